@@ -1,0 +1,16 @@
+"""The one error that a user can cause. The command line catches it once; any other traceback is a bug of ours."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake in what the user asked for, told in one sentence (exit code 2)."""
+
+
+def unknown(what: str, got: object, available: Iterable[str]) -> UserError:
+    """Return the error for a name that does not exist: what was got, the nearest match, what is available."""
+    names = sorted(map(str, available))
+    near = get_close_matches(str(got), names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return UserError(f"Unknown {what} '{got}'.{hint} Available: {', '.join(names) or 'none'}.")

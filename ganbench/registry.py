@@ -1,0 +1,201 @@
+"""The only registry. `@register(kind)` stores one frozen Plugin record; everything else is derived from it.
+
+A plug-in's name is its function's name, its legend the first line of its docstring, its hyper-parameters the
+function's keyword-only parameters with their defaults, its version a hash of its source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from ganbench.errors import UserError, unknown
+
+KINDS = {
+    "problem": "ganbench.problems",
+    "network": "ganbench.gan.networks",
+    "loss": "ganbench.gan.losses",
+    "normalization": "ganbench.gan.normalizations",
+    "regularizer": "ganbench.gan.regularizers",
+    "optimizer": "ganbench.gan.updates",
+    "metric": "ganbench.measure.metrics",
+    "diagnostic": "ganbench.measure.diagnostics",
+}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one measured number means: its legend, which way is better, its range and unit.
+
+    `direction` is "up" or "down" (better when larger or smaller), or None where neither is better in itself.
+    """
+
+    legend: str
+    direction: str | None = None
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One registered function with everything that the rest of the package reads from it."""
+
+    kind: str
+    name: str
+    function: Callable[..., Any]
+    legend: str
+    hypers: Mapping[str, Any]
+    needs: Mapping[str, str]
+    provides: frozenset[str]
+    meta: Mapping[str, Any]
+    source: str | None
+    version: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+@dataclass
+class _Registry:
+    plugins: dict[tuple[str, str], Plugin] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
+
+
+_registry = _Registry()
+
+
+def register(
+    kind: str, *, needs: Mapping[str, str] | None = None, provides: Iterable[str] = (), **meta: Any
+) -> Callable[[F], F]:
+    """Register the decorated function as a plug-in of `kind` and return it unchanged.
+
+    `needs` maps a capability that the rest of the variant has to provide to the reason why; `provides` names the
+    capabilities that this plug-in gives. Everything in `meta` belongs to the kind (a metric's `measures`, ...).
+    Raises UserError for an unknown kind and for a name that is taken by another function.
+    """
+    if kind not in KINDS:
+        raise unknown("kind of plug-in", kind, KINDS)
+
+    def decorate(function: F) -> F:
+        plugin = _plugin(kind, function, dict(needs or {}), frozenset(provides), meta)
+        known = _registry.plugins.get((kind, plugin.name))
+        if known and known.version != plugin.version and known.source != plugin.source:
+            raise UserError(f"The {kind} '{plugin.name}' is already registered by {known.source or 'this session'}.")
+        _registry.plugins[kind, plugin.name] = plugin
+        return function
+
+    return decorate
+
+
+def _plugin(
+    kind: str, function: Callable[..., Any], needs: dict[str, str], provides: frozenset[str], meta: dict[str, Any]
+) -> Plugin:
+    # a trailing underscore lets a plug-in be called like a Python keyword or builtin
+    name = function.__name__.rstrip("_")
+    hypers = {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    missing = [hyper for hyper, default in hypers.items() if default is inspect.Parameter.empty]
+    if missing:
+        raise UserError(f"The {kind} '{name}' has no default for its hyper-parameter '{missing[0]}'.")
+    try:
+        code, file = inspect.getsource(function), inspect.getsourcefile(function)
+    except (OSError, TypeError):
+        code, file = repr(function), None
+    importable = function.__module__ != "__main__" and file is not None and Path(file).exists()
+    return Plugin(
+        kind=kind,
+        name=name,
+        function=function,
+        legend=(inspect.getdoc(function) or name).splitlines()[0],
+        hypers=MappingProxyType(hypers),
+        needs=MappingProxyType(needs),
+        provides=provides,
+        meta=MappingProxyType(meta),
+        source=file if importable else None,
+        version=hashlib.sha256(code.encode()).hexdigest()[:12],
+    )
+
+
+def load(kind: str) -> None:
+    """Import the module that holds a kind's built-in plug-ins, and the installed packages that add to it."""
+    if kind not in _registry.loaded:
+        _registry.loaded.add(kind)
+        importlib.import_module(KINDS[kind])
+    if "entry points" not in _registry.loaded:
+        _registry.loaded.add("entry points")
+        for entry in importlib.metadata.entry_points(group="ganbench.plugins"):
+            entry.load()
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of all plug-ins of a kind, in the order of their registration."""
+    return [plugin.name for plugin in plugins(kind)]
+
+
+def plugins(kind: str) -> list[Plugin]:
+    """Return all plug-ins of a kind, in the order of their registration."""
+    if kind not in KINDS:
+        raise unknown("kind of plug-in", kind, KINDS)
+    load(kind)
+    return [plugin for (of, _), plugin in _registry.plugins.items() if of == kind]
+
+
+def get(kind: str, name: str) -> Plugin:
+    """Return one plug-in; UserError names the nearest one where there is none."""
+    if name not in (available := names(kind)):
+        raise unknown(kind, name, available)
+    return _registry.plugins[kind, name]
+
+
+def measures() -> dict[str, Measure]:
+    """Return what every measured column means, from the registered metrics and diagnostics."""
+    return {
+        name: measure
+        for kind in ("metric", "diagnostic")
+        for plugin in plugins(kind)
+        for name, measure in plugin.meta["measures"].items()
+    }
+
+
+def load_file(path: str | Path) -> None:
+    """Execute a user's plug-in file once, so that what it registers is an equal citizen.
+
+    Raises UserError where the file is missing or raises while it is imported.
+    """
+    file = Path(path).resolve()
+    if str(file) in _registry.files:
+        return
+    if not file.is_file():
+        raise UserError(f"There is no plug-in file '{path}'.")
+    spec = importlib.util.spec_from_file_location(f"ganbench_plugin_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"The plug-in file '{path}' is not a Python file (.py).")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"The plug-in file '{path}' raised {type(error).__name__} at import: {error}") from error
+    _registry.files.append(str(file))
+
+
+def loaded_files() -> list[str]:
+    """Return the plug-in files that this session has loaded."""
+    return list(_registry.files)

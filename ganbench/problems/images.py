@@ -1,0 +1,73 @@
+"""Image problems that need no download."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from ganbench.problems.base import Problem, stream
+from ganbench.registry import register
+
+HELD_OUT = 500
+
+
+class LabelledImages(Problem):
+    """A finite set of labelled images: training images as the real ones, held-out images as the oracle."""
+
+    capabilities = frozenset({"image", "classes"})
+    feature_spaces = ("conv", "pixels", "classifier")
+
+    def __init__(
+        self,
+        name: str,
+        train: tuple[Tensor, Tensor],
+        held_out: tuple[Tensor, Tensor],
+        value_range: tuple[float, float],
+    ) -> None:
+        """Take (images [n, C, H, W] float32 within value_range, labels [n] int64) twice."""
+        self.name = name
+        self.value_range = value_range
+        self.images, self.labels = train
+        self.held_out_images, self.held_out_labels = held_out
+        self.shape = tuple(self.images.shape[1:])
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw [n, C, H, W] training images with replacement from the generator's stream."""
+        return self.images[torch.randint(len(self.images), (n,), generator=generator)]
+
+    def reference(self, n: int | None = None, seed: int = 0) -> Tensor:
+        """Return all training images (n None, or not below their number), or n distinct ones [n, C, H, W]."""
+        return _subset(self.images, n, stream("reference", seed))
+
+    def oracle_samples(self, n: int, seed: int = 0) -> Tensor:
+        """Return n distinct held-out images [n, C, H, W]; all of them where n is not below their number."""
+        return _subset(self.held_out_images, n, stream("oracle", seed))
+
+
+def _subset(images: Tensor, n: int | None, generator: torch.Generator) -> Tensor:
+    if n is None or n >= len(images):
+        return images.clone()
+    return images[torch.randperm(len(images), generator=generator)[:n]]
+
+
+@functools.cache
+def _digits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    data = load_digits()
+    # 17 grey levels 0..16 to [-1, 1]
+    images = torch.from_numpy(data.images).float().div(8).sub(1)[:, None]
+    labels = torch.from_numpy(data.target).long()
+    train, held_out = train_test_split(range(len(labels)), test_size=HELD_OUT, stratify=data.target, random_state=0)
+    train, held_out = sorted(train), sorted(held_out)
+    return (images[train], labels[train]), (images[held_out], labels[held_out])
+
+
+@register("problem", provides={"image", "classes"})
+def digits() -> LabelledImages:
+    """Handwritten digits, 8 x 8 grey pixels in [-1, 1]: 1297 to train on, 500 held out (UCI, scikit-learn)."""
+    train, held_out = _digits()
+    return LabelledImages("digits", train, held_out, (-1.0, 1.0))

@@ -1,0 +1,87 @@
+"""Gaussian mixtures with known modes: low-dimensional problems on which a dropped mode can be counted."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ganbench.errors import UserError
+from ganbench.problems.base import Modes, Problem
+from ganbench.registry import register
+
+
+class Mixture(Problem):
+    """A mixture of isotropic Gaussians, standardised to mean 0 and, averaged over the axes, variance 1.
+
+    One scale serves all axes, so that the modes stay isotropic. It comes from the mixture's exact variance, not
+    from a sample's; `modes` and samples share the standardised coordinates.
+    """
+
+    capabilities = frozenset({"modes"})
+
+    def __init__(self, name: str, centres: Tensor, std: float, weights: Tensor | None = None) -> None:
+        """Take the modes in any coordinates: centres [K, d], std > 0, weights [K] > 0 (None: equal)."""
+        if not std > 0 or not math.isfinite(std):
+            raise UserError(f"The problem '{name}' needs a std above 0, got {std}.")
+        centres = centres.double()
+        weights = torch.ones(len(centres), dtype=torch.float64) if weights is None else weights.double()
+        weights = weights / weights.sum()
+        mean = weights @ centres
+        variance = (weights @ (centres - mean).square()).mean().item() + std**2
+        self.name = name
+        self.shape = (centres.shape[1],)
+        self.modes: Modes = Modes((centres - mean) / math.sqrt(variance), std / math.sqrt(variance), weights)
+        self._centres = self.modes.centres.float()
+        self._cumulative = weights.cumsum(0)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw [n, d] float32 samples from the generator's stream."""
+        uniform = torch.rand(n, dtype=torch.float64, generator=generator)
+        # the cumulated weights may end a rounding error below 1
+        mode = torch.searchsorted(self._cumulative, uniform, right=True).clamp_(max=len(self._centres) - 1)
+        noise = torch.randn(n, *self.shape, generator=generator)
+        return self._centres[mode].add_(noise, alpha=self.modes.std)
+
+
+def _ring(modes: int, radius: float) -> Tensor:
+    # arange, not linspace(0, 2 pi, modes), whose two ends are one and the same mode
+    angle = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
+    return radius * torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+def _positive(problem: str, **values: float) -> None:
+    for name, value in values.items():
+        if not value > 0 or not math.isfinite(value):
+            raise UserError(f"The problem '{problem}' needs a {name} above 0, got {value}.")
+
+
+@register("problem", provides={"modes"})
+def line(*, modes: int = 5, spacing: float = 2.0, std: float = 0.2) -> Mixture:
+    """Equal Gaussians in a row, in one dimension: the smallest problem with modes to drop."""
+    _positive("line", modes=modes, spacing=spacing)
+    return Mixture("line", spacing * torch.arange(modes, dtype=torch.float64)[:, None], std)
+
+
+@register("problem", provides={"modes"})
+def ring8(*, radius: float = 2.0, std: float = 0.1) -> Mixture:
+    """Eight equal Gaussians on a circle (Metz et al. 2017, Unrolled GANs)."""
+    _positive("ring8", radius=radius)
+    return Mixture("ring8", _ring(8, radius), std)
+
+
+@register("problem", provides={"modes"})
+def grid25(*, spacing: float = 2.0, std: float = 0.2) -> Mixture:
+    """Twenty-five equal Gaussians on a 5 x 5 grid (Dumoulin et al. 2017, ALI; Srivastava et al. 2017, VEEGAN)."""
+    _positive("grid25", spacing=spacing)
+    axis = spacing * torch.arange(5, dtype=torch.float64)
+    return Mixture("grid25", torch.cartesian_prod(axis, axis), std)
+
+
+@register("problem", provides={"modes"})
+def ring8_imbalanced(*, radius: float = 2.0, std: float = 0.1, ratio: float = 8.0) -> Mixture:
+    """Eight Gaussians on a circle, their weights geometric: the heaviest holds `ratio` times the lightest."""
+    _positive("ring8_imbalanced", radius=radius, ratio=ratio)
+    weights = ratio ** (-torch.arange(8, dtype=torch.float64) / 7)
+    return Mixture("ring8_imbalanced", _ring(8, radius), std, weights)

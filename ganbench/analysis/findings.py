@@ -1,0 +1,312 @@
+"""What a study shows: the ranking of its variants, and its findings as sentences with counts and intervals.
+
+Variants are ranked by their failure rate first, then by the coverage of modes, then by quality: never by the Frechet
+distance, which is blind to symmetric mode dropping. Diverged and failed runs stay in every count and every median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ganbench.analysis.statistics import (
+    FINISHED,
+    SCORES,
+    bootstrap_iqm,
+    iqm,
+    overlap,
+    scores,
+    wilson,
+)
+from ganbench.analysis.verdicts import VERDICTS, View, judge, view
+
+if TYPE_CHECKING:
+    from ganbench.results.study import Study
+
+LATE = 1.5
+"""A run is degraded late where its final Frechet distance is above this multiple of its own best."""
+
+SETTINGS = ("loss", "normalization", "regularizer", "network", "g_normalization", "optimizer")
+
+
+def view_of(study: Study, problem: str) -> View | None:
+    """Return the measures through which a problem is judged, by its oracle or, without one, by what was measured."""
+    if seen := view(study.oracle.get(problem, {})):
+        return seen
+    runs = study.runs.loc[study.runs["problem"] == problem, "run"]
+    return view(study.series[study.series["run"].isin(runs)])
+
+
+def axes(study: Study) -> list[str]:
+    """Return the settings that vary in the plan, the best-known first, without problem and seed."""
+    varying = [axis for axis in study.axes if axis not in ("problem", "seed", "run", "variant")]
+    varying = [axis for axis in varying if axis in study.runs.columns]
+    return sorted(varying, key=lambda axis: SETTINGS.index(axis) if axis in SETTINGS else len(SETTINGS))
+
+
+def level(axis: str, value: Any) -> str:
+    """Return a setting's value so that it reads alone: "spectral", "no regularizer", "gamma=0.1"."""
+    if axis not in SETTINGS:
+        return f"{axis.rsplit('.', 1)[-1]}={value}"
+    name = "generator normalization" if axis == "g_normalization" else axis.replace("_", " ")
+    if value == "none":
+        return f"no {name}"
+    return f"{value} in the generator" if axis == "g_normalization" else str(value)
+
+
+def labels(study: Study) -> dict[str, str]:
+    """Return a readable name for every variant: the settings that vary, e.g. "hinge, spectral, no regularizer"."""
+    shown = axes(study) or ["loss"]
+    rows = study.runs.drop_duplicates("variant")
+    return {row["variant"]: ", ".join(level(a, row[a]) for a in shown) for row in rows.to_dict("records")}
+
+
+def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return one row a variant that has finished runs, the best first within its problem.
+
+    Columns: problem, rank (ties share one), variant, label; seeds (finished), planned, failures, failure_rate,
+    failure_low, failure_high (Wilson); tied (its interval overlaps that of the problem's first); one count for each
+    verdict; covered, quality, recall: median of the final score, with _iqm, _low, _high (interquartile mean and its
+    bootstrap interval over seeds), covered_of and quality_of (which measures these are); frechet_final, frechet_best,
+    frechet_worst_after_best (medians); seconds (median training seconds of a run).
+    """
+    verdicts = judge(study) if verdicts is None else verdicts
+    views = {problem: view_of(study, problem) for problem in study.runs["problem"].unique()}
+    wanted = {name for seen in views.values() if seen for name in _key(seen).values()} | {"recall", "frechet"}
+    table = scores(study, sorted(wanted))
+    wide = table.pivot(index="run", columns="measure", values=list(SCORES))
+    names = labels(study)
+    runs = study.runs[study.runs["status"] != "skipped"].merge(verdicts, on="run", how="left")
+    rows = []
+    for (problem, variant), group in runs.groupby(["problem", "variant"], sort=False):
+        finished = group[group["status"].isin(FINISHED)]
+        if len(finished):
+            row = {"problem": problem, "variant": variant, "label": names[variant], "planned": len(group)}
+            rows.append(row | _counts(finished) | _typical(finished, wide, views[problem]))
+    return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
+
+
+def _key(seen: View) -> dict[str, str]:
+    return {"covered": seen.count or "coverage", "quality": seen.quality}
+
+
+def _counts(finished: pd.DataFrame) -> dict[str, Any]:
+    failures, seeds = int(finished["failed"].astype(bool).sum()), len(finished)
+    low, high = wilson(failures, seeds)
+    counts = finished["verdict"].value_counts()
+    rate = {"failure_rate": failures / seeds, "failure_low": low, "failure_high": high}
+    return {"seeds": seeds, "failures": failures, **rate, **{name: int(counts.get(name, 0)) for name in VERDICTS}}
+
+
+def _typical(finished: pd.DataFrame, wide: pd.DataFrame, seen: View | None) -> dict[str, Any]:
+    measures = {**(_key(seen) if seen else {}), "recall": "recall"}
+    row: dict[str, Any] = {"covered_of": measures.get("covered"), "quality_of": measures.get("quality")}
+    for name in ("covered", "quality", "recall"):
+        values = _scores(finished["run"], wide, "final", measures.get(name))
+        low, high = bootstrap_iqm(values)
+        row |= {name: _median(values), f"{name}_iqm": iqm(values), f"{name}_low": low, f"{name}_high": high}
+    for score in SCORES:
+        row[f"frechet_{score}"] = _median(_scores(finished["run"], wide, score, "frechet"))
+    # a machine's failure has no training time of its own
+    row["seconds"] = _median(finished.loc[finished["status"] != "failed", "seconds"].to_numpy(dtype=float))
+    return row
+
+
+def _scores(runs: Iterable[str], wide: pd.DataFrame, score: str, measure: str | None) -> np.ndarray:
+    if measure is None or (score, measure) not in wide.columns:
+        return np.array([])
+    values = wide[score, measure].reindex(list(runs)).to_numpy(dtype=float)
+    return values[~np.isnan(values)]
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    keys = ["failure_rate", "covered", "quality"]
+    order = table.assign(covered=-table["covered"].fillna(-np.inf), quality=-table["quality"].fillna(-np.inf))
+    order["position"] = table["problem"].map({name: i for i, name in enumerate(table["problem"].unique())})
+    order = order.sort_values(["position", *keys], kind="stable")
+    place = order.groupby("position").cumcount() + 1
+    # equal keys share the better place: to number them would claim a difference
+    ranks = place.groupby([order["position"], *(order[key] for key in keys)]).transform("min")
+    table = table.loc[order.index]
+    table.insert(1, "rank", ranks)
+    first = table.groupby("problem")[["failure_low", "failure_high"]].transform("first")
+    table["tied"] = [
+        overlap((low, high), best)
+        for low, high, best in zip(
+            table["failure_low"], table["failure_high"], first.itertuples(index=False), strict=True
+        )
+    ]
+    return table.reset_index(drop=True)
+
+
+def sentences(study: Study, verdicts: pd.DataFrame | None = None, ranking: pd.DataFrame | None = None) -> list[str]:
+    """Return the findings in plain English, each with its counts and intervals, the most important first."""
+    verdicts = judge(study) if verdicts is None else verdicts
+    ranking = rank(study, verdicts) if ranking is None else ranking
+    runs = study.runs.merge(verdicts, on="run", how="left")
+    finished = runs[runs["status"].isin(FINISHED)]
+    text = [_overview(finished, ranking)] if len(finished) else ["No run has finished yet, so there is nothing to say."]
+    for problem, of_problem in ranking.groupby("problem", sort=False):
+        text.append(_problem(str(problem), of_problem))
+    for axis in axes(study):
+        text += _axis(study, finished, axis)
+    text += _late(study, finished) + _frechet(study, finished) + _unfinished(runs) + _seeds(ranking)
+    return text
+
+
+def percent(value: float) -> str:
+    """Return a rate in [0, 1] as a percentage, with a digit after the point only where it is below 2 %."""
+    return f"{100 * value:.1f}" if 0 < value < 0.02 else f"{100 * value:.0f}"
+
+
+def rate(failures: int, runs: int) -> str:
+    """Return "3 of 180 runs (1.7 %, 0.6 to 5 %)" with the Wilson interval."""
+    low, high = wilson(failures, runs)
+    return f"{failures} of {runs} runs ({percent(failures / runs)} %, {percent(low)} to {percent(high)} %)"
+
+
+def _outcomes(counts: Mapping[Any, int], limit: int = 9) -> str:
+    order = sorted(((n, str(name)) for name, n in counts.items() if n), reverse=True)
+    words = {"vanished": "vanished gradients", "failed": "machine failures"}
+    return ", ".join(f"{n} {words.get(name, name)}" for n, name in order[:limit])
+
+
+def _overview(finished: pd.DataFrame, ranking: pd.DataFrame) -> str:
+    failed = finished[finished["failed"].astype(bool)]
+    text = f"{rate(len(failed), len(finished))[0].upper()}{rate(len(failed), len(finished))[1:]} fail"
+    text += f": {_outcomes(failed['verdict'].value_counts())}." if len(failed) else "."
+    unconverged = int((finished["verdict"] == "unconverged").sum())
+    if unconverged:
+        text += f" {unconverged} more are unconverged: not a failure, but below the quality bar."
+    safe = int((ranking["failures"] == 0).sum())
+    return f"{text} {safe} of {len(ranking)} variants survive in all of their seeds."
+
+
+def _problem(problem: str, table: pd.DataFrame) -> str:
+    best, worst = table.iloc[0], table.sort_values("failure_rate", kind="stable").iloc[-1]
+    safe, lost = table[table["failures"] == 0], table[table["failures"] == table["seeds"]]
+    if len(table) == 1:
+        how = _outcomes({name: best[name] for name in VERDICTS})
+        return f"{problem}: {best['label']} fails in {best['failures']} of {best['seeds']} seeds ({how})."
+    text = f"{problem}: {len(safe)} of {len(table)} variants survive in all of their seeds"
+    text += f", {len(lost)} fail in all of them." if len(lost) else "."
+    text += f" First is {best['label']} ({best['failures']}/{best['seeds']} fail, {_score(best)})"
+    tied = int(table["tied"].sum()) - 1
+    text += f"; the intervals of {tied} others overlap with its own." if tied else ", ahead of all others."
+    if worst["failures"] > best["failures"]:
+        how = _outcomes({name: worst[name] for name in VERDICTS if name not in ("converged", "unconverged")}, 3)
+        text += f" Last is {worst['label']} ({worst['failures']}/{worst['seeds']} fail: {how})."
+    return text
+
+
+def _score(row: pd.Series) -> str:
+    parts = []
+    for name in ("covered", "quality"):
+        if row[f"{name}_of"] and not np.isnan(row[name]):
+            parts.append(f"median {str(row[f'{name}_of']).replace('_', ' ')} {row[name]:.3g}")
+    return ", ".join(parts) or "no score"
+
+
+def matched(finished: pd.DataFrame, others: list[str], axis: str) -> tuple[pd.DataFrame, int]:
+    """Return the runs in those combinations of the other settings and seed in which every level of an axis has run.
+
+    Comparing whole levels would blame a level for the company it keeps: what is skipped is not skipped at random.
+    The number is that of the combinations; 0 where no combination has all levels.
+    """
+    keys = ["problem", *others, "seed"]
+    levels = finished[axis].nunique()
+    have = finished.groupby(keys, dropna=False)[axis].transform("nunique")
+    rows = finished[have == levels]
+    return rows, int(rows[keys].drop_duplicates().shape[0])
+
+
+def _axis(study: Study, finished: pd.DataFrame, axis: str) -> list[str]:
+    if finished.empty or finished[axis].nunique() < 2:
+        return []
+    rows, combinations = matched(finished, [other for other in axes(study) if other != axis], axis)
+    if not combinations:
+        return [f"By {_axis_name(axis)}: no combination has run with every level, so the levels are not compared."]
+    groups = rows.groupby(axis, sort=False)["failed"].agg(lambda failed: int(failed.astype(bool).sum()))
+    counts = sorted((int(k), level(axis, value)) for value, k in groups.items())
+    size = combinations
+    (few, first), (many, last) = counts[0], counts[-1]
+    text = f"By {_axis_name(axis)}, on the {size} combinations (seeds included) that ran with every level: "
+    if len(counts) <= 3:
+        text += "; ".join(f"{name} fails in {rate(k, size)}" for k, name in counts)
+    else:
+        text += f"fewest failures with {first}, {rate(few, size)}; most with {last}, {rate(many, size)}"
+    near = [name for k, name in counts[1:] if overlap(wilson(k, size), wilson(few, size))]
+    if near:
+        text += f". Not told apart from {first}: {', '.join(near)} (intervals overlap)"
+    return [text + "." + _cost(rows, axis)]
+
+
+def _axis_name(axis: str) -> str:
+    return "generator normalization" if axis == "g_normalization" else axis.replace("_", " ")
+
+
+def _cost(rows: pd.DataFrame, axis: str) -> str:
+    seconds = rows[rows["status"] == "done"].groupby(axis, sort=False)["seconds"].median()
+    seconds = seconds[seconds > 0]
+    if len(seconds) < 2 or seconds.max() < 1.2 * seconds.min():
+        return ""
+    dear, cheap = level(axis, seconds.idxmax()), level(axis, seconds.idxmin())
+    return f" Training takes {seconds.max() / seconds.min():.1f} x as long with {dear} as with {cheap}."
+
+
+def _late(study: Study, finished: pd.DataFrame) -> list[str]:
+    table = scores(study, ["frechet"]).merge(finished[["run", "problem", "status", "verdict"]], on="run")
+    table = table[(table["status"] == "done") & table["final"].notna()]
+    if table.empty:
+        return []
+    # below the oracle's own distance a ratio compares noise with noise
+    floor = [study.oracle.get(problem, {}).get("frechet", 0.0) for problem in table["problem"]]
+    late = table[table["final"] > LATE * np.maximum(table["best"], floor)]
+    text = f"Late degradation: {rate(len(late), len(table))} that stayed finite end with a Frechet distance above"
+    text += f" {LATE} x their own best"
+    good = int((late["verdict"] == "converged").sum())
+    return [text + (f"; {good} of them count as converged by coverage and quality." if good else ".")]
+
+
+def _frechet(study: Study, finished: pd.DataFrame) -> list[str]:
+    """Say how often the Frechet distance would have preferred a run that drops modes: the reason not to rank by it."""
+    table = scores(study, ["frechet"]).merge(finished[["run", "problem", "verdict"]], on="run")
+    fooled, of = 0, 0
+    for _, group in table.groupby("problem"):
+        good = group.loc[group["verdict"] == "converged", "final"]
+        bad = group.loc[group["verdict"].isin(["dropping modes", "collapsed"]), "final"]
+        if len(good):
+            fooled, of = fooled + int((bad < good.median()).sum()), of + len(bad)
+    if not fooled:
+        return []
+    return [
+        f"Frechet alone would mislead: {fooled} of {of} runs that drop modes or collapse score better on it than the"
+        " median converged run."
+    ]
+
+
+def _unfinished(runs: pd.DataFrame) -> list[str]:
+    waiting = int(runs["status"].isin(["pending", "running"]).sum())
+    skipped = int((runs["status"] == "skipped").sum())
+    text = []
+    if waiting:
+        text.append(f"Not the last word: {waiting} planned runs have not finished, and are in no count above.")
+    if skipped:
+        text.append(f"{skipped} variants were skipped because their parts cannot be combined; the reasons are listed.")
+    return text
+
+
+def _seeds(ranking: pd.DataFrame) -> list[str]:
+    if ranking.empty:
+        return []
+    seeds = int(ranking["seeds"].max())
+    high = percent(wilson(0, seeds)[1])
+    text = f"With {seeds} seed{'s' if seeds > 1 else ''} a variant, none failing still leaves a failure rate of up to"
+    return [f"{text} {high} % possible (95 % Wilson interval)."]

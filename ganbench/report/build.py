@@ -1,0 +1,74 @@
+"""Build the report: one HTML file that opens from disk, and its figures beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ganbench.report import sections
+from ganbench.report.figures import Curves, curves
+from ganbench.report.thumbnails import png_uri
+
+if TYPE_CHECKING:
+    from ganbench.results.study import Study
+
+
+def build(study: Study | Sequence[Study], path: Path | str | None = None) -> Path:
+    """Write the report of one or several studies and return its path.
+
+    `path` is the HTML file, by default `report.html` in the (first) study's directory; the figures go to `figures/`
+    beside it, as PNG and SVG. The page loads nothing: pictures are embedded, styles are inline, there is no script.
+    """
+    studies = list(study) if isinstance(study, Sequence) else [study]
+    if not studies:
+        raise ValueError("a report needs at least one study")
+    target = Path(path) if path is not None else studies[0].path / "report.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pages = []
+    for index, one in enumerate(studies):
+        prefix = f"s{index + 1}-" if len(studies) > 1 else ""
+        page = sections.section(sections.Context(one, prefix))
+        pages.append({**page, "curves": _curves(one, target.parent / "figures", prefix)})
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["number"] = sections.number
+    html = environment.get_template("template.html").render(
+        studies=pages, rules=sections.rules(), thresholds=sections.thresholds()
+    )
+    _write(target, html.encode())
+    return target
+
+
+def _curves(study: Study, folder: Path, prefix: str) -> list[dict[str, Any]]:
+    folder.mkdir(exist_ok=True)
+    groups = []
+    for problem in study.runs["problem"].unique():
+        figures = list(curves(study, str(problem)))
+        for figure in figures:
+            stem = _file_name(prefix + figure.name)
+            _write(folder / f"{stem}.png", figure.png)
+            _write(folder / f"{stem}.svg", figure.svg)
+        if figures:
+            groups.append({"problem": str(problem), "left_out": figures[0].left_out, "figures": _embedded(figures)})
+    return groups
+
+
+def _embedded(figures: list[Curves]) -> list[dict[str, Any]]:
+    return [{"title": figure.title, "uri": png_uri(figure.png)} for figure in figures]
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")
+
+
+def _write(path: Path, content: bytes) -> None:
+    # a reader, or an interrupted build, never sees half a page
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

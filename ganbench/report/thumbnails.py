@@ -1,0 +1,124 @@
+"""Small pictures of samples, rastered by hand: hundreds of them have to fit into one page, at about a kilobyte each."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SIDE = 88
+WHITE, RING, POINT, CLIPPED = range(4)
+PALETTE = (255, 255, 255, 176, 176, 170, 0, 90, 160, 213, 94, 0)
+"""White, the modes in grey, samples in blue, samples outside of the frame in vermillion: safe for the colour-blind."""
+
+Array = NDArray[Any]
+Frame = tuple[Array, Array]
+
+
+def data_uri(picture: Image.Image) -> str:
+    """Return a picture as a PNG data URI."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def png_uri(png: bytes, colours: int = 64) -> str:
+    """Return a figure as a PNG data URI with few colours: a quarter of the size, and lines need no more."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    return data_uri(picture.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
+
+
+def frame(real: Array, centres: Array | None = None) -> Frame:
+    """Return the corners (low [2], high [2]) of a square around real points [n, d], with a margin of a fifth."""
+    points = _plane(real if centres is None else np.concatenate([real, centres]))
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-6) * 1.2
+    return middle - half, middle + half
+
+
+def picture(samples: Array, view: Frame | None, centres: tuple[Array, float] | None = None) -> Image.Image:
+    """Return the picture of samples: [n, c, h, w] as a grid of images, [n, 1] as a histogram, [n, d] as points.
+
+    `view` is the frame of points (see `frame`), `centres` the true modes [k, d] and their standard deviation. Of more
+    than two dimensions the first two are drawn. Samples that are not finite are left out.
+    """
+    if samples.ndim == 4:
+        return _images(samples)
+    finite = samples[np.isfinite(samples).all(axis=1)]
+    if view is None:
+        view = frame(finite) if len(finite) else (np.full(2, -1.0), np.full(2, 1.0))
+    if samples.shape[1] == 1:
+        return _histogram(finite, view, centres)
+    return _points(finite, view, centres)
+
+
+def _plane(points: Array) -> Array:
+    points = np.asarray(points, dtype=float)
+    return points[:, :2] if points.shape[1] > 1 else np.repeat(points, 2, axis=1)
+
+
+def _paletted(canvas: NDArray[np.uint8]) -> Image.Image:
+    image = Image.fromarray(canvas, mode=None)
+    image.putpalette(PALETTE)
+    return image
+
+
+def _points(samples: Array, view: Frame, centres: tuple[Array, float] | None) -> Image.Image:
+    canvas = np.full((SIDE, SIDE), WHITE, dtype=np.uint8)
+    low, high = view
+    if centres is not None:
+        # three standard deviations: what counts as high quality; at least 3 pixels, or small modes would be unseen
+        radius = max(3.0, 3 * centres[1] / float(high[0] - low[0]) * (SIDE - 1))
+        turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+        circle = radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        _dot(canvas, (_pixels(_plane(centres[0]), view)[:, None] + circle[None]).reshape(-1, 2), RING)
+    at = _pixels(_plane(samples), view)
+    inside = ((at >= 0) & (at <= SIDE - 1)).all(axis=1)
+    _dot(canvas, at[inside], POINT)
+    # what has left the frame is drawn on its border: a blank picture would hide where the samples went
+    _dot(canvas, np.clip(at[~inside], 0, SIDE - 1), CLIPPED)
+    return _paletted(canvas[::-1])
+
+
+def _pixels(points: Array, view: Frame) -> Array:
+    return (points - view[0]) / (view[1] - view[0]) * (SIDE - 1)
+
+
+def _dot(canvas: NDArray[np.uint8], at: Array, colour: int) -> None:
+    column, row = np.clip(np.rint(at), 0, SIDE - 1).astype(int).T
+    canvas[row, column] = colour
+
+
+def _histogram(samples: Array, view: Frame, centres: tuple[Array, float] | None) -> Image.Image:
+    canvas = np.full((SIDE // 2, SIDE), WHITE, dtype=np.uint8)
+    bins = SIDE // 2
+    if centres is not None:
+        canvas[:, np.clip(np.rint(_pixels(_plane(centres[0]), view)[:, 0]), 0, SIDE - 1).astype(int)] = RING
+    values = samples[:, 0]
+    outside = (values < view[0][0]) | (values > view[1][0])
+    counts, _ = np.histogram(np.clip(values, view[0][0], view[1][0]), bins, (view[0][0], view[1][0]))
+    heights = np.rint(counts / max(counts.max(), 1) * (SIDE // 2 - 1)).astype(int)
+    for at, height in enumerate(heights):
+        edge = at in (0, bins - 1) and outside.any()
+        canvas[SIDE // 2 - height :, 2 * at : 2 * at + 2] = CLIPPED if edge else POINT
+    return _paletted(canvas)
+
+
+def _images(samples: Array) -> Image.Image:
+    """Tile images [n, c, h, w] in [-1, 1] into a square of at most about 100 pixels a side, with a line between."""
+    n, channels, height, width = samples.shape
+    across = int(min(8, max(2, 100 // (max(height, width) + 1)), max(1, int(np.sqrt(n)))))
+    tiles = np.nan_to_num(samples[: across * across], nan=0.0)
+    shown = np.clip((tiles[:, : 3 if channels >= 3 else 1] + 1) * 127.5, 0, 255).astype(np.uint8)
+    canvas = np.full((across * (height + 1) - 1, across * (width + 1) - 1, shown.shape[1]), 128, dtype=np.uint8)
+    for index, tile in enumerate(shown):
+        row, column = (index // across) * (height + 1), (index % across) * (width + 1)
+        canvas[row : row + height, column : column + width] = tile.transpose(1, 2, 0)
+    if canvas.shape[2] == 3:
+        return Image.fromarray(canvas)
+    # sixteen greys are all that a thumbnail shows, and halve its size
+    return Image.fromarray(canvas[..., 0]).quantize(16)

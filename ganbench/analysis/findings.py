@@ -172,7 +172,7 @@ def rate(failures: int, runs: int) -> str:
     return f"{failures} of {runs} runs ({percent(failures / runs)} %, {percent(low)} to {percent(high)} %)"
 
 
-def _outcomes(counts: Mapping[Any, int], limit: int = 9) -> str:
+def _outcomes(counts: Mapping[str, int] | pd.Series, limit: int = 9) -> str:
     order = sorted(((n, str(name)) for name, n in counts.items() if n), reverse=True)
     words = {"vanished": "vanished gradients", "failed": "machine failures"}
     return ", ".join(f"{n} {words.get(name, name)}" for n, name in order[:limit])
@@ -186,7 +186,7 @@ def _overview(finished: pd.DataFrame, ranking: pd.DataFrame) -> str:
     if unconverged:
         text += f" {unconverged} more are unconverged: not a failure, but below the quality bar."
     safe = int((ranking["failures"] == 0).sum())
-    return f"{text} {safe} of {len(ranking)} variants survive in all of their seeds."
+    return f"{text} Variants that survive in all of their seeds: {safe} of {len(ranking)}."
 
 
 def _problem(problem: str, table: pd.DataFrame) -> str:
@@ -196,10 +196,11 @@ def _problem(problem: str, table: pd.DataFrame) -> str:
         how = _outcomes({name: best[name] for name in VERDICTS})
         return f"{problem}: {best['label']} fails in {best['failures']} of {best['seeds']} seeds ({how})."
     text = f"{problem}: {len(safe)} of {len(table)} variants survive in all of their seeds"
-    text += f", {len(lost)} fail in all of them." if len(lost) else "."
+    text += f", {len(lost)} {'fails' if len(lost) == 1 else 'fail'} in all of them." if len(lost) else "."
     text += f" First is {best['label']} ({best['failures']}/{best['seeds']} fail, {_score(best)})"
     tied = int(table["tied"].sum()) - 1
-    text += f"; the intervals of {tied} others overlap with its own." if tied else ", ahead of all others."
+    others = "another overlaps" if tied == 1 else f"{tied} others overlap"
+    text += f"; the failure interval of {others} with its own." if tied else ", ahead of all others."
     if worst["failures"] > best["failures"]:
         how = _outcomes({name: worst[name] for name in VERDICTS if name not in ("converged", "unconverged")}, 3)
         text += f" Last is {worst['label']} ({worst['failures']}/{worst['seeds']} fail: {how})."
@@ -297,9 +298,11 @@ def _unfinished(runs: pd.DataFrame) -> list[str]:
     skipped = int((runs["status"] == "skipped").sum())
     text = []
     if waiting:
-        text.append(f"Not the last word: {waiting} planned runs have not finished, and are in no count above.")
+        what = "planned run" if waiting == 1 else "planned runs"
+        text.append(f"Not the last word: without {waiting} {what} that did not finish yet.")
     if skipped:
-        text.append(f"{skipped} variants were skipped because their parts cannot be combined; the reasons are listed.")
+        what = "variant was" if skipped == 1 else "variants were"
+        text.append(f"{skipped} {what} skipped, because the parts cannot be combined; the reasons are listed.")
     return text
 
 

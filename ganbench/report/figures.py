@@ -66,8 +66,9 @@ def measures_of(study: Study, problem: str) -> list[str]:
 def curves(study: Study, problem: str) -> Iterator[Curves]:
     """Yield a problem's figures: a row a measure, a column a level of the second setting, a colour one of the first.
 
-    Lines are medians over seeds, bands their middle half, thin lines single seeds. A diverged run counts as the worst value of a measure from
-    then on (for a measure without direction it ends) and is marked by a cross. The oracle is a dashed line.
+    Lines are medians over seeds, bands their middle half, thin lines single seeds. A diverged run counts as the worst
+    value of a measure from then on (for a measure without direction it ends) and is marked by a cross. The oracle is a
+    dashed line.
     """
     runs = study.runs[(study.runs["problem"] == problem) & study.runs["status"].isin(["done", "diverged", "running"])]
     shown = measures_of(study, problem)

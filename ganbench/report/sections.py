@@ -49,17 +49,19 @@ HEADLINE = 3
 PICTURES = 5
 
 
-def number(value: Any) -> str:
+def number(value: Any, digits: int = 3) -> str:
     """Return a number with three digits; "–" where there is none, "∞" for the score of a run that has none."""
     if value is None or pd.isna(value):
         return "–"
-    if isinstance(value, float | np.floating):
-        if math.isinf(value):
-            return "∞"
-        if value == int(value) and abs(value) < 1e4:
-            return str(int(value))
-        return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
-    return str(value)
+    if not isinstance(value, float):
+        return str(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == int(value) and abs(value) < 1e4:
+        return str(int(value))
+    return (
+        f"{value:.{digits}g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+    )
 
 
 @dataclass
@@ -98,7 +100,8 @@ class Context:
     def medians(self) -> dict[tuple[str, str], dict[str, float]]:
         """The medians over seeds of the three scores, by variant and measure."""
         grouped = self.scores.groupby(["variant", "measure"], sort=False)[list(SCORES)].median()
-        return {(str(v), str(m)): row for (v, m), row in zip(grouped.index, grouped.to_dict("records"), strict=True)}
+        values = grouped.to_numpy()
+        return {k: dict(zip(SCORES, row, strict=True)) for k, row in zip(grouped.index, values, strict=True)}
 
     def measures(self, problem: str) -> list[str]:
         """Return the measures that a problem's tables show: coverage of modes, quality, recall and Frechet."""
@@ -286,11 +289,11 @@ def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale
     else:
         three = context.medians.get((row["variant"], scale.measure), dict.fromkeys(SCORES, math.nan))
         good, text = scale.good(three["final"]), number(three["final"])
-        small = f"{number(three['best'])} · {number(three['worst_after_best'])}"
+        small = " · ".join(number(three[score], 2) for score in ("best", "worst_after_best"))
         title = f"{row['label']}: median final {text}; best · worst after best: {small}; {seeds}"
         if math.isnan(three["final"]):
             return {"text": "–", "kind": "absent", "title": title}
-    if row["diverged"]:
+    if row["diverged"] and scale.measure is not None:
         text += " ×"
     background, ink = colour(good)
     return {"text": text, "small": small, "kind": "", "title": title, "background": background, "ink": ink}
@@ -322,16 +325,16 @@ def _uri(samples: Any, view: thumbnails.Frame | None, centres: Any) -> str:
     return thumbnails.data_uri(thumbnails.picture(np.asarray(samples), view, centres))
 
 
-def _median_seed(context: Context, problem: str, group: pd.DataFrame) -> dict[str, Any]:
+def _median_seed(context: Context, problem: str, group: pd.DataFrame) -> dict[Any, Any]:
     seen = view_of(context.study, problem)
     rows = group.to_dict("records")
     if seen is None:
-        return dict(rows[0])
+        return rows[0]
     rows.sort(key=lambda row: (context.finals.get((row["run"], seen.quality), 0.0), str(row["seed"])))
-    return dict(rows[(len(rows) - 1) // 2])
+    return rows[(len(rows) - 1) // 2]
 
 
-def verdict_rows(context: Context, problem: str) -> list[dict[str, Any]]:
+def verdict_rows(context: Context, problem: str) -> list[dict[Any, Any]]:
     """Return every finished run of a problem, the failures first, then by onset."""
     runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(FINISHED)]
     if runs.empty:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 88
+SIDE = 100
 WHITE, RING, POINT, CLIPPED = range(4)
 PALETTE = (255, 255, 255, 176, 176, 170, 0, 90, 160, 213, 94, 0)
 """White, the modes in grey, samples in blue, samples outside of the frame in vermillion: safe for the colour-blind."""
@@ -26,10 +26,21 @@ def data_uri(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def png_uri(png: bytes, colours: int = 64) -> str:
-    """Return a figure as a PNG data URI with few colours: a quarter of the size, and lines need no more."""
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
-    return data_uri(picture.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
+def png_uri(png: bytes, colours: int = 256) -> str:
+    """Return a figure as a PNG data URI in its most frequent colours: less than half of the size.
+
+    The usual median cut merges the colours of thin lines, which are what a reader tells variants apart by.
+    """
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=np.int64)
+    codes = pixels @ np.array([1 << 16, 1 << 8, 1])
+    found, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    channels = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.float32)
+    kept = channels[np.argsort(-counts, kind="stable")[:colours]]
+    # |a - b|^2 without |a|^2, which is the same for all candidates
+    nearest = np.argmin((kept**2).sum(axis=1) - 2 * channels @ kept.T, axis=1).astype(np.uint8)
+    image = Image.fromarray(nearest[index.reshape(codes.shape)])
+    image.putpalette(kept.astype(np.uint8).tobytes())
+    return data_uri(image)
 
 
 def frame(real: Array, centres: Array | None = None) -> Frame:
@@ -62,7 +73,7 @@ def _plane(points: Array) -> Array:
 
 
 def _paletted(canvas: NDArray[np.uint8]) -> Image.Image:
-    image = Image.fromarray(canvas, mode=None)
+    image = Image.fromarray(canvas)
     image.putpalette(PALETTE)
     return image
 
@@ -111,7 +122,7 @@ def _histogram(samples: Array, view: Frame, centres: tuple[Array, float] | None)
 def _images(samples: Array) -> Image.Image:
     """Tile images [n, c, h, w] in [-1, 1] into a square of at most about 100 pixels a side, with a line between."""
     n, channels, height, width = samples.shape
-    across = int(min(8, max(2, 100 // (max(height, width) + 1)), max(1, int(np.sqrt(n)))))
+    across = min(6, max(2, 106 // (max(height, width) + 1)), max(1, int(np.sqrt(n))))
     tiles = np.nan_to_num(samples[: across * across], nan=0.0)
     shown = np.clip((tiles[:, : 3 if channels >= 3 else 1] + 1) * 127.5, 0, 255).astype(np.uint8)
     canvas = np.full((across * (height + 1) - 1, across * (width + 1) - 1, shown.shape[1]), 128, dtype=np.uint8)

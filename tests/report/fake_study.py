@@ -90,8 +90,12 @@ class FakeStudy:
         row = self.runs.set_index("run").loc[run]
         table = self.series[self.series["run"] == run].set_index("step")
         rng = np.random.default_rng(len(table))
-        count = "classes_covered" if row["problem"] == "digits" else "modes_covered"
-        quality = "precision" if row["problem"] == "digits" else "high_quality"
+        count, quality = {
+            "digits": ("classes_covered", "precision"),
+            "user": ("seconds_per_step", "precision"),
+        }.get(row["problem"], ("modes_covered", "high_quality"))
+        if quality not in table or count not in table:
+            return {}
         return {
             int(step): self._draw(row["problem"], int(values[count]), float(values[quality]), rng)
             for step, values in table.iterrows()

@@ -1,0 +1,84 @@
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ganbench.analysis.findings import labels, matched, rank, sentences
+from ganbench.analysis.statistics import wilson
+
+
+def five(fates: list[str], **given: Any) -> list[tuple[dict[str, Any], str]]:
+    return [({**given, "seed": seed}, fate) for seed, fate in enumerate(fates)]
+
+
+@pytest.fixture
+def study(fake: Any, tmp_path: Any) -> Any:
+    good = five(["converged"] * 5, loss="hinge", regularizer="r1")
+    mixed = five(["converged", "diverged", "failed", "collapsed", "converged"], loss="hinge")
+    bad = five(["vanished"] * 5, loss="minimax")
+    skipped = [({"loss": "minimax", "regularizer": "r1", "seed": None, "reason": "no"}, "skipped")]
+    return fake.study_of(bad + mixed + good + skipped, tmp_path)
+
+
+def test_lost_runs_stay_in_every_denominator(study: Any) -> None:
+    row = rank(study).set_index("label").loc["hinge, no normalization, no regularizer"]
+    assert (row["seeds"], row["failures"], row["diverged"], row["failed"], row["collapsed"]) == (5, 3, 1, 1, 1)
+    assert (row["failure_low"], row["failure_high"]) == wilson(3, 5)
+    # two good runs, one collapsed, two lost: the median is the collapsed one
+    assert row["covered"] == 1
+    assert row["frechet_final"] > 1
+
+
+def test_rank_goes_by_failures_then_coverage_and_leaves_out_what_was_skipped(study: Any) -> None:
+    table = rank(study)
+    assert list(table["failures"]) == [0, 3, 5] and list(table["rank"]) == [1, 2, 3]
+    assert list(table["tied"]) == [True, True, False]
+
+
+def test_frechet_never_decides(fake: Any, tmp_path: Any) -> None:
+    study = fake.study_of(five(["dropping modes"] * 5, loss="a") + five(["unconverged"] * 5, loss="b"), tmp_path)
+    dropping = study.series["run"].isin(study.runs.loc[study.runs["loss"] == "a", "run"])
+    study.series.loc[dropping, "frechet"] = 0.0005
+    table = rank(study)
+    assert list(table["failures"]) == [0, 5]
+    study.series.loc[~dropping, "high_quality"] = study.series.loc[~dropping, "high_quality"].mask(
+        study.series["step"] == 4000, 0.95
+    )
+    assert any("Frechet alone would mislead: 5 of 5" in text for text in sentences(study))
+
+
+def test_sentences_carry_counts_and_intervals(study: Any) -> None:
+    text = sentences(study)
+    assert text[0].startswith("8 of 15 runs (53 %, 30 to 75 %) fail: 5 vanished gradients")
+    assert any(
+        t.startswith("ring8: 1 of 3 variants survive in all of their seeds, 1 fails in all of them") for t in text
+    )
+    assert any("up to 43 % possible" in t for t in text)
+    assert any(t.startswith("1 variant was skipped") for t in text)
+
+
+def test_axis_effects_compare_only_what_both_levels_ran(study: Any) -> None:
+    text = " ".join(sentences(study))
+    # minimax has no r1 runs: its five failures are not held against "no regularizer"
+    assert "r1 fails in 0 of 5 runs (0 %, 0 to 43 %)" in text
+    assert "no regularizer fails in 3 of 5 runs" in text and "Not told apart from r1: no regularizer" in text
+
+
+def test_matched_without_common_ground() -> None:
+    runs = pd.DataFrame({"problem": "p", "loss": ["a", "b"], "norm": ["x", "y"], "seed": 0})
+    assert matched(runs, ["norm"], "loss")[1] == 0
+
+
+def test_single_seed_everything_diverged_and_nothing(fake: Any, tmp_path: Any) -> None:
+    single = fake.study_of([({"seed": 0}, "converged")], tmp_path)
+    assert any("With 1 seed a variant" in text for text in sentences(single))
+    lost = fake.study_of(five(["diverged"] * 5) + five(["failed"] * 5, loss="b"), tmp_path)
+    assert rank(lost)["failures"].tolist() == [5, 5]
+    assert sentences(lost)[0].startswith("10 of 10 runs (100 %")
+    nothing = fake.study_of([({"seed": 0}, "pending"), ({"seed": None}, "skipped")], tmp_path)
+    assert rank(nothing).empty
+    assert sentences(nothing)[0].startswith("No run has finished")
+
+
+def test_labels_name_what_varies(study: Any) -> None:
+    assert "minimax, no normalization, r1" in labels(study).values()

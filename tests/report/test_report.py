@@ -1,0 +1,204 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ganbench.report import build
+
+SECTIONS = ["findings", "maps", "curves", "samples", "verdicts", "missing", "measures", "provenance"]
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, the text of each section, and whether tags are balanced."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.sections: dict[str, str] = {}
+        self.text = ""
+        self._section = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "section":
+            self._section = dict(attrs)["id"] or ""
+            self.sections[self._section] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+        if tag == "section":
+            self._section = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "style":
+            return
+        self.text += data
+        if self._section:
+            self.sections[self._section] += data
+
+
+def page_of(study: Any, path: Path | None = None) -> Page:
+    page = Page(build(study, path).read_text(encoding="utf-8"))
+    assert page.open == []
+    return page
+
+
+def five(fates: list[str], **given: Any) -> list[tuple[dict[str, Any], str]]:
+    return [({**given, "seed": seed}, fate) for seed, fate in enumerate(fates)]
+
+
+@pytest.fixture(scope="module")
+def built(fake: Any, tmp_path_factory: Any) -> tuple[Any, Page]:
+    fates = [
+        *five(["converged", "unconverged", "diverged", "failed", "collapsed"], loss="hinge"),
+        *five(["converged"] * 5, loss="hinge", normalization="spectral"),
+        *five(["vanished", "never learned", "dropping modes", "degraded", "converged"], loss="minimax"),
+        ({"loss": "minimax", "normalization": "spectral", "seed": None, "reason": "impossible pair"}, "skipped"),
+        *five(["converged"] * 2 + ["collapsed", "pending", "running"], problem="digits"),
+    ]
+    study = fake.study_of(fates, tmp_path_factory.mktemp("study"))
+    return study, page_of(study)
+
+
+def test_the_page_loads_nothing(built: tuple[Any, Page]) -> None:
+    study, page = built
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        assert (attributes.get("src") or "data:").startswith("data:image/png;base64,") or "src" not in attributes
+        assert (attributes.get("href") or "#").startswith("#")
+        assert not [name for name in attributes if name.startswith("on")]
+    html = (study.path / "report.html").read_text()
+    assert not re.search(r"url\(|@import|https?://", html)
+    policy = [a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+
+
+def test_every_section_says_something_and_every_link_leads_somewhere(built: tuple[Any, Page]) -> None:
+    page = built[1]
+    assert list(page.sections) == SECTIONS
+    assert all(len(" ".join(text.split())) > 150 for text in page.sections.values())
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    assert {(a["href"] or "")[1:] for t, a in page.tags if t == "a"} <= ids
+
+
+def test_the_first_screen_answers_which_how_and_how_often(built: tuple[Any, Page]) -> None:
+    text = " ".join(built[1].sections["findings"].split())
+    assert "8 of 18 runs" in text and "diverged" in text
+    assert "3/5" in text and "0/5" in text and "oracle" in text
+    assert "2/3" not in text and "1/3 of 5" in text
+
+
+def test_heat_maps_mark_skipped_cells_and_list_their_reasons(built: tuple[Any, Page]) -> None:
+    page = built[1]
+    cells = [a for t, a in page.tags if t == "td" and a.get("class") == "skipped"]
+    assert cells and all(a["title"] == "skipped: impossible pair" for a in cells)
+    assert "impossible pair" in page.sections["missing"] and "because it is failed" in page.sections["missing"]
+    assert "×" in page.sections["maps"]
+
+
+def test_every_finished_run_has_its_verdict_failures_first(built: tuple[Any, Page]) -> None:
+    study, page = built
+    rows = [a["id"] for t, a in page.tags if t == "tr" and "id" in a]
+    done = study.runs[study.runs["status"].isin(["done", "diverged", "failed"])]
+    assert sorted(rows) == sorted(done["run"])
+    text = page.sections["verdicts"]
+    assert text.index("because it is failed") < text.index("8 of 8 modes covered, high quality 0.96 (oracle")
+
+
+def test_figures_and_samples(built: tuple[Any, Page]) -> None:
+    study, page = built
+    names = {file.name for file in (study.path / "figures").iterdir()}
+    assert {"ring8-1.png", "ring8-1.svg", "digits-1.png"} <= names
+    shots = [a for t, a in page.tags if t == "img" and (a["alt"] or "").startswith("samples at step")]
+    # four variants have samples; a run that diverged shows fewer distinct steps at most
+    assert 4 * 4 <= len(shots) <= 4 * 5
+    assert any(a["alt"] == "samples at step 4000" for a in shots)
+
+
+def test_provenance_tells_how_to_repeat_it(built: tuple[Any, Page]) -> None:
+    text = built[1].sections["provenance"]
+    assert "ganbench run suite=stability seeds=5" in text and "9f2e11" in text and "loss.hinge aa11" in text
+
+
+def test_hostile_names_are_text(fake: Any, tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>\"'&"
+    fates = [
+        *five(["converged", "failed"], loss=evil, reason=evil),
+        ({"loss": evil, "normalization": evil, "seed": None, "reason": evil}, "skipped"),
+    ]
+    study = fake.study_of(fates, tmp_path, name=evil, description=evil)
+    study.provenance[evil] = evil
+    page = page_of(study)
+    assert not [tag for tag, _ in page.tags if tag == "script"]
+    assert evil in page.sections["missing"] and evil in page.sections["provenance"]
+
+
+def test_a_problem_name_cannot_leave_the_folder(fake: Any, tmp_path: Path) -> None:
+    study = fake.study_of(five(["converged"] * 2, problem="user"), tmp_path / "in")
+    study.runs["problem"] = "../../x"
+    study.oracle = {"../../x": fake.ORACLE["user"]}
+    page_of(study)
+    assert {p.name for p in tmp_path.iterdir()} == {"in"}
+
+
+@pytest.mark.parametrize(
+    ("fates", "axes"),
+    [
+        ([({"seed": 0}, "converged")], []),
+        (five(["diverged"] * 3), ["loss"]),
+        (five(["failed"] * 3), ["loss"]),
+        (five(["pending", "running"]), ["loss", "normalization"]),
+        ([({"seed": None, "reason": "no"}, "skipped")], ["loss"]),
+        (five(["converged", "collapsed"], problem="line"), ["regularizer"]),
+        (five(["converged"] * 2, gamma=0.1) + five(["collapsed"] * 2, gamma=10.0), ["gamma"]),
+    ],
+    ids=["one run", "all diverged", "all failed", "unfinished", "all skipped", "one dimension", "one number"],
+)
+def test_unusual_studies_give_a_sensible_page(fake: Any, tmp_path: Path, fates: Any, axes: list[str]) -> None:
+    page = page_of(fake.study_of(fates, tmp_path, axes=axes))
+    assert list(page.sections) == SECTIONS and all(text.strip() for text in page.sections.values())
+    assert not re.search(r"\bnan\b|<NA>|None\b|Traceback", page.text)
+
+
+def test_an_empty_plan(fake: Any, tmp_path: Path) -> None:
+    study = fake.study_of([({"seed": 0}, "converged")], tmp_path)
+    study.runs, study.series = study.runs.iloc[:0], study.series.iloc[:0]
+    assert "No run has finished" in page_of(study).text
+
+
+def test_a_problem_of_the_users_without_modes(fake: Any, tmp_path: Path) -> None:
+    study = fake.study_of(five(["converged", "collapsed"], problem="user"), tmp_path)
+    assert "precision" in page_of(study).sections["maps"]
+    study.oracle, study.series = {}, study.series[["run", "step", "d_loss"]]
+    assert "nothing to judge by" in page_of(study).sections["verdicts"]
+
+
+def test_several_studies_in_one_page(fake: Any, tmp_path: Path) -> None:
+    studies = [fake.study_of([({"seed": 0}, "converged")], tmp_path / n, name=n) for n in ("first", "second")]
+    page = page_of(studies, tmp_path / "both.html")
+    assert list(page.sections) == [f"s{i}-{name}" for i in (1, 2) for name in SECTIONS]
+    with pytest.raises(ValueError, match="at least one"):
+        build([])
+
+
+def test_the_same_study_gives_the_same_bytes(fake: Any, tmp_path: Path) -> None:
+    study = fake.study_of(five(["converged", "collapsed"]), tmp_path)
+    first = build(study).read_bytes(), (tmp_path / "figures" / "ring8-1.svg").read_bytes()
+    assert (build(study).read_bytes(), (tmp_path / "figures" / "ring8-1.svg").read_bytes()) == first
+
+
+def test_nan_rows_after_divergence_do_not_reach_the_page(built: tuple[Any, Page]) -> None:
+    study, page = built
+    assert study.series["high_quality"].isna().any()
+    assert not re.search(r"\bnan\b", page.text)
+    assert isinstance(study.runs, pd.DataFrame) and np.isfinite(study.series["step"]).all()

@@ -1,0 +1,26 @@
+"""Multilayer perceptrons, the networks of the mixture problems."""
+
+import math
+
+from torch import nn
+
+from ganbench.gan.networks import NetworkSpec
+from ganbench.registry import register
+
+
+@register("network")
+def mlp(spec: NetworkSpec, *, width: int = 32, depth: int = 2) -> tuple[nn.Module, nn.Module]:
+    """Two perceptrons with `depth` hidden layers of `width` units, ReLU in G and LeakyReLU 0.2 in D."""
+    size = math.prod(spec.shape)
+    generator: list[nn.Module] = []
+    discriminator: list[nn.Module] = [nn.Flatten()] if len(spec.shape) > 1 else []
+    for index in range(depth):
+        generator += [spec.g_norm(nn.Linear(width if index else spec.latent_dim, width)), nn.ReLU()]
+        discriminator += [spec.d_norm(nn.Linear(width if index else size, width)), nn.LeakyReLU(0.2)]
+    generator.append(spec.g_weight(nn.Linear(width, size)))
+    discriminator.append(spec.d_weight(nn.Linear(width, 1)))
+    if spec.value_range:
+        generator.append(nn.Tanh())
+    if len(spec.shape) > 1:
+        generator.append(nn.Unflatten(1, spec.shape))
+    return nn.Sequential(*generator), nn.Sequential(*discriminator)

@@ -1,0 +1,69 @@
+"""Regularizers of the discriminator.
+
+On inputs (the default) a regularizer is `(critic, real, fake, uniform, *, hypers) -> penalty [...]`: `critic` maps
+samples `[..., batch, *shape]` to logits `[..., batch]`, `uniform` holds one number of U[0, 1) a sample. On weights
+(`acts_on="weights"`) it is `(weights, *, hypers) -> weights`, applied after each update of the discriminator.
+
+Penalties on gradients need independent samples: where a layer mixes the batch, the gradient at one sample is not the
+gradient of the critic.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ganbench.registry import register
+
+Critic = Callable[[Tensor], Tensor]
+
+PER_SAMPLE = {"independent_samples": "a gradient penalty is defined per sample, and batch statistics mix the samples"}
+
+
+def squared_input_gradient(critic: Critic, samples: Tensor) -> Tensor:
+    """Return the squared norm of the critic's gradient at each sample [..., batch], differentiable once more."""
+    if not samples.requires_grad:
+        samples = samples.detach().requires_grad_()
+    logits = critic(samples)
+    # samples are independent, so the gradient of the sum holds each sample's own gradient
+    (gradient,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
+    return gradient.flatten(logits.dim()).square().sum(-1)
+
+
+@register("regularizer", acts_on="nothing")
+def none(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor) -> Tensor:
+    """No regularizer."""
+    return real.new_zeros(uniform.shape[:-1])
+
+
+@register("regularizer", acts_on="weights")
+def weight_clipping(weights: Tensor, *, clip: float = 0.01) -> Tensor:
+    """Weight clipping: every weight of the critic is kept within [-clip, clip] (Arjovsky 2017, alg. 1)."""
+    return weights.clamp(-clip, clip)
+
+
+@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: float = 10.0) -> Tensor:
+    """WGAN-GP: weight times (gradient norm - 1)^2 between real and fake (Gulrajani 2017, eq. 3)."""
+    share = uniform.reshape(uniform.shape + (1,) * (real.dim() - uniform.dim()))
+    squared = squared_input_gradient(critic, torch.lerp(fake.detach(), real.detach(), share))
+    # the square root has no gradient at zero, where a critic that ignores its input would sit
+    return weight * ((squared + 1e-12).sqrt() - 1).square().mean(-1)
+
+
+@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+def r1(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
+    """R1: gamma/2 times the squared gradient norm on real samples (Mescheder 2018, eq. 9)."""
+    return gamma / 2 * squared_input_gradient(critic, real).mean(-1)
+
+
+@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+def r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
+    """R2: gamma/2 times the squared gradient norm on fake samples (Mescheder 2018, eq. 10)."""
+    return gamma / 2 * squared_input_gradient(critic, fake).mean(-1)
+
+
+@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+def r1r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
+    """R1 + R2: gamma/2 times the squared gradient norm on real and on fake samples (Huang 2024, eq. 6)."""
+    return r1(critic, real, fake, uniform, gamma=gamma) + r2(critic, real, fake, uniform, gamma=gamma)

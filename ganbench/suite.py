@@ -1,0 +1,449 @@
+"""From a suite file and overrides to a plan: resolve, validate, freeze. Nothing here needs torch to be fast."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ganbench import registry
+from ganbench.errors import UserError, unknown
+
+SCHEMA = 1
+PLUGIN_AXES = (
+    "problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer",
+)  # fmt: skip
+NUMBER_AXES = ("steps", "batch_size", "critic_steps", "latent_dim")
+AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
+LATENTS = ("normal", "uniform")
+HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that reads 1e-4 as a number: YAML 1.1 asks for a dot, and nobody writes one."""
+
+
+_Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(text: str, what: str) -> Any:
+    """Parse YAML; UserError names `what` and the line where it is unreadable."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it is not YAML"
+        raise UserError(f"Cannot read {what}{where}: {problem}.") from error
+
+
+class Settings(BaseModel):
+    """The keys of a suite file. Every axis takes one value or a list of values; a list is a sweep."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    description: str = ""
+    problem: list[str] = ["ring8"]
+    network: list[str] = ["mlp"]
+    loss: list[str] = ["nonsaturating"]
+    normalization: list[str] = ["none"]
+    g_normalization: list[str] = ["none"]
+    regularizer: list[str] = ["none"]
+    optimizer: list[str] = ["adam"]
+    latent: list[str] = ["normal"]
+    seeds: list[int] = [0, 1, 2, 3, 4]
+    steps: list[int] = [2000]
+    batch_size: list[int] = [128]
+    critic_steps: list[int] = [1]
+    latent_dim: list[int] = [8]
+    probe_every: int = Field(500, ge=1)
+    samples: int = Field(1000, ge=16)
+    neighbours: int = Field(500, ge=16)
+    hypers: dict[str, list[Any]] = {}
+    per_problem: dict[str, dict[str, Any]] = {}
+
+    @field_validator(*AXES, mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        # YAML reads a bare `none` as text but `null` or `~` as nothing; both mean the plug-in none
+        values = value if isinstance(value, list) else [value]
+        return ["none" if item is None else item for item in values]
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 1:
+                raise ValueError(f"needs at least 1 seed, got {value}")
+            return list(range(value))
+        return value
+
+    @field_validator(*AXES, "seeds", mode="after")
+    @classmethod
+    def _distinct(cls, value: list[Any]) -> list[Any]:
+        if not value:
+            raise ValueError("is empty, so the grid has no runs")
+        if len(set(value)) < len(value):
+            raise ValueError(f"names the same value twice in {value}")
+        return value
+
+    @field_validator(*NUMBER_AXES, mode="after")
+    @classmethod
+    def _positive(cls, value: list[int]) -> list[int]:
+        if min(value) < 1:
+            raise ValueError(f"must be at least 1, got {min(value)}")
+        return value
+
+    @field_validator("seeds", mode="after")
+    @classmethod
+    def _natural(cls, value: list[int]) -> list[int]:
+        if min(value) < 0:
+            raise ValueError(f"must not be negative, got {min(value)}")
+        return value
+
+    @field_validator("critic_steps", mode="after")
+    @classmethod
+    def _few(cls, value: list[int]) -> list[int]:
+        if max(value) > 100:
+            raise ValueError(f"must be at most 100, got {max(value)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One point of the grid without the seed. `hypers` holds every hyper-parameter of its plug-ins, defaults too."""
+
+    problem: str
+    network: str
+    loss: str
+    normalization: str
+    g_normalization: str
+    regularizer: str
+    optimizer: str
+    latent: str
+    steps: int
+    batch_size: int
+    critic_steps: int
+    latent_dim: int
+    hypers: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """A readable name with a hash of everything that it stands for."""
+        words = [self.problem, self.loss, self.normalization]
+        words += [f"g_{self.g_normalization}"] * (self.g_normalization != "none")
+        words += [self.regularizer] * (self.regularizer != "none")
+        return f"{'-'.join(words)}-{_digest(asdict(self), 6)}"
+
+    def hypers_of(self, kind: str, name: str) -> dict[str, Any]:
+        """Return the hyper-parameters of one of its plug-ins."""
+        prefix = f"{kind}.{name}."
+        return {key.removeprefix(prefix): value for key, value in self.hypers if key.startswith(prefix)}
+
+    def plugins(self) -> set[tuple[str, str]]:
+        """Return kind and name of every plug-in that it is made of."""
+        return {(_kind(axis), getattr(self, axis)) for axis in PLUGIN_AXES}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A variant with a seed: one GAN trained once."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.variant.id}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The resolved, validated, frozen list of what to train. `hash` names its content."""
+
+    name: str
+    description: str
+    variants: tuple[Variant, ...]
+    skipped: tuple[tuple[Variant, str], ...]
+    seeds: tuple[int, ...]
+    probe_every: int
+    samples: int
+    neighbours: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+    plugin_files: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run, variant by variant."""
+        return [Run(variant, seed) for variant in self.variants for seed in self.seeds]
+
+    @property
+    def hash(self) -> str:
+        """A hash of everything that decides the results, the plug-ins' sources included."""
+        content = self.to_dict()
+        for aside in ("description", "plugin_files", "hash"):
+            content.pop(aside, None)
+        return _digest(content, 12)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `from_dict` reads back."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "description": self.description,
+            "seeds": list(self.seeds),
+            "probe_every": self.probe_every,
+            "samples": self.samples,
+            "neighbours": self.neighbours,
+            "plugin_files": list(self.plugin_files),
+            "versions": dict(sorted(self.versions.items())),
+            "variants": [_flat(variant) for variant in self.variants],
+            "skipped": [{**_flat(variant), "reason": reason} for variant, reason in self.skipped],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
+        """Read a plan back; UserError where it was written by a newer version."""
+        if data.get("schema") != SCHEMA:
+            raise UserError(f"The plan has schema {data.get('schema')}; this version of ganbench reads {SCHEMA}.")
+        skipped = [(_unflat({k: v for k, v in row.items() if k != "reason"}), row["reason"]) for row in data["skipped"]]
+        return cls(
+            name=data["name"],
+            description=data["description"],
+            variants=tuple(map(_unflat, data["variants"])),
+            skipped=tuple(skipped),
+            seeds=tuple(data["seeds"]),
+            probe_every=data["probe_every"],
+            samples=data["samples"],
+            neighbours=data["neighbours"],
+            versions=data["versions"],
+            plugin_files=tuple(data["plugin_files"]),
+        )
+
+
+def _flat(variant: Variant) -> dict[str, Any]:
+    data = asdict(variant)
+    return {**{key: data[key] for key in AXES}, **dict(variant.hypers)}
+
+
+def _unflat(data: Mapping[str, Any]) -> Variant:
+    hypers = tuple((key, value) for key, value in data.items() if "." in key)
+    return Variant(**{key: data[key] for key in AXES}, hypers=hypers)
+
+
+def _digest(content: Any, length: int) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:length]
+
+
+def _kind(axis: str) -> str:
+    return "normalization" if axis == "g_normalization" else axis
+
+
+def suite_folder() -> Path:
+    """Return the folder of the shipped suites: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    return next((d for d in (package / "suites", package.parent / "suites") if d.is_dir()), package / "suites")
+
+
+def suite_names() -> list[str]:
+    """Return the names of the shipped suites."""
+    return sorted(file.stem for file in suite_folder().glob("*.yaml"))
+
+
+def suite_file(name_or_file: str) -> Path:
+    """Return the file of a shipped suite or of a path; UserError names the nearest suite."""
+    shipped = suite_folder() / f"{name_or_file}.yaml"
+    if shipped.is_file():
+        return shipped
+    if Path(name_or_file).suffix in (".yaml", ".yml"):
+        if Path(name_or_file).is_file():
+            return Path(name_or_file)
+        raise UserError(f"There is no suite file '{name_or_file}'.")
+    raise unknown("suite", name_or_file, suite_names())
+
+
+def read_suite(name_or_file: str) -> tuple[str, dict[str, Any]]:
+    """Return a suite's name and its raw keys."""
+    file = suite_file(name_or_file)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read the suite '{file}': {error}.") from error
+    data = read_yaml(text, f"the suite '{file.name}'")
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise UserError(f"The suite '{file.name}' must be a mapping of keys to values.")
+    return file.stem, data
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """Turn `key=value`, `key=a,b,c` and `key=[a, b]` into a dictionary of values and lists."""
+    parsed: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise UserError(f"Cannot read '{override}': an override is written key=value, for example loss=hinge,minimax.")
+        text = f"[{text}]" if "," in text and not text.lstrip().startswith(("[", "{", '"', "'")) else text
+        parsed[key.strip()] = read_yaml(text, f"the value of '{key}'")
+    return parsed
+
+
+def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
+    """Make the plan of a suite (or of the defaults alone) under overrides; UserError says what does not fit."""
+    name, base = read_suite(suite) if suite else ("custom", {})
+    changes = parse_overrides(overrides)
+    problems = changes.get("problem", base.get("problem", Settings.model_fields["problem"].default))
+    per_problem = base.pop("per_problem", None) or {}
+    if not isinstance(per_problem, dict) or not all(isinstance(part, dict) for part in per_problem.values()):
+        raise UserError("The key 'per_problem' must map a problem's name to the keys that differ there.")
+    for problem in per_problem:
+        registry.get("problem", problem)
+    _check_hypers({**base, **changes})
+
+    variants: dict[Variant, None] = {}
+    skipped: dict[Variant, str] = {}
+    listed = problems if isinstance(problems, list) else [problems]
+    if not listed:
+        raise UserError("The key 'problem' is empty, so the grid has no runs.")
+    common = None
+    for problem in listed:
+        settings = _settings({**base, **per_problem.get(problem, {}), **changes, "problem": problem})
+        shared = (settings.description, settings.seeds, settings.probe_every, settings.samples, settings.neighbours)
+        if common is not None and shared != common:
+            raise UserError(f"The keys seeds, probe_every, samples and neighbours hold for a whole suite, not for '{problem}'.")
+        common = shared
+        for variant in _expand(settings):
+            reason = impossible(variant)
+            if reason:
+                skipped[variant] = reason
+            else:
+                variants[variant] = None
+    assert common is not None
+    used = {key for variant in (*variants, *skipped) for key, _ in variant.hypers}
+    for key in changes:
+        if HYPER.match(key) and key not in used:
+            raise UserError(f"The key '{key}' changes nothing: no variant of this plan uses it.")
+    if not variants:
+        reason = next(iter(skipped.values()), "the grid is empty")
+        raise UserError(f"The plan has no runs: every combination is skipped ({reason}).")
+    return Plan(
+        name=name,
+        description=common[0],
+        variants=tuple(variants),
+        skipped=tuple(skipped.items()),
+        seeds=tuple(common[1]),
+        probe_every=common[2],
+        samples=common[3],
+        neighbours=common[4],
+        versions=_versions(variants),
+        plugin_files=tuple(registry.loaded_files()),
+    )
+
+
+def _settings(data: dict[str, Any]) -> Settings:
+    hypers = {key: value for key, value in data.items() if "." in key}
+    plain = {key: value for key, value in data.items() if "." not in key}
+    for key in plain:
+        if key not in Settings.model_fields or key in ("hypers", "per_problem"):
+            raise unknown("key", key, [*(f for f in Settings.model_fields if f not in ("hypers", "per_problem")), "suite"])
+    listed = {key: value if isinstance(value, list) else [value] for key, value in hypers.items()}
+    try:
+        settings = Settings.model_validate({**plain, "hypers": listed})
+    except ValidationError as error:
+        raise _plain_error(error) from error
+    for axis in PLUGIN_AXES:
+        for name in getattr(settings, axis):
+            registry.get(_kind(axis), name)
+    for latent in settings.latent:
+        if latent not in LATENTS:
+            raise unknown("latent distribution", latent, LATENTS)
+    return settings
+
+
+def _plain_error(error: ValidationError) -> UserError:
+    first = error.errors()[0]
+    key = str(first["loc"][0])
+    if first["type"] == "value_error":
+        return UserError(f"The key '{key}' {first['ctx']['error']}.")
+    return UserError(f"The key '{key}' has the wrong type: {first['msg'].lower()}, got {first['input']!r}.")
+
+
+def _check_hypers(data: Mapping[str, Any]) -> None:
+    for key, value in data.items():
+        if "." in key:
+            match = HYPER.match(key)
+            if not match:
+                raise UserError(f"Cannot read the key '{key}': a hyper-parameter is written kind.plugin.name.")
+            kind, name, hyper = match.groups()
+            plugin = registry.get(kind, name)
+            if hyper not in plugin.hypers:
+                raise unknown(f"hyper-parameter of the {kind} '{name}'", hyper, plugin.hypers)
+            for item in value if isinstance(value, list) else [value]:
+                _check_type(key, plugin.hypers[hyper], item)
+            if value == []:
+                raise UserError(f"The key '{key}' is empty, so the grid has no runs.")
+
+
+def _check_type(key: str, default: Any, value: Any) -> None:
+    wanted = type(default)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return
+    if default is not None and not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool):
+        raise UserError(f"The key '{key}' has the wrong type: it takes {wanted.__name__}, got {value!r}.")
+
+
+def _expand(settings: Settings) -> Iterable[Variant]:
+    _check_hypers(settings.hypers)
+    for values in itertools.product(*(getattr(settings, axis) for axis in AXES)):
+        plain = dict(zip(AXES, values, strict=True))
+        choices: dict[str, list[Any]] = {}
+        for axis in PLUGIN_AXES:
+            kind, name = _kind(axis), plain[axis]
+            for hyper, default in registry.get(kind, name).hypers.items():
+                key = f"{kind}.{name}.{hyper}"
+                given = settings.hypers.get(key, [default])
+                choices[key] = [float(v) if isinstance(default, float) else v for v in given]
+        for point in itertools.product(*choices.values()):
+            yield Variant(**plain, hypers=tuple(zip(choices, point, strict=True)))
+
+
+def impossible(variant: Variant) -> str:
+    """Return why a combination cannot be trained, or an empty text. Every plug-in declares its own needs."""
+    provided = {
+        "G": _provided(variant, ("problem", "network", "g_normalization")),
+        "D": _provided(variant, ("problem", "network", "normalization")),
+    }
+    for axis in PLUGIN_AXES:
+        plugin = registry.get(_kind(axis), getattr(variant, axis))
+        for need, reason in plugin.needs.items():
+            if need not in provided["G" if axis == "g_normalization" else "D"]:
+                return f"{plugin.name} with {_blocker(variant, need, axis)}: {reason}"
+    return ""
+
+
+def _provided(variant: Variant, axes: Iterable[str]) -> set[str]:
+    return {what for axis in axes for what in registry.get(_kind(axis), getattr(variant, axis)).provides}
+
+
+def _blocker(variant: Variant, need: str, axis: str) -> str:
+    """Name the part of a variant that fails to provide what another needs: the one whose siblings do provide it."""
+    for other in ("normalization", "network", "problem"):
+        if other != axis and any(need in plugin.provides for plugin in registry.plugins(other)):
+            return f"{other} {getattr(variant, other)}"
+    return "this variant"
+
+
+def _versions(variants: Iterable[Variant]) -> dict[str, str]:
+    used = {pair for variant in variants for pair in variant.plugins()}
+    measured = {(kind, plugin.name) for kind in ("diagnostic",) for plugin in registry.plugins(kind)}
+    return {f"{kind}.{name}": registry.get(kind, name).version for kind, name in sorted(used | measured)}

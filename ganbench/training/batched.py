@@ -1,0 +1,213 @@
+"""One forward pass for a whole population: modules written for one GAN, parameters stacked over runs.
+
+`nn.Sequential`s are taken apart; layers that are known run directly on `[runs, batch, ...]` tensors, every other
+module runs under `vmap`. Only exact types count as known, since a subclass may compute anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from ganbench.gan.normalizations import Reweighted, as_matrix
+
+Tensors = Mapping[str, Tensor]
+Tap = Callable[[nn.Module, Tensor], None]
+
+ELEMENTWISE = (
+    nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh,
+)  # fmt: skip
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+# below this many columns BLAS libraries are several times slower than for the transposed product (measured, MKL)
+FEW_COLUMNS = 16
+# im2col beats a grouped convolution where a kernel sees few inputs (measured, oneDNN)
+FEW_INPUTS = 64
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Return the matrix products a[r] @ b[r], differentiable any number of times."""
+    return _Product.apply(a, b)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _bmm(a: Tensor, b: Tensor) -> Tensor:
+    if b.shape[-1] < FEW_COLUMNS <= a.shape[-2]:
+        return torch.bmm(b.transpose(1, 2), a.transpose(1, 2)).transpose(1, 2)
+    return torch.bmm(a, b)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return _bmm(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        a, b = ctx.saved_tensors
+        return (
+            product(grad, b.transpose(1, 2)) if ctx.needs_input_grad[0] else None,
+            product(a.transpose(1, 2), grad) if ctx.needs_input_grad[1] else None,
+        )
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        return (
+            product(grad, weight) if ctx.needs_input_grad[0] else None,
+            product(grad.transpose(1, 2), x) if ctx.needs_input_grad[1] else None,
+            grad.sum(1) if ctx.needs_input_grad[2] else None,
+        )
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return x[r] @ weight[r]^T + bias[r] for x [runs, ..., in], weight [runs, out, in], bias [runs, out]."""
+    flat = x.flatten(1, -2)
+    if bias is None:
+        out = product(flat, weight.transpose(1, 2))
+    else:
+        out = _Linear.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
+    return out.unflatten(1, x.shape[1:-1]) if x.dim() > 3 else out
+
+
+def forward(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str = "", tap: Tap | None = None) -> Tensor:
+    """Run a module for every run: parameters and buffers [runs, ...] by name, x [runs, batch, ...].
+
+    `tap` is shown the output of each known activation, for diagnostics.
+    """
+    kind = type(module)
+    if module._forward_hooks or module._forward_pre_hooks:
+        return _vmapped(module, tensors, x, prefix)
+    if kind is nn.Sequential:
+        for name, child in module.named_children():
+            x = forward(child, tensors, x, f"{prefix}{name}.", tap)
+        return x
+    if kind in ELEMENTWISE:
+        x = module(x)
+        if tap:
+            tap(module, x)
+        return x
+    rule = RULES.get(kind)
+    out = rule(module, tensors, x, prefix) if rule else None
+    return _vmapped(module, tensors, x, prefix) if out is None else out
+
+
+def _vmapped(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
+    own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    if not own:
+        return vmap(module)(x)  # type: ignore[no-any-return]
+    return vmap(lambda state, sample: functional_call(module, state, (sample,)))(own, x)  # type: ignore[no-any-return]
+
+
+def _linear(module: nn.Linear, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
+    return linear(x, tensors[prefix + "weight"], tensors.get(prefix + "bias"))
+
+
+def _conv2d(module: nn.Conv2d, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
+    weight = tensors[prefix + "weight"]
+    inputs = weight[0, 0].numel()
+    plain = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
+    if inputs > FEW_INPUTS or not plain or isinstance(module.padding, str):
+        return None
+    (high, wide), (down, right) = module.padding, module.stride
+    padded = F.pad(x, (wide, wide, high, high))
+    # [runs, batch, in, rows, columns, kernel rows, kernel columns]
+    patches = padded.unfold(3, weight.shape[3], down).unfold(4, weight.shape[4], right)
+    rows, columns = patches.shape[3:5]
+    patches = patches.permute(0, 1, 3, 4, 2, 5, 6).flatten(4).flatten(1, 3)
+    out = linear(patches, weight.flatten(2), tensors.get(prefix + "bias"))
+    return out.unflatten(1, (x.shape[1], rows, columns)).permute(0, 1, 4, 2, 3)
+
+
+def _affine(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str) -> tuple[Tensor | None, Tensor | None]:
+    """Return gain and bias [runs, channels] of a norm, shaped to broadcast over x [runs, batch, channels, ...]."""
+    shape = (x.shape[0], 1, x.shape[2]) + (1,) * (x.dim() - 3)
+    gain, bias = tensors.get(prefix + "weight"), tensors.get(prefix + "bias")
+    return (None if gain is None else gain.reshape(shape)), (None if bias is None else bias.reshape(shape))
+
+
+def _group_norm(module: nn.GroupNorm, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
+    grouped = x.reshape(*x.shape[:2], module.num_groups, -1)
+    out = F.layer_norm(grouped, grouped.shape[-1:], eps=module.eps).reshape(x.shape)
+    gain, bias = _affine(module, tensors, x, prefix)
+    return out if gain is None or bias is None else torch.addcmul(bias, out, gain)
+
+
+def _batch_norm(module: nn.BatchNorm1d, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
+    if module.track_running_stats:
+        return None
+    axes = [1, *range(3, x.dim())]
+    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+    scale = (variance + module.eps).rsqrt()
+    gain, bias = _affine(module, tensors, x, prefix)
+    if gain is not None and bias is not None:
+        scale = scale * gain
+        return torch.addcmul(bias - mean * scale, x, scale)
+    return torch.addcmul(-mean * scale, x, scale)
+
+
+def _reweighted(module: Reweighted, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
+    weight = _mapped_weight(module, tensors, prefix)
+    return forward(module.layer, {**tensors, f"{prefix}layer.weight": weight}, x, f"{prefix}layer.")
+
+
+def _mapped_weight(module: Reweighted, tensors: Tensors, prefix: str) -> Tensor:
+    own = f"{prefix}weight_map."
+    state = {name.removeprefix(own): value for name, value in tensors.items() if name.startswith(own)}
+    return module.weight(
+        tensors[f"{prefix}layer.weight"], lambda matrix: functional_call(module.weight_map, state, (matrix,))
+    )
+
+
+def _flatten(module: nn.Flatten, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
+    if module.start_dim < 1:
+        return None
+    return x.flatten(module.start_dim + 1, module.end_dim + (module.end_dim >= 0))
+
+
+def _unflatten(module: nn.Unflatten, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
+    if not isinstance(module.dim, int) or module.dim < 1:
+        return None
+    return x.unflatten(module.dim + 1, module.unflattened_size)
+
+
+RULES: dict[type[nn.Module], Callable[..., Tensor | None]] = {
+    nn.Linear: _linear,
+    nn.Conv2d: _conv2d,
+    nn.GroupNorm: _group_norm,
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+    nn.Flatten: _flatten,
+    nn.Unflatten: _unflatten,
+    Reweighted: _reweighted,
+}
+
+
+def layer_matrices(module: nn.Module, tensors: Tensors) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weight in force of each linear or convolution layer as matrices [runs, out, in], by layer name."""
+    reweighted = {f"{name}.layer" if name else "layer": child for name, child in module.named_modules()
+                  if isinstance(child, Reweighted)}  # fmt: skip
+    labels = layer_names(module)
+    for name, child in module.named_modules():
+        if isinstance(child, LAYERS):
+            prefix = f"{name}." if name else ""
+            wrapper = reweighted.get(name)
+            weight = _mapped_weight(wrapper, tensors, prefix.removesuffix("layer.")) if wrapper else tensors[prefix + "weight"]
+            yield labels[name], as_matrix(weight, child)
+
+
+def layer_names(module: nn.Module) -> dict[str, str]:
+    """Return a readable name for each module that owns parameters: its rank and type, like 2_linear."""
+    owners = [(n, m) for n, m in module.named_modules() if any(True for _ in m.parameters(recurse=False))]
+    return {name: f"{rank}_{type(child).__name__.lower()}" for rank, (name, child) in enumerate(owners, 1)}

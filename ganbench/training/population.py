@@ -1,0 +1,242 @@
+"""A population: runs that share their static structure and train together as one vectorised program."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+
+from ganbench import registry
+from ganbench.gan.networks import NetworkSpec
+from ganbench.gan.updates import rate_factor
+from ganbench.problems.base import Problem, stream
+from ganbench.suite import AXES, Run, Variant
+from ganbench.training import batched, noise
+
+NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
+# runs beyond this gain nothing on a CPU, whose caches they leave; a GPU fills up later
+LARGEST = {"cpu": 64, "cuda": 1024}
+
+
+def structure(variant: Variant) -> tuple[Any, ...]:
+    """Return what runs must share to train together: everything but the loss, the seed and optimizer numbers."""
+    shared = [getattr(variant, axis) for axis in AXES if axis != "loss"]
+    fixed = [
+        (key, value)
+        for key, value in variant.hypers
+        if not key.startswith(NUMBERS_THAT_MAY_DIFFER) or (key.startswith("optimizer.") and isinstance(value, str))
+    ]
+    return (*shared, *fixed)
+
+
+def group(runs: Sequence[Run], device: str) -> list[list[Run]]:
+    """Split runs into populations, each ordered by loss so that every loss acts on one slice."""
+    grouped: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        grouped.setdefault(structure(run.variant), []).append(run)
+    limit = LARGEST["cuda" if device.startswith("cuda") else "cpu"]
+    populations = []
+    for members in grouped.values():
+        members = sorted(members, key=_loss_of)
+        parts = -(-len(members) // limit)
+        size = -(-len(members) // parts)
+        populations += [members[start : start + size] for start in range(0, len(members), size)]
+    return populations
+
+
+def _loss_of(run: Run) -> tuple[str, str]:
+    return run.variant.loss, str(run.variant.hypers_of("loss", run.variant.loss))
+
+
+class Player:
+    """Generator or discriminator of every run: one module for one GAN, flat parameters [runs, size]."""
+
+    def __init__(self, modules: Sequence[nn.Module], runs: Sequence[Run], rate: str, device: torch.device) -> None:
+        self.module = modules[0].to(device)
+        names = [name for name, _ in self.module.named_parameters()]
+        by_run = [dict(module.named_parameters()) for module in modules]
+        self.shapes = {name: by_run[0][name].shape for name in names}
+        flat = [torch.cat([own[name].detach().flatten() for name in names]) for own in by_run]
+        self.flat = torch.stack(flat).to(device)
+        buffers = [dict(module.named_buffers()) for module in modules]
+        self.buffers = {name: torch.stack([own[name] for own in buffers]).to(device) for name in buffers[0]}
+        self.frozen = self._views()
+        self.trained = {name: view.detach().requires_grad_() for name, view in self._views().items()}
+        self._set_optimizer(runs, rate, device)
+        self.state: dict[str, Tensor] = {}
+
+    def _views(self) -> dict[str, Tensor]:
+        parts = self.flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
+        return {n: p.unflatten(1, s) if s else p[:, 0] for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
+
+    def _set_optimizer(self, runs: Sequence[Run], rate: str, device: torch.device) -> None:
+        name = runs[0].variant.optimizer
+        self.optimizer = registry.get("optimizer", name)
+        hypers = [run.variant.hypers_of("optimizer", name) for run in runs]
+        self.decay = str(hypers[0].get("decay", "none"))
+        columns = {key: [own[key] for own in hypers] for key in hypers[0]}
+        self.rate = torch.tensor(columns[rate], device=device).unsqueeze(1)
+        # a number that all runs share stays a number: cheaper, and exact in the optimizer's own arithmetic
+        self.hypers = {
+            key: values[0] if len(set(values)) == 1 else torch.tensor(values, device=device).unsqueeze(1)
+            for key, values in columns.items()
+        }
+
+    def __call__(
+        self, x: Tensor, *, trained: bool = False, runs: slice = slice(None), tap: batched.Tap | None = None
+    ) -> Tensor:
+        """Map x [runs, batch, ...] with the parameters of all runs, or of a slice of them."""
+        tensors = {**(self.trained if trained else self.frozen), **self.buffers}
+        if runs != slice(None):
+            tensors = {name: tensor[runs] for name, tensor in tensors.items()}
+        return batched.forward(self.module, tensors, x, tap=tap)
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Return the gradient [runs, size] of each run's own loss [runs]."""
+        # the runs are independent, so the gradient of the sum holds each run's own gradient
+        parts = torch.autograd.grad(loss.sum(), list(self.trained.values()), allow_unused=True, materialize_grads=True)
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+    def descend(self, gradient: Tensor, alive: Tensor, step: int, progress: tuple[int, int]) -> None:
+        """Make one optimizer step (from 1) for the runs that are alive; the others stay exactly where they are."""
+        lr = self.rate * rate_factor(self.decay, *progress) * alive.unsqueeze(1)
+        gradient = torch.where(alive.unsqueeze(1), gradient, 0.0)
+        with torch.no_grad():
+            self.optimizer(self.flat, gradient, self.state, step, lr, **self.hypers)
+
+
+@dataclass(frozen=True)
+class LossSlice:
+    """Runs next to each other that share a loss and its hyper-parameters."""
+
+    runs: slice
+    plugin: registry.Plugin
+    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    paired: bool
+    how: str
+
+
+def _loss_slices(runs: Sequence[Run], device: torch.device) -> list[LossSlice]:
+    slices, start = [], 0
+    for _, members in itertools.groupby(runs, _loss_of):
+        size = len(list(members))
+        variant = runs[start].variant
+        slices.append(loss_slice(variant, slice(start, start + size), device))
+        start += size
+    return slices
+
+
+def loss_slice(variant: Variant, runs: slice, device: torch.device) -> LossSlice:
+    """Find out how a loss can be applied to logits [runs, batch]: directly, under vmap, or run by run."""
+    plugin = registry.get("loss", variant.loss)
+    hypers = variant.hypers_of("loss", variant.loss)
+
+    def alone(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        d_loss, g_loss = plugin(real, fake, **hypers)
+        return d_loss, g_loss
+
+    def looped(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        each = [alone(*pair) for pair in zip(real, fake, strict=True)]
+        return torch.stack([d for d, _ in each]), torch.stack([g for _, g in each])
+
+    real, fake = torch.randn(2, 3, 16, generator=stream("loss check", 0)).to(device)
+    expected = looped(real, fake)
+    function, how = looped, "looped"
+    for candidate, name in ((alone, "direct"), (vmap(alone), "vmap")):
+        if _agrees(candidate, real, fake, expected):
+            function, how = candidate, name
+            break
+    # whether the generator's loss looks at the real logits decides whether its step computes them
+    paired = not torch.equal(expected[1], looped(real + 1, fake)[1])
+    return LossSlice(runs, plugin, function, paired, how)
+
+
+def _agrees(candidate: Callable[..., Any], real: Tensor, fake: Tensor, expected: tuple[Tensor, Tensor]) -> bool:
+    try:
+        got = candidate(real, fake)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        # what vmap or a leading axis cannot do; the run-by-run result above is the judge of errors
+        return False
+    return all(a.shape == b.shape and torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(got, expected, strict=True))
+
+
+class Population:
+    """The state of all runs of one population, and the forward passes that every step is made of."""
+
+    def __init__(self, runs: Sequence[Run], problem: Problem, device: torch.device) -> None:
+        self.runs, self.problem, self.device = list(runs), problem, device
+        variant = self.variant = runs[0].variant
+        seeds = sorted({run.seed for run in runs})
+        self.seed_index = torch.tensor([seeds.index(run.seed) for run in runs], device=device)
+        pairs = {seed: build_networks(variant, problem, seed) for seed in seeds}
+        self.generator = Player([pairs[run.seed][0] for run in runs], runs, "g_lr", device)
+        self.discriminator = Player([pairs[run.seed][1] for run in runs], runs, "d_lr", device)
+        self.losses = _loss_slices(runs, device)
+        self.regularizer = registry.get("regularizer", variant.regularizer)
+        self.regularizer_hypers = variant.hypers_of("regularizer", variant.regularizer)
+        self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
+        self.diverged_step = torch.full((len(runs),), -1, device=device)
+        self.step = 0
+        draw = noise.latents(variant.latent, variant.latent_dim)
+        self._streams = {
+            purpose: noise.Stream(purpose, seeds, variant.batch_size, how, device)
+            for purpose, how in {
+                "d latent": draw, "g latent": draw, "data": problem.sample, "g data": problem.sample,
+                "uniform": noise.uniform,
+            }.items()
+        }  # fmt: skip
+
+    def draw(self, purpose: str, index: int) -> Tensor:
+        """Return the batch of every run [runs, batch, ...] at an index of a stream."""
+        return self._streams[purpose].at(index)[self.seed_index]
+
+    def generate(self, latents: Tensor, *, trained: bool = False) -> Tensor:
+        """Map latents [runs, batch, latent_dim] to samples [runs, batch, *shape]."""
+        return self.generator(latents, trained=trained)
+
+    def criticise(self, samples: Tensor, *, trained: bool = False, runs: slice = slice(None)) -> Tensor:
+        """Map samples [runs, batch, *shape] to logits [runs, batch]."""
+        return self.discriminator(samples, trained=trained, runs=runs).flatten(1)
+
+    def players_losses(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses of D and of G, both [runs], from logits [runs, batch]."""
+        parts = [part.function(real_logits[part.runs], fake_logits[part.runs]) for part in self.losses]
+        return torch.cat([d for d, _ in parts]), torch.cat([g for _, g in parts])
+
+    def mark(self, *finite: Tensor) -> None:
+        """Freeze the runs in which a number [runs] or a gradient [runs, size] has left the finite numbers."""
+        for numbers in finite:
+            # a sum is finite only where all its terms are
+            self.alive &= (numbers if numbers.dim() == 1 else numbers.sum(1)).isfinite()
+        self.diverged_step = torch.where(~self.alive & (self.diverged_step < 0), self.step, self.diverged_step)
+
+    def train(self, mode: bool) -> None:
+        """Switch both networks between training and measuring (spectral norms stop iterating)."""
+        self.generator.module.train(mode)
+        self.discriminator.module.train(mode)
+
+
+def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Module, nn.Module]:
+    """Build one run's generator and discriminator; the initial weights depend on seed and architecture alone."""
+    layers = {}
+    for role, axis in (("g", "g_normalization"), ("d", "normalization")):
+        name = getattr(variant, axis)
+        plugin, hypers = registry.get("normalization", name), variant.hypers_of("normalization", name)
+        full: Callable[[nn.Module], nn.Module] = lambda layer, p=plugin, h=hypers: p(layer, **h)  # noqa: E731
+        layers[f"{role}_norm"] = full
+        layers[f"{role}_weight"] = full if plugin.meta.get("acts_on") == "weights" else _as_is
+    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream("initial weights", seed).initial_seed())
+        pair = registry.get("network", variant.network)(spec, **variant.hypers_of("network", variant.network))
+    generator, discriminator = pair
+    return generator, discriminator
+
+
+def _as_is(layer: nn.Module) -> nn.Module:
+    return layer

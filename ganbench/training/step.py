@@ -1,0 +1,81 @@
+"""One training step of a population: `critic_steps` updates of D, then one of G, which sees the new D."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganbench.training.population import Population
+
+
+class _Critic:
+    """The discriminator as a regularizer sees it: the logits of the step's own batches are computed once."""
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        self._known: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        for batch, logits in self._known:
+            if batch is samples:
+                return logits
+        logits = self.population.criticise(samples, trained=True)
+        self._known.append((samples, logits))
+        return logits
+
+
+def train_step(population: Population) -> tuple[Tensor, Tensor]:
+    """Advance every living run by one step and return the last losses of D (without penalty) and G, both [runs]."""
+    critic_steps = population.variant.critic_steps
+    for inner in range(critic_steps):
+        d_loss = _update_discriminator(population, population.step * critic_steps + inner)
+    g_loss = _update_generator(population)
+    population.step += 1
+    return d_loss, g_loss
+
+
+def _update_discriminator(population: Population, index: int) -> Tensor:
+    discriminator, regularizer = population.discriminator, population.regularizer
+    acts_on, hypers = regularizer.meta.get("acts_on", "inputs"), population.regularizer_hypers
+    with torch.no_grad():
+        fake = population.generate(population.draw("d latent", index))
+    real = population.draw("data", index)
+    if acts_on == "inputs":
+        real, fake = real.requires_grad_(), fake.requires_grad_()
+    critic = _Critic(population)
+    d_loss, _ = population.players_losses(critic(real), critic(fake))
+    total = d_loss
+    if acts_on == "inputs":
+        total = d_loss + regularizer(critic, real, fake, population.draw("uniform", index), **hypers)
+    gradient = discriminator.gradient(total)
+    population.mark(total.detach(), gradient)
+    progress = (population.step, population.variant.steps)
+    discriminator.descend(gradient, population.alive, index + 1, progress)
+    if acts_on == "weights":
+        clipped = regularizer(discriminator.flat, **hypers)
+        # a frozen run keeps its last finite weights bit for bit
+        discriminator.flat.copy_(torch.where(population.alive.unsqueeze(1), clipped, discriminator.flat))
+    return d_loss.detach()
+
+
+def _update_generator(population: Population) -> Tensor:
+    step = population.step
+    fake = population.generate(population.draw("g latent", step), trained=True)
+    fake_logits = population.criticise(fake)
+    g_loss = population.players_losses(_paired_logits(population, fake_logits), fake_logits)[1]
+    gradient = population.generator.gradient(g_loss)
+    population.mark(g_loss.detach(), gradient)
+    population.generator.descend(gradient, population.alive, step + 1, (step, population.variant.steps))
+    return g_loss.detach()
+
+
+def _paired_logits(population: Population, fake_logits: Tensor) -> Tensor:
+    """Return the real logits for the losses that compare real with fake in the generator's step, zeros elsewhere."""
+    real_logits = torch.zeros_like(fake_logits)
+    if any(part.paired for part in population.losses):
+        real = population.draw("g data", population.step)
+        with torch.no_grad():
+            for part in population.losses:
+                if part.paired:
+                    real_logits[part.runs] = population.criticise(real[part.runs], runs=part.runs)
+    return real_logits

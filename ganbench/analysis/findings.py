@@ -199,8 +199,8 @@ def _problem(problem: str, table: pd.DataFrame) -> str:
     text += f", {len(lost)} {'fails' if len(lost) == 1 else 'fail'} in all of them." if len(lost) else "."
     text += f" First is {best['label']} ({best['failures']}/{best['seeds']} fail, {_score(best)})"
     tied = int(table["tied"].sum()) - 1
-    others = "another overlaps" if tied == 1 else f"{tied} others overlap"
-    text += f"; the failure interval of {others} with its own." if tied else ", ahead of all others."
+    others = "interval of 1 other overlaps" if tied == 1 else f"intervals of {tied} others overlap"
+    text += f"; the failure {others} with its own." if tied else ", ahead of all others."
     if worst["failures"] > best["failures"]:
         how = _outcomes({name: worst[name] for name in VERDICTS if name not in ("converged", "unconverged")}, 3)
         text += f" Last is {worst['label']} ({worst['failures']}/{worst['seeds']} fail: {how})."
@@ -232,21 +232,28 @@ def _axis(study: Study, finished: pd.DataFrame, axis: str) -> list[str]:
     if finished.empty or finished[axis].nunique() < 2:
         return []
     rows, combinations = matched(finished, [other for other in axes(study) if other != axis], axis)
+    name = _axis_name(axis)
     if not combinations:
-        return [f"By {_axis_name(axis)}: no combination has run with every level, so the levels are not compared."]
-    groups = rows.groupby(axis, sort=False)["failed"].agg(lambda failed: int(failed.astype(bool).sum()))
-    counts = sorted((int(k), level(axis, value)) for value, k in groups.items())
-    size = combinations
-    (few, first), (many, last) = counts[0], counts[-1]
-    text = f"By {_axis_name(axis)}, on the {size} combinations (seeds included) that ran with every level: "
-    if len(counts) <= 3:
-        text += "; ".join(f"{name} fails in {rate(k, size)}" for k, name in counts)
-    else:
-        text += f"fewest failures with {first}, {rate(few, size)}; most with {last}, {rate(many, size)}"
-    near = [name for k, name in counts[1:] if overlap(wilson(k, size), wilson(few, size))]
+        return [f"Failures by {name}: no combination has run with every level, so the levels are not compared."]
+    failed = rows[rows["failed"].astype(bool)]
+    counts = failed.groupby(axis)["verdict"].value_counts().unstack(fill_value=0)
+    found = [(int((failed[axis] == value).sum()), level(axis, value), value) for value in rows[axis].unique()]
+    found.sort(key=lambda item: item[:2])
+    told = [f"{word}, {rate(k, combinations)}{_mostly(counts, value)}" for k, word, value in found]
+    shown = told if len(told) <= 3 else [f"fewest with {told[0]}", f"most with {told[-1]}"]
+    text = f"Failures by {name}: {'; '.join(shown)}"
+    near = [word for k, word, _ in found[1:] if overlap(wilson(k, combinations), wilson(found[0][0], combinations))]
     if near:
-        text += f". Not told apart from {first}: {', '.join(near)} (intervals overlap)"
-    return [text + "." + _cost(rows, axis)]
+        text += f". Not told apart from {found[0][1]}: {', '.join(near)} (intervals overlap)"
+    text += f". Counted on the {combinations} combinations, seeds included, that ran with every {name}."
+    return [text + _cost(rows, axis)]
+
+
+def _mostly(counts: pd.DataFrame, value: Any) -> str:
+    if value not in counts.index or counts.loc[value].sum() < 2:
+        return ""
+    most = counts.loc[value]
+    return f", {'all' if most.max() == most.sum() else 'mostly'} {most.idxmax()}"
 
 
 def _axis_name(axis: str) -> str:

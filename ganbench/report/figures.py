@@ -151,6 +151,8 @@ class _Grid:
             )
 
     def _panel(self, axis: Axes, measure: str, value: Any, title: str, *, bare: bool) -> None:
+        # every artist would ask all panels that share an axis for new limits: half of the time of a figure
+        axis.set_autoscale_on(False)
         here = self.runs if self.column is None or value is None else self.runs[self.runs[self.column] == value]
         for hue in self.hues:
             label = level(self.hue, hue) if self.hue else "all seeds"
@@ -161,6 +163,7 @@ class _Grid:
             axis.axhline(perfect, color=".25", linewidth=0.9, linestyle="--", label="oracle", zorder=1)
         if measure in LOGARITHMIC and (self.series[measure] > 0).any():
             axis.set_yscale("log")
+        axis.autoscale(True)
         axis.set_title(title)
         axis.set_ylabel("" if bare else measure.replace("_", " "))
         axis.margins(x=0.02)
@@ -190,7 +193,6 @@ class _Grid:
         axis.fill_between(steps, low, high, color=style["color"], alpha=0.15, linewidth=0)
         seeds = [np.column_stack([steps, one]) for one in values.T]
         axis.add_collection(LineCollection(seeds, colors=[style["color"]], linewidths=0.5, alpha=0.45))
-        axis.autoscale_view()
 
     def _filled(self, table: pd.DataFrame, measure: str, lost: set[str]) -> pd.DataFrame:
         known = self.study.measures.get(measure)

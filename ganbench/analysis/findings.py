@@ -294,10 +294,8 @@ def _frechet(study: Study, finished: pd.DataFrame) -> list[str]:
             fooled, of = fooled + int((bad < good.median()).sum()), of + len(bad)
     if not fooled:
         return []
-    return [
-        f"Frechet alone would mislead: {fooled} of {of} runs that drop modes or collapse score better on it than the"
-        " median converged run."
-    ]
+    text = f"Frechet alone would mislead: {fooled} of {of} runs that drop modes or collapse score better on it than"
+    return [f"{text} the median converged run."]
 
 
 def _unfinished(runs: pd.DataFrame) -> list[str]:

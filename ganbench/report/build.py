@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ganbench.report import sections
+from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.thumbnails import png_uri
 
@@ -32,12 +33,12 @@ def build(study: Study | Sequence[Study], path: Path | str | None = None) -> Pat
     pages = []
     for index, one in enumerate(studies):
         prefix = f"s{index + 1}-" if len(studies) > 1 else ""
-        page = sections.section(sections.Context(one, prefix))
+        page = sections.section(Context(one, prefix))
         pages.append({**page, "curves": _curves(one, target.parent / "figures", prefix)})
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["number"] = sections.number
+    environment.filters["number"] = number
     html = environment.get_template("template.html").render(
         studies=pages, rules=sections.rules(), thresholds=sections.thresholds()
     )

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ganbench.analysis.findings import axes, labels, level, percent, rank, sentences, view_of
-from ganbench.analysis.statistics import FINISHED, SCORES, scores
-from ganbench.analysis.verdicts import FAILURES, THRESHOLDS, VERDICTS, judge
+from ganbench.analysis.findings import percent, sentences, view_of
+from ganbench.analysis.statistics import FINISHED, SCORES
+from ganbench.analysis.verdicts import FAILURES, THRESHOLDS, VERDICTS
 from ganbench.report import thumbnails
-from ganbench.report.figures import levels
-
-if TYPE_CHECKING:
-    from ganbench.results.study import Study
+from ganbench.report.context import SYMBOLS, Context, number
+from ganbench.report.heatmaps import maps
 
 BLIND_SPOTS = {
     "frechet": "Blind to symmetric mode dropping: a ring that keeps every other mode scores like a perfect one. "
@@ -40,79 +36,8 @@ BLIND_SPOTS = {
     "saturation": "Describes the game, not the samples: a good generator may have a high one for a while.",
     "d_ranking": "At 1 the discriminator wins throughout; at 0.5 it cannot tell, which is also what a broken one does.",
 }
-SYMBOLS = {
-    "converged": "✓", "unconverged": "~", "dropping modes": "D", "collapsed": "C", "degraded": "G", "vanished": "V",
-    "never learned": "N", "diverged": "×", "failed": "!",
-}  # fmt: skip
-BAD, MIDDLE, GOOD = (213, 94, 0), (246, 244, 238), (0, 114, 178)
 HEADLINE = 3
 PICTURES = 5
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """Return a number with three digits; "–" where there is none, "∞" for the score of a run that has none."""
-    if value is None or pd.isna(value):
-        return "–"
-    if not isinstance(value, float):
-        return str(value)
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == int(value) and abs(value) < 1e4:
-        return str(int(value))
-    return (
-        f"{value:.{digits}g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
-    )
-
-
-@dataclass
-class Context:
-    """A study with everything that several sections need, computed once."""
-
-    study: Study
-    prefix: str
-    verdicts: pd.DataFrame = field(init=False)
-    ranking: pd.DataFrame = field(init=False)
-    runs: pd.DataFrame = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.verdicts = judge(self.study)
-        self.ranking = rank(self.study, self.verdicts)
-        self.runs = self.study.runs.merge(self.verdicts, on="run", how="left")
-        self.runs["label"] = self.runs["variant"].map(labels(self.study))
-
-    @property
-    def problems(self) -> list[str]:
-        """The problems in the plan's order."""
-        return [str(problem) for problem in self.study.runs["problem"].unique()]
-
-    @cached_property
-    def scores(self) -> pd.DataFrame:
-        """The three scores of every finished run in the measures that the tables show, with its variant."""
-        shown = sorted({name for problem in self.problems for name in self.measures(problem)})
-        return scores(self.study, shown).merge(self.study.runs[["run", "variant"]], on="run")
-
-    @cached_property
-    def finals(self) -> dict[tuple[str, str], float]:
-        """The final scores, by run and measure."""
-        return {(run, name): value for run, name, value in self.scores[["run", "measure", "final"]].to_numpy()}
-
-    @cached_property
-    def medians(self) -> dict[tuple[str, str], dict[str, float]]:
-        """The medians over seeds of the three scores, by variant and measure."""
-        grouped = self.scores.groupby(["variant", "measure"], sort=False)[list(SCORES)].median()
-        values = grouped.to_numpy()
-        return {k: dict(zip(SCORES, row, strict=True)) for k, row in zip(grouped.index, values, strict=True)}
-
-    def measures(self, problem: str) -> list[str]:
-        """Return the measures that a problem's tables show: coverage of modes, quality, recall and Frechet."""
-        seen = view_of(self.study, problem)
-        names = [seen.count or "coverage", seen.quality] if seen else []
-        names += [name for name in ("recall", "frechet") if name in self.oracle(problem) or not names]
-        return [name for name in names if name in self.study.measures]
-
-    def oracle(self, problem: str) -> Mapping[str, float]:
-        """Return what a perfect sampler scores on a problem."""
-        return self.study.oracle.get(problem, {})
 
 
 def summary(context: Context) -> list[tuple[str, str, str]]:
@@ -186,117 +111,6 @@ def _chip(run: Mapping[Any, Any]) -> dict[str, str]:
         "slug": slug,
         "title": f"seed {run['seed']}: {run['verdict']}{since}. {run['evidence']}",
     }
-
-
-def colour(good: float) -> tuple[str, str]:
-    """Return the background and text colours of a cell, `good` in [0, 1]: vermillion over white to blue."""
-    good = min(1.0, max(0.0, good))
-    start, end, share = (BAD, MIDDLE, 2 * good) if good < 0.5 else (MIDDLE, GOOD, 2 * good - 1)
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(start, end, strict=True))
-    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 140
-    return f"#{red:02x}{green:02x}{blue:02x}", "#111" if bright else "#fff"
-
-
-def maps(context: Context, problem: str) -> Iterator[dict[str, Any]]:
-    """Yield a problem's heat maps: failures, then each measure in final, best and worst after best.
-
-    Rows are the levels of the first varying setting, columns those of the second, blocks those of all others.
-    """
-    runs = context.study.runs[context.study.runs["problem"] == problem]
-    ranking = context.ranking[context.ranking["problem"] == problem] if len(context.ranking) else context.ranking
-    ranked = {row["variant"]: row for row in ranking.to_dict("records")}
-    varying = axes(context.study)
-    shown = [None, *context.measures(problem)] if ranked else [None]
-    for measure in shown:
-        known = None if measure is None else context.study.measures[measure]
-        yield {
-            "measure": measure,
-            "title": "failed seeds" if measure is None else measure.replace("_", " "),
-            "legend": "of those finished, and how they failed" if known is None else known.legend,
-            "oracle": None if measure is None else number(context.oracle(problem).get(measure)),
-            "direction": None if known is None else known.direction,
-            **_grid(context, runs, ranked, varying, _scale(context, problem, measure, list(ranked))),
-        }
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """How a measure's value becomes a colour: linear up to the oracle, or logarithmic above it."""
-
-    measure: str | None
-    perfect: float
-    worst: float
-    up: bool
-
-    def good(self, value: float) -> float:
-        if not math.isfinite(value):
-            return 0.0
-        if self.up:
-            return value / self.perfect if self.perfect else 0.0
-        span = math.log(self.worst / self.perfect)
-        return 1.0 - math.log(max(value, self.perfect) / self.perfect) / span if span > 0 else 1.0
-
-
-def _scale(context: Context, problem: str, measure: str | None, variants: list[str]) -> _Scale:
-    if measure is None:
-        return _Scale(None, 0, 1, up=False)
-    up = context.study.measures[measure].direction == "up"
-    finals = [context.medians.get((v, measure), {}).get("final", math.nan) for v in variants]
-    finite = [value for value in finals if math.isfinite(value)] or [1.0]
-    perfect = context.oracle(problem).get(measure, max(finite) if up else min(finite))
-    floor = max(perfect, 1e-9)
-    return _Scale(measure, perfect if up else floor, max(max(finite), 10 * floor), up)
-
-
-def _grid(
-    context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], varying: list[str], scale: _Scale
-) -> dict[str, Any]:
-    row_axis, column_axis = [*varying, None, None][:2]
-    others = varying[2:]
-    columns = levels(runs[column_axis]) if column_axis else [None]
-    blocks = []
-    for key, block in list(runs.groupby(others, sort=False, dropna=False)) if others else [((), runs)]:
-        rows = []
-        for value in levels(runs[row_axis]) if row_axis else [None]:
-            here = block if row_axis is None else block[block[row_axis] == value]
-            cells = [
-                _cell(context, here if c is None else here[here[column_axis] == c], ranked, scale) for c in columns
-            ]
-            rows.append({"label": level(row_axis, value) if row_axis else "all seeds", "cells": cells})
-        name = ", ".join(level(axis, value) for axis, value in zip(others, key, strict=True))
-        blocks.append({"label": name, "rows": rows})
-    heads = [level(column_axis, c) if column_axis else "" for c in columns]
-    return {"columns": heads, "blocks": blocks, "row_axis": row_axis or "", "column_axis": column_axis or ""}
-
-
-def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, str]:
-    if runs.empty:
-        return {"text": "–", "kind": "absent", "title": "not in the plan"}
-    first = runs.iloc[0]
-    if (runs["status"] == "skipped").all():
-        return {"text": "skipped", "kind": "skipped", "title": f"skipped: {first['reason']}"}
-    if first["variant"] not in ranked:
-        return {"text": "…", "kind": "absent", "title": f"0 of {len(runs)} seeds finished"}
-    row = ranked[first["variant"]]
-    seeds = f"{row['seeds']} of {row['planned']} seeds finished"
-    if scale.measure is None:
-        found = [(row[name], name) for name in VERDICTS if name in FAILURES and row[name]]
-        small = " ".join(f"{n}{SYMBOLS[name]}" for n, name in sorted(found, reverse=True))
-        good, text = 1 - row["failure_rate"], f"{row['failures']}/{row['seeds']}"
-        low, high = percent(row["failure_low"]), percent(row["failure_high"])
-        how = ", ".join(f"{n} {name}" for n, name in found) or "no failure"
-        title = f"{row['label']}: {how}; {low} to {high} %; {seeds}"
-    else:
-        three = context.medians.get((row["variant"], scale.measure), dict.fromkeys(SCORES, math.nan))
-        good, text = scale.good(three["final"]), number(three["final"])
-        small = " · ".join(number(three[score], 2) for score in ("best", "worst_after_best"))
-        title = f"{row['label']}: median final {text}; best · worst after best: {small}; {seeds}"
-        if math.isnan(three["final"]):
-            return {"text": "–", "kind": "absent", "title": title}
-    if row["diverged"] and scale.measure is not None:
-        text += " ×"
-    background, ink = colour(good)
-    return {"text": text, "small": small, "kind": "", "title": title, "background": background, "ink": ink}
 
 
 def pictures(context: Context, problem: str) -> dict[str, Any]:

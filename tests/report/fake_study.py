@@ -16,16 +16,57 @@ from ganbench.registry import Measure
 PROBES = 18
 STEPS = 4000
 ORACLE = {
-    "ring8": dict(modes_hit=8, modes_covered=8, high_quality=0.989, mode_kl=0.0014, precision=0.997, recall=0.997,
-                  density=1.0, coverage=0.96, frechet=0.0005, sliced_wasserstein=0.02),
-    "grid25": dict(modes_hit=25, modes_covered=25, high_quality=0.989, mode_kl=0.0048, precision=0.997, recall=0.996,
-                   density=1.0, coverage=0.96, frechet=0.004, sliced_wasserstein=0.05),
-    "line": dict(modes_hit=5, modes_covered=5, high_quality=0.997, mode_kl=0.001, precision=0.99, recall=0.99,
-                 density=1.0, coverage=0.96, frechet=0.0004, sliced_wasserstein=0.02),
-    "digits": dict(classes_covered=10, class_kl=0.005, confident=0.95, precision=0.82, recall=0.81, density=0.98,
-                   coverage=0.94, frechet=0.6, frechet_pixels=0.3, frechet_classifier=0.9, sliced_wasserstein=0.1),
-    "user": dict(precision=0.9, recall=0.9, coverage=0.95, frechet=0.1),
-}  # fmt: skip
+    "ring8": {
+        "modes_hit": 8,
+        "modes_covered": 8,
+        "high_quality": 0.989,
+        "mode_kl": 0.0014,
+        "precision": 0.997,
+        "recall": 0.997,
+        "density": 1.0,
+        "coverage": 0.96,
+        "frechet": 0.0005,
+        "sliced_wasserstein": 0.02,
+    },
+    "grid25": {
+        "modes_hit": 25,
+        "modes_covered": 25,
+        "high_quality": 0.989,
+        "mode_kl": 0.0048,
+        "precision": 0.997,
+        "recall": 0.996,
+        "density": 1.0,
+        "coverage": 0.96,
+        "frechet": 0.004,
+        "sliced_wasserstein": 0.05,
+    },
+    "line": {
+        "modes_hit": 5,
+        "modes_covered": 5,
+        "high_quality": 0.997,
+        "mode_kl": 0.001,
+        "precision": 0.99,
+        "recall": 0.99,
+        "density": 1.0,
+        "coverage": 0.96,
+        "frechet": 0.0004,
+        "sliced_wasserstein": 0.02,
+    },
+    "digits": {
+        "classes_covered": 10,
+        "class_kl": 0.005,
+        "confident": 0.95,
+        "precision": 0.82,
+        "recall": 0.81,
+        "density": 0.98,
+        "coverage": 0.94,
+        "frechet": 0.6,
+        "frechet_pixels": 0.3,
+        "frechet_classifier": 0.9,
+        "sliced_wasserstein": 0.1,
+    },
+    "user": {"precision": 0.9, "recall": 0.9, "coverage": 0.95, "frechet": 0.1},
+}
 MODES = {"ring8": 8, "grid25": 25, "line": 5, "digits": 10}
 SHARE, POSITIVE = (0.0, 1.0), (0.0, float("inf"))
 MEASURES = {
@@ -166,9 +207,19 @@ def study_of(fates: list[tuple[dict[str, Any], str]], path: Path, **settings: An
     """Return a study with a run for each (settings of the run, fate); skipped and unfinished fates have no probes."""
     rows, tables = [], []
     for number, (given, fate) in enumerate(fates):
-        row: dict[str, Any] = dict(problem="ring8", network="mlp", loss="hinge", normalization="none",
-                                   g_normalization="none", regularizer="none", optimizer="adam", seed=0,
-                                   steps=STEPS, reason="", diverged_step=None)  # fmt: skip
+        row: dict[str, Any] = {
+            "problem": "ring8",
+            "network": "mlp",
+            "loss": "hinge",
+            "normalization": "none",
+            "g_normalization": "none",
+            "regularizer": "none",
+            "optimizer": "adam",
+            "seed": 0,
+            "steps": STEPS,
+            "reason": "",
+            "diverged_step": None,
+        }
         row.update(given)
         parts = [k for k in row if k not in ("seed", "reason", "diverged_step", "onset", "steps")]
         variant = ".".join(str(row[k]) for k in parts)
@@ -198,7 +249,7 @@ def large(path: Path, seeds: int = 5, problems: tuple[str, ...] = ("ring8", "gri
     how = {"minimax": "vanished", "wasserstein": "never learned", "least_squares": "diverged"}
     fates: list[tuple[dict[str, Any], str]] = []
     for problem, loss, norm, regularizer in product(problems, losses, norms, ("none", "r1")):
-        given = dict(problem=problem, loss=loss, normalization=norm, regularizer=regularizer)
+        given = {"problem": problem, "loss": loss, "normalization": norm, "regularizer": regularizer}
         if norm == "batch" and regularizer == "r1":
             why = "r1 penalizes every sample by itself, and batch normalization of the discriminator mixes samples"
             fates.append(({**given, "seed": None, "reason": why}, "skipped"))

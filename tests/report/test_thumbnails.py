@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganbench.report.sections import colour, number
+from ganbench.report.context import number
+from ganbench.report.heatmaps import colour
 from ganbench.report.thumbnails import CLIPPED, POINT, RING, SIDE, data_uri, frame, picture, png_uri
 
 

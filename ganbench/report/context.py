@@ -1,0 +1,89 @@
+"""What all sections of a report share: the study with its verdicts, ranking and scores, and how numbers are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ganbench.analysis.findings import labels, rank, view_of
+from ganbench.analysis.statistics import SCORES, scores
+from ganbench.analysis.verdicts import judge
+
+if TYPE_CHECKING:
+    from ganbench.results.study import Study
+
+SYMBOLS = {
+    "converged": "✓", "unconverged": "~", "dropping modes": "D", "collapsed": "C", "degraded": "G", "vanished": "V",
+    "never learned": "N", "diverged": "×", "failed": "!",
+}  # fmt: skip
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Return a number with three digits; "–" where there is none, "∞" for the score of a run that has none."""
+    if value is None or pd.isna(value):
+        return "–"
+    if not isinstance(value, float):
+        return str(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == int(value) and abs(value) < 1e4:
+        return str(int(value))
+    return (
+        f"{value:.{digits}g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+    )
+
+
+@dataclass
+class Context:
+    """A study with everything that several sections need, computed once."""
+
+    study: Study
+    prefix: str
+    verdicts: pd.DataFrame = field(init=False)
+    ranking: pd.DataFrame = field(init=False)
+    runs: pd.DataFrame = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.verdicts = judge(self.study)
+        self.ranking = rank(self.study, self.verdicts)
+        self.runs = self.study.runs.merge(self.verdicts, on="run", how="left")
+        self.runs["label"] = self.runs["variant"].map(labels(self.study))
+
+    @property
+    def problems(self) -> list[str]:
+        """The problems in the plan's order."""
+        return [str(problem) for problem in self.study.runs["problem"].unique()]
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The three scores of every finished run in the measures that the tables show, with its variant."""
+        shown = sorted({name for problem in self.problems for name in self.measures(problem)})
+        return scores(self.study, shown).merge(self.study.runs[["run", "variant"]], on="run")
+
+    @cached_property
+    def finals(self) -> dict[tuple[str, str], float]:
+        """The final scores, by run and measure."""
+        return {(run, name): value for run, name, value in self.scores[["run", "measure", "final"]].to_numpy()}
+
+    @cached_property
+    def medians(self) -> dict[tuple[str, str], dict[str, float]]:
+        """The medians over seeds of the three scores, by variant and measure."""
+        grouped = self.scores.groupby(["variant", "measure"], sort=False)[list(SCORES)].median()
+        values = grouped.to_numpy()
+        return {k: dict(zip(SCORES, row, strict=True)) for k, row in zip(grouped.index, values, strict=True)}
+
+    def measures(self, problem: str) -> list[str]:
+        """Return the measures that a problem's tables show: coverage of modes, quality, recall and Frechet."""
+        seen = view_of(self.study, problem)
+        names = [seen.count or "coverage", seen.quality] if seen else []
+        names += [name for name in ("recall", "frechet") if name in self.oracle(problem) or not names]
+        return [name for name in names if name in self.study.measures]
+
+    def oracle(self, problem: str) -> Mapping[str, float]:
+        """Return what a perfect sampler scores on a problem."""
+        return self.study.oracle.get(problem, {})

@@ -1,0 +1,130 @@
+"""Heat maps: every combination's failures and scores as coloured tables with the numbers in their cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ganbench.analysis.findings import axes, level, percent
+from ganbench.analysis.statistics import SCORES
+from ganbench.analysis.verdicts import FAILURES, VERDICTS
+from ganbench.report.context import SYMBOLS, Context, number
+from ganbench.report.figures import levels
+
+BAD, MIDDLE, GOOD = (213, 94, 0), (246, 244, 238), (0, 114, 178)
+"""The scale's ends and its middle: vermillion, off-white, blue, which the colour-blind tell apart."""
+
+
+def colour(good: float) -> tuple[str, str]:
+    """Return the background and text colours of a cell, `good` in [0, 1]: vermillion over white to blue."""
+    good = min(1.0, max(0.0, good))
+    start, end, share = (BAD, MIDDLE, 2 * good) if good < 0.5 else (MIDDLE, GOOD, 2 * good - 1)
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(start, end, strict=True))
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 140
+    return f"#{red:02x}{green:02x}{blue:02x}", "#111" if bright else "#fff"
+
+
+def maps(context: Context, problem: str) -> Iterator[dict[str, Any]]:
+    """Yield a problem's heat maps: failures, then each measure in final, best and worst after best.
+
+    Rows are the levels of the first varying setting, columns those of the second, blocks those of all others.
+    """
+    runs = context.study.runs[context.study.runs["problem"] == problem]
+    ranking = context.ranking[context.ranking["problem"] == problem] if len(context.ranking) else context.ranking
+    ranked = {row["variant"]: row for row in ranking.to_dict("records")}
+    varying = axes(context.study)
+    shown = [None, *context.measures(problem)] if ranked else [None]
+    for measure in shown:
+        known = None if measure is None else context.study.measures[measure]
+        yield {
+            "measure": measure,
+            "title": "failed seeds" if measure is None else measure.replace("_", " "),
+            "legend": "of those finished, and how they failed" if known is None else known.legend,
+            "oracle": None if measure is None else number(context.oracle(problem).get(measure)),
+            "direction": None if known is None else known.direction,
+            **_grid(context, runs, ranked, varying, _scale(context, problem, measure, list(ranked))),
+        }
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """How a measure's value becomes a colour: linear up to the oracle, or logarithmic above it."""
+
+    measure: str | None
+    perfect: float
+    worst: float
+    up: bool
+
+    def good(self, value: float) -> float:
+        if not math.isfinite(value):
+            return 0.0
+        if self.up:
+            return value / self.perfect if self.perfect else 0.0
+        span = math.log(self.worst / self.perfect)
+        return 1.0 - math.log(max(value, self.perfect) / self.perfect) / span if span > 0 else 1.0
+
+
+def _scale(context: Context, problem: str, measure: str | None, variants: list[str]) -> _Scale:
+    if measure is None:
+        return _Scale(None, 0, 1, up=False)
+    up = context.study.measures[measure].direction == "up"
+    finals = [context.medians.get((v, measure), {}).get("final", math.nan) for v in variants]
+    finite = [value for value in finals if math.isfinite(value)] or [1.0]
+    perfect = context.oracle(problem).get(measure, max(finite) if up else min(finite))
+    floor = max(perfect, 1e-9)
+    return _Scale(measure, perfect if up else floor, max(max(finite), 10 * floor), up)
+
+
+def _grid(
+    context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], varying: list[str], scale: _Scale
+) -> dict[str, Any]:
+    row_axis, column_axis = [*varying, None, None][:2]
+    others = varying[2:]
+    columns = levels(runs[column_axis]) if column_axis else [None]
+    blocks = []
+    for key, block in list(runs.groupby(others, sort=False, dropna=False)) if others else [((), runs)]:
+        rows = []
+        for value in levels(runs[row_axis]) if row_axis else [None]:
+            here = block if row_axis is None else block[block[row_axis] == value]
+            cells = [
+                _cell(context, here if c is None else here[here[column_axis] == c], ranked, scale) for c in columns
+            ]
+            rows.append({"label": level(row_axis, value) if row_axis else "all seeds", "cells": cells})
+        name = ", ".join(level(axis, value) for axis, value in zip(others, key, strict=True))
+        blocks.append({"label": name, "rows": rows})
+    heads = [level(column_axis, c) if column_axis else "" for c in columns]
+    return {"columns": heads, "blocks": blocks, "row_axis": row_axis or "", "column_axis": column_axis or ""}
+
+
+def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, str]:
+    if runs.empty:
+        return {"text": "–", "kind": "absent", "title": "not in the plan"}
+    first = runs.iloc[0]
+    if (runs["status"] == "skipped").all():
+        return {"text": "skipped", "kind": "skipped", "title": f"skipped: {first['reason']}"}
+    if first["variant"] not in ranked:
+        return {"text": "…", "kind": "absent", "title": f"0 of {len(runs)} seeds finished"}
+    row = ranked[first["variant"]]
+    seeds = f"{row['seeds']} of {row['planned']} seeds finished"
+    if scale.measure is None:
+        found = [(row[name], name) for name in VERDICTS if name in FAILURES and row[name]]
+        small = " ".join(f"{n}{SYMBOLS[name]}" for n, name in sorted(found, reverse=True))
+        good, text = 1 - row["failure_rate"], f"{row['failures']}/{row['seeds']}"
+        low, high = percent(row["failure_low"]), percent(row["failure_high"])
+        how = ", ".join(f"{n} {name}" for n, name in found) or "no failure"
+        title = f"{row['label']}: {how}; {low} to {high} %; {seeds}"
+    else:
+        three = context.medians.get((row["variant"], scale.measure), dict.fromkeys(SCORES, math.nan))
+        good, text = scale.good(three["final"]), number(three["final"])
+        small = " · ".join(number(three[score], 2) for score in ("best", "worst_after_best"))
+        title = f"{row['label']}: median final {text}; best · worst after best: {small}; {seeds}"
+        if math.isnan(three["final"]):
+            return {"text": "–", "kind": "absent", "title": title}
+    if row["diverged"] and scale.measure is not None:
+        text += " ×"
+    background, ink = colour(good)
+    return {"text": text, "small": small, "kind": "", "title": title, "background": background, "ink": ink}

@@ -6,12 +6,13 @@ distance, which is blind to symmetric mode dropping. Diverged and failed runs st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ganbench.analysis import Study
 from ganbench.analysis.statistics import (
     FINISHED,
     SCORES,
@@ -22,9 +23,6 @@ from ganbench.analysis.statistics import (
     wilson,
 )
 from ganbench.analysis.verdicts import VERDICTS, View, judge, view
-
-if TYPE_CHECKING:
-    from ganbench.results.study import Study
 
 LATE = 1.5
 """A run is degraded late where its final Frechet distance is above this multiple of its own best."""
@@ -48,7 +46,12 @@ def axes(study: Study) -> list[str]:
 
 
 def level(axis: str, value: Any) -> str:
-    """Return a setting's value so that it reads alone: "spectral", "no regularizer", "gamma=0.1"."""
+    """Return a setting's value so that it reads alone: "spectral", "no regularizer", "gamma=0.1".
+
+    A hyper-parameter of something that a variant does not have is empty.
+    """
+    if pd.isna(value):
+        return ""
     if axis not in SETTINGS:
         return f"{axis.rsplit('.', 1)[-1]}={value}"
     name = "generator normalization" if axis == "g_normalization" else axis.replace("_", " ")
@@ -61,7 +64,12 @@ def labels(study: Study) -> dict[str, str]:
     """Return a readable name for every variant: the settings that vary, e.g. "hinge, spectral, no regularizer"."""
     shown = axes(study) or ["loss"]
     rows = study.runs.drop_duplicates("variant")
-    return {row["variant"]: ", ".join(level(a, row[a]) for a in shown) for row in rows.to_dict("records")}
+    return {row["variant"]: joined(shown, [row[a] for a in shown]) for row in rows.to_dict("records")}
+
+
+def joined(of: Sequence[str], values: Iterable[Any]) -> str:
+    """Return the values of some settings in one line, without those that do not apply."""
+    return ", ".join(filter(None, (level(axis, value) for axis, value in zip(of, values, strict=True))))
 
 
 def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -123,6 +131,7 @@ def _scores(runs: Iterable[str], wide: pd.DataFrame, score: str, measure: str | 
 
 
 def _median(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
     return float(np.median(values)) if len(values) else float("nan")
 
 
@@ -229,31 +238,34 @@ def matched(finished: pd.DataFrame, others: list[str], axis: str) -> tuple[pd.Da
 
 
 def _axis(study: Study, finished: pd.DataFrame, axis: str) -> list[str]:
-    if finished.empty or finished[axis].nunique() < 2:
+    finished = finished[finished[axis].notna()]
+    if finished[axis].nunique() < 2:
         return []
-    rows, combinations = matched(finished, [other for other in axes(study) if other != axis], axis)
+    # gamma belongs to R1: it cannot be the same with and without it
+    others = [other for other in axes(study) if other != axis and not other.startswith(f"{axis}.")]
+    rows, combinations = matched(finished, others, axis)
     name = _axis_name(axis)
     if not combinations:
         return [f"Failures by {name}: no combination has run with every level, so the levels are not compared."]
-    failed = rows[rows["failed"].astype(bool)]
-    counts = failed.groupby(axis)["verdict"].value_counts().unstack(fill_value=0)
-    found = [(int((failed[axis] == value).sum()), level(axis, value), value) for value in rows[axis].unique()]
-    found.sort(key=lambda item: item[:2])
-    told = [f"{word}, {rate(k, combinations)}{_mostly(counts, value)}" for k, word, value in found]
+    found = [_level(axis, value, rows[rows[axis] == value]) for value in rows[axis].unique()]
+    found.sort(key=lambda item: (item[1] / item[2], item[0]))
+    told = [f"{word}, {rate(k, n)}{how}" for word, k, n, how in found]
     shown = told if len(told) <= 3 else [f"fewest with {told[0]}", f"most with {told[-1]}"]
     text = f"Failures by {name}: {'; '.join(shown)}"
-    near = [word for k, word, _ in found[1:] if overlap(wilson(k, combinations), wilson(found[0][0], combinations))]
+    best = wilson(*found[0][1:3])
+    near = [word for word, k, n, _ in found[1:] if overlap(wilson(k, n), best)]
     if near:
-        text += f". Not told apart from {found[0][1]}: {', '.join(near)} (intervals overlap)"
+        text += f". Not told apart from {found[0][0]}: {', '.join(near)} (intervals overlap)"
     text += f". Counted on the {combinations} combinations, seeds included, that ran with every {name}."
     return [text + _cost(rows, axis)]
 
 
-def _mostly(counts: pd.DataFrame, value: Any) -> str:
-    if value not in counts.index or counts.loc[value].sum() < 2:
-        return ""
-    most = counts.loc[value]
-    return f", {'all' if most.max() == most.sum() else 'mostly'} {most.idxmax()}"
+def _level(axis: str, value: Any, rows: pd.DataFrame) -> tuple[str, int, int, str]:
+    """Return a level's name, its failures, its runs, and how most of its failures look."""
+    how = rows.loc[rows["failed"].astype(bool), "verdict"].value_counts()
+    failures = int(how.sum())
+    mostly = f", {'all' if how.max() == failures else 'mostly'} {how.idxmax()}" if failures > 1 else ""
+    return level(axis, value), failures, len(rows), mostly
 
 
 def _axis_name(axis: str) -> str:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from ganbench.analysis import Study
 from ganbench.registry import Measure
-
-if TYPE_CHECKING:
-    from ganbench.results.study import Study
 
 CONFIDENCE = 0.95
 FINISHED = ("done", "diverged", "failed")

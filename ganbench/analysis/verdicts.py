@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from ganbench.results.study import Study
+from ganbench.analysis import Study
 
 Flags = NDArray[np.bool_]
 Values = NDArray[np.float64]

@@ -6,17 +6,15 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ganbench.analysis import Study
 from ganbench.report import sections
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.thumbnails import png_uri
-
-if TYPE_CHECKING:
-    from ganbench.results.study import Study
 
 
 def build(study: Study | Sequence[Study], path: Path | str | None = None) -> Path:

@@ -6,16 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from ganbench.analysis import Study
 from ganbench.analysis.findings import labels, rank, view_of
 from ganbench.analysis.statistics import SCORES, scores
 from ganbench.analysis.verdicts import judge
-
-if TYPE_CHECKING:
-    from ganbench.results.study import Study
 
 SYMBOLS = {
     "converged": "✓", "unconverged": "~", "dropping modes": "D", "collapsed": "C", "degraded": "G", "vanished": "V",

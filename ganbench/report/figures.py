@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,11 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from ganbench.analysis.findings import axes, level, view_of
+from ganbench.analysis import Study
+from ganbench.analysis.findings import axes, joined, level, view_of
 from ganbench.analysis.statistics import worst_value
-
-if TYPE_CHECKING:
-    from ganbench.results.study import Study
 
 DIAGNOSTICS = ("g_gradient_norm", "saturation", "d_ranking")
 LOGARITHMIC = {"frechet", "g_gradient_norm"}
@@ -49,9 +47,17 @@ class Curves:
 
 
 def levels(values: pd.Series) -> list[Any]:
-    """Return a setting's levels: numbers in ascending order, names in the plan's order."""
+    """Return a setting's levels: numbers in ascending order, names in the plan's order; None, first, for missing."""
     found = list(values.dropna().unique())
-    return sorted(found) if pd.api.types.is_numeric_dtype(values) else found
+    found = sorted(found) if pd.api.types.is_numeric_dtype(values) else found
+    return [None, *found] if values.isna().any() else found
+
+
+def at(rows: pd.DataFrame, axis: str | None, value: Any) -> pd.DataFrame:
+    """Return the rows at one level of a setting; all of them without a setting."""
+    if axis is None:
+        return rows
+    return rows[rows[axis].isna()] if value is None else rows[rows[axis] == value]
 
 
 def measures_of(study: Study, problem: str) -> list[str]:
@@ -76,10 +82,10 @@ def curves(study: Study, problem: str) -> Iterator[Curves]:
         return
     varying = axes(study)
     hue, column, others = varying[0] if varying else None, varying[1] if len(varying) > 1 else None, varying[2:]
-    blocks = list(runs.groupby(others, sort=False)) if others else [((), runs)]
+    blocks = list(runs.groupby(others, sort=False, dropna=False)) if others else [((), runs)]
     pages = [(key, part, chunk) for key, block in blocks for part, chunk in _pages(block, column)]
     for number, (key, part, chunk) in enumerate(pages[:FIGURES]):
-        title = ", ".join([problem, *(level(axis, value) for axis, value in zip(others, key, strict=True))])
+        title = ", ".join(filter(None, [problem, joined(others, key)]))
         figure = _Grid(study, problem, chunk, hue, column).draw(shown)
         name = f"{problem}-{number + 1}"
         yield Curves(name, title + part, *_render(figure), left_out=max(0, len(pages) - FIGURES))
@@ -90,7 +96,10 @@ def _pages(block: pd.DataFrame, column: str | None) -> list[tuple[str, pd.DataFr
         return [("", block)]
     found = levels(block[column])
     parts = [found[i : i + COLUMNS] for i in range(0, len(found), COLUMNS)]
-    return [(f" ({i + 1})" if len(parts) > 1 else "", block[block[column].isin(p)]) for i, p in enumerate(parts)]
+    return [
+        (f" ({i + 1})" if len(parts) > 1 else "", pd.concat([at(block, column, v) for v in p]))
+        for i, p in enumerate(parts)
+    ]
 
 
 def _render(figure: Figure) -> tuple[bytes, bytes]:
@@ -130,7 +139,7 @@ class _Grid:
                 panels = figure.subplots(len(shown), len(columns), sharex=True, sharey="row", squeeze=False)
                 for row, measure in enumerate(shown):
                     for axis, value in zip(panels[row], columns, strict=True):
-                        title = level(self.column, value) if row == 0 and self.column else ""
+                        title = level(self.column, value) or "–" if row == 0 and self.column else ""
                         self._panel(axis, measure, value, title, bare=axis is not panels[row][0])
             else:
                 figure = Figure(figsize=(10.5, 2.4 * -(-len(shown) // 3) + 0.5), layout="constrained")
@@ -153,11 +162,10 @@ class _Grid:
     def _panel(self, axis: Axes, measure: str, value: Any, title: str, *, bare: bool) -> None:
         # every artist would ask all panels that share an axis for new limits: half of the time of a figure
         axis.set_autoscale_on(False)
-        here = self.runs if self.column is None or value is None else self.runs[self.runs[self.column] == value]
+        here = at(self.runs, self.column, value)
         for hue in self.hues:
-            label = level(self.hue, hue) if self.hue else "all seeds"
-            group = here if self.hue is None else here[here[self.hue] == hue]
-            self._line(axis, measure, group, hue, label)
+            label = level(self.hue, hue) or "–" if self.hue else "all seeds"
+            self._line(axis, measure, at(here, self.hue, hue), hue, label)
         perfect = self.study.oracle.get(self.problem, {}).get(measure)
         if perfect is not None:
             axis.axhline(perfect, color=".25", linewidth=0.9, linestyle="--", label="oracle", zorder=1)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from ganbench.analysis.findings import axes, level, percent
+from ganbench.analysis.findings import axes, joined, level, percent
 from ganbench.analysis.statistics import SCORES
 from ganbench.analysis.verdicts import FAILURES, VERDICTS
 from ganbench.report.context import SYMBOLS, Context, number
-from ganbench.report.figures import levels
+from ganbench.report.figures import at, levels
 
 BAD, MIDDLE, GOOD = (213, 94, 0), (246, 244, 238), (0, 114, 178)
 """The scale's ends and its middle: vermillion, off-white, blue, which the colour-blind tell apart."""
@@ -89,14 +89,11 @@ def _grid(
     for key, block in list(runs.groupby(others, sort=False, dropna=False)) if others else [((), runs)]:
         rows = []
         for value in levels(runs[row_axis]) if row_axis else [None]:
-            here = block if row_axis is None else block[block[row_axis] == value]
-            cells = [
-                _cell(context, here if c is None else here[here[column_axis] == c], ranked, scale) for c in columns
-            ]
-            rows.append({"label": level(row_axis, value) if row_axis else "all seeds", "cells": cells})
-        name = ", ".join(level(axis, value) for axis, value in zip(others, key, strict=True))
-        blocks.append({"label": name, "rows": rows})
-    heads = [level(column_axis, c) if column_axis else "" for c in columns]
+            here = at(block, row_axis, value)
+            cells = [_cell(context, at(here, column_axis, c), ranked, scale) for c in columns]
+            rows.append({"label": level(row_axis, value) or "–" if row_axis else "all seeds", "cells": cells})
+        blocks.append({"label": joined(others, key), "rows": rows})
+    heads = [level(column_axis, c) or "–" if column_axis else "" for c in columns]
     return {"columns": heads, "blocks": blocks, "row_axis": row_axis or "", "column_axis": column_axis or ""}
 
 

@@ -121,7 +121,7 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
     study = context.study
     real, centres = study.real_samples(problem), study.centres(problem)
     flat = real.ndim == 2
-    view = thumbnails.frame(real, centres[0] if centres else None) if flat else None
+    view = thumbnails.frame(real, centres[0] if centres else None) if flat and len(real) else None
     rows = []
     order = {v: i for i, v in enumerate(context.ranking["variant"])} if len(context.ranking) else {}
     runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(["done", "diverged"])]
@@ -132,7 +132,7 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
         chosen = sorted({steps[round(i)] for i in np.linspace(0, len(steps) - 1, PICTURES)}) if steps else []
         images = [(step, _uri(drawn[step], view, centres)) for step in chosen]
         rows.append({"label": run["label"], "run": run, "images": images, "chip": _chip(run), "variant": variant})
-    return {"problem": problem, "flat": flat, "real": _uri(real, view, centres), "rows": rows, "dims": real.shape[1:]}
+    return {"problem": problem, "flat": flat, "real": _uri(real, view, centres) if len(real) else "", "rows": rows}
 
 
 def _uri(samples: Any, view: thumbnails.Frame | None, centres: Any) -> str:
@@ -207,21 +207,37 @@ def thresholds() -> list[tuple[str, str, str]]:
 
 
 def provenance(context: Context) -> list[tuple[str, str]]:
-    """Return the provenance as flat pairs, without the command, which the page shows by itself."""
-    pairs = [(key, value) for key, value in _flat(context.study.provenance) if key != "command"]
+    """Return the provenance as flat pairs, without the command and the plug-ins' versions, shown by themselves."""
+    pairs = [pair for key, value in context.study.provenance.items() if key != "command" for pair in _flat(key, value)]
     seeds = sorted(int(seed) for seed in context.study.runs["seed"].dropna().unique())
-    return [*pairs, ("seeds", ", ".join(map(str, seeds)) or "none")]
+    return pairs if "seeds" in dict(pairs) else [*pairs, ("seeds", ", ".join(map(str, seeds)) or "none")]
 
 
-def _flat(nested: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in nested.items():
-        name = f"{before}{key}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}: ")
-        elif isinstance(value, list | tuple):
-            yield name, ", ".join(map(str, value)) or "none"
-        else:
-            yield name, number(value) if isinstance(value, float) else str(value)
+def versions(context: Context) -> list[tuple[str, str]]:
+    """Return the plug-ins with the hashes of their source."""
+    known = context.study.provenance
+    return [
+        (str(name), str(version))
+        for key, value in known.items()
+        if _is_versions(key, value)
+        for name, version in value.items()
+    ]
+
+
+def _is_versions(key: str, value: Any) -> bool:
+    return "plugin" in key and isinstance(value, Mapping)
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if _is_versions(name, value):
+        return
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}: {key}", inner)
+    elif isinstance(value, list | tuple):
+        yield name.replace("_", " "), ", ".join(map(str, value)) or "none"
+    else:
+        yield name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def section(context: Context) -> dict[str, Any]:
@@ -245,4 +261,5 @@ def section(context: Context) -> dict[str, Any]:
         "problem_names": context.problems,
         "command": context.study.provenance.get("command", ""),
         "provenance": provenance(context),
+        "versions": versions(context),
     }

@@ -82,3 +82,15 @@ def test_single_seed_everything_diverged_and_nothing(fake: Any, tmp_path: Any) -
 
 def test_labels_name_what_varies(study: Any) -> None:
     assert "minimax, no normalization, r1" in labels(study).values()
+
+
+def test_a_hyperparameter_of_one_level_neither_hides_nor_confounds_it(fake: Any, tmp_path: Any) -> None:
+    name = "regularizer.r1.gamma"
+    fates = five(["collapsed"] * 5)
+    fates += five(["converged"] * 5, regularizer="r1", **{name: 0.1})
+    fates += five(["converged"] * 4 + ["diverged"], regularizer="r1", **{name: 10.0})
+    study = fake.study_of(fates, tmp_path, axes=["regularizer", name])
+    assert sorted(labels(study).values()) == ["no regularizer", "r1, gamma=0.1", "r1, gamma=10.0"]
+    text = " ".join(sentences(study))
+    assert "r1, 1 of 10 runs" in text and "no regularizer, 5 of 5 runs" in text
+    assert "gamma=0.1, 0 of 5 runs" in text and "gamma=10.0, 1 of 5 runs" in text

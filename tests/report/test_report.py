@@ -161,8 +161,20 @@ def test_a_problem_name_cannot_leave_the_folder(fake: Any, tmp_path: Path) -> No
         ([({"seed": None, "reason": "no"}, "skipped")], ["loss"]),
         (five(["converged", "collapsed"], problem="line"), ["regularizer"]),
         (five(["converged"] * 2, gamma=0.1) + five(["collapsed"] * 2, gamma=10.0), ["gamma"]),
+        (five(["collapsed"] * 2) + five(["converged"] * 2, regularizer="r1", gamma=1.0), ["regularizer", "gamma"]),
+        (five(["collapsed"] * 2) + five(["converged"] * 2, regularizer="r1", gamma=1.0), ["gamma"]),
     ],
-    ids=["one run", "all diverged", "all failed", "unfinished", "all skipped", "one dimension", "one number"],
+    ids=[
+        "one run",
+        "all diverged",
+        "all failed",
+        "unfinished",
+        "all skipped",
+        "one dimension",
+        "one number",
+        "does not apply",
+        "only a number that does not apply",
+    ],
 )
 def test_unusual_studies_give_a_sensible_page(fake: Any, tmp_path: Path, fates: Any, axes: list[str]) -> None:
     page = page_of(fake.study_of(fates, tmp_path, axes=axes))
@@ -202,3 +214,18 @@ def test_nan_rows_after_divergence_do_not_reach_the_page(built: tuple[Any, Page]
     assert study.series["high_quality"].isna().any()
     assert not re.search(r"\bnan\b", page.text)
     assert isinstance(study.runs, pd.DataFrame) and np.isfinite(study.series["step"]).all()
+
+
+def test_no_real_samples_yet(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = fake.study_of([({"seed": 0}, "converged")], tmp_path)
+    monkeypatch.setattr(type(study), "real_samples", lambda self, problem: np.empty((0, 2)))
+    alts = [a["alt"] for t, a in page_of(study).tags if t == "img"]
+    assert "real samples" not in alts and "samples at step 4000" in alts
+
+
+def test_a_study_that_has_only_a_plan(fake: Any, tmp_path: Path) -> None:
+    study = fake.study_of([({"seed": 0}, "pending")], tmp_path)
+    study.series = pd.DataFrame({"run": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
+    study.runs = study.runs.drop(columns=["seconds"])
+    study.oracle, study.modes = {}, {}
+    assert "No run has finished" in page_of(study).text

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ class Variant:
     latent_dim: int
     hypers: tuple[tuple[str, Any], ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A readable name with a hash of everything that it stands for."""
         words = [self.problem, self.loss, self.normalization]
@@ -188,13 +189,29 @@ class Plan:
         """Every run, variant by variant."""
         return [Run(variant, seed) for variant in self.variants for seed in self.seeds]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """A hash of everything that decides the results, the plug-ins' sources included."""
         content = self.to_dict()
         for aside in ("description", "plugin_files", "hash"):
             content.pop(aside, None)
         return _digest(content, 12)
+
+    def label(self, variant: Variant) -> str:
+        """Return the name of a variant's problem; with the hyper-parameters that vary over the plan, if any do."""
+        prefix = f"problem.{variant.problem}."
+        varying = [key for key in self.varying if key.startswith(prefix)]
+        words = [f"{key.removeprefix(prefix)}={dict(variant.hypers)[key]}" for key in varying]
+        return f"{variant.problem}({','.join(words)})" if words else variant.problem
+
+    @cached_property
+    def varying(self) -> list[str]:
+        """The keys of axes and hyper-parameters that take more than one value in the plan."""
+        values: dict[str, set[Any]] = {}
+        for variant in (*self.variants, *(variant for variant, _ in self.skipped)):
+            for key, value in _flat(variant).items():
+                values.setdefault(key, set()).add(value)
+        return [key for key, seen in values.items() if len(seen) > 1]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` reads back."""
@@ -292,7 +309,9 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise UserError(f"Cannot read '{override}': an override is written key=value, for example loss=hinge,minimax.")
+            raise UserError(
+                f"Cannot read '{override}': an override is written key=value, for example loss=hinge,minimax."
+            )
         text = f"[{text}]" if "," in text and not text.lstrip().startswith(("[", "{", '"', "'")) else text
         parsed[key.strip()] = read_yaml(text, f"the value of '{key}'")
     return parsed
@@ -320,7 +339,9 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
         settings = _settings({**base, **per_problem.get(problem, {}), **changes, "problem": problem})
         shared = (settings.description, settings.seeds, settings.probe_every, settings.samples, settings.neighbours)
         if common is not None and shared != common:
-            raise UserError(f"The keys seeds, probe_every, samples and neighbours hold for a whole suite, not for '{problem}'.")
+            raise UserError(
+                f"The keys seeds, probe_every, samples and neighbours hold for a whole suite, not for '{problem}'."
+            )
         common = shared
         for variant in _expand(settings):
             reason = impossible(variant)
@@ -355,7 +376,9 @@ def _settings(data: dict[str, Any]) -> Settings:
     plain = {key: value for key, value in data.items() if "." not in key}
     for key in plain:
         if key not in Settings.model_fields or key in ("hypers", "per_problem"):
-            raise unknown("key", key, [*(f for f in Settings.model_fields if f not in ("hypers", "per_problem")), "suite"])
+            raise unknown(
+                "key", key, [*(f for f in Settings.model_fields if f not in ("hypers", "per_problem")), "suite"]
+            )
     listed = {key: value if isinstance(value, list) else [value] for key, value in hypers.items()}
     try:
         settings = Settings.model_validate({**plain, "hypers": listed})
@@ -398,7 +421,11 @@ def _check_type(key: str, default: Any, value: Any) -> None:
     wanted = type(default)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return
-    if default is not None and not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(default, bool):
+    if (
+        default is not None
+        and not isinstance(value, wanted)
+        or isinstance(value, bool) is not isinstance(default, bool)
+    ):
         raise UserError(f"The key '{key}' has the wrong type: it takes {wanted.__name__}, got {value!r}.")
 
 

@@ -203,7 +203,11 @@ def layer_matrices(module: nn.Module, tensors: Tensors) -> Iterator[tuple[str, T
         if isinstance(child, LAYERS):
             prefix = f"{name}." if name else ""
             wrapper = reweighted.get(name)
-            weight = _mapped_weight(wrapper, tensors, prefix.removesuffix("layer.")) if wrapper else tensors[prefix + "weight"]
+            weight = (
+                _mapped_weight(wrapper, tensors, prefix.removesuffix("layer."))
+                if wrapper
+                else tensors[prefix + "weight"]
+            )
             yield labels[name], as_matrix(weight, child)
 
 

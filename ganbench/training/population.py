@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,9 +99,14 @@ class Player:
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Return the gradient [runs, size] of each run's own loss [runs]."""
-        # the runs are independent, so the gradient of the sum holds each run's own gradient
-        parts = torch.autograd.grad(loss.sum(), list(self.trained.values()), allow_unused=True, materialize_grads=True)
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+        return torch.cat([part.flatten(1) for part in self.gradients(loss).values()], dim=1)
+
+    def gradients(self, loss: Tensor) -> dict[str, Tensor]:
+        """Return the gradient [runs, ...] of each run's own loss [runs] by parameter."""
+        names, leaves = self.trained.keys(), list(self.trained.values())
+        # runs are independent, so the gradient of the sum holds each run's own gradient
+        parts = torch.autograd.grad(loss.sum(), leaves, allow_unused=True, materialize_grads=True)
+        return dict(zip(names, parts, strict=True))
 
     def descend(self, gradient: Tensor, alive: Tensor, step: int, progress: tuple[int, int]) -> None:
         """Make one optimizer step (from 1) for the runs that are alive; the others stay exactly where they are."""
@@ -119,6 +125,16 @@ class LossSlice:
     function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     paired: bool
     how: str
+
+    def __call__(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses of D and G, both [runs], for logits [runs, batch]."""
+        return self.function(real_logits, fake_logits)
+
+    @property
+    def boundary(self) -> float | None:
+        """The logit at which D is undecided, None where the loss has none."""
+        boundary = self.plugin.meta.get("boundary", 0.0)
+        return None if boundary is None else float(boundary)
 
 
 def _loss_slices(runs: Sequence[Run], device: torch.device) -> list[LossSlice]:
@@ -162,7 +178,9 @@ def _agrees(candidate: Callable[..., Any], real: Tensor, fake: Tensor, expected:
     except (RuntimeError, ValueError, TypeError, IndexError):
         # what vmap or a leading axis cannot do; the run-by-run result above is the judge of errors
         return False
-    return all(a.shape == b.shape and torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(got, expected, strict=True))
+    return all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(got, expected, strict=True)
+    )
 
 
 class Population:
@@ -205,7 +223,7 @@ class Population:
 
     def players_losses(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses of D and of G, both [runs], from logits [runs, batch]."""
-        parts = [part.function(real_logits[part.runs], fake_logits[part.runs]) for part in self.losses]
+        parts = [part(real_logits[part.runs], fake_logits[part.runs]) for part in self.losses]
         return torch.cat([d for d, _ in parts]), torch.cat([g for _, g in parts])
 
     def mark(self, *finite: Tensor) -> None:
@@ -215,10 +233,17 @@ class Population:
             self.alive &= (numbers if numbers.dim() == 1 else numbers.sum(1)).isfinite()
         self.diverged_step = torch.where(~self.alive & (self.diverged_step < 0), self.step, self.diverged_step)
 
-    def train(self, mode: bool) -> None:
-        """Switch both networks between training and measuring (spectral norms stop iterating)."""
-        self.generator.module.train(mode)
-        self.discriminator.module.train(mode)
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Switch both networks to measuring (spectral norms stop iterating) for the length of a block."""
+        modules = (self.generator.module, self.discriminator.module)
+        for module in modules:
+            module.eval()
+        try:
+            yield
+        finally:
+            for module in modules:
+                module.train()
 
 
 def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Module, nn.Module]:

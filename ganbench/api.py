@@ -1,0 +1,189 @@
+"""The public jobs, from Python as from the command line: run a suite, load a study, write its report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganbench import registry
+from ganbench.errors import UserError, unknown
+from ganbench.results.store import Store
+from ganbench.results.study import Study as StoredStudy
+from ganbench.suite import Plan, resolve
+
+DEVICES = ("auto", "cpu", "cuda")
+Watch = Callable[[str, dict[str, Any]], None]
+
+
+class Study(StoredStudy):
+    """A study with what follows from its results: `runs` with verdicts, `series`, `ranking()`, `report()`."""
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a run: settings, status, cost, and its verdict with onset step and evidence."""
+        from ganbench.analysis.verdicts import judge
+
+        verdicts = judge(StoredStudy(self.path))
+        return super().runs.merge(verdicts, on="run", how="left")
+
+    def ranking(self) -> pd.DataFrame:
+        """One row a variant: failures over seeds with their interval, then its typical scores; best first."""
+        from ganbench.analysis.findings import rank
+
+        return rank(StoredStudy(self.path))
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report (default: report.html in the study's directory) and return its path."""
+        from ganbench.report import build
+
+        return build(StoredStudy(self.path), path)
+
+
+def load(path: str | Path) -> Study:
+    """Open a study's directory, finished or not; UserError where there is none."""
+    return Study(path)
+
+
+def make_plan(suite: str | None, overrides: Sequence[str] = (), plugins: Sequence[str | Path] = ()) -> Plan:
+    """Load plug-in files and resolve a suite under overrides (`suite=NAME` among them counts too)."""
+    for file in plugins:
+        registry.load_file(file)
+    named = [text.removeprefix("suite=") for text in overrides if text.startswith("suite=")]
+    if len(named) > 1 or (named and suite):
+        raise UserError(f"One suite at a time, got {', '.join(filter(None, [suite, *named]))}.")
+    return resolve(named[0] if named else suite, [text for text in overrides if not text.startswith("suite=")])
+
+
+def run(
+    suite: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    plugins: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    fresh: bool = False,
+    watch: Watch | None = None,
+) -> Study:
+    """Train everything that a suite asks for, or the part that is still missing, and return the study.
+
+    suite: a shipped suite's name or a YAML file; overrides: `key=value` texts as on the command line; plugins: files
+    to load first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
+    processes on a CPU (default: a core each; 1 trains in this process, as a plug-in registered in this session
+    needs); fresh: start over; watch: called with a population's name and an event while training goes on.
+    Repeating the call goes on where the last one ended. Raises UserError for what cannot be done as asked.
+    """
+    return execute_plan(
+        make_plan(suite, overrides, plugins), out=out, device=device, workers=workers, fresh=fresh, watch=watch
+    )
+
+
+def execute_plan(
+    plan: Plan,
+    *,
+    out: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    fresh: bool = False,
+    watch: Watch | None = None,
+) -> Study:
+    """Train a plan; see `run`."""
+    from ganbench.executors.local import execute
+    from ganbench.executors.work import populations
+
+    device = pick_device(device)
+    count = pick_workers(plan, device, workers)
+    store = Store(Path(out) if out else default_folder(plan))
+    store.begin(plan, fresh=fresh)
+    with store.lock():
+        todo = {name: runs for name, runs in populations(plan, device).items() if not store.population(name).done()}
+        started, clock = datetime.now(UTC), time.monotonic()
+        if todo:
+            execute(store, plan, todo, device, count, watch or (lambda name, event: None))
+        if todo or not store.sessions():
+            store.log_session(_session(device, count, started, time.monotonic() - clock))
+    return Study(store.path)
+
+
+def default_folder(plan: Plan) -> Path:
+    """Return where a plan's study lives unless told otherwise: the same plan always finds its study again."""
+    return Path("reports") / f"{plan.name}-{plan.hash[:8]}"
+
+
+def pick_device(device: str) -> str:
+    """Return cpu or cuda; UserError where it is unknown or not there."""
+    import torch
+
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("There is no CUDA device here (torch.cuda.is_available() is False); use --device cpu.")
+    return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+
+
+def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
+    """Return the number of worker processes: one where a plug-in lives in this session only, or on a GPU."""
+    if workers is not None and workers < 1:
+        raise UserError(f"The number of workers must be at least 1, got {workers}.")
+    files = {registry.get(*key.split(".", 1)).source for key in plan.versions}
+    package = str(Path(__file__).parent)
+    shared = all(file and (file.startswith(package) or file in plan.plugin_files) for file in files)
+    if device != "cpu" or not shared:
+        return 1
+    return (
+        workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
+    )
+
+
+def _session(device: str, workers: int, started: datetime, wall: float) -> dict[str, Any]:
+    import torch
+
+    import ganbench
+
+    cuda = device == "cuda"
+    return {
+        "command": " ".join(["ganbench", *sys.argv[1:]]) if Path(sys.argv[0]).stem in ("ganbench", "__main__") else "",
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_seconds": wall,
+        "device": torch.cuda.get_device_name() if cuda else _processor(),
+        "workers": workers,
+        "ganbench": ganbench.__version__,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if cuda else "",
+        "python": platform.python_version(),
+        "platform": platform.system(),
+        "git_revision": _revision(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor() or 'CPU'}, {os.cpu_count()} cores"
+
+
+def _revision() -> str:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,183 @@
+"""The command line: parses, prints, exits. Imports nothing heavy until a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ganbench import registry
+from ganbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from ganbench.api import Study
+    from ganbench.suite import Plan
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Benchmark and diagnose the stability of GAN training.",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+USER_ERROR, RUNS_FAILED = 2, 5
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[suite=NAME_OR_FILE] [KEY=VALUE | KEY=A,B,C]...")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with plug-ins; may be repeated.")]
+
+
+def main() -> None:
+    """Run the command line. The only place where a UserError becomes a sentence and an exit code."""
+    try:
+        app()
+    except UserError as error:
+        err.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        err.print("Interrupted; repeat the command to go on.")
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    overrides: Overrides = None,
+    plugin: Plugins = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the study.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Worker processes on a CPU (default: one a core).")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and what it would cost; train nothing.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over where a study exists.")] = False,
+) -> None:
+    """Train a suite and write its report. Repeat the command to go on after an interruption."""
+    from ganbench import api
+
+    plan = api.make_plan(None, overrides or [], plugin or [])
+    if dry_run:
+        _print_plan(plan, api.pick_device(device), workers)
+        return
+    from ganbench.terminal import Progress, ranking_tables
+
+    folder = out_dir or api.default_folder(plan)
+    out.print(f"{_size(plan)} -> {escape(str(folder))}", soft_wrap=True)
+    with Progress(plan, api.pick_device(device), folder, err) as progress:
+        study = api.execute_plan(plan, out=folder, device=device, workers=workers, fresh=fresh, watch=progress.watch)
+    out.print("Judging runs and writing the report ...")
+    path = study.report()
+    for table in ranking_tables(study.ranking()):
+        out.print(table)
+        out.print()
+    _print_failures(study)
+    out.print(f"Report: {escape(str(path))}", soft_wrap=True)
+    if (study.runs["status"] == "failed").any():
+        raise typer.Exit(RUNS_FAILED)
+
+
+@app.command()
+def report(studies: Annotated[list[Path], typer.Argument(help="Directories of studies.")]) -> None:
+    """Write the report of one or more studies, finished or not."""
+    from ganbench import api
+
+    for folder in studies:
+        path = api.load(folder).report()
+        out.print(f"Report: {escape(str(path))}", soft_wrap=True)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(help=f"suite, {', '.join(registry.KINDS)}")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """List suites and plug-ins with their legends."""
+    for file in plugin or []:
+        registry.load_file(file)
+    if kind is not None and kind not in ("suite", *registry.KINDS):
+        raise unknown("kind", kind, ["suite", *registry.KINDS])
+    for each in [kind] if kind else ["suite", *registry.KINDS]:
+        table = Table("name", "what it is", title=each, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for name, legend in _legends(each):
+            table.add_row(escape(name), escape(legend))
+        out.print(table)
+        out.print()
+
+
+@app.command()
+def show(kind: str, name: str, plugin: Plugins = None) -> None:
+    """Show one plug-in or suite: its legend, hyper-parameters with defaults, needs and source."""
+    for file in plugin or []:
+        registry.load_file(file)
+    if kind == "suite":
+        from ganbench.suite import suite_file
+
+        out.print(escape(suite_file(name).read_text(encoding="utf-8").rstrip()), soft_wrap=True)
+        return
+    record = registry.get(kind, name)
+    out.print(f"[bold]{kind} {record.name}[/]  {escape(record.legend)}", soft_wrap=True)
+    for hyper, default in record.hypers.items():
+        out.print(f"  {kind}.{record.name}.{hyper} = {escape(str(default))}", soft_wrap=True)
+    for need, reason in record.needs.items():
+        out.print(f"  needs {need}: {escape(reason)}", soft_wrap=True)
+    if record.provides:
+        out.print(f"  provides {', '.join(sorted(record.provides))}")
+    for measure, about in record.meta.get("measures", {}).items():
+        better = {"up": ", larger is better", "down": ", smaller is better"}.get(about.direction or "", "")
+        out.print(f"  {measure}: {escape(about.legend)}{better}", soft_wrap=True)
+    out.print(f"  version {record.version}, {escape(record.source or 'this session')}", soft_wrap=True)
+
+
+def _legends(kind: str) -> list[tuple[str, str]]:
+    if kind != "suite":
+        return [(plugin.name, plugin.legend) for plugin in registry.plugins(kind)]
+    from ganbench.suite import read_suite, suite_names
+
+    return [(name, str(read_suite(name)[1].get("description", "")).strip()) for name in suite_names()]
+
+
+def _size(plan: Plan) -> str:
+    runs, seeds, skipped = len(plan.runs), len(plan.seeds), len(plan.skipped)
+    return (
+        f"{escape(plan.name)}: {runs} runs of {_count(len(plan.variants), 'variant')}, {_count(seeds, 'seed')} each"
+        f"{f', {skipped} skipped' if skipped else ''}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _print_plan(plan: Plan, device: str, workers: int | None) -> None:
+    from ganbench import api
+    from ganbench.executors.work import populations, trial
+
+    count = api.pick_workers(plan, device, workers)
+    out.print(_size(plan), soft_wrap=True)
+    table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
+    total, peak = 0.0, 0
+    with err.status("Timing a few steps of each population ..."):
+        for name, runs in populations(plan, device).items():
+            cost = trial(runs, device)
+            total, peak = total + cost.seconds, max(peak, cost.peak_bytes)
+            table.add_row(name, str(len(runs)), str(runs[0].variant.steps), f"{cost.seconds / 60:.1f}")
+    out.print(table)
+    for reason, times in Counter(reason for _, reason in plan.skipped).items():
+        out.print(f"skipped, {_count(times, 'variant')}: {escape(reason)}", soft_wrap=True)
+    out.print(
+        f"About {total / 60 / count:.0f} minutes of training on {device} with {_count(count, 'worker')}, probes and report "
+        f"apart; up to {peak / 2**30:.1f} GiB of memory a worker.",
+        soft_wrap=True,
+    )
+
+
+def _print_failures(study: Study) -> None:
+    failed = study.runs[study.runs["status"] == "failed"]
+    for reason, rows in failed.groupby("reason"):
+        err.print(f"[red]{_count(len(rows), 'run')} failed:[/] {escape(str(reason))}", soft_wrap=True)

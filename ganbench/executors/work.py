@@ -1,0 +1,78 @@
+"""One unit of work: train one population of a study's plan and record it."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ganbench.results.store import PopulationFolder, Store
+from ganbench.suite import Plan, Run
+from ganbench.training import loop
+from ganbench.training.population import Population, group
+from ganbench.training.step import train_step
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def populations(plan: Plan, device: str) -> dict[str, list[Run]]:
+    """Return the plan's populations by name; plan and device alone decide them."""
+    return {_name(runs): runs for runs in group(plan.runs, device)}
+
+
+def _name(runs: list[Run]) -> str:
+    variant = runs[0].variant
+    words = [variant.problem, variant.normalization, variant.regularizer]
+    digest = hashlib.sha256("\n".join(run.id for run in runs).encode()).hexdigest()[:8]
+    return "-".join([*words, digest])
+
+
+def cost(runs: list[Run]) -> float:
+    """Return a rough weight of a population's work, to start the longest first and to tell the time left."""
+    variant = runs[0].variant
+    penalty = 1.5 if variant.regularizer not in ("none", "weight_clipping") else 1.0
+    convolutions = 8.0 if variant.network != "mlp" else 1.0
+    return len(runs) * variant.steps * (1 + variant.critic_steps) * variant.batch_size * penalty * convolutions
+
+
+def perform(store: Store, plan: Plan, name: str, runs: list[Run], device: str, emit: Emit) -> None:
+    """Train one population; what goes wrong is recorded as failed, with its traceback, and told."""
+    folder: PopulationFolder = store.population(name)
+    folder.begin(runs)
+    try:
+        loop.train(runs, plan, folder, store.problem(plan.label(runs[0].variant)), device, emit)
+    except Exception as error:  # our bug or the machine's: recorded with its traceback, told at the end, exit code 5
+        folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        emit({"event": "failed", "error": f"{type(error).__name__}: {error}"})
+    else:
+        emit({"event": "finished"})
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a few steps of a population cost: seconds for all its steps, peak bytes of the process or the device."""
+
+    seconds: float
+    peak_bytes: int
+
+
+def trial(runs: list[Run], device: str, steps: int = 3) -> Trial:
+    """Train a population for a few steps, record nothing, and tell what the whole would cost."""
+    with loop.steady_numerics():
+        population = Population(runs, loop.make_problem(runs[0].variant), torch.device(device))
+        train_step(population)
+        started = time.perf_counter()
+        for _ in range(steps):
+            train_step(population)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        each = (time.perf_counter() - started) / steps
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else kilobytes * 1024
+    return Trial(each * runs[0].variant.steps, peak)

@@ -1,0 +1,53 @@
+"""A worker process: reads names of populations from standard input, writes events as JSON lines.
+
+Started by the local executor as `python -m ganbench.executors.worker STUDY DEVICE`; ends with its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from ganbench import registry
+from ganbench.executors.work import perform, populations
+from ganbench.results.store import Store
+
+
+def main() -> None:
+    """Train the populations that standard input names, one after another."""
+    store, device = Store(Path(sys.argv[1])), sys.argv[2]
+    events, sys.stdout = sys.stdout, sys.stderr  # a plug-in that prints must not garble the events
+    plan = store.read_plan()
+    for file in plan.plugin_files:
+        registry.load_file(file)
+    known = populations(plan, device)
+
+    def emit(event: dict[str, Any]) -> None:
+        print(json.dumps(event), file=events, flush=True)
+
+    names = _lines()
+    emit({"event": "ready"})
+    while name := names.get():
+        perform(store, plan, name, known[name], device, emit)
+
+
+def _lines() -> queue.Queue[str]:
+    """Read standard input in a thread, so that the end of the parent is noticed in the middle of a population."""
+    names: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            names.put(line.strip())
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return names
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""A study as its readers see it: two pandas tables, samples, oracle values and where all of it came from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ganbench import registry
+from ganbench.registry import Measure
+from ganbench.results.store import Array, PopulationFolder, Store
+from ganbench.suite import PLUGIN_AXES, Plan, Variant
+
+
+class Study:
+    """Reads a study's directory, finished or not; nothing here writes to it."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.store = Store(self.path)
+        self.plan: Plan = self.store.read_plan()
+
+    @property
+    def name(self) -> str:
+        """The suite's name."""
+        return self.plan.name
+
+    @property
+    def description(self) -> str:
+        """The suite's own description."""
+        return self.plan.description
+
+    @cached_property
+    def axes(self) -> list[str]:
+        """The settings that take more than one value in the plan."""
+        problems = {self.plan.label(variant) for variant in self._variants}
+        keys = [key for key in self.plan.varying if not key.startswith("problem")]
+        return ["problem"] * (len(problems) > 1) + keys
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """What each measured column means."""
+        return registry.measures()
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a run: its settings, status, divergence and cost; a skipped combination is one row too."""
+        state = self._states()
+        rows = []
+        for run in self.plan.runs:
+            rows.append({"run": run.id, **self._settings(run.variant), "seed": run.seed, **state.get(run.id, _PENDING)})
+        for variant, reason in self.plan.skipped:
+            rows.append({"run": variant.id, **self._settings(variant), "status": "skipped", "reason": reason})
+        table = pd.DataFrame(rows)
+        for column in ("seed", "diverged_step"):
+            table[column] = (
+                table[column].astype("Int64") if column in table else pd.array([pd.NA] * len(table), "Int64")
+            )
+        table["reason"] = table["reason"].fillna("")
+        return table
+
+    @cached_property
+    def series(self) -> pd.DataFrame:
+        """One row a run and probe: run, step, and a column a measurement."""
+        parts = []
+        for population in self._populations:
+            ids = population.runs()
+            for step, values in population.series().items():
+                columns = {name: np.asarray(column, dtype=float) for name, column in values.items()}
+                parts.append(pd.DataFrame({"run": ids, "step": step, **columns}))
+        if not parts:
+            return pd.DataFrame({"run": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
+        order = {run.id: place for place, run in enumerate(self.plan.runs)}
+        table = pd.concat(parts, ignore_index=True)
+        return table.sort_values(
+            ["run", "step"], key=lambda c: c.map(order) if c.name == "run" else c, ignore_index=True
+        )
+
+    @cached_property
+    def oracle(self) -> dict[str, dict[str, float]]:
+        """What a perfect sampler scores, by problem and measure, at the study's sample size."""
+        return {label: record.get("oracle", {}) for label, record in self._problems.items()}
+
+    @cached_property
+    def modes(self) -> dict[str, int]:
+        """Number of modes or classes by problem, for those that have them."""
+        return {label: record["modes"] for label, record in self._problems.items() if record.get("modes")}
+
+    def centres(self, problem: str) -> tuple[Array, float] | None:
+        """Return true mode centres [K, d] and their standard deviation, None for a problem without."""
+        record = self._problems.get(problem, {})
+        return (np.asarray(record["centres"]), float(record["std"])) if record.get("centres") else None
+
+    def real_samples(self, problem: str) -> Array:
+        """Return some real samples [n, *shape]; empty where none was recorded yet."""
+        real: Array = self._problems.get(problem, {}).get("real", np.empty((0, 2)))
+        return real
+
+    def samples(self, run: str) -> dict[int, Array]:
+        """Return generated samples [n, *shape] of a run by step."""
+        if run not in self._places:
+            return {}
+        population, row = self._places[run]
+        return population.samples(row)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Where the numbers come from: versions, device, plan hash, command, times, plug-in versions."""
+        sessions = self.store.sessions()
+        latest = sessions[-1] if sessions else {}
+        clocks = [done["seconds"] for done in self._done.values()]
+        return {
+            **latest,
+            "suite": self.plan.name,
+            "plan_hash": self.plan.hash,
+            "seeds": list(self.plan.seeds),
+            "probe_every": self.plan.probe_every,
+            "samples": self.plan.samples,
+            "sessions": len(sessions),
+            "wall_seconds": sum(session.get("wall_seconds", 0.0) for session in sessions),
+            "training_seconds": sum(clock["train"] for clock in clocks),
+            "probing_seconds": sum(clock["probe"] for clock in clocks),
+            "plugin_files": list(self.plan.plugin_files),
+            "plugin_versions": dict(self.plan.versions),
+        }
+
+    @property
+    def _variants(self) -> list[Variant]:
+        return [*self.plan.variants, *(variant for variant, _ in self.plan.skipped)]
+
+    @cached_property
+    def _populations(self) -> list[PopulationFolder]:
+        return self.store.populations()
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[PopulationFolder, int]]:
+        return {run: (folder, row) for folder in self._populations for row, run in enumerate(folder.runs())}
+
+    @cached_property
+    def _problems(self) -> dict[str, dict[str, Any]]:
+        labels = dict.fromkeys(self.plan.label(variant) for variant in self.plan.variants)
+        return {label: self.store.problem(label).read() for label in labels}
+
+    @cached_property
+    def _done(self) -> dict[str, dict[str, Any]]:
+        return {folder.id: done for folder in self._populations if (done := folder.done())}
+
+    def _settings(self, variant: Variant) -> dict[str, Any]:
+        settings: dict[str, Any] = {"variant": variant.id}
+        settings.update({axis: getattr(variant, axis) for axis in PLUGIN_AXES}, problem=self.plan.label(variant))
+        settings["steps"] = variant.steps
+        hypers = dict(variant.hypers)
+        for key in self.axes:
+            if key not in settings:
+                settings[key] = hypers.get(key) if "." in key else getattr(variant, key)
+        return settings
+
+    def _states(self) -> dict[str, dict[str, Any]]:
+        states: dict[str, dict[str, Any]] = {}
+        for folder in self._populations:
+            runs, done, failed = folder.runs(), self._done.get(folder.id), folder.failed()
+            for row, run in enumerate(runs):
+                if done:
+                    step = done["diverged_step"][row]
+                    status = {"status": "diverged", "diverged_step": step} if step >= 0 else {"status": "done"}
+                    states[run] = {**status, "seconds": done["seconds"]["train"] / len(runs)}
+                elif failed:
+                    states[run] = {"status": "failed", "reason": failed["error"]}
+                else:
+                    states[run] = {"status": "running"}
+        return states
+
+
+_PENDING = {"status": "pending"}

@@ -1,0 +1,111 @@
+"""What a terminal shows of a study: live progress while it trains, ranking tables at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from ganbench.executors.work import cost, populations
+from ganbench.results.store import Store
+from ganbench.suite import Plan
+
+
+class Progress:
+    """One line for the whole study: populations done, runs alive and diverged, steps a second, time left.
+
+    Quiet where the console is not a terminal.
+    """
+
+    def __init__(self, plan: Plan, device: str, folder: Path, console: Console) -> None:
+        self.console, store = console, Store(folder)
+        runs = populations(plan, device)
+        self.size = {name: len(members) for name, members in runs.items()}
+        self.steps = {name: members[0].variant.steps for name, members in runs.items()}
+        self.cost = {name: cost(members) for name, members in runs.items()}
+        self.done = {name for name in runs if store.exists() and store.population(name).done()}
+        self.at = {name: self.steps[name] for name in self.done}
+        self.first: dict[str, int] = {}
+        self.alive: dict[str, int] = {}
+        self.failed: set[str] = set()
+        self.started = time.monotonic()
+        self.begun = self._share()
+        self.bar = Bar(
+            BarColumn(24), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}"), TimeElapsedColumn(),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self.task = self.bar.add_task("starting", total=1.0, completed=self.begun)
+
+    def __enter__(self) -> Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def watch(self, name: str, event: dict[str, Any]) -> None:
+        """Take an event of a population and bring the line up to date."""
+        if event["event"] == "progress":
+            self.first.setdefault(name, event["step"])
+            self.at[name], self.alive[name] = event["step"], event["alive"]
+        elif event["event"] == "finished":
+            self.done.add(name)
+            self.at[name] = self.steps[name]
+        elif event["event"] == "failed":
+            self.failed.add(name)
+            self.console.print(f"[red]{escape(name)} failed:[/] {escape(event['error'])}", soft_wrap=True)
+        self.bar.update(self.task, completed=self._share(), description=self._line())
+
+    def _share(self) -> float:
+        total = sum(self.cost.values())
+        return sum(self.cost[name] * self.at.get(name, 0) / self.steps[name] for name in self.cost) / total
+
+    def _line(self) -> str:
+        passed, share = time.monotonic() - self.started, self._share()
+        lost = sum(self.size[name] - alive for name, alive in self.alive.items())
+        steps = sum((self.at[name] - first) * self.size[name] for name, first in self.first.items())
+        left = passed * (1 - share) / max(share - self.begun, 1e-9)
+        parts = [f"{len(self.done)}/{len(self.cost)} populations", f"{lost} runs diverged"]
+        parts += [f"{len(self.failed)} populations failed"] * bool(self.failed)
+        parts += [f"{steps / max(passed, 1e-9):,.0f} run-steps/s"]
+        parts += [f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"] * (share - self.begun > 0.005)
+        return ", ".join(parts)
+
+
+def ranking_tables(ranking: pd.DataFrame, rows: int = 5) -> Iterator[Table]:
+    """Yield a table a problem: its best and worst variants, failures with their interval before typical scores."""
+    for problem, variants in ranking.groupby("problem", sort=False):
+        short = len(variants) > 2 * rows + 2
+        title = f"{problem}: {rows} best and {rows} worst of {len(variants)} variants" if short else str(problem)
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        first = variants.iloc[0]
+        names = [first[f"{key}_of"] for key in ("covered", "quality")]
+        table.add_column("rank", justify="right")
+        table.add_column("variant")
+        for heading in ("failed", "95 % interval", *names, "recall", "frechet"):
+            table.add_column(str(heading).replace("_", " "), justify="right")
+        shown = variants.iloc[[*range(rows), *range(-rows, 0)]] if short else variants
+        for place, row in enumerate(shown.to_dict("records")):
+            table.add_row(*_cells(row), end_section=short and place == rows - 1)
+        yield table
+
+
+def _cells(row: dict[Any, Any]) -> list[str]:
+    interval = f"{100 * row['failure_low']:.0f} to {100 * row['failure_high']:.0f} %"
+    scores = [_number(row[name]) for name in ("covered", "quality", "recall", "frechet_final")]
+    return [str(row["rank"]), escape(row["label"]), f"{row['failures']}/{row['seeds']}", interval, *scores]
+
+
+def _number(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.3g}"

@@ -92,7 +92,7 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
     for (problem, variant), group in runs.groupby(["problem", "variant"], sort=False):
         finished = group[group["status"].isin(FINISHED)]
         if len(finished):
-            row = {"problem": problem, "variant": variant, "label": names[variant], "planned": len(group)}
+            row = {"problem": problem, "variant": variant, "label": names[str(variant)], "planned": len(group)}
             rows.append(row | _counts(finished) | _typical(finished, wide, views[problem]))
     return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
 
@@ -126,8 +126,8 @@ def _typical(finished: pd.DataFrame, wide: pd.DataFrame, seen: View | None) -> d
 def _scores(runs: Iterable[str], wide: pd.DataFrame, score: str, measure: str | None) -> np.ndarray:
     if measure is None or (score, measure) not in wide.columns:
         return np.array([])
-    values = wide[score, measure].reindex(list(runs)).to_numpy(dtype=float)
-    return values[~np.isnan(values)]
+    values: np.ndarray = wide[score, measure].reindex(list(runs)).to_numpy(dtype=float)
+    return np.asarray(values[~np.isnan(values)])
 
 
 def _median(values: np.ndarray) -> float:

@@ -116,7 +116,7 @@ def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
     wanted = [name for name, measure in study.measures.items() if measure.direction is not None]
     wanted = [name for name in (measures or wanted) if name in study.series.columns and name in study.measures]
     runs = study.runs[study.runs["status"].isin(FINISHED)]
-    series = {run: rows for run, rows in study.series.groupby("run", sort=False)}
+    series = {str(run): rows for run, rows in study.series.groupby("run", sort=False)}
     rows: list[tuple[str, str, float, float, float]] = []
     for problem, of_problem in runs.groupby("problem", sort=False):
         seen = _measured(of_problem["run"], series, wanted)

@@ -147,7 +147,7 @@ def since(condition: Flags, steps: NDArray[Any]) -> int | None:
     return int(steps[false[-1] + 1 if false.size else 0])
 
 
-def _diverged(run: Mapping[str, Any], table: pd.DataFrame) -> Verdict:
+def _diverged(run: Mapping[Any, Any], table: pd.DataFrame) -> Verdict:
     step = None if pd.isna(run["diverged_step"]) else int(run["diverged_step"])
     seen = view(table)
     evidence = "Left the finite numbers" + (f" at step {step}" if step is not None else "")

@@ -96,7 +96,8 @@ def _points(samples: Array, view: Frame, centres: tuple[Array, float] | None) ->
 
 
 def _pixels(points: Array, view: Frame) -> Array:
-    return (points - view[0]) / (view[1] - view[0]) * (SIDE - 1)
+    at: Array = (points - view[0]) / (view[1] - view[0]) * (SIDE - 1)
+    return at
 
 
 def _dot(canvas: NDArray[np.uint8], at: Array, colour: int) -> None:

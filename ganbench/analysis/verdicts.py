@@ -94,10 +94,7 @@ class Verdict:
 
 def view(columns: Mapping[str, Any] | pd.DataFrame) -> View | None:
     """Return how a problem is judged, by the first set of measures that it defines; None where it has none of them."""
-    if isinstance(columns, pd.DataFrame):
-        have = set(columns.columns[columns.notna().any().to_numpy()])
-    else:
-        have = set(columns)
+    have = set(columns.columns[columns.notna().any().to_numpy()]) if isinstance(columns, pd.DataFrame) else set(columns)
     return next((v for v in _VIEWS if v.quality in have and (v.count is None or v.count in have)), None)
 
 
@@ -107,7 +104,7 @@ def judge(study: Study) -> pd.DataFrame:
     Runs that are skipped, pending or still training have no row. "failed" runs of the machine count as failures: they
     stay in the denominator, and a variant that cannot be trained has not survived.
     """
-    series = {run: table for run, table in study.series.groupby("run", sort=False)}
+    series = {str(run): table for run, table in study.series.groupby("run", sort=False)}
     empty = study.series.iloc[:0]
     rows = []
     for run in study.runs.to_dict("records"):

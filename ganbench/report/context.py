@@ -15,20 +15,22 @@ from ganbench.analysis.findings import labels, rank, view_of
 from ganbench.analysis.statistics import SCORES, scores
 from ganbench.analysis.verdicts import judge
 
+# by their code points: they look like an x and a hyphen
+TIMES, DASH = "\u00d7", "\u2013"
 SYMBOLS = {
     "converged": "✓", "unconverged": "~", "dropping modes": "D", "collapsed": "C", "degraded": "G", "vanished": "V",
-    "never learned": "N", "diverged": "×", "failed": "!",
+    "never learned": "N", "diverged": TIMES, "failed": "!",
 }  # fmt: skip
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """Return a number with three digits; "–" where there is none, "∞" for the score of a run that has none."""
+    """Return a number with three digits; a dash where there is none, "∞" for the score of a run that has none."""
     if value is None or pd.isna(value):
-        return "–"
+        return DASH
     if not isinstance(value, float):
         return str(value)
     if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
+        return "∞" if value > 0 else "-∞"
     if value == int(value) and abs(value) < 1e4:
         return str(int(value))
     return (

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn as sns  # type: ignore[import-untyped]
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from ganbench.analysis import Study
 from ganbench.analysis.findings import axes, joined, level, view_of
 from ganbench.analysis.statistics import worst_value
+from ganbench.report.context import DASH
 
 DIAGNOSTICS = ("g_gradient_norm", "saturation", "d_ranking")
 LOGARITHMIC = {"frechet", "g_gradient_norm"}
@@ -139,7 +140,7 @@ class _Grid:
                 panels = figure.subplots(len(shown), len(columns), sharex=True, sharey="row", squeeze=False)
                 for row, measure in enumerate(shown):
                     for axis, value in zip(panels[row], columns, strict=True):
-                        title = level(self.column, value) or "–" if row == 0 and self.column else ""
+                        title = level(self.column, value) or DASH if row == 0 and self.column else ""
                         self._panel(axis, measure, value, title, bare=axis is not panels[row][0])
             else:
                 figure = Figure(figsize=(10.5, 2.4 * -(-len(shown) // 3) + 0.5), layout="constrained")
@@ -164,7 +165,7 @@ class _Grid:
         axis.set_autoscale_on(False)
         here = at(self.runs, self.column, value)
         for hue in self.hues:
-            label = level(self.hue, hue) or "–" if self.hue else "all seeds"
+            label = level(self.hue, hue) or DASH if self.hue else "all seeds"
             self._line(axis, measure, at(here, self.hue, hue), hue, label)
         perfect = self.study.oracle.get(self.problem, {}).get(measure)
         if perfect is not None:

@@ -12,7 +12,7 @@ import pandas as pd
 from ganbench.analysis.findings import axes, joined, level, percent
 from ganbench.analysis.statistics import SCORES
 from ganbench.analysis.verdicts import FAILURES, VERDICTS
-from ganbench.report.context import SYMBOLS, Context, number
+from ganbench.report.context import DASH, SYMBOLS, TIMES, Context, number
 from ganbench.report.figures import at, levels
 
 BAD, MIDDLE, GOOD = (213, 94, 0), (246, 244, 238), (0, 114, 178)
@@ -91,15 +91,15 @@ def _grid(
         for value in levels(runs[row_axis]) if row_axis else [None]:
             here = at(block, row_axis, value)
             cells = [_cell(context, at(here, column_axis, c), ranked, scale) for c in columns]
-            rows.append({"label": level(row_axis, value) or "–" if row_axis else "all seeds", "cells": cells})
+            rows.append({"label": level(row_axis, value) or DASH if row_axis else "all seeds", "cells": cells})
         blocks.append({"label": joined(others, key), "rows": rows})
-    heads = [level(column_axis, c) or "–" if column_axis else "" for c in columns]
+    heads = [level(column_axis, c) or DASH if column_axis else "" for c in columns]
     return {"columns": heads, "blocks": blocks, "row_axis": row_axis or "", "column_axis": column_axis or ""}
 
 
 def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, str]:
     if runs.empty:
-        return {"text": "–", "kind": "absent", "title": "not in the plan"}
+        return {"text": DASH, "kind": "absent", "title": "not in the plan"}
     first = runs.iloc[0]
     if (runs["status"] == "skipped").all():
         return {"text": "skipped", "kind": "skipped", "title": f"skipped: {first['reason']}"}
@@ -120,8 +120,8 @@ def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale
         small = " · ".join(number(three[score], 2) for score in ("best", "worst_after_best"))
         title = f"{row['label']}: median final {text}; best · worst after best: {small}; {seeds}"
         if math.isnan(three["final"]):
-            return {"text": "–", "kind": "absent", "title": title}
+            return {"text": DASH, "kind": "absent", "title": title}
     if row["diverged"] and scale.measure is not None:
-        text += " ×"
+        text += f" {TIMES}"
     background, ink = colour(good)
     return {"text": text, "small": small, "kind": "", "title": title, "background": background, "ink": ink}

@@ -13,7 +13,7 @@ from ganbench.analysis.findings import percent, sentences, view_of
 from ganbench.analysis.statistics import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, THRESHOLDS, VERDICTS
 from ganbench.report import thumbnails
-from ganbench.report.context import SYMBOLS, Context, number
+from ganbench.report.context import DASH, SYMBOLS, Context, number
 from ganbench.report.heatmaps import maps
 
 BLIND_SPOTS = {
@@ -45,7 +45,7 @@ def summary(context: Context) -> list[tuple[str, str, str]]:
     runs, ranking = context.runs, context.ranking
     finished = runs[runs["status"].isin(FINISHED)]
     failures = int(finished["failed"].fillna(False).astype(bool).sum())
-    share = f"{percent(failures / len(finished))} %" if len(finished) else "–"
+    share = f"{percent(failures / len(finished))} %" if len(finished) else DASH
     safe = int((ranking["failures"] == 0).sum()) if len(ranking) else 0
     skipped = int((runs["status"] == "skipped").sum())
     waiting = int(runs["status"].isin(["pending", "running"]).sum())

@@ -19,7 +19,8 @@ def test_wilson_equals_scipy(failures: int, runs: int, confidence: float) -> Non
 
 def test_wilson_at_its_borders() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
-    assert wilson(0, 5)[0] == 0.0 and wilson(5, 5)[1] == 1.0
+    assert wilson(0, 5)[0] == 0.0
+    assert wilson(5, 5)[1] == 1.0
     # closed form at 0 of n: z^2 / (n + z^2)
     z2 = stats.norm.ppf(0.975) ** 2
     assert wilson(0, 5)[1] == pytest.approx(z2 / (5 + z2))
@@ -54,11 +55,14 @@ def test_bootstrap_of_one_seed_says_nothing_and_survives_infinity() -> None:
     assert bootstrap_iqm([0.3] * 5) == (0.3, 0.3)
     assert bootstrap_iqm([np.inf] * 5) == (np.inf, np.inf)
     low, high = bootstrap_iqm([1.0, 1.0, 1.0, np.inf, np.inf])
-    assert low == 1.0 and high == np.inf
+    assert low == 1.0
+    assert high == np.inf
 
 
 def test_overlap() -> None:
-    assert overlap((0, 0.4), (0.4, 1)) and not overlap((0, 0.3), (0.4, 1)) and overlap((0, 1), (0.2, 0.3))
+    assert overlap((0, 0.4), (0.4, 1))
+    assert not overlap((0, 0.3), (0.4, 1))
+    assert overlap((0, 1), (0.2, 0.3))
 
 
 def test_three_scores_follow_the_direction() -> None:
@@ -74,7 +78,9 @@ def test_three_scores_of_lost_and_empty_runs() -> None:
     assert three_scores([], DOWN, lost=True) == (np.inf, np.inf, np.inf)
     assert np.isnan(three_scores([np.nan], UP)).all()
     final, best, worst = three_scores([1.0, 2.0], Measure("neither"))
-    assert final == 2.0 and np.isnan(best) and np.isnan(worst)
+    assert final == 2.0
+    assert np.isnan(best)
+    assert np.isnan(worst)
 
 
 def test_scores_keep_lost_runs_and_skip_undefined_measures(fake: Any, tmp_path: Any) -> None:
@@ -84,5 +90,7 @@ def test_scores_keep_lost_runs_and_skip_undefined_measures(fake: Any, tmp_path: 
     assert set(table["run"]) == {"r0000", "r0001", "r0002"}
     assert set(table["measure"]) == {"high_quality", "frechet"}
     quality = table[table["measure"] == "high_quality"].set_index("run")
-    assert quality.loc["r0001", "final"] == 0 and quality.loc["r0002", "best"] == 0
-    assert quality.loc["r0001", "best"] > 0.5 and quality.loc["r0001", "worst_after_best"] == 0
+    assert quality.loc["r0001", "final"] == 0
+    assert quality.loc["r0002", "best"] == 0
+    assert quality.loc["r0001", "best"] > 0.5
+    assert quality.loc["r0001", "worst_after_best"] == 0

@@ -30,7 +30,8 @@ def test_never_learned_holds_from_the_start(fake: Any) -> None:
 def test_evidence_shows_numbers_beside_the_oracle(fake: Any) -> None:
     verdict = judge_series(fake.scripted("collapsed"), fake.ORACLE["ring8"], 8)
     assert verdict.evidence.startswith("1 of 8 modes covered, high quality 0.9")
-    assert "(oracle 0.99)" in verdict.evidence and "8 of 8 modes covered" in verdict.evidence
+    assert "(oracle 0.99)" in verdict.evidence
+    assert "8 of 8 modes covered" in verdict.evidence
 
 
 @pytest.mark.parametrize(("covered", "verdict"), [(1, "collapsed"), (2, "collapsed"), (3, "dropping modes"),
@@ -73,12 +74,14 @@ def test_vanished_by_gradient_alone_and_only_while_bad() -> None:
 def test_too_tight_samples_are_flagged() -> None:
     series = pd.DataFrame({"step": [0, 1], "high_quality": 1.0, "modes_covered": 8})
     verdict = judge_series(series, {"high_quality": 0.9889}, 8)
-    assert verdict.verdict == "converged" and "too tight" in verdict.evidence
+    assert verdict.verdict == "converged"
+    assert "too tight" in verdict.evidence
 
 
 def test_nothing_measured_is_no_failure() -> None:
     verdict = judge_series(pd.DataFrame({"step": [0, 1], "d_loss": 1.0}), {})
-    assert verdict.verdict == "unconverged" and verdict.onset is None
+    assert verdict.verdict == "unconverged"
+    assert verdict.onset is None
 
 
 def test_since() -> None:
@@ -101,9 +104,11 @@ def test_judge_tells_diverged_failed_and_skipped_apart(fake: Any, tmp_path: Any)
 
 def test_judge_of_nothing(fake: Any, tmp_path: Any) -> None:
     table = judge(fake.study_of([({"seed": None}, "skipped")], tmp_path))
-    assert table.empty and list(table.columns) == ["run", "verdict", "onset", "evidence", "failed"]
+    assert table.empty
+    assert list(table.columns) == ["run", "verdict", "onset", "evidence", "failed"]
 
 
 def test_every_failure_is_a_verdict_and_every_threshold_has_a_reason() -> None:
-    assert FAILURES < set(VERDICTS) and {"converged", "unconverged"} == set(VERDICTS) - FAILURES
+    assert set(VERDICTS) > FAILURES
+    assert {"converged", "unconverged"} == set(VERDICTS) - FAILURES
     assert all(0 < t.value < 1 and len(t.reason) > 20 for t in THRESHOLDS.values())

@@ -19,15 +19,18 @@ def test_points_land_where_they_are_and_outside_ones_on_the_border() -> None:
     view = (np.array([0.0, 0.0]), np.array([1.0, 1.0]))
     canvas = indices(picture(np.array([[0.0, 0.0], [1.0, 1.0], [5.0, 0.5]]), view))
     # the picture's first row is the top
-    assert canvas[SIDE - 1, 0] == POINT and canvas[0, SIDE - 1] == POINT
-    assert (canvas[:, SIDE - 1] == CLIPPED).sum() == 1 and (canvas == POINT).sum() == 2
+    assert canvas[SIDE - 1, 0] == POINT
+    assert canvas[0, SIDE - 1] == POINT
+    assert (canvas[:, SIDE - 1] == CLIPPED).sum() == 1
+    assert (canvas == POINT).sum() == 2
 
 
 def test_modes_are_circles_in_the_frame_of_the_real_data() -> None:
     centres = np.array([[-1.0, 0.0], [1.0, 0.0]])
     view = frame(centres, centres)
     canvas = indices(picture(np.full((5, 2), np.nan), view, (centres, 0.02)))
-    assert (canvas == RING).sum() > 20 and (canvas == POINT).sum() == 0
+    assert (canvas == RING).sum() > 20
+    assert (canvas == POINT).sum() == 0
     assert np.allclose(view[1] - view[0], 2.4)
 
 
@@ -35,13 +38,15 @@ def test_one_dimension_is_a_histogram() -> None:
     samples = np.repeat([[0.0], [1.0]], [30, 10], axis=0)
     canvas = indices(picture(samples, frame(samples), (np.array([[0.5]]), 0.1)))
     heights = (canvas == POINT).sum(axis=0)
-    assert heights.max() > 2 * heights[heights > 0].min() and (canvas == RING).any()
+    assert heights.max() > 2 * heights[heights > 0].min()
+    assert (canvas == RING).any()
 
 
 @pytest.mark.parametrize(("shape", "mode"), [((64, 1, 8, 8), "P"), ((9, 3, 16, 16), "RGB"), ((1, 1, 28, 28), "P")])
 def test_images_become_a_grid(shape: tuple[int, ...], mode: str) -> None:
     image = picture(np.random.default_rng(0).uniform(-1, 1, shape), None)
-    assert image.mode == mode and max(image.size) <= 107
+    assert image.mode == mode
+    assert max(image.size) <= 107
     assert len(data_uri(image)) < 12000
 
 
@@ -52,10 +57,11 @@ def test_lines_keep_their_colours_in_the_embedded_figure() -> None:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     image = Image.open(io.BytesIO(base64.b64decode(png_uri(buffer.getvalue()).split(",")[1]))).convert("RGB")
-    assert image.getpixel((3, 72)) == (0, 114, 178) and image.getpixel((3, 3)) == (255, 255, 255)
+    assert image.getpixel((3, 72)) == (0, 114, 178)
+    assert image.getpixel((3, 3)) == (255, 255, 255)
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.98889, "0.989"), (8.0, "8"), (float("nan"), "–"), (None, "–"),
+@pytest.mark.parametrize(("value", "text"), [(0.98889, "0.989"), (8.0, "8"), (float("nan"), "\u2013"), (None, "\u2013"),
                                              (float("inf"), "∞"), (1.4e-5, "1.4e-5"), (123456.0, "1.2e5"), (5, "5"),
                                              (0.0014, "0.0014")])  # fmt: skip
 def test_numbers_are_rounded_sensibly(value: Any, text: str) -> None:
@@ -63,5 +69,8 @@ def test_numbers_are_rounded_sensibly(value: Any, text: str) -> None:
 
 
 def test_colours_run_from_vermillion_to_blue_with_readable_text() -> None:
-    assert colour(0)[0] == "#d55e00" and colour(1)[0] == "#0072b2" and colour(2) == colour(1)
-    assert colour(0.5)[1] == "#111" and colour(1)[1] == "#fff"
+    assert colour(0)[0] == "#d55e00"
+    assert colour(1)[0] == "#0072b2"
+    assert colour(2) == colour(1)
+    assert colour(0.5)[1] == "#111"
+    assert colour(1)[1] == "#fff"

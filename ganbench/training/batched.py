@@ -6,7 +6,9 @@ module runs under `vmap`. Only exact types count as known, since a subclass may 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -25,8 +27,9 @@ ELEMENTWISE = (
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 # below this many columns BLAS libraries are several times slower than for the transposed product (measured, MKL)
 FEW_COLUMNS = 16
-# im2col beats a grouped convolution where a kernel sees few inputs (measured, oneDNN)
-FEW_INPUTS = 64
+# up to this many times a kernel's size, an image is convolved faster by one dense matrix than by a grouped convolution
+# with its changes of layout (measured: 5 x at 8 x 8 pixels on a CPU)
+SMALL_IMAGE = 4
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -115,19 +118,57 @@ def _linear(module: nn.Linear, tensors: Tensors, x: Tensor, prefix: str) -> Tens
 
 
 def _conv2d(module: nn.Conv2d, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
-    weight = tensors[prefix + "weight"]
-    inputs = weight[0, 0].numel()
-    plain = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
-    if inputs > FEW_INPUTS or not plain or isinstance(module.padding, str):
+    weight, image = tensors[prefix + "weight"], tuple(x.shape[3:])
+    if not _dense_pays(module, image) or isinstance(module.padding, str):
         return None
-    (high, wide), (down, right) = module.padding, module.stride
-    padded = F.pad(x, (wide, wide, high, high))
-    # [runs, batch, in, rows, columns, kernel rows, kernel columns]
-    patches = padded.unfold(3, weight.shape[3], down).unfold(4, weight.shape[4], right)
-    rows, columns = patches.shape[3:5]
-    patches = patches.permute(0, 1, 3, 4, 2, 5, 6).flatten(4).flatten(1, 3)
-    out = linear(patches, weight.flatten(2), tensors.get(prefix + "bias"))
-    return out.unflatten(1, (x.shape[1], rows, columns)).permute(0, 1, 4, 2, 3)
+    taps, small = _taps(image, module.kernel_size, module.stride, module.padding, x.device, x.dtype)
+    # [runs, out, in, taps] @ [taps, small x image] -> [runs, out, small, in, image]
+    operator = (weight.flatten(3) @ taps).unflatten(3, (small[0] * small[1], -1)).transpose(2, 3)
+    return _dense(x, operator, tensors.get(prefix + "bias"), small)
+
+
+def _conv_transpose2d(module: nn.ConvTranspose2d, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
+    weight, small = tensors[prefix + "weight"], tuple(x.shape[3:])
+    sizes = zip(small, module.kernel_size, module.stride, module.padding, module.output_padding, strict=True)
+    image = tuple((n - 1) * stride - 2 * int(pad) + kernel + extra for n, kernel, stride, pad, extra in sizes)
+    if not _dense_pays(module, image):
+        return None
+    taps, _ = _taps(image, module.kernel_size, module.stride, module.padding, x.device, x.dtype)
+    # the adjoint of a convolution: [runs, in, out, small, image] -> [runs, out, image, in, small]
+    operator = (weight.flatten(3) @ taps).unflatten(3, (small[0] * small[1], -1)).permute(0, 2, 4, 1, 3)
+    return _dense(x, operator, tensors.get(prefix + "bias"), image)
+
+
+def _dense_pays(module: nn.Conv2d | nn.ConvTranspose2d, image: tuple[int, ...]) -> bool:
+    plain = module.groups == 1 and set(module.dilation) == {1} and module.padding_mode == "zeros"
+    return plain and math.prod(image) <= SMALL_IMAGE * math.prod(module.kernel_size)
+
+
+def _dense(x: Tensor, operator: Tensor, bias: Tensor | None, image: tuple[int, ...]) -> Tensor:
+    """Apply a convolution as one matrix a run; operator [runs, out, places, in, places of x]."""
+    channels, places = operator.shape[1:3]
+    if bias is not None:
+        bias = bias.unsqueeze(2).expand(-1, -1, places).flatten(1)
+    return linear(x.flatten(2), operator.flatten(3).flatten(1, 2), bias).unflatten(2, (channels, *image))
+
+
+@lru_cache(maxsize=64)
+def _taps(
+    image: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: Any,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Tensor, tuple[int, int]]:
+    """Return which place of the image each kernel tap reads for each output place, [taps, small x image], and the
+    output's size."""
+    places = math.prod(image)
+    each = torch.eye(places).reshape(places, 1, *image)
+    read = F.unfold(each, kernel, padding=padding, stride=stride)  # [image, taps, small]
+    sizes = zip(image, padding, kernel, stride, strict=True)
+    rows, columns = ((n + 2 * pad - k) // step + 1 for n, pad, k, step in sizes)
+    return read.permute(1, 2, 0).flatten(1).to(device, dtype), (rows, columns)
 
 
 def _affine(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str) -> tuple[Tensor | None, Tensor | None]:
@@ -185,6 +226,7 @@ def _unflatten(module: nn.Unflatten, tensors: Tensors, x: Tensor, prefix: str) -
 RULES: dict[type[nn.Module], Callable[..., Tensor | None]] = {
     nn.Linear: _linear,
     nn.Conv2d: _conv2d,
+    nn.ConvTranspose2d: _conv_transpose2d,
     nn.GroupNorm: _group_norm,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,

@@ -472,5 +472,5 @@ def _blocker(variant: Variant, need: str, axis: str) -> str:
 
 def _versions(variants: Iterable[Variant]) -> dict[str, str]:
     used = {pair for variant in variants for pair in variant.plugins()}
-    measured = {(kind, plugin.name) for kind in ("diagnostic",) for plugin in registry.plugins(kind)}
+    measured = {(kind, plugin.name) for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)}
     return {f"{kind}.{name}": registry.get(kind, name).version for kind, name in sorted(used | measured)}

@@ -15,7 +15,7 @@ import torch
 from ganbench.results.store import PopulationFolder, Store
 from ganbench.suite import Plan, Run
 from ganbench.training import loop
-from ganbench.training.population import Population, group
+from ganbench.training.population import Population, group, make_problem
 from ganbench.training.step import train_step
 
 Emit = Callable[[dict[str, Any]], None]
@@ -65,7 +65,7 @@ class Trial:
 def trial(runs: list[Run], device: str, steps: int = 3) -> Trial:
     """Train a population for a few steps, record nothing, and tell what the whole would cost."""
     with loop.steady_numerics():
-        population = Population(runs, loop.make_problem(runs[0].variant), torch.device(device))
+        population = Population(runs, make_problem(runs[0].variant), torch.device(device))
         train_step(population)
         started = time.perf_counter()
         for _ in range(steps):

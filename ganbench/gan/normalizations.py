@@ -27,6 +27,12 @@ def is_convolution(layer: nn.Module) -> bool:
     return hasattr(layer, "out_channels")
 
 
+def without_bias(layer: nn.Module) -> nn.Module:
+    """Drop a layer's bias where the norm behind it subtracts it again: rounding would be its only gradient."""
+    layer.register_parameter("bias", None)
+    return layer
+
+
 def as_matrix(weight: Tensor, layer: nn.Module) -> Tensor:
     """Return a weight [..., *layer.weight.shape] as matrices [..., out, in], one a run."""
     dims = layer.weight.dim()  # type: ignore[union-attr]
@@ -102,7 +108,7 @@ def none(layer: nn.Module) -> nn.Module:
 def batch(layer: nn.Module) -> nn.Module:
     """Batch normalization with the batch's own statistics, in training and in measuring (Ioffe 2015)."""
     kind = nn.BatchNorm2d if is_convolution(layer) else nn.BatchNorm1d
-    return nn.Sequential(layer, kind(output_features(layer), track_running_stats=False))
+    return nn.Sequential(without_bias(layer), kind(output_features(layer), track_running_stats=False))
 
 
 @register("normalization", acts_on="activations", provides=PER_SAMPLE)
@@ -120,7 +126,7 @@ def layer(layer: nn.Module) -> nn.Module:
 def instance(layer: nn.Module) -> nn.Module:
     """Instance normalization over the pixels of each channel of a sample (Ulyanov 2016)."""
     features = output_features(layer)
-    return nn.Sequential(layer, nn.GroupNorm(features, features))
+    return nn.Sequential(without_bias(layer), nn.GroupNorm(features, features))
 
 
 @register("normalization", acts_on="activations", provides=PER_SAMPLE)

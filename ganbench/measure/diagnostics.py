@@ -90,7 +90,9 @@ def _per_layer(column: str, gradients: Mapping[str, Tensor], layers: Mapping[str
     measures={
         "d_loss": Measure("loss of the discriminator on the probe batch, without penalty"),
         "g_loss": Measure("loss of the generator on the probe batch"),
-        "g_gradient_norm": Measure("norm of the generator's gradient, over all its parameters", bounds=(0, float("inf"))),
+        "g_gradient_norm": Measure(
+            "norm of the generator's gradient, over all its parameters", bounds=(0, float("inf"))
+        ),
         "d_gradient_norm": Measure("norm of the discriminator's gradient, penalty left out", bounds=(0, float("inf"))),
     },
 )
@@ -108,8 +110,12 @@ def players(game: Game) -> dict[str, Tensor]:
 @register(
     "diagnostic",
     measures={
-        "d_input_gradient_real": Measure("mean norm of D's gradient with respect to real samples", bounds=(0, float("inf"))),
-        "d_input_gradient_fake": Measure("mean norm of D's gradient with respect to fake samples", bounds=(0, float("inf"))),
+        "d_input_gradient_real": Measure(
+            "mean norm of D's gradient with respect to real samples", bounds=(0, float("inf"))
+        ),
+        "d_input_gradient_fake": Measure(
+            "mean norm of D's gradient with respect to fake samples", bounds=(0, float("inf"))
+        ),
     },
 )
 def input_gradients(game: Game) -> dict[str, Tensor]:
@@ -157,7 +163,8 @@ def logits(game: Game) -> dict[str, Tensor]:
     "diagnostic",
     measures={
         "saturation": Measure(
-            "share of fakes whose generator-loss derivative is under 1 % of its largest over logits in [-20, 20]", "down",
+            "share of fakes whose generator-loss derivative is under 1 % of its largest over logits in [-20, 20]",
+            "down",
             **SHARE,
         ),  # fmt: skip
     },
@@ -211,7 +218,9 @@ def units(game: Game) -> dict[str, Tensor]:
 @register(
     "diagnostic",
     measures={
-        "d_spectral_norm": Measure("largest singular value of a layer of D, the largest over layers", bounds=(0, float("inf"))),
+        "d_spectral_norm": Measure(
+            "largest singular value of a layer of D, the largest over layers", bounds=(0, float("inf"))
+        ),
     },
 )
 def spectra(game: Game) -> dict[str, Tensor]:

@@ -61,8 +61,8 @@ def _digits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     # 17 grey levels 0..16 to [-1, 1]
     images = torch.from_numpy(data.images).float().div(8).sub(1)[:, None]
     labels = torch.from_numpy(data.target).long()
+    # the split shuffles, so that the first n of either part are a fair sample of it
     train, held_out = train_test_split(range(len(labels)), test_size=HELD_OUT, stratify=data.target, random_state=0)
-    train, held_out = sorted(train), sorted(held_out)
     return (images[train], labels[train]), (images[held_out], labels[held_out])
 
 

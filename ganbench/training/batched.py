@@ -171,31 +171,23 @@ def _taps(
     return read.permute(1, 2, 0).flatten(1).to(device, dtype), (rows, columns)
 
 
-def _affine(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str) -> tuple[Tensor | None, Tensor | None]:
-    """Return gain and bias [runs, channels] of a norm, shaped to broadcast over x [runs, batch, channels, ...]."""
-    shape = (x.shape[0], 1, x.shape[2]) + (1,) * (x.dim() - 3)
-    gain, bias = tensors.get(prefix + "weight"), tensors.get(prefix + "bias")
-    return (None if gain is None else gain.reshape(shape)), (None if bias is None else bias.reshape(shape))
-
-
-def _group_norm(module: nn.GroupNorm, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
+def _group_norm(module: nn.GroupNorm, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
+    if not module.affine:
+        return None
     grouped = x.reshape(*x.shape[:2], module.num_groups, -1)
     out = F.layer_norm(grouped, grouped.shape[-1:], eps=module.eps).reshape(x.shape)
-    gain, bias = _affine(module, tensors, x, prefix)
-    return out if gain is None or bias is None else torch.addcmul(bias, out, gain)
+    shape = (x.shape[0], 1, x.shape[2]) + (1,) * (x.dim() - 3)
+    return torch.addcmul(tensors[prefix + "bias"].reshape(shape), out, tensors[prefix + "weight"].reshape(shape))
 
 
 def _batch_norm(module: nn.BatchNorm1d, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
-    if module.track_running_stats:
+    if module.track_running_stats or not module.affine:
         return None
-    axes = [1, *range(3, x.dim())]
-    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-    scale = (variance + module.eps).rsqrt()
-    gain, bias = _affine(module, tensors, x, prefix)
-    if gain is not None and bias is not None:
-        scale = scale * gain
-        return torch.addcmul(bias - mean * scale, x, scale)
-    return torch.addcmul(-mean * scale, x, scale)
+    gain, bias = tensors[prefix + "weight"].flatten(), tensors[prefix + "bias"].flatten()
+    # the channels of all runs side by side: one fused kernel, ten times faster than reducing over a middle axis
+    channels = x.transpose(0, 1).flatten(1, 2)
+    out = F.batch_norm(channels, None, None, gain, bias, training=True, eps=module.eps)
+    return out.unflatten(1, (x.shape[0], x.shape[2])).transpose(0, 1)
 
 
 def _reweighted(module: Reweighted, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:

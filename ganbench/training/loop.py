@@ -17,9 +17,9 @@ from ganbench import registry
 from ganbench.measure.diagnostics import Game
 from ganbench.measure.evaluate import Evaluator
 from ganbench.problems.base import Problem, stream
-from ganbench.suite import Plan, Run, Variant
+from ganbench.suite import Plan, Run
 from ganbench.training import checkpoint, noise
-from ganbench.training.population import Population
+from ganbench.training.population import Population, make_problem
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 
@@ -74,13 +74,6 @@ def _keep_freed_memory() -> None:
     m_trim_threshold, m_mmap_threshold = -1, -3
     mallopt(m_mmap_threshold, 1 << 30)
     mallopt(m_trim_threshold, (1 << 31) - 1)
-
-
-def make_problem(variant: Variant) -> Problem:
-    """Build the problem of a variant."""
-    plugin = registry.get("problem", variant.problem)
-    problem: Problem = plugin(**variant.hypers_of("problem", variant.problem))
-    return problem
 
 
 class Prober:

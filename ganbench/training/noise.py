@@ -32,8 +32,11 @@ def uniform(n: int, generator: torch.Generator) -> Tensor:
 class Stream:
     """Batches for several seeds; the batch at an index depends on seed, purpose and index alone."""
 
-    def __init__(self, purpose: str, seeds: Sequence[int], batch: int, draw: Draw, device: torch.device) -> None:
-        self.purpose, self.seeds, self.batch, self.draw, self.device = purpose, seeds, batch, draw, device
+    def __init__(
+        self, purpose: str, seeds: Sequence[int], batch: int, draw: Draw, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.purpose, self.seeds, self.batch, self.draw = purpose, seeds, batch, draw
+        self.device, self.dtype = device, dtype
         self._held: tuple[int, Tensor] | None = None
 
     def at(self, index: int) -> Tensor:
@@ -46,4 +49,4 @@ class Stream:
     def _block(self, number: int) -> Tensor:
         # one generator for many batches: seeding one costs more than drawing a small batch
         blocks = [self.draw(BLOCK * self.batch, stream(f"{self.purpose}:{number}", seed)) for seed in self.seeds]
-        return torch.stack([block.unflatten(0, (BLOCK, self.batch)) for block in blocks]).to(self.device)
+        return torch.stack([block.unflatten(0, (BLOCK, self.batch)) for block in blocks]).to(self.device, self.dtype)

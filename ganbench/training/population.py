@@ -57,7 +57,10 @@ def _loss_of(run: Run) -> tuple[str, str]:
 class Player:
     """Generator or discriminator of every run: one module for one GAN, flat parameters [runs, size]."""
 
-    def __init__(self, modules: Sequence[nn.Module], runs: Sequence[Run], rate: str, device: torch.device) -> None:
+    def __init__(
+        self, modules: Sequence[nn.Module], runs: Sequence[Run], rate: str, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        modules = [module.to(dtype) for module in modules]
         self.module = modules[0].to(device)
         names = [name for name, _ in self.module.named_parameters()]
         by_run = [dict(module.named_parameters()) for module in modules]
@@ -68,25 +71,28 @@ class Player:
         self.buffers = {name: torch.stack([own[name] for own in buffers]).to(device) for name in buffers[0]}
         self.frozen = self._views()
         self.trained = {name: view.detach().requires_grad_() for name, view in self._views().items()}
-        self._set_optimizer(runs, rate, device)
+        self._set_optimizer(runs, rate)
         self.state: dict[str, Tensor] = {}
 
     def _views(self) -> dict[str, Tensor]:
         parts = self.flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
         return {n: p.unflatten(1, s) if s else p[:, 0] for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
 
-    def _set_optimizer(self, runs: Sequence[Run], rate: str, device: torch.device) -> None:
+    def _set_optimizer(self, runs: Sequence[Run], rate: str) -> None:
         name = runs[0].variant.optimizer
         self.optimizer = registry.get("optimizer", name)
         hypers = [run.variant.hypers_of("optimizer", name) for run in runs]
         self.decay = str(hypers[0].get("decay", "none"))
         columns = {key: [own[key] for own in hypers] for key in hypers[0]}
-        self.rate = torch.tensor(columns[rate], device=device).unsqueeze(1)
+        self.rate = self._column(columns[rate])
         # a number that all runs share stays a number: cheaper, and exact in the optimizer's own arithmetic
         self.hypers = {
-            key: values[0] if len(set(values)) == 1 else torch.tensor(values, device=device).unsqueeze(1)
+            key: values[0] if len(set(values)) == 1 else self._column(values)
             for key, values in columns.items()
         }
+
+    def _column(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, device=self.flat.device, dtype=self.flat.dtype).unsqueeze(1)
 
     def __call__(
         self, x: Tensor, *, trained: bool = False, runs: slice = slice(None), tap: batched.Tap | None = None
@@ -186,14 +192,16 @@ def _agrees(candidate: Callable[..., Any], real: Tensor, fake: Tensor, expected:
 class Population:
     """The state of all runs of one population, and the forward passes that every step is made of."""
 
-    def __init__(self, runs: Sequence[Run], problem: Problem, device: torch.device) -> None:
+    def __init__(
+        self, runs: Sequence[Run], problem: Problem, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.runs, self.problem, self.device = list(runs), problem, device
         variant = self.variant = runs[0].variant
         seeds = sorted({run.seed for run in runs})
         self.seed_index = torch.tensor([seeds.index(run.seed) for run in runs], device=device)
         pairs = {seed: build_networks(variant, problem, seed) for seed in seeds}
-        self.generator = Player([pairs[run.seed][0] for run in runs], runs, "g_lr", device)
-        self.discriminator = Player([pairs[run.seed][1] for run in runs], runs, "d_lr", device)
+        self.generator = Player([pairs[run.seed][0] for run in runs], runs, "g_lr", device, dtype)
+        self.discriminator = Player([pairs[run.seed][1] for run in runs], runs, "d_lr", device, dtype)
         self.losses = _loss_slices(runs, device)
         self.regularizer = registry.get("regularizer", variant.regularizer)
         self.regularizer_hypers = variant.hypers_of("regularizer", variant.regularizer)
@@ -202,7 +210,7 @@ class Population:
         self.step = 0
         draw = noise.latents(variant.latent, variant.latent_dim)
         self._streams = {
-            purpose: noise.Stream(purpose, seeds, variant.batch_size, how, device)
+            purpose: noise.Stream(purpose, seeds, variant.batch_size, how, device, dtype)
             for purpose, how in {
                 "d latent": draw, "g latent": draw, "data": problem.sample, "g data": problem.sample,
                 "uniform": noise.uniform,
@@ -244,6 +252,13 @@ class Population:
         finally:
             for module in modules:
                 module.train()
+
+
+def make_problem(variant: Variant) -> Problem:
+    """Build the problem of a variant."""
+    plugin = registry.get("problem", variant.problem)
+    problem: Problem = plugin(**variant.hypers_of("problem", variant.problem))
+    return problem
 
 
 def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Module, nn.Module]:

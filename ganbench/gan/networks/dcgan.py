@@ -14,7 +14,9 @@ def dcgan(spec: NetworkSpec, *, width: int = 16) -> tuple[nn.Module, nn.Module]:
     """DCGAN: strided 4 x 4 convolutions that halve the image down to 2 x 2, `width` channels at the finest scale."""
     channels, height, image_width = spec.shape
     if height != image_width or height < 8 or height & (height - 1):
-        raise UserError(f"The network 'dcgan' takes square images of 8, 16, 32, ... pixels, not {height} x {image_width}.")
+        raise UserError(
+            f"The network 'dcgan' takes square images of 8, 16, 32, ... pixels, not {height} x {image_width}."
+        )
     stages = height.bit_length() - 2
     widths = [channels, *(width * 2**stage for stage in range(stages))]
     discriminator: list[nn.Module] = []

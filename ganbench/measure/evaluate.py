@@ -1,0 +1,70 @@
+"""All metrics of a problem at once, for all runs of a population, and the same for a perfect sampler."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganbench import registry
+from ganbench.measure.reference import Reference
+from ganbench.problems.base import Problem
+from ganbench.problems.features import class_head, extractor
+
+ORACLE_DRAWS = 32
+
+
+class Evaluator:
+    """Measures fakes against a problem in each of its feature spaces; the first space gives the plain columns.
+
+    `samples` fakes a run are asked for, fewer where the problem holds fewer real ones back for its oracle.
+    """
+
+    def __init__(self, problem: Problem, samples: int, neighbours: int, device: torch.device | None = None) -> None:
+        self.problem, self.device = problem, device or torch.device("cpu")
+        # measured at the size of the oracle's sample, so that the two can be compared
+        self.samples = len(problem.oracle_samples(samples))
+        self.spaces = {space: extractor(problem, space) for space in problem.feature_spaces}
+        self.main = problem.feature_spaces[0]
+        real = problem.reference(None if "image" in problem.capabilities else samples).to(self.device)
+        self.references = {
+            space: Reference(
+                features(real),
+                modes=problem.modes if space == "data" else None,
+                class_head=class_head(problem) if space == "classifier" else None,
+                neighbours=min(neighbours, self.samples),
+            )
+            for space, features in self.spaces.items()
+        }
+
+    @property
+    def modes(self) -> int | None:
+        """The number of modes or classes, None for a problem without."""
+        if self.problem.modes:
+            return len(self.problem.modes.centres)
+        return None if self.problem.labels is None else int(self.problem.labels.max()) + 1
+
+    @torch.no_grad()
+    def measure(self, fake: Tensor) -> dict[str, Tensor]:
+        """Return every column [runs] for fakes [runs, n, *shape]; NaN for runs whose fakes are not all finite."""
+        finite = fake.isfinite().flatten(1).all(1)
+        fake = torch.where(finite.reshape(-1, *(1,) * (fake.dim() - 1)), fake, 0.0)
+        columns: dict[str, Tensor] = {}
+        for space, features in self.spaces.items():
+            mapped = features(fake)
+            for metric in registry.plugins("metric"):
+                columns.update(self._apply(metric, space, mapped))
+        return {name: torch.where(finite, column.double(), float("nan")) for name, column in columns.items()}
+
+    def _apply(self, metric: registry.Plugin, space: str, mapped: Tensor) -> dict[str, Tensor]:
+        reference = self.references[space]
+        at_home = space == metric.meta.get("space", self.main)
+        if not set(metric.needs) <= reference.provides or not (at_home or metric.meta.get("spaces")):
+            return {}
+        values = metric(reference, mapped, **metric.hypers)
+        return values if at_home else {f"{name}_{space}": value for name, value in values.items()}
+
+    def oracle(self) -> dict[str, float]:
+        """Return what a perfect sampler scores at the same sample size, the mean over a few draws."""
+        draws = [self.problem.oracle_samples(self.samples, seed=seed) for seed in range(ORACLE_DRAWS)]
+        columns = self.measure(torch.stack(draws).to(self.device))
+        return {name: float(column.mean()) for name, column in columns.items()}

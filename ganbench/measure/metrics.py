@@ -1,0 +1,172 @@
+"""Metrics: pure functions of a real `Reference` and fakes [..., n, d], batched over the leading axes.
+
+A metric is `(real, fake, *, hypers) -> {column: tensor [...]}` and declares what each column means. It sees finite
+fakes only: `evaluate` answers NaN for a run whose samples are not. What each metric cannot see is in docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.stats import chi
+from torch import Tensor
+
+from ganbench.measure.reference import PAIRS, Reference, neighbour_radii, squared_distances
+from ganbench.registry import Measure, register
+
+SHARE = {"bounds": (0.0, 1.0), "unit": "share"}
+POSITIVE = (0.0, float("inf"))
+# the share of a 2-D Gaussian within three standard deviations; the same share bounds high quality in every dimension
+WITHIN = 1 - math.exp(-9 / 2)
+
+
+def _divergence(counts: Tensor, weights: Tensor) -> Tensor:
+    """Return KL(histogram || weights) in nats [...]; its largest value where there is no count at all."""
+    total = counts.sum(-1, keepdim=True)
+    shares = counts / total.clamp(min=1)
+    divergence = torch.special.xlogy(shares, shares / weights).sum(-1)
+    return torch.where(total.squeeze(-1) > 0, divergence, -weights.min().log())
+
+
+def _histogram(index: Tensor, counted: Tensor, bins: int) -> Tensor:
+    """Return how many counted entries [..., n] fall on each index, [..., bins]."""
+    empty = torch.zeros(*index.shape[:-1], bins, dtype=torch.float64, device=index.device)
+    return empty.scatter_add_(-1, index, counted.double())
+
+
+@register(
+    "metric",
+    needs={"modes": "needs a problem with known modes"},
+    measures={
+        "modes_hit": Measure("modes with at least one high-quality sample", "up", POSITIVE, "modes"),
+        "modes_covered": Measure("modes with at least a quarter of their share of samples", "up", POSITIVE, "modes"),
+        "high_quality": Measure("share of samples within three standard deviations of a mode", "up", **SHARE),
+        "mode_kl": Measure("KL divergence of the mode histogram from the true weights", "down", POSITIVE, "nats"),
+    },
+)
+def mode_statistics(real: Reference, fake: Tensor, *, share: float = 0.25) -> dict[str, Tensor]:
+    """Modes hit and covered, high-quality share, KL of the mode histogram (Srivastava 2017, Lin 2018).
+
+    High quality means within the chi quantile that holds 98.889 % of a Gaussian in any dimension, three standard
+    deviations in two. A mode is covered by `share` of its true weight in high-quality samples.
+    """
+    assert real.modes is not None
+    centres, weights = real.modes.centres.to(fake.device), real.modes.weights.to(fake.device)
+    squared, nearest = squared_distances(fake.double(), centres).min(-1)
+    good = squared <= (real.modes.std * float(chi.ppf(WITHIN, fake.shape[-1]))) ** 2
+    counts = _histogram(nearest, good, len(centres))
+    return {
+        "modes_hit": (counts > 0).double().sum(-1),
+        "modes_covered": (counts >= share * weights * fake.shape[-2]).double().sum(-1),
+        "high_quality": good.double().mean(-1),
+        "mode_kl": _divergence(counts, weights),
+    }
+
+
+@register(
+    "metric",
+    needs={"classes": "needs a problem with classes"},
+    space="classifier",
+    measures={
+        "classes_covered": Measure("classes with at least a quarter of their share of samples", "up", POSITIVE, "classes"),
+        "class_kl": Measure("KL divergence of the histogram of classes from the uniform one", "down", POSITIVE, "nats"),
+        "confident": Measure("share of samples that the classifier is at least 90 % sure of", "up", **SHARE),
+    },
+)
+def class_statistics(
+    real: Reference, fake: Tensor, *, share: float = 0.25, confidence: float = 0.9
+) -> dict[str, Tensor]:
+    """Classes covered, their histogram's divergence and the classifier's confidence, by a classifier of the data."""
+    assert real.class_head is not None
+    best, label = real.class_head(fake).max(-1)
+    classes = real.class_head(real.real[:1]).shape[-1]
+    weights = torch.full((classes,), 1 / classes, dtype=torch.float64, device=fake.device)
+    sure = best >= confidence
+    counts = _histogram(label, sure, classes)
+    return {
+        "classes_covered": (counts >= share * weights * fake.shape[-2]).double().sum(-1),
+        "class_kl": _divergence(counts, weights),
+        "confident": sure.double().mean(-1),
+    }
+
+
+@register(
+    "metric",
+    measures={
+        "precision": Measure("share of fakes within the real manifold (k = 3)", "up", **SHARE),
+        "recall": Measure("share of real samples within the fake manifold (k = 3)", "up", **SHARE),
+        "density": Measure("real neighbourhoods that hold a fake, over their expected number (k = 5)", "up", POSITIVE),
+        "coverage": Measure("share of real neighbourhoods that hold a fake (k = 5)", "up", **SHARE),
+    },
+)
+def neighbours(real: Reference, fake: Tensor, *, k: int = 3, density_k: int = 5) -> dict[str, Tensor]:
+    """Precision and recall (Kynkaanniemi 2019, eq. 1), density and coverage (Naeem 2020, eq. 3 and 5)."""
+    near, fakes = real.near(real.real), real.near(fake)
+    manifold, ball = real.radii(k), real.radii(density_k)
+    flat = fakes.flatten(0, -3) if fakes.dim() > 2 else fakes.unsqueeze(0)
+    size = max(1, PAIRS // (flat.shape[1] * len(near)))
+    parts = []
+    for chunk in flat.split(size):
+        apart = squared_distances(chunk, near)  # [runs, fake, real]
+        inside = (apart < ball).double()
+        own = neighbour_radii(chunk, k)
+        parts.append(
+            torch.stack(
+                [
+                    (apart <= manifold).any(2).double().mean(1),
+                    (apart <= own.unsqueeze(2)).any(1).double().mean(1),
+                    inside.sum((1, 2)) / (density_k * chunk.shape[1]),
+                    inside.amax(1).mean(1),
+                ]
+            )
+        )
+    columns = torch.cat(parts, dim=1).reshape(4, *fake.shape[:-2])
+    return dict(zip(("precision", "recall", "density", "coverage"), columns, strict=True))
+
+
+@register(
+    "metric",
+    spaces=True,
+    measures={
+        "frechet": Measure("Frechet distance; blind to symmetric mode dropping", "down", POSITIVE),
+        "frechet_pixels": Measure("Frechet distance of the pixels", "down", POSITIVE),
+        "frechet_classifier": Measure("Frechet distance of the classifier's features", "down", POSITIVE),
+    },
+)
+def frechet(real: Reference, fake: Tensor) -> dict[str, Tensor]:
+    """Frechet distance of the Gaussians with the samples' means and covariances (Heusel 2017, eq. 6).
+
+    |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), unbiased covariances, float64. The last trace is the sum of the
+    square roots of the eigenvalues of S1^(1/2) S2 S1^(1/2): real and stable for a collapsed generator too.
+    """
+    fake = fake.double()
+    mean = fake.mean(-2)
+    centred = fake - mean.unsqueeze(-2)
+    covariance = centred.transpose(-1, -2) @ centred / (fake.shape[-2] - 1)
+    traces = torch.trace(real.covariance) + covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
+    distance = (mean - real.centre).square().sum(-1) + traces - 2 * _trace_root(real, covariance)
+    return {"frechet": distance.clamp(min=0)}
+
+
+def _trace_root(real: Reference, covariance: Tensor) -> Tensor:
+    if covariance.shape[-1] == 2:
+        # eigenvalues a, b of the product: sqrt a + sqrt b = sqrt(a + b + 2 sqrt(a b))
+        trace = (real.covariance * covariance).sum((-1, -2))
+        product = torch.linalg.det(real.covariance) * torch.linalg.det(covariance)
+        return (trace + 2 * product.clamp(min=0).sqrt()).clamp(min=0).sqrt()
+    inner = real.root @ covariance @ real.root
+    return torch.linalg.eigvalsh((inner + inner.transpose(-1, -2)) / 2).clamp(min=0).sqrt().sum(-1)
+
+
+@register(
+    "metric",
+    measures={"sliced_wasserstein": Measure("mean 1-Wasserstein distance along fixed directions", "down", POSITIVE)},
+)
+def sliced_wasserstein(real: Reference, fake: Tensor) -> dict[str, Tensor]:
+    """1-Wasserstein distance averaged over 32 fixed projections (Rabin 2012); sees symmetric mode dropping."""
+    count, known = fake.shape[-2], real.sorted_projections
+    # the real quantile function at the fakes' plotting positions; exact for equal numbers
+    places = ((torch.arange(count, device=fake.device) + 0.5) / count * len(known)).long()
+    apart = (fake @ real.directions).sort(-2).values - known[places]
+    return {"sliced_wasserstein": apart.abs().double().mean((-1, -2))}

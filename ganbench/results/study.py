@@ -15,6 +15,9 @@ from ganbench.results.store import Array, PopulationFolder, Store
 from ganbench.suite import PLUGIN_AXES, Plan, Variant
 
 
+_UNKNOWN = {"status": "", "reason": "", "diverged_step": None, "seconds": float("nan")}
+
+
 class Study:
     """Reads a study's directory, finished or not; nothing here writes to it."""
 
@@ -51,16 +54,12 @@ class Study:
         state = self._states()
         rows = []
         for run in self.plan.runs:
-            rows.append({"run": run.id, **self._settings(run.variant), "seed": run.seed, **state.get(run.id, _PENDING)})
+            known = state.get(run.id, {"status": "pending"})
+            rows.append({"run": run.id, **self._settings(run.variant), "seed": run.seed, **_UNKNOWN, **known})
         for variant, reason in self.plan.skipped:
-            rows.append({"run": variant.id, **self._settings(variant), "status": "skipped", "reason": reason})
-        table = pd.DataFrame(rows)
-        for column in ("seed", "diverged_step"):
-            table[column] = (
-                table[column].astype("Int64") if column in table else pd.array([pd.NA] * len(table), "Int64")
-            )
-        table["reason"] = table["reason"].fillna("")
-        return table
+            known = {"seed": None, **_UNKNOWN, "status": "skipped", "reason": reason}
+            rows.append({"run": variant.id, **self._settings(variant), **known})
+        return pd.DataFrame(rows).astype({"seed": "Int64", "diverged_step": "Int64", "seconds": float})
 
     @cached_property
     def series(self) -> pd.DataFrame:
@@ -172,6 +171,3 @@ class Study:
                 else:
                     states[run] = {"status": "running"}
         return states
-
-
-_PENDING = {"status": "pending"}

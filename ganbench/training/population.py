@@ -107,12 +107,14 @@ class Player:
         """Return the gradient [runs, size] of each run's own loss [runs]."""
         return torch.cat([part.flatten(1) for part in self.gradients(loss).values()], dim=1)
 
-    def gradients(self, loss: Tensor) -> dict[str, Tensor]:
+    def gradients(self, loss: Tensor, *, retain_graph: bool = False) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of each run's own loss [runs] by parameter."""
-        names, leaves = self.trained.keys(), list(self.trained.values())
+        leaves = list(self.trained.values())
         # runs are independent, so the gradient of the sum holds each run's own gradient
-        parts = torch.autograd.grad(loss.sum(), leaves, allow_unused=True, materialize_grads=True)
-        return dict(zip(names, parts, strict=True))
+        parts = torch.autograd.grad(
+            loss.sum(), leaves, retain_graph=retain_graph, allow_unused=True, materialize_grads=True
+        )
+        return dict(zip(self.trained, parts, strict=True))
 
     def descend(self, gradient: Tensor, alive: Tensor, step: int, progress: tuple[int, int]) -> None:
         """Make one optimizer step (from 1) for the runs that are alive; the others stay exactly where they are."""

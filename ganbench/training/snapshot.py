@@ -27,7 +27,8 @@ class Snapshot:
 
     def parameter_gradients(self, loss: Tensor, player: str) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of a loss [runs] by parameter of G ("g") or D ("d")."""
-        return self._player(player).gradients(loss)
+        # the probe's graph serves several diagnostics
+        return self._player(player).gradients(loss, retain_graph=True)
 
     def matrices(self) -> dict[str, Tensor]:
         """Return the weights in force of D's layers as matrices [runs, out, in]."""

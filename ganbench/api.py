@@ -17,9 +17,10 @@ import pandas as pd
 
 from ganbench import registry
 from ganbench.errors import UserError, unknown
+from ganbench.plan import Plan
 from ganbench.results.store import Store
 from ganbench.results.study import Study as StoredStudy
-from ganbench.suite import Plan, resolve
+from ganbench.suite import resolve
 
 DEVICES = ("auto", "cpu", "cuda")
 Watch = Callable[[str, dict[str, Any]], None]
@@ -178,7 +179,7 @@ def _revision() -> str:
     here = Path(__file__).parent
     try:
         done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],
+            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],  # noqa: S607 - the git on the path
             capture_output=True,
             text=True,
             timeout=5,

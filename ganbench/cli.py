@@ -17,7 +17,7 @@ from ganbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
-    from ganbench.suite import Plan
+    from ganbench.plan import Plan
 
 app = typer.Typer(
     add_completion=False,
@@ -171,8 +171,8 @@ def _print_plan(plan: Plan, device: str, workers: int | None) -> None:
     for reason, times in Counter(reason for _, reason in plan.skipped).items():
         out.print(f"skipped, {_count(times, 'variant')}: {escape(reason)}", soft_wrap=True)
     out.print(
-        f"About {total / 60 / count:.0f} minutes of training on {device} with {_count(count, 'worker')}, probes and report "
-        f"apart; up to {peak / 2**30:.1f} GiB of memory a worker.",
+        f"About {total / 60 / count:.0f} minutes of training on {device} with {_count(count, 'worker')}, probes and "
+        f"report apart; up to {peak / 2**30:.1f} GiB of memory a worker.",
         soft_wrap=True,
     )
 

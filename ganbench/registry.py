@@ -47,6 +47,16 @@ class Measure:
     unit: str = ""
 
 
+def share(legend: str, direction: str | None = None) -> Measure:
+    """Return a measure that is a share between 0 and 1."""
+    return Measure(legend, direction, (0.0, 1.0), "share")
+
+
+def positive(legend: str, direction: str | None = None, unit: str = "") -> Measure:
+    """Return a measure that is 0 or larger."""
+    return Measure(legend, direction, (0.0, float("inf")), unit)
+
+
 @dataclass(frozen=True)
 class Plugin:
     """One registered function with everything that the rest of the package reads from it."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ganbench import registry
 from ganbench.errors import UserError, unknown
+from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, Plan, Variant, kind_of
 
-SCHEMA = 1
-PLUGIN_AXES = (
-    "problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer",
-)  # fmt: skip
-NUMBER_AXES = ("steps", "batch_size", "critic_steps", "latent_dim")
-AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
 LATENTS = ("normal", "uniform")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
@@ -119,152 +110,6 @@ class Settings(BaseModel):
         if max(value) > 100:
             raise ValueError(f"must be at most 100, got {max(value)}")
         return value
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One point of the grid without the seed. `hypers` holds every hyper-parameter of its plug-ins, defaults too."""
-
-    problem: str
-    network: str
-    loss: str
-    normalization: str
-    g_normalization: str
-    regularizer: str
-    optimizer: str
-    latent: str
-    steps: int
-    batch_size: int
-    critic_steps: int
-    latent_dim: int
-    hypers: tuple[tuple[str, Any], ...] = ()
-
-    @cached_property
-    def id(self) -> str:
-        """A readable name with a hash of everything that it stands for."""
-        words = [self.problem, self.loss, self.normalization]
-        words += [f"g_{self.g_normalization}"] * (self.g_normalization != "none")
-        words += [self.regularizer] * (self.regularizer != "none")
-        return f"{'-'.join(words)}-{_digest(asdict(self), 6)}"
-
-    def hypers_of(self, kind: str, name: str) -> dict[str, Any]:
-        """Return the hyper-parameters of one of its plug-ins."""
-        prefix = f"{kind}.{name}."
-        return {key.removeprefix(prefix): value for key, value in self.hypers if key.startswith(prefix)}
-
-    def plugins(self) -> set[tuple[str, str]]:
-        """Return kind and name of every plug-in that it is made of."""
-        return {(_kind(axis), getattr(self, axis)) for axis in PLUGIN_AXES}
-
-
-@dataclass(frozen=True)
-class Run:
-    """A variant with a seed: one GAN trained once."""
-
-    variant: Variant
-    seed: int
-
-    @property
-    def id(self) -> str:
-        return f"{self.variant.id}-s{self.seed}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The resolved, validated, frozen list of what to train. `hash` names its content."""
-
-    name: str
-    description: str
-    variants: tuple[Variant, ...]
-    skipped: tuple[tuple[Variant, str], ...]
-    seeds: tuple[int, ...]
-    probe_every: int
-    samples: int
-    neighbours: int
-    versions: Mapping[str, str] = field(default_factory=dict)
-    plugin_files: tuple[str, ...] = ()
-
-    @property
-    def runs(self) -> list[Run]:
-        """Every run, variant by variant."""
-        return [Run(variant, seed) for variant in self.variants for seed in self.seeds]
-
-    @cached_property
-    def hash(self) -> str:
-        """A hash of everything that decides the results, the plug-ins' sources included."""
-        content = self.to_dict()
-        for aside in ("description", "plugin_files", "hash"):
-            content.pop(aside, None)
-        return _digest(content, 12)
-
-    def label(self, variant: Variant) -> str:
-        """Return the name of a variant's problem; with the hyper-parameters that vary over the plan, if any do."""
-        prefix = f"problem.{variant.problem}."
-        varying = [key for key in self.varying if key.startswith(prefix)]
-        words = [f"{key.removeprefix(prefix)}={dict(variant.hypers)[key]}" for key in varying]
-        return f"{variant.problem}({','.join(words)})" if words else variant.problem
-
-    @cached_property
-    def varying(self) -> list[str]:
-        """The keys of axes and hyper-parameters that take more than one value in the plan."""
-        values: dict[str, set[Any]] = {}
-        for variant in (*self.variants, *(variant for variant, _ in self.skipped)):
-            for key, value in _flat(variant).items():
-                values.setdefault(key, set()).add(value)
-        return [key for key, seen in values.items() if len(seen) > 1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `from_dict` reads back."""
-        return {
-            "schema": SCHEMA,
-            "name": self.name,
-            "description": self.description,
-            "seeds": list(self.seeds),
-            "probe_every": self.probe_every,
-            "samples": self.samples,
-            "neighbours": self.neighbours,
-            "plugin_files": list(self.plugin_files),
-            "versions": dict(sorted(self.versions.items())),
-            "variants": [_flat(variant) for variant in self.variants],
-            "skipped": [{**_flat(variant), "reason": reason} for variant, reason in self.skipped],
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
-        """Read a plan back; UserError where it was written by a newer version."""
-        if data.get("schema") != SCHEMA:
-            raise UserError(f"The plan has schema {data.get('schema')}; this version of ganbench reads {SCHEMA}.")
-        skipped = [(_unflat({k: v for k, v in row.items() if k != "reason"}), row["reason"]) for row in data["skipped"]]
-        return cls(
-            name=data["name"],
-            description=data["description"],
-            variants=tuple(map(_unflat, data["variants"])),
-            skipped=tuple(skipped),
-            seeds=tuple(data["seeds"]),
-            probe_every=data["probe_every"],
-            samples=data["samples"],
-            neighbours=data["neighbours"],
-            versions=data["versions"],
-            plugin_files=tuple(data["plugin_files"]),
-        )
-
-
-def _flat(variant: Variant) -> dict[str, Any]:
-    data = asdict(variant)
-    return {**{key: data[key] for key in AXES}, **dict(variant.hypers)}
-
-
-def _unflat(data: Mapping[str, Any]) -> Variant:
-    hypers = tuple((key, value) for key, value in data.items() if "." in key)
-    return Variant(**{key: data[key] for key in AXES}, hypers=hypers)
-
-
-def _digest(content: Any, length: int) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:length]
-
-
-def _kind(axis: str) -> str:
-    return "normalization" if axis == "g_normalization" else axis
 
 
 def suite_folder() -> Path:
@@ -386,7 +231,7 @@ def _settings(data: dict[str, Any]) -> Settings:
         raise _plain_error(error) from error
     for axis in PLUGIN_AXES:
         for name in getattr(settings, axis):
-            registry.get(_kind(axis), name)
+            registry.get(kind_of(axis), name)
     for latent in settings.latent:
         if latent not in LATENTS:
             raise unknown("latent distribution", latent, LATENTS)
@@ -421,10 +266,8 @@ def _check_type(key: str, default: Any, value: Any) -> None:
     wanted = type(default)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return
-    if (
-        default is not None
-        and not isinstance(value, wanted)
-        or isinstance(value, bool) is not isinstance(default, bool)
+    if (default is not None and not isinstance(value, wanted)) or isinstance(value, bool) is not isinstance(
+        default, bool
     ):
         raise UserError(f"The key '{key}' has the wrong type: it takes {wanted.__name__}, got {value!r}.")
 
@@ -435,7 +278,7 @@ def _expand(settings: Settings) -> Iterable[Variant]:
         plain = dict(zip(AXES, values, strict=True))
         choices: dict[str, list[Any]] = {}
         for axis in PLUGIN_AXES:
-            kind, name = _kind(axis), plain[axis]
+            kind, name = kind_of(axis), plain[axis]
             for hyper, default in registry.get(kind, name).hypers.items():
                 key = f"{kind}.{name}.{hyper}"
                 given = settings.hypers.get(key, [default])
@@ -451,7 +294,7 @@ def impossible(variant: Variant) -> str:
         "D": _provided(variant, ("problem", "network", "normalization")),
     }
     for axis in PLUGIN_AXES:
-        plugin = registry.get(_kind(axis), getattr(variant, axis))
+        plugin = registry.get(kind_of(axis), getattr(variant, axis))
         for need, reason in plugin.needs.items():
             if need not in provided["G" if axis == "g_normalization" else "D"]:
                 return f"{plugin.name} with {_blocker(variant, need, axis)}: {reason}"
@@ -459,7 +302,7 @@ def impossible(variant: Variant) -> str:
 
 
 def _provided(variant: Variant, axes: Iterable[str]) -> set[str]:
-    return {what for axis in axes for what in registry.get(_kind(axis), getattr(variant, axis)).provides}
+    return {what for axis in axes for what in registry.get(kind_of(axis), getattr(variant, axis)).provides}
 
 
 def _blocker(variant: Variant, need: str, axis: str) -> str:

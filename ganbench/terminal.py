@@ -16,8 +16,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ganbench.executors.work import cost, populations
+from ganbench.plan import Plan
 from ganbench.results.store import Store
-from ganbench.suite import Plan
 
 
 class Progress:
@@ -40,10 +40,15 @@ class Progress:
         self.started = time.monotonic()
         self.begun = self._share()
         self.bar = Bar(
-            BarColumn(24), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}"), TimeElapsedColumn(),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
-        self.task = self.bar.add_task("starting", total=1.0, completed=self.begun)
+            BarColumn(24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("starting", total=1.0)
 
     def __enter__(self) -> Progress:
         self.bar.start()
@@ -92,8 +97,8 @@ def ranking_tables(ranking: pd.DataFrame, rows: int = 5) -> Iterator[Table]:
         first = variants.iloc[0]
         names = [first[f"{key}_of"] for key in ("covered", "quality")]
         table.add_column("rank", justify="right")
-        table.add_column("variant")
-        for heading in ("failed", "95 % interval", *names, "recall", "frechet"):
+        table.add_column("variant", min_width=24)
+        for heading in ("failed (95 %)", *names, "recall", "frechet"):
             table.add_column(str(heading).replace("_", " "), justify="right")
         shown = variants.iloc[[*range(rows), *range(-rows, 0)]] if short else variants
         for place, row in enumerate(shown.to_dict("records")):
@@ -102,9 +107,9 @@ def ranking_tables(ranking: pd.DataFrame, rows: int = 5) -> Iterator[Table]:
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:
-    interval = f"{100 * row['failure_low']:.0f} to {100 * row['failure_high']:.0f} %"
+    interval = f"({100 * row['failure_low']:.0f}-{100 * row['failure_high']:.0f} %)"
     scores = [_number(row[name]) for name in ("covered", "quality", "recall", "frechet_final")]
-    return [str(row["rank"]), escape(row["label"]), f"{row['failures']}/{row['seeds']}", interval, *scores]
+    return [str(row["rank"]), escape(row["label"]), f"{row['failures']}/{row['seeds']} {interval}", *scores]
 
 
 def _number(value: float) -> str:

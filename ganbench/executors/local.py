@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ganbench.executors.work import cost, perform
+from ganbench.plan import Plan, Run
 from ganbench.results.store import Store
-from ganbench.suite import Plan, Run
 
 Watch = Callable[[str, dict[str, Any]], None]
 

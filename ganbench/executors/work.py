@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from ganbench.plan import Plan, Run
 from ganbench.results.store import PopulationFolder, Store
-from ganbench.suite import Plan, Run
 from ganbench.training import loop
 from ganbench.training.population import Population, group, make_problem
 from ganbench.training.step import train_step

@@ -19,7 +19,8 @@ PER_SAMPLE = {"independent_samples"}
 
 def output_features(layer: nn.Module) -> int:
     """Return the number of features or channels that a linear or convolution layer puts out."""
-    return int(getattr(layer, "out_features", 0) or layer.out_channels)  # type: ignore[arg-type]
+    features: int = getattr(layer, "out_features", 0) or getattr(layer, "out_channels", 0)
+    return features
 
 
 def is_convolution(layer: nn.Module) -> bool:
@@ -33,9 +34,15 @@ def without_bias(layer: nn.Module) -> nn.Module:
     return layer
 
 
+def raw_weight(layer: nn.Module) -> Tensor:
+    """Return a layer's own weight."""
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    return weight
+
+
 def as_matrix(weight: Tensor, layer: nn.Module) -> Tensor:
     """Return a weight [..., *layer.weight.shape] as matrices [..., out, in], one a run."""
-    dims = layer.weight.dim()  # type: ignore[union-attr]
+    dims = raw_weight(layer).dim()
     if isinstance(layer, nn.ConvTranspose2d):
         weight = weight.transpose(-dims, 1 - dims)
     return weight.flatten(1 - dims) if dims > 1 else weight
@@ -53,11 +60,11 @@ class Reweighted(nn.Module):
         mapped = weight_map(as_matrix(weight, self.layer))
         if not isinstance(self.layer, nn.ConvTranspose2d):
             return mapped.reshape(weight.shape)
-        dims = self.layer.weight.dim()
+        dims = raw_weight(self.layer).dim()
         return mapped.reshape(weight.transpose(-dims, 1 - dims).shape).transpose(-dims, 1 - dims)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional_call(self.layer, {"weight": self.weight(self.layer.weight, self.weight_map)}, (x,))  # type: ignore[no-any-return]
+        return functional_call(self.layer, {"weight": self.weight(raw_weight(self.layer), self.weight_map)}, (x,))
 
 
 class SpectralMap(nn.Module):
@@ -95,7 +102,7 @@ class WeightMap(nn.Module):
 
 
 def _reweighted(layer: nn.Module, kind: type[nn.Module]) -> nn.Module:
-    return Reweighted(layer, kind(as_matrix(layer.weight.detach(), layer)))  # type: ignore[union-attr, operator]
+    return Reweighted(layer, kind(as_matrix(raw_weight(layer).detach(), layer)))
 
 
 @register("normalization", acts_on="activations", provides=PER_SAMPLE)

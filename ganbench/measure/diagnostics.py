@@ -7,16 +7,14 @@ that no training step sees; columns named `measure.LAYER` belong to the declared
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ganbench.registry import Measure, register
-
-SHARE = {"bounds": (0.0, 1.0), "unit": "share"}
+from ganbench.registry import Measure, positive, register, share
 
 
 class Slice(Protocol):
@@ -33,7 +31,7 @@ class Snapshot(Protocol):
     """What a population shows of itself to be measured: forward passes with gradients, nothing that moves it."""
 
     @property
-    def losses(self) -> list[Slice]: ...
+    def losses(self) -> Sequence[Slice]: ...
     @property
     def g_names(self) -> Mapping[str, str]: ...
     @property
@@ -90,10 +88,8 @@ def _per_layer(column: str, gradients: Mapping[str, Tensor], layers: Mapping[str
     measures={
         "d_loss": Measure("loss of the discriminator on the probe batch, without penalty"),
         "g_loss": Measure("loss of the generator on the probe batch"),
-        "g_gradient_norm": Measure(
-            "norm of the generator's gradient, over all its parameters", bounds=(0, float("inf"))
-        ),
-        "d_gradient_norm": Measure("norm of the discriminator's gradient, penalty left out", bounds=(0, float("inf"))),
+        "g_gradient_norm": positive("norm of the generator's gradient, over all its parameters"),
+        "d_gradient_norm": positive("norm of the discriminator's gradient, penalty left out"),
     },
 )
 def players(game: Game) -> dict[str, Tensor]:
@@ -110,12 +106,8 @@ def players(game: Game) -> dict[str, Tensor]:
 @register(
     "diagnostic",
     measures={
-        "d_input_gradient_real": Measure(
-            "mean norm of D's gradient with respect to real samples", bounds=(0, float("inf"))
-        ),
-        "d_input_gradient_fake": Measure(
-            "mean norm of D's gradient with respect to fake samples", bounds=(0, float("inf"))
-        ),
+        "d_input_gradient_real": positive("mean norm of D's gradient with respect to real samples"),
+        "d_input_gradient_fake": positive("mean norm of D's gradient with respect to fake samples"),
     },
 )
 def input_gradients(game: Game) -> dict[str, Tensor]:
@@ -136,9 +128,9 @@ def input_gradients(game: Game) -> dict[str, Tensor]:
     measures={
         "real_logit": Measure("mean logit of real samples"),
         "fake_logit": Measure("mean logit of fake samples"),
-        "d_real_accuracy": Measure("share of real samples on the real side of D's boundary", None, **SHARE),
-        "d_fake_accuracy": Measure("share of fake samples on the fake side of D's boundary", None, **SHARE),
-        "d_ranking": Measure("probability that D scores a real sample above a fake; 0.5: cannot tell", None, **SHARE),
+        "d_real_accuracy": share("share of real samples on the real side of D's boundary"),
+        "d_fake_accuracy": share("share of fake samples on the fake side of D's boundary"),
+        "d_ranking": share("probability that D scores a real sample above a fake; 0.5: cannot tell"),
     },
 )
 def logits(game: Game) -> dict[str, Tensor]:
@@ -162,15 +154,14 @@ def logits(game: Game) -> dict[str, Tensor]:
 @register(
     "diagnostic",
     measures={
-        "saturation": Measure(
+        "saturation": share(
             "share of fakes whose generator-loss derivative is under 1 % of its largest over logits in [-20, 20]",
             "down",
-            **SHARE,
-        ),  # fmt: skip
+        ),
     },
 )
 def saturation(game: Game) -> dict[str, Tensor]:
-    """Share of fakes that hardly move the generator: the derivative of its loss with respect to their logits is lost."""
+    """Share of fakes that hardly move the generator: their logits no longer count."""
     fake = game.fake_logits.detach().requires_grad_()
     real = game.real_logits.detach()
     slope = _slope(game, real, fake)
@@ -196,9 +187,9 @@ def _never_positive(units: Mapping[nn.Module, Tensor], kinds: tuple[type[nn.Modu
 @register(
     "diagnostic",
     measures={
-        "output_saturation": Measure("share of G's outputs within 1 % of the bound of its tanh", "down", **SHARE),
-        "g_dead_units": Measure("share of G's rectified units that no sample of the batch activates", "down", **SHARE),
-        "d_dead_units": Measure("share of D's rectified units that no fake sample activates", "down", **SHARE),
+        "output_saturation": share("share of G's outputs within 1 % of the bound of its tanh", "down"),
+        "g_dead_units": share("share of G's rectified units that no sample of the batch activates", "down"),
+        "d_dead_units": share("share of D's rectified units that no fake sample activates", "down"),
     },
 )
 def units(game: Game) -> dict[str, Tensor]:
@@ -218,9 +209,7 @@ def units(game: Game) -> dict[str, Tensor]:
 @register(
     "diagnostic",
     measures={
-        "d_spectral_norm": Measure(
-            "largest singular value of a layer of D, the largest over layers", bounds=(0, float("inf"))
-        ),
+        "d_spectral_norm": positive("largest singular value of a layer of D, the largest over layers"),
     },
 )
 def spectra(game: Game) -> dict[str, Tensor]:

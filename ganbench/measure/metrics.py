@@ -13,10 +13,8 @@ from scipy.stats import chi
 from torch import Tensor
 
 from ganbench.measure.reference import PAIRS, Reference, neighbour_radii, squared_distances
-from ganbench.registry import Measure, register
+from ganbench.registry import positive, register, share
 
-SHARE = {"bounds": (0.0, 1.0), "unit": "share"}
-POSITIVE = (0.0, float("inf"))
 # the share of a 2-D Gaussian within three standard deviations; the same share bounds high quality in every dimension
 WITHIN = 1 - math.exp(-9 / 2)
 
@@ -39,17 +37,17 @@ def _histogram(index: Tensor, counted: Tensor, bins: int) -> Tensor:
     "metric",
     needs={"modes": "needs a problem with known modes"},
     measures={
-        "modes_hit": Measure("modes with at least one high-quality sample", "up", POSITIVE, "modes"),
-        "modes_covered": Measure("modes with at least a quarter of their share of samples", "up", POSITIVE, "modes"),
-        "high_quality": Measure("share of samples within three standard deviations of a mode", "up", **SHARE),
-        "mode_kl": Measure("KL divergence of the mode histogram from the true weights", "down", POSITIVE, "nats"),
+        "modes_hit": positive("modes with at least one high-quality sample", "up", "modes"),
+        "modes_covered": positive("modes with at least a quarter of their share of samples", "up", "modes"),
+        "high_quality": share("share of samples within three standard deviations of a mode", "up"),
+        "mode_kl": positive("KL divergence of the mode histogram from the true weights", "down", "nats"),
     },
 )
-def mode_statistics(real: Reference, fake: Tensor, *, share: float = 0.25) -> dict[str, Tensor]:
+def mode_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> dict[str, Tensor]:
     """Modes hit and covered, high-quality share, KL of the mode histogram (Srivastava 2017, Lin 2018).
 
     High quality means within the chi quantile that holds 98.889 % of a Gaussian in any dimension, three standard
-    deviations in two. A mode is covered by `share` of its true weight in high-quality samples.
+    deviations in two. A mode is covered by `quota` of its true weight in high-quality samples.
     """
     assert real.modes is not None
     centres, weights = real.modes.centres.to(fake.device), real.modes.weights.to(fake.device)
@@ -58,7 +56,7 @@ def mode_statistics(real: Reference, fake: Tensor, *, share: float = 0.25) -> di
     counts = _histogram(nearest, good, len(centres))
     return {
         "modes_hit": (counts > 0).double().sum(-1),
-        "modes_covered": (counts >= share * weights * fake.shape[-2]).double().sum(-1),
+        "modes_covered": (counts >= quota * weights * fake.shape[-2]).double().sum(-1),
         "high_quality": good.double().mean(-1),
         "mode_kl": _divergence(counts, weights),
     }
@@ -69,13 +67,13 @@ def mode_statistics(real: Reference, fake: Tensor, *, share: float = 0.25) -> di
     needs={"classes": "needs a problem with classes"},
     space="classifier",
     measures={
-        "classes_covered": Measure("classes with at least a quarter of their share of samples", "up", POSITIVE, "classes"),
-        "class_kl": Measure("KL divergence of the histogram of classes from the uniform one", "down", POSITIVE, "nats"),
-        "confident": Measure("share of samples that the classifier is at least 90 % sure of", "up", **SHARE),
+        "classes_covered": positive("classes with at least a quarter of their share of samples", "up", "classes"),
+        "class_kl": positive("KL divergence of the histogram of classes from the uniform one", "down", "nats"),
+        "confident": share("share of samples that the classifier is at least 90 % sure of", "up"),
     },
 )
 def class_statistics(
-    real: Reference, fake: Tensor, *, share: float = 0.25, confidence: float = 0.9
+    real: Reference, fake: Tensor, *, quota: float = 0.25, confidence: float = 0.9
 ) -> dict[str, Tensor]:
     """Classes covered, their histogram's divergence and the classifier's confidence, by a classifier of the data."""
     assert real.class_head is not None
@@ -85,7 +83,7 @@ def class_statistics(
     sure = best >= confidence
     counts = _histogram(label, sure, classes)
     return {
-        "classes_covered": (counts >= share * weights * fake.shape[-2]).double().sum(-1),
+        "classes_covered": (counts >= quota * weights * fake.shape[-2]).double().sum(-1),
         "class_kl": _divergence(counts, weights),
         "confident": sure.double().mean(-1),
     }
@@ -94,10 +92,10 @@ def class_statistics(
 @register(
     "metric",
     measures={
-        "precision": Measure("share of fakes within the real manifold (k = 3)", "up", **SHARE),
-        "recall": Measure("share of real samples within the fake manifold (k = 3)", "up", **SHARE),
-        "density": Measure("real neighbourhoods that hold a fake, over their expected number (k = 5)", "up", POSITIVE),
-        "coverage": Measure("share of real neighbourhoods that hold a fake (k = 5)", "up", **SHARE),
+        "precision": share("share of fakes within the real manifold (k = 3)", "up"),
+        "recall": share("share of real samples within the fake manifold (k = 3)", "up"),
+        "density": positive("real neighbourhoods that hold a fake, over their expected number (k = 5)", "up"),
+        "coverage": share("share of real neighbourhoods that hold a fake (k = 5)", "up"),
     },
 )
 def neighbours(real: Reference, fake: Tensor, *, k: int = 3, density_k: int = 5) -> dict[str, Tensor]:
@@ -129,9 +127,9 @@ def neighbours(real: Reference, fake: Tensor, *, k: int = 3, density_k: int = 5)
     "metric",
     spaces=True,
     measures={
-        "frechet": Measure("Frechet distance; blind to symmetric mode dropping", "down", POSITIVE),
-        "frechet_pixels": Measure("Frechet distance of the pixels", "down", POSITIVE),
-        "frechet_classifier": Measure("Frechet distance of the classifier's features", "down", POSITIVE),
+        "frechet": positive("Frechet distance; blind to symmetric mode dropping", "down"),
+        "frechet_pixels": positive("Frechet distance of the pixels", "down"),
+        "frechet_classifier": positive("Frechet distance of the classifier's features", "down"),
     },
 )
 def frechet(real: Reference, fake: Tensor) -> dict[str, Tensor]:
@@ -161,7 +159,7 @@ def _trace_root(real: Reference, covariance: Tensor) -> Tensor:
 
 @register(
     "metric",
-    measures={"sliced_wasserstein": Measure("mean 1-Wasserstein distance along fixed directions", "down", POSITIVE)},
+    measures={"sliced_wasserstein": positive("mean 1-Wasserstein distance along fixed directions", "down")},
 )
 def sliced_wasserstein(real: Reference, fake: Tensor) -> dict[str, Tensor]:
     """1-Wasserstein distance averaged over 32 fixed projections (Rabin 2012); sees symmetric mode dropping."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - torch's own custom
 from torch import Tensor
 
 from ganbench.errors import UserError, unknown
@@ -123,7 +124,7 @@ def _train(images: Tensor, labels: Tensor, width: int = 128, features: int = 32,
     sizes = [images[0].numel(), width, features, int(labels.max()) + 1]
     weights: list[Tensor] = []
     with torch.inference_mode(False), torch.enable_grad():
-        for fan_in, out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, out in itertools.pairwise(sizes):
             weight = torch.randn(out, fan_in, generator=generator, dtype=torch.float32) * (2 / fan_in) ** 0.5
             weights += [weight.requires_grad_(), torch.zeros(out, requires_grad=True)]
         optimizer = torch.optim.AdamW(weights, lr=3e-3, weight_decay=0.1)
@@ -133,7 +134,7 @@ def _train(images: Tensor, labels: Tensor, width: int = 128, features: int = 32,
             noisy = images[batch] + 0.2 * torch.randn(images[batch].shape, generator=generator)
             logits = F.linear(_hidden(noisy, weights), *weights[-2:])
             optimizer.zero_grad()
-            F.cross_entropy(logits, labels[batch]).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(logits, labels[batch]).backward()
             optimizer.step()
     return [weight.detach() for weight in weights]
 

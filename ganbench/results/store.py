@@ -30,7 +30,7 @@ import yaml
 
 from ganbench.errors import UserError
 from ganbench.files import replace_file
-from ganbench.suite import Plan, Run
+from ganbench.plan import Plan, Run
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -130,15 +130,15 @@ class PopulationFolder:
 
     def runs(self) -> list[str]:
         """Return the ids of its runs, in the order of its rows."""
-        return self._json("runs.json", [])  # type: ignore[no-any-return]
+        return self._json("runs.json", [])
 
     def done(self) -> dict[str, Any] | None:
         """Return the record of its completion, None while it is not complete."""
-        return self._json("done.json", None)  # type: ignore[no-any-return]
+        return self._json("done.json", None)
 
     def failed(self) -> dict[str, str] | None:
         """Return the record of its failure, None where there is none."""
-        return self._json("failed.json", None)  # type: ignore[no-any-return]
+        return self._json("failed.json", None)
 
     def series(self) -> dict[int, dict[str, list[float]]]:
         """Return values [runs] by column, by step, in order of steps."""

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ganbench import registry
+from ganbench.plan import PLUGIN_AXES, Plan, Variant
 from ganbench.registry import Measure
 from ganbench.results.store import Array, PopulationFolder, Store
-from ganbench.suite import PLUGIN_AXES, Plan, Variant
-
 
 _UNKNOWN = {"status": "", "reason": "", "diverged_step": None, "seconds": float("nan")}
 

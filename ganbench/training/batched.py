@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - torch's own custom
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
@@ -34,7 +34,7 @@ SMALL_IMAGE = 4
 
 def product(a: Tensor, b: Tensor) -> Tensor:
     """Return the matrix products a[r] @ b[r], differentiable any number of times."""
-    return _Product.apply(a, b)  # type: ignore[no-any-return, no-untyped-call]
+    return _Product.apply(a, b)
 
 
 def _bmm(a: Tensor, b: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class _Product(torch.autograd.Function):
         return _bmm(a, b)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         a, b = ctx.saved_tensors
         return (
             product(grad, b.transpose(1, 2)) if ctx.needs_input_grad[0] else None,
@@ -65,7 +65,7 @@ class _Linear(torch.autograd.Function):
         return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         return (
             product(grad, weight) if ctx.needs_input_grad[0] else None,
@@ -77,10 +77,7 @@ class _Linear(torch.autograd.Function):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return x[r] @ weight[r]^T + bias[r] for x [runs, ..., in], weight [runs, out, in], bias [runs, out]."""
     flat = x.flatten(1, -2)
-    if bias is None:
-        out = product(flat, weight.transpose(1, 2))
-    else:
-        out = _Linear.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
+    out = product(flat, weight.transpose(1, 2)) if bias is None else _Linear.apply(flat, weight, bias)
     return out.unflatten(1, x.shape[1:-1]) if x.dim() > 3 else out
 
 
@@ -109,8 +106,8 @@ def forward(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str = "", ta
 def _vmapped(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
     own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     if not own:
-        return vmap(module)(x)  # type: ignore[no-any-return]
-    return vmap(lambda state, sample: functional_call(module, state, (sample,)))(own, x)  # type: ignore[no-any-return]
+        return vmap(module)(x)
+    return vmap(lambda state, sample: functional_call(module, state, (sample,)))(own, x)
 
 
 def _linear(module: nn.Linear, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
@@ -129,8 +126,9 @@ def _conv2d(module: nn.Conv2d, tensors: Tensors, x: Tensor, prefix: str) -> Tens
 
 def _conv_transpose2d(module: nn.ConvTranspose2d, tensors: Tensors, x: Tensor, prefix: str) -> Tensor | None:
     weight, small = tensors[prefix + "weight"], tuple(x.shape[3:])
-    sizes = zip(small, module.kernel_size, module.stride, module.padding, module.output_padding, strict=True)
-    image = tuple((n - 1) * stride - 2 * int(pad) + kernel + extra for n, kernel, stride, pad, extra in sizes)
+    padding: Any = module.padding
+    sizes = zip(small, module.kernel_size, module.stride, padding, module.output_padding, strict=True)
+    image = tuple((n - 1) * stride - 2 * pad + kernel + extra for n, kernel, stride, pad, extra in sizes)
     if not _dense_pays(module, image):
         return None
     taps, _ = _taps(image, module.kernel_size, module.stride, module.padding, x.device, x.dtype)

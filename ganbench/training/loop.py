@@ -16,8 +16,8 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.measure.diagnostics import Game
 from ganbench.measure.evaluate import Evaluator
+from ganbench.plan import Plan, Run
 from ganbench.problems.base import Problem, stream
-from ganbench.suite import Plan, Run
 from ganbench.training import checkpoint, noise
 from ganbench.training.population import Population, make_problem
 from ganbench.training.snapshot import Snapshot

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from ganbench import registry
-from ganbench.gan.networks import NetworkSpec
+from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.gan.updates import rate_factor
+from ganbench.plan import AXES, Run, Variant
 from ganbench.problems.base import Problem, stream
-from ganbench.suite import AXES, Run, Variant
 from ganbench.training import batched, noise
 
 NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
@@ -87,8 +88,7 @@ class Player:
         self.rate = self._column(columns[rate])
         # a number that all runs share stays a number: cheaper, and exact in the optimizer's own arithmetic
         self.hypers = {
-            key: values[0] if len(set(values)) == 1 else self._column(values)
-            for key, values in columns.items()
+            key: values[0] if len(set(values)) == 1 else self._column(values) for key, values in columns.items()
         }
 
     def _column(self, values: Sequence[float]) -> Tensor:
@@ -265,11 +265,11 @@ def make_problem(variant: Variant) -> Problem:
 
 def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Module, nn.Module]:
     """Build one run's generator and discriminator; the initial weights depend on seed and architecture alone."""
-    layers = {}
+    layers: dict[str, Normalize] = {}
     for role, axis in (("g", "g_normalization"), ("d", "normalization")):
         name = getattr(variant, axis)
         plugin, hypers = registry.get("normalization", name), variant.hypers_of("normalization", name)
-        full: Callable[[nn.Module], nn.Module] = lambda layer, p=plugin, h=hypers: p(layer, **h)  # noqa: E731
+        full: Normalize = partial(plugin.function, **hypers)
         layers[f"{role}_norm"] = full
         layers[f"{role}_weight"] = full if plugin.meta.get("acts_on") == "weights" else _as_is
     spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers)

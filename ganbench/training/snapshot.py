@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from ganbench.training import batched
@@ -13,7 +15,7 @@ class Snapshot:
 
     def __init__(self, population: Population) -> None:
         self._population = population
-        self.losses: list[LossSlice] = population.losses
+        self.losses: Sequence[LossSlice] = population.losses
         self.g_names = batched.layer_names(population.generator.module)
         self.d_names = batched.layer_names(population.discriminator.module)
 

@@ -9,7 +9,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import relu
 
 from ganbench import registry
-from ganbench.suite import Run, resolve
+from ganbench.plan import Run
+from ganbench.suite import resolve
 from ganbench.training.population import Population, build_networks, group, make_problem
 from ganbench.training.step import train_step
 
@@ -119,21 +120,18 @@ def trained(runs, dtype: torch.dtype = torch.float32, steps: int = STEPS) -> Pop
     return population
 
 
+DCGAN = ["problem=digits", "network=dcgan", "network.dcgan.width=4", "steps=200", "batch_size=8"]
+
+
 def plans():
     everything = {kind: ",".join(registry.names(kind)) for kind in ("loss", "normalization", "regularizer")}
     grid = [f"{kind}={names}" for kind, names in everything.items()]
-    yield from (
-        pytest.param([*grid, "problem=ring8", "steps=200", "batch_size=16", "seeds=2"], id="mixture"),
-        pytest.param(
-            [*grid[:2], "problem=digits", "network=dcgan", "network.dcgan.width=4", "steps=200", "batch_size=8", "seeds=1",
-             "regularizer=none,r1"], id="images",
-        ),
-        pytest.param(
-            [f"g_normalization={everything['normalization']}", "problem=digits", "network=dcgan", "network.dcgan.width=4",
-             "steps=200", "batch_size=8", "seeds=2"], id="generator",
-        ),
-        pytest.param(["loss=hinge,wasserstein", "critic_steps=3", "latent=uniform", "steps=200", "batch_size=16"], id="critic"),
-    )  # fmt: skip
+    norms = everything["normalization"]
+    yield pytest.param([*grid, "problem=ring8", "steps=200", "batch_size=16", "seeds=2"], id="mixture")
+    yield pytest.param([*grid[:2], *DCGAN, "seeds=1", "regularizer=none,r1"], id="images")
+    yield pytest.param([f"g_normalization={norms}", *DCGAN, "seeds=2"], id="generator")
+    critic = ["loss=hinge,wasserstein", "critic_steps=3", "latent=uniform", "steps=200", "batch_size=16"]
+    yield pytest.param(critic, id="critic")
 
 
 def differences(overrides, dtype):

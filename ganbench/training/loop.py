@@ -57,7 +57,7 @@ def steady_numerics() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    _keep_freed_memory()
+    keep_freed_memory()
     try:
         yield
     finally:
@@ -65,7 +65,7 @@ def steady_numerics() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell glibc not to return freed blocks: every step would fault the same pages in again (1.2 x faster)."""
     try:
         mallopt = ctypes.CDLL(None).mallopt

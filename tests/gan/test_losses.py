@@ -1,0 +1,160 @@
+"""Losses: every registered one by its contract, the built-in ones against their papers' formulas in float64."""
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.functional import logsigmoid
+
+from ganbench import registry
+
+LOSSES = registry.plugins("loss")
+BUILT_IN = [plugin for plugin in LOSSES if plugin.function.__module__.startswith("ganbench.")]
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda plugin: plugin.name)
+
+
+def logits(*shape, seed=0, scale=2.0, requires_grad=False, dtype=torch.float64):
+    drawn = torch.randn(2, *shape, generator=torch.Generator().manual_seed(seed), dtype=dtype) * scale
+    return [part.clone().requires_grad_(requires_grad) for part in drawn]
+
+
+def slopes(loss, real, fake):
+    """Return d(d_loss)/d(real), d(d_loss)/d(fake), d(g_loss)/d(fake)."""
+    real, fake = real.clone().requires_grad_(), fake.clone().requires_grad_()
+    d_loss, g_loss = loss(real, fake)
+    of_d = torch.autograd.grad(d_loss.sum(), (real, fake), retain_graph=True)
+    return *of_d, torch.autograd.grad(g_loss.sum(), fake)[0]
+
+
+def undecided(loss, batch=8):
+    """Return real and fake logits, all at the boundary of a loss."""
+    return [torch.full((batch,), loss.meta["boundary"] or 0.0, dtype=torch.float64) for _ in range(2)]
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_finite_value_and_gradient_at_extreme_logits(loss, dtype):
+    for real_sign in (-1, 1):
+        for fake_sign in (-1, 1):
+            real, fake = torch.full((4,), 1e4 * real_sign, dtype=dtype), torch.full((4,), 1e4 * fake_sign, dtype=dtype)
+            values = [*loss(real, fake), *slopes(loss, real, fake)]
+            assert all(value.isfinite().all() for value in values)
+            assert {value.dtype for value in values} == {dtype}
+
+
+@every_loss
+def test_critic_loss_falls_as_real_rises_above_fake(loss):
+    real, fake = undecided(loss)
+    d_real, d_fake, _ = slopes(loss, real, fake)
+    assert (d_real < 0).all()
+    assert (d_fake > 0).all()
+    losses = [loss(real + gap / 2, fake - gap / 2)[0].item() for gap in (-1.0, -0.5, 0.0, 0.5, 0.9)]
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == len(losses)
+
+
+@every_loss
+def test_generator_loss_falls_as_fakes_score_higher(loss):
+    real, fake = undecided(loss)
+    assert (slopes(loss, real, fake)[2] < 0).all()
+    losses = [loss(real, fake + rise)[1].item() for rise in (-1.0, -0.4, 0.0, 0.4)]
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == len(losses)
+
+
+@every_loss
+def test_order_of_the_batch_does_not_matter(loss):
+    real, fake = logits(32)
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(1))
+    for value, permuted in zip(loss(real, fake), loss(real[order], fake[order]), strict=True):
+        torch.testing.assert_close(permuted, value, rtol=1e-12, atol=1e-12)
+
+
+@every_loss
+def test_gradients_are_those_of_the_values(loss):
+    assert torch.autograd.gradcheck(lambda real, fake: loss(real, fake), logits(7, requires_grad=True))
+
+
+@every_loss
+@pytest.mark.parametrize("leading", [(3,), (2, 3)])
+def test_leading_axes_are_runs(loss, leading):
+    real, fake = logits(*leading, 16)
+    d_loss, g_loss = loss(real, fake)
+    assert d_loss.shape == g_loss.shape == leading
+    for index in torch.cartesian_prod(*(torch.arange(n) for n in leading)).reshape(-1, len(leading)).tolist():
+        d_alone, g_alone = loss(real[tuple(index)], fake[tuple(index)])
+        torch.testing.assert_close(d_loss[tuple(index)], d_alone, rtol=1e-14, atol=0)
+        torch.testing.assert_close(g_loss[tuple(index)], g_alone, rtol=1e-14, atol=0)
+
+
+def towards(logits, target):
+    return cross_entropy(logits, torch.full_like(logits, target))
+
+
+# each from its paper's formula, with torch's own cross-entropy where the formula is one
+PAPERS = {
+    "minimax": lambda r, f, s=0.0: (towards(r, 1 - s) + towards(f, 0.0), logsigmoid(-f).mean()),
+    "nonsaturating": lambda r, f, s=0.0: (towards(r, 1 - s) + towards(f, 0.0), towards(f, 1.0)),
+    "least_squares": lambda r, f, s=0.0: (
+        0.5 * ((r - (1 - s)) ** 2).mean() + 0.5 * (f**2).mean(),
+        0.5 * ((f - 1) ** 2).mean(),
+    ),
+    "hinge": lambda r, f, m=1.0: (
+        -torch.minimum(r - m, torch.zeros_like(r)).mean() - torch.minimum(-f - m, torch.zeros_like(f)).mean(),
+        -f.mean(),
+    ),
+    "wasserstein": lambda r, f: (-(r.mean() - f.mean()), -f.mean()),
+    "relativistic_pairing": lambda r, f: (-logsigmoid(r - f).mean(), -logsigmoid(f - r).mean()),
+}
+
+
+def test_every_built_in_loss_has_its_formula_here():
+    assert {plugin.name for plugin in BUILT_IN} == set(PAPERS)
+
+
+@pytest.mark.parametrize("loss", BUILT_IN, ids=lambda plugin: plugin.name)
+def test_values_and_gradients_of_the_paper(loss):
+    settings = [{}]
+    if loss.hypers:
+        (name,) = loss.hypers
+        settings += [{name: value} for value in (0.1, 0.3, 2.0 if name == "margin" else 1.0)]
+    for hypers in settings:
+        for seed, scale in enumerate((0.5, 5.0, 20.0)):
+            real, fake = logits(16, seed=seed, scale=scale, requires_grad=True)
+            expected = PAPERS[loss.name](real, fake, *hypers.values())
+            # torch's softplus is x itself above 20: an error of exp(-20) = 2e-9 at most
+            tolerance = 1e-11 if scale < 20 else 3e-9
+            for player, (got, want) in enumerate(zip(loss(real, fake, **hypers), expected, strict=True)):
+                torch.testing.assert_close(got, want, rtol=1e-12, atol=tolerance)
+                for a, b in zip(
+                    torch.autograd.grad(got, (real, fake), retain_graph=True, allow_unused=True, materialize_grads=True),
+                    torch.autograd.grad(want, (real, fake), retain_graph=True, allow_unused=True, materialize_grads=True),
+                    strict=True,
+                ):  # fmt: skip
+                    torch.testing.assert_close(a, b, rtol=tolerance, atol=1e-15, msg=f"player {player}, {hypers}")
+
+
+def test_saturating_and_non_saturating_are_not_swapped():
+    real, rejected = torch.zeros(1, dtype=torch.float64), torch.full((1,), -20.0, dtype=torch.float64)
+    *_, saturating = slopes(registry.get("loss", "minimax"), real, rejected)
+    *_, strong = slopes(registry.get("loss", "nonsaturating"), real, rejected)
+    assert -1e-8 < saturating.item() < 0  # sigmoid(-20) = 2.06e-9
+    assert strong.item() == pytest.approx(-1, abs=1e-8)
+
+
+def test_undecided_logistic_critic_loses_two_log_two():
+    real, fake = torch.zeros(5), torch.zeros(5)
+    for name in ("minimax", "nonsaturating"):
+        assert registry.get("loss", name)(real, fake)[0].item() == pytest.approx(1.3862943611, rel=1e-6)
+
+
+@every_loss
+def test_boundary_is_where_an_undecided_critic_is_at_rest(loss):
+    # on equal real and fake data the best constant logit is the boundary; a loss without one does not care
+    constants = torch.linspace(-2, 2, 401, dtype=torch.float64).unsqueeze(1).expand(-1, 4)
+    values = loss(constants, constants)[0]
+    boundary = loss.meta["boundary"]
+    if boundary is None:
+        assert values.max() - values.min() < 1e-12
+    else:
+        at_boundary = loss(*undecided(loss))[0]
+        assert at_boundary <= values.min() + 1e-12

@@ -1,0 +1,76 @@
+"""Optimizers against torch.optim, learning rates against their decays' known values."""
+
+import math
+
+import pytest
+import torch
+
+from ganbench import registry
+from ganbench.errors import UserError
+from ganbench.gan.updates import DECAYS, rate_factor
+
+RUNS, SIZE, STEPS = 3, 7, 50
+
+
+def gradients():
+    drawn = torch.randn(STEPS, RUNS, SIZE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    # over eight orders of magnitude, exact zeros among them: where eps and the bias correction matter
+    scale = torch.logspace(-6, 2, SIZE, dtype=torch.float64)
+    return torch.where(drawn.abs() < 0.1, 0.0, drawn) * scale
+
+
+@pytest.mark.parametrize("betas", [(0.5, 0.999), (0.0, 0.9), (0.9, 0.99)])
+def test_adam_is_torchs(betas):
+    start = torch.randn(RUNS, SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rates = torch.tensor([[1e-4], [2e-3], [0.1]], dtype=torch.float64)
+    ours, state = start.clone(), {}
+    theirs = [row.clone().requires_grad_() for row in start]
+    optimizers = [torch.optim.Adam([p], lr=lr.item(), betas=betas, eps=1e-8) for p, lr in zip(theirs, rates, strict=True)]
+    adam = registry.get("optimizer", "adam")
+    for step, gradient in enumerate(gradients(), 1):
+        adam(ours, gradient, state, step, rates, beta1=betas[0], beta2=betas[1])
+        for parameter, optimizer, own in zip(theirs, optimizers, gradient, strict=True):
+            parameter.grad = own.clone()
+            optimizer.step()
+        torch.testing.assert_close(ours, torch.stack(theirs).detach(), rtol=1e-12, atol=1e-12)
+    assert (ours - start).abs().min() > 1e-5
+
+
+@pytest.mark.parametrize("plugin", registry.plugins("optimizer"), ids=lambda plugin: plugin.name)
+def test_optimizers_descend_and_declare_their_rates(plugin):
+    assert {"g_lr", "d_lr", "decay"} <= set(plugin.hypers)
+    assert plugin.hypers["decay"] in DECAYS
+    x, state = torch.full((1, 4), 3.0, dtype=torch.float64), {}
+    for step in range(1, 201):
+        plugin(x, 2 * x, state, step, 0.05)
+    assert x.abs().max() < 0.3  # the bowl x^2, from 3
+
+
+@pytest.mark.parametrize("plugin", registry.plugins("optimizer"), ids=lambda plugin: plugin.name)
+def test_a_rate_of_zero_freezes_a_run_exactly(plugin):
+    x = torch.randn(2, SIZE, generator=torch.Generator().manual_seed(0))
+    before, state = x.clone(), {}
+    for step, gradient in enumerate(gradients().float(), 1):
+        plugin(x, gradient[:2], state, step, torch.tensor([[0.0], [1e-3]]))
+    assert torch.equal(x[0], before[0])
+    assert not torch.equal(x[1], before[1])
+
+
+@pytest.mark.parametrize(("decay", "half", "end"), [
+    ("none", 1.0, 1.0), ("sqrt", math.sqrt(0.5), 0.0), ("linear", 0.5, 0.0), ("cosine", 0.5, 0.0),
+])  # fmt: skip
+def test_decays_from_one_over_half_to_their_end(decay, half, end):
+    values = [rate_factor(decay, step, 1000) for step in (0, 500, 1000)]
+    assert values == pytest.approx([1.0, half, end], abs=1e-15)
+
+
+def test_every_decay_has_its_values_above_and_never_rises():
+    assert set(DECAYS) == {"none", "sqrt", "linear", "cosine"}
+    for decay in DECAYS:
+        course = [rate_factor(decay, step, 100) for step in range(101)]
+        assert course == sorted(course, reverse=True)
+
+
+def test_unknown_decay_names_the_nearest():
+    with pytest.raises(UserError, match="'cosin'.*'cosine'"):
+        rate_factor("cosin", 0, 1)

@@ -133,7 +133,7 @@ def test_a_session_may_correct_its_own_function():
 
 def test_file_is_loaded_once(tmp_path):
     file = tmp_path / "counts.py"
-    file.write_text(f"open({str(tmp_path / 'log')!r}, 'a').write('x')\n")
+    file.write_text(f"with open({str(tmp_path / 'log')!r}, 'a') as log:\n    log.write('x')\n")
     registry.load_file(file)
     registry.load_file(str(file))
     registry.load_file(tmp_path / "." / "counts.py")
@@ -212,7 +212,9 @@ def test_installed_packages_add_plugins_through_their_entry_points(monkeypatch):
 
 
 def test_every_measured_column_is_declared_once():
-    declared = [name for kind in ("metric", "diagnostic") for p in registry.plugins(kind) for name in p.meta["measures"]]
+    declared = [
+        name for kind in ("metric", "diagnostic") for p in registry.plugins(kind) for name in p.meta["measures"]
+    ]
     assert len(declared) == len(set(declared))
     assert list(registry.measures()) == declared
     assert {m.direction for m in registry.measures().values()} <= {"up", "down", None}

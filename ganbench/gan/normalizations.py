@@ -74,7 +74,7 @@ class SpectralMap(nn.Module):
 
     def __init__(self, matrix: Tensor, warmup: int = 15) -> None:
         super().__init__()
-        self.register_buffer("u", normalize(torch.randn(matrix.shape[0]), dim=-1))
+        self.register_buffer("u", normalize(torch.randn(matrix.shape[0]), dim=-1).to(matrix))
         for _ in range(warmup):
             self.u = self._iterate(matrix)[1]
 

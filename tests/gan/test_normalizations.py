@@ -114,7 +114,7 @@ def test_activations_have_mean_zero_and_variance_one(name, kind):
     assert out.mean(dims).abs().max() < 1e-9
     assert (out.var(dims, correction=0) - 1).abs().max() < 2e-2  # eps inside the root
     assert ((out.var(dims, correction=0)) <= 1).all()
-    if out.shape[-1] > 1:
+    if out.shape[-1] > 1 and name != "instance":  # whose statistics contain the others'
         others = [other for label, other in STATISTICS.items() if label != name]
         assert all(out.mean(other).abs().max() > 1e-3 for other in others)
 
@@ -151,7 +151,7 @@ def test_independence_of_samples_is_what_is_declared(name):
     moved[1:] += 1.0
     with torch.no_grad():
         independent = torch.allclose(module(x)[0], module(moved)[0], rtol=1e-9, atol=1e-9)
-    assert independent == (PER_SAMPLE <= registry.get("normalization", name).provides)
+    assert independent == (registry.get("normalization", name).provides >= PER_SAMPLE)
 
 
 def test_batch_normalization_mixes_samples_and_says_so():
@@ -183,7 +183,9 @@ def combinations():
         yield from resolve(None, [*settings, grid, g_grid, "regularizer=none"]).variants
 
 
-@pytest.mark.parametrize("variant", list(combinations()), ids=lambda v: f"{v.network}-{v.normalization}-{v.g_normalization}")
+@pytest.mark.parametrize(
+    "variant", list(combinations()), ids=lambda v: f"{v.network}-{v.normalization}-{v.g_normalization}"
+)
 def test_a_variant_contains_what_its_name_says(variant):
     networks = build_networks(variant, make_problem(variant), seed=0)
     for network, name in zip(networks, (variant.g_normalization, variant.normalization), strict=True):

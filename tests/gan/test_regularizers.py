@@ -74,7 +74,9 @@ def test_quadratic_critic_tells_real_from_fake(name, sides):
 def test_gradient_penalty_mixes_from_fake_to_real(share, side):
     # Gulrajani 2017, alg. 1: x^ = u x + (1 - u) G(z)
     real, fake, uniform = batches(RUNS)
-    got = registry.get("regularizer", "gradient_penalty")(quadratic, real, fake, torch.full_like(uniform, share), weight=2.0)
+    got = registry.get("regularizer", "gradient_penalty")(
+        quadratic, real, fake, torch.full_like(uniform, share), weight=2.0
+    )
     torch.testing.assert_close(got, 2 * ((real, fake)[side].norm(dim=-1) - 1).square().mean(-1))
 
 

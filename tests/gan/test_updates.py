@@ -25,7 +25,9 @@ def test_adam_is_torchs(betas):
     rates = torch.tensor([[1e-4], [2e-3], [0.1]], dtype=torch.float64)
     ours, state = start.clone(), {}
     theirs = [row.clone().requires_grad_() for row in start]
-    optimizers = [torch.optim.Adam([p], lr=lr.item(), betas=betas, eps=1e-8) for p, lr in zip(theirs, rates, strict=True)]
+    optimizers = [
+        torch.optim.Adam([p], lr=lr.item(), betas=betas, eps=1e-8) for p, lr in zip(theirs, rates, strict=True)
+    ]
     adam = registry.get("optimizer", "adam")
     for step, gradient in enumerate(gradients(), 1):
         adam(ours, gradient, state, step, rates, beta1=betas[0], beta2=betas[1])
@@ -72,5 +74,5 @@ def test_every_decay_has_its_values_above_and_never_rises():
 
 
 def test_unknown_decay_names_the_nearest():
-    with pytest.raises(UserError, match="'cosin'.*'cosine'"):
+    with pytest.raises(UserError, match=r"'cosin'.*'cosine'"):
         rate_factor("cosin", 0, 1)

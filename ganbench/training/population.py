@@ -233,7 +233,10 @@ class Population:
 
     def players_losses(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses of D and of G, both [runs], from logits [runs, batch]."""
-        parts = [part(real_logits[part.runs], fake_logits[part.runs]) for part in self.losses]
+        # split rather than sliced: its backward joins the parts once instead of padding and adding each
+        sizes = [part.runs.stop - part.runs.start for part in self.losses]
+        pairs = zip(self.losses, real_logits.split(sizes), fake_logits.split(sizes), strict=True)
+        parts = [part(real, fake) for part, real, fake in pairs]
         return torch.cat([d for d, _ in parts]), torch.cat([g for _, g in parts])
 
     def mark(self, *finite: Tensor) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import itertools
-import itertools
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -61,8 +60,8 @@ def _batched(function: Extractor, dims: int) -> Extractor:
     @torch.no_grad()
     def apply(images: Tensor) -> Tensor:
         flat = images.float().flatten(0, images.dim() - dims - 1)
-        features = torch.cat([function(chunk) for chunk in torch.split(flat, CHUNK)])
-        return features.reshape(*images.shape[: images.dim() - dims], -1)
+        features = torch.cat([function(chunk) for chunk in flat.split(CHUNK)])
+        return features.unflatten(0, images.shape[: images.dim() - dims])
 
     return apply
 
@@ -151,7 +150,7 @@ def _load(file: Path) -> list[Tensor] | None:
     try:
         weights = torch.load(file, weights_only=True, map_location="cpu")
         good = isinstance(weights, list) and len(weights) == 6 and all(bool(w.isfinite().all()) for w in weights)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return None
     return weights if good else None
 

@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Benchmark and diagnose the stability of GAN training.",
 )
-out = Console(highlight=False)
+# a file or a pipe has no width of its own; tables should not be cut for it
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
 USER_ERROR, RUNS_FAILED = 2, 5

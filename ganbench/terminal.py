@@ -93,13 +93,14 @@ def ranking_tables(ranking: pd.DataFrame, rows: int = 5) -> Iterator[Table]:
     for problem, variants in ranking.groupby("problem", sort=False):
         short = len(variants) > 2 * rows + 2
         title = f"{problem}: {rows} best and {rows} worst of {len(variants)} variants" if short else str(problem)
-        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
         first = variants.iloc[0]
         names = [first[f"{key}_of"] for key in ("covered", "quality")]
         table.add_column("rank", justify="right")
         table.add_column("variant", min_width=24)
-        for heading in ("failed (95 %)", *names, "recall", "frechet"):
-            table.add_column(str(heading).replace("_", " "), justify="right")
+        table.add_column("failed (95 %)", justify="right", no_wrap=True)
+        for heading in (*names, "recall", "frechet"):
+            table.add_column(str(heading).replace("_", "\n"), justify="right")
         shown = variants.iloc[[*range(rows), *range(-rows, 0)]] if short else variants
         for place, row in enumerate(shown.to_dict("records")):
             table.add_row(*_cells(row), end_section=short and place == rows - 1)

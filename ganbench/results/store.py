@@ -54,6 +54,11 @@ def _append_line(file: Path, record: dict[str, Any]) -> None:
         stream.flush()
 
 
+def _is_ours(file: Path) -> bool:
+    """Tell whether a directory without a plan may hold this file: what a kill leaves before there is one."""
+    return file.name == "lock" or file.name.startswith(".plan.yaml.")
+
+
 def _ends_with_newline(stream: IO[bytes]) -> bool:
     stream.seek(-1, os.SEEK_END)
     return stream.read(1) == b"\n"
@@ -171,8 +176,10 @@ class Store:
 
     def begin(self, plan: Plan, *, fresh: bool = False) -> None:
         """Create the study, or open it to go on; UserError where another plan lives here or nothing can be written."""
-        if fresh:
-            self._clear()
+        if fresh and self.exists():
+            # never under the feet of a command that is at work
+            with self.lock():
+                self._clear()
         if self.exists():
             other = self.read_plan()
             if other.hash != plan.hash:
@@ -181,7 +188,7 @@ class Store:
                     f"{plan.name}, {plan.hash}). Choose another --out, or start over with --fresh."
                 )
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or not all(map(_is_ours, self.path.iterdir()))):
             raise UserError(f"The output '{self.path}' exists and is not a study; choose another --out.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -192,11 +199,11 @@ class Store:
             raise UserError(f"Cannot write to '{self.path}': {error.strerror or error}.") from error
 
     def _clear(self) -> None:
-        if self.exists():
-            for part in ("populations", "problems", "figures"):
-                shutil.rmtree(self.path / part, ignore_errors=True)
-            for file in ("plan.yaml", "sessions.jsonl", "report.html", "lock"):
-                (self.path / file).unlink(missing_ok=True)
+        for part in ("populations", "problems", "figures"):
+            shutil.rmtree(self.path / part, ignore_errors=True)
+        # the plan goes last: what a kill leaves is still a study
+        for file in ("sessions.jsonl", "report.html", "plan.yaml"):
+            (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:
         """Return the plan that the study belongs to; UserError where it does not read."""

@@ -176,7 +176,8 @@ class Store:
 
     def begin(self, plan: Plan, *, fresh: bool = False) -> None:
         """Create the study, or open it to go on; UserError where another plan lives here or nothing can be written."""
-        if fresh and self.exists():
+        fresh = fresh and self.exists()
+        if fresh:
             # never under the feet of a command that is at work
             with self.lock():
                 self._clear()
@@ -188,7 +189,7 @@ class Store:
                     f"{plan.name}, {plan.hash}). Choose another --out, or start over with --fresh."
                 )
             return
-        if self.path.exists() and (not self.path.is_dir() or not all(map(_is_ours, self.path.iterdir()))):
+        if not fresh and self.path.exists() and not (self.path.is_dir() and all(map(_is_ours, self.path.iterdir()))):
             raise UserError(f"The output '{self.path}' exists and is not a study; choose another --out.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -159,23 +159,31 @@ def _print_plan(plan: Plan, device: str, workers: int | None) -> None:
     from ganbench import api
     from ganbench.executors.work import populations, trial
 
-    count = api.pick_workers(plan, device, workers)
+    work = populations(plan, device)
+    count = min(api.pick_workers(plan, device, workers), len(work))
     out.print(_size(plan), soft_wrap=True)
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0
+    looped: set[str] = set()
     with err.status("Timing a few steps of each population ..."):
-        for name, runs in populations(plan, device).items():
+        for name, runs in work.items():
             cost = trial(runs, device)
-            total, peak = total + cost.seconds, max(peak, cost.peak_bytes)
+            total, peak, looped = total + cost.seconds, max(peak, cost.peak_bytes), looped | set(cost.looped)
             table.add_row(name, str(len(runs)), str(runs[0].variant.steps), f"{cost.seconds / 60:.1f}")
     out.print(table)
+    if looped:
+        out.print(f"not vectorised, run one GAN after another: {escape(', '.join(sorted(looped)))}", soft_wrap=True)
     for reason, times in Counter(reason for _, reason in plan.skipped).items():
         out.print(f"skipped, {_count(times, 'variant')}: {escape(reason)}", soft_wrap=True)
     out.print(
-        f"About {total / 60 / count:.0f} minutes of training on {device} with {_count(count, 'worker')}, probes and "
-        f"report apart; up to {peak / 2**30:.1f} GiB of memory a worker.",
+        f"About {_duration(total / count)} of training on {device} with {_count(count, 'worker')}, probes and report "
+        f"apart; up to {peak / 2**30:.1f} GiB of memory a worker.",
         soft_wrap=True,
     )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
 
 
 def _print_failures(study: Study) -> None:

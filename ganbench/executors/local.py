@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,14 @@ def execute(store: Store, plan: Plan, todo: dict[str, list[Run]], device: str, w
 class _Worker:
     process: subprocess.Popen[str]
     name: str = ""
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.close()
 
 
 class _Pool:
@@ -71,7 +80,7 @@ class _Pool:
                 self._fail(name, "no worker process could be started")
         finally:
             for worker in self.workers:
-                worker.process.kill()
+                _end(worker.process)
 
     def _start(self) -> _Worker:
         # one core each: sums split over threads round differently on machines with other numbers of cores
@@ -90,17 +99,20 @@ class _Pool:
 
     def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
-        for line in worker.process.stdout:
-            self.events.put((worker, json.loads(line)))
+        with worker.process.stdout as lines:
+            for line in lines:
+                self.events.put((worker, json.loads(line)))
         worker.process.wait()
         self.events.put((worker, None))
 
     def _send(self, worker: _Worker) -> None:
         assert worker.process.stdin is not None
-        if worker.name:
-            print(worker.name, file=worker.process.stdin, flush=True)
-        else:
-            worker.process.stdin.close()
+        # a worker that died in between is noticed by its listener
+        with suppress(BrokenPipeError):
+            if worker.name:
+                print(worker.name, file=worker.process.stdin, flush=True)
+            else:
+                worker.process.stdin.close()
 
     def _died(self, worker: _Worker) -> bool:
         """Record the population of a worker that ended in the middle of it, and tell whether there was one."""

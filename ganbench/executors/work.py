@@ -56,10 +56,14 @@ def perform(store: Store, plan: Plan, name: str, runs: list[Run], device: str, e
 
 @dataclass(frozen=True)
 class Trial:
-    """What a few steps of a population cost: seconds for all its steps, peak bytes of the process or the device."""
+    """What a few steps of a population cost: seconds for all its steps, peak bytes of the process or the device.
+
+    `looped` names the losses that could not be vectorised and run one GAN after another.
+    """
 
     seconds: float
     peak_bytes: int
+    looped: tuple[str, ...]
 
 
 def trial(runs: list[Run], device: str, steps: int = 3) -> Trial:
@@ -75,4 +79,5 @@ def trial(runs: list[Run], device: str, steps: int = 3) -> Trial:
         each = (time.perf_counter() - started) / steps
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else kilobytes * 1024
-    return Trial(each * runs[0].variant.steps, peak)
+    looped = tuple(part.plugin.name for part in population.losses if part.how == "looped")
+    return Trial(each * runs[0].variant.steps, peak, looped)

@@ -21,7 +21,9 @@ from ganbench.results.store import Store
 def main() -> None:
     """Train the populations that standard input names, one after another."""
     store, device = Store(Path(sys.argv[1])), sys.argv[2]
-    events, sys.stdout = sys.stdout, sys.stderr  # a plug-in that prints must not garble the events
+    # what a plug-in prints, from Python or from below, must not garble the events
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     plan = store.read_plan()
     for file in plan.plugin_files:
         registry.load_file(file)

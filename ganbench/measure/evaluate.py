@@ -45,12 +45,15 @@ class Evaluator:
 
     @torch.no_grad()
     def measure(self, fake: Tensor) -> dict[str, Tensor]:
-        """Return every column [runs] for fakes [runs, n, *shape]; NaN for runs whose fakes are not all finite."""
-        finite = fake.isfinite().flatten(1).all(1)
-        fake = torch.where(finite.reshape(-1, *(1,) * (fake.dim() - 1)), fake, 0.0)
+        """Return every column [runs] for fakes [runs, n, *shape]; NaN for runs whose fakes are not all finite.
+
+        Finite in every feature space: finite images can have features beyond the finite numbers.
+        """
+        spaces = {space: features(fake) for space, features in self.spaces.items()}
+        finite = torch.stack([_finite(values) for values in (fake, *spaces.values())]).all(0)
         columns: dict[str, Tensor] = {}
-        for space, features in self.spaces.items():
-            mapped = features(fake)
+        for space, values in spaces.items():
+            mapped = torch.where(finite[:, None, None], values, 0.0)
             for metric in registry.plugins("metric"):
                 columns.update(self._apply(metric, space, mapped))
         return {name: torch.where(finite, column.double(), float("nan")) for name, column in columns.items()}
@@ -68,3 +71,7 @@ class Evaluator:
         draws = [self.problem.oracle_samples(self.samples, seed=seed) for seed in range(ORACLE_DRAWS)]
         columns = self.measure(torch.stack(draws).to(self.device))
         return {name: float(column.mean()) for name, column in columns.items()}
+
+
+def _finite(values: Tensor) -> Tensor:
+    return values.isfinite().flatten(1).all(1)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import cached_property
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ganbench.problems.base import Modes, stream
 
 PROJECTIONS = 32
-# runs at a time: pairwise distances of more would leave the cache, and a GPU's memory at last
-PAIRS = 4_000_000
+# pairwise distances at a time: on a processor what its cache holds, on a GPU what fills it and still fits
+PAIRS = {"cpu": 250_000, "cuda": 4_000_000}
 
 
 class Reference:
@@ -43,8 +44,16 @@ class Reference:
         return {name for name, value in offers.items() if value is not None}
 
     def near(self, samples: Tensor) -> Tensor:
-        """Return the first `neighbours` of samples [..., n, d], centred like the real ones."""
-        return (samples[..., : self.neighbours, :].double() - self.centre).to(samples.dtype)
+        """Return the first `neighbours` of samples [..., n, d], centred like the real ones, float64.
+
+        Squares of what a diverging run emits are beyond float32, where every one of them would equal every other.
+        """
+        return samples[..., : self.neighbours, :].double() - self.centre
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """The real samples of `near` as a tree, for few dimensions on the CPU."""
+        return cKDTree(self.near(self.real).numpy())
 
     def radii(self, k: int) -> Tensor:
         """Return the squared distance of each real sample to its k-th neighbour among the others, [neighbours]."""

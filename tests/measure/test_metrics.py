@@ -397,7 +397,7 @@ def test_the_order_of_the_fakes_does_not_matter(evaluators, name):
 @every_problem
 @settings(max_examples=15, deadline=None)
 @given(
-    scale=st.sampled_from([0.0, 1e-6, 0.3, 1.0, 3.0, 1e4]),
+    scale=st.sampled_from([0.0, 1e-6, 0.3, 1.0, 3.0, 1e4, 1e25]),
     shift=st.floats(-5, 5, width=32),
     noise=st.sampled_from([0.0, 0.1, 10.0]),
     seed=st.integers(0, 50),

@@ -1,0 +1,314 @@
+"""Diagnostics against plain modules and torch.autograd, and the promise that measuring changes nothing."""
+
+import pytest
+import torch
+from torch import nn
+
+from ganbench import registry
+from ganbench.measure.diagnostics import Game
+from ganbench.measure.evaluate import Evaluator
+from ganbench.suite import resolve
+from ganbench.training.loop import Prober
+from ganbench.training.population import Population, build_networks, loss_slice, make_problem
+from ganbench.training.snapshot import Snapshot
+from ganbench.training.step import train_step
+
+CPU = torch.device("cpu")
+LOSSES = registry.names("loss")
+SMALL = ("batch_size=16", "steps=100", "seeds=2")
+IMAGES = ["problem=digits", "network=dcgan", "network.dcgan.width=4"]
+points_and_images = pytest.mark.parametrize("settings", [[], IMAGES], ids=["points", "images"])
+
+
+def population(*overrides, dtype=torch.float64):
+    width = [] if "network=dcgan" in overrides else ["network.mlp.width=8"]
+    runs = resolve(None, [*SMALL, *width, *overrides]).runs
+    return Population(runs, make_problem(runs[0].variant), CPU, dtype)
+
+
+def probe_batch(own, batch=24):
+    """Return real samples and latents, the same for every run, as [runs, batch, ...]."""
+    generator = torch.Generator().manual_seed(5)
+    dtype, runs = own.generator.flat.dtype, len(own.runs)
+    real = own.problem.sample(batch, generator).to(dtype)
+    latents = torch.randn(batch, own.variant.latent_dim, generator=generator).to(dtype)
+    return real.expand(runs, *real.shape), latents.expand(runs, *latents.shape)
+
+
+def diagnose(name, own):
+    with own.measuring():
+        return registry.get("diagnostic", name)(Game(Snapshot(own), *probe_batch(own)))
+
+
+def plain(own, row):
+    """Return one run as plain modules with that run's present parameters."""
+    run = own.runs[row]
+    pair = [module.double() for module in build_networks(run.variant, own.problem, run.seed)]
+    for module, player in zip(pair, (own.generator, own.discriminator), strict=True):
+        tensors = {**player.frozen, **player.buffers}
+        module.load_state_dict({name: tensors[name][row] for name in module.state_dict()})
+    return [module.eval() for module in pair]
+
+
+class Scores:
+    """A game whose samples are their own logits."""
+
+    g_names, d_names, matrices = {}, {}, dict
+
+    def __init__(self, loss, runs=1):
+        (variant,) = resolve(None, [f"loss={loss}"]).variants
+        self.losses = [loss_slice(variant, slice(0, runs), CPU)]
+
+    def generate(self, latents, units):
+        return latents
+
+    def criticise(self, samples, units):
+        return samples.flatten(1) * 1.0
+
+
+def scored(diagnostic, loss, real, fake):
+    """Return a diagnostic's columns for one run with the given logits."""
+    real, fake = (torch.as_tensor(x, dtype=torch.float64).reshape(1, -1, 1) for x in (real, fake))
+    game = Game(Scores(loss), real, fake)
+    return {name: value.item() for name, value in registry.get("diagnostic", diagnostic)(game).items()}
+
+
+# ---- gradients
+
+
+@pytest.mark.parametrize("settings", [
+    [f"loss={','.join(LOSSES)}"], IMAGES,
+    ["normalization=spectral", "g_normalization=weight"], ["normalization=layer", "g_normalization=batch"],
+], ids=["losses", "images", "weights", "activations"])  # fmt: skip
+def test_losses_and_gradient_norms_are_autograds(settings):
+    own = population(*settings)
+    for _ in range(3):
+        train_step(own)
+    got = diagnose("players", own)
+    real, latents = probe_batch(own)
+    for row, run in enumerate(own.runs):
+        g, d = plain(own, row)
+        loss = registry.get("loss", run.variant.loss)
+        real_logits = d(real[row]).flatten()
+        d_loss = loss(real_logits, d(g(latents[row]).detach()).flatten())[0]
+        g_loss = loss(real_logits.detach(), d(g(latents[row])).flatten())[1]
+        assert got["d_loss"][row].item() == pytest.approx(d_loss.item(), rel=1e-9)
+        assert got["g_loss"][row].item() == pytest.approx(g_loss.item(), rel=1e-9)
+        for player, module, value in (("d", d, d_loss), ("g", g, g_loss)):
+            parameters = dict(module.named_parameters())
+            norms = [part.norm() for part in torch.autograd.grad(value, list(parameters.values()))]
+            total = torch.stack(norms).norm().item()
+            assert got[f"{player}_gradient_norm"][row].item() == pytest.approx(total, rel=1e-8)
+            owners = list(dict.fromkeys(name.rpartition(".")[0] for name in parameters))
+            columns = [name for name in got if name.startswith(f"{player}_gradient_norm.")]
+            layers = {name: [] for name in owners}
+            for name, norm in zip(parameters, norms, strict=True):
+                layers[name.rpartition(".")[0]].append(norm)
+            expected = [torch.stack(layers[name]).norm().item() for name in owners]
+            assert sorted(got[name][row].item() for name in columns) == pytest.approx(sorted(expected), rel=1e-8)
+
+
+def test_layers_are_named_by_rank_and_type():
+    columns = diagnose("players", population(*IMAGES))
+    names = [name.partition(".")[2] for name in columns if name.startswith("d_gradient_norm.")]
+    assert names == ["1_conv2d", "2_conv2d", "3_linear"]
+
+
+def inputs(batch):
+    return [sample.detach().clone().requires_grad_() for sample in batch]
+
+
+@points_and_images
+def test_input_gradients_are_autograds(settings):
+    own = population(*settings)
+    got = diagnose("input_gradients", own)
+    real, latents = probe_batch(own)
+    for row in range(len(own.runs)):
+        g, d = plain(own, row)
+        for side, batch in (("real", real[row]), ("fake", g(latents[row]))):
+            each = [torch.autograd.grad(d(x[None]).sum(), x)[0].norm() for x in inputs(batch)]
+            assert got[f"d_input_gradient_{side}"][row].item() == pytest.approx(
+                torch.stack(each).mean().item(), rel=1e-9
+            )
+
+
+# ---- logits
+
+
+@pytest.mark.parametrize(("loss", "logit", "expected"), [
+    ("minimax", -20.0, 1.0), ("minimax", 0.0, 0.0), ("nonsaturating", -20.0, 0.0), ("nonsaturating", 20.0, 1.0),
+    ("hinge", -20.0, 0.0), ("hinge", 20.0, 0.0), ("wasserstein", -20.0, 0.0), ("wasserstein", 1e4, 0.0),
+    ("least_squares", -20.0, 0.0), ("least_squares", 1.0, 1.0),
+])  # fmt: skip
+def test_saturation_of_known_slopes(loss, logit, expected):
+    assert scored("saturation", loss, [0.0] * 4, [logit] * 4) == {"saturation": expected}
+
+
+def test_saturation_counts_fakes():
+    # sigmoid(x) < .01 below -4.6; the largest slope over the grid is sigmoid(20) = 1
+    assert scored("saturation", "minimax", [0.0] * 4, [-5.0, -4.7, -4.5, 3.0]) == {"saturation": 0.5}
+
+
+def test_saturation_of_a_loss_that_compares():
+    for shift in (0.0, 30.0):  # only differences count
+        assert scored("saturation", "relativistic_pairing", [shift] * 3, [shift + 20] * 3) == {"saturation": 1.0}
+        assert scored("saturation", "relativistic_pairing", [shift] * 3, [shift - 20] * 3) == {"saturation": 0.0}
+
+
+def test_ranking_is_the_share_of_pairs_in_order():
+    real, fake = [0.0, 1.0, 1.0, 2.0, -3.0], [0.5, 1.0, -3.0, 7.0, 0.0]
+    pairs = [1.0 if r > f else 0.5 if r == f else 0.0 for r in real for f in fake]
+    got = scored("logits", "wasserstein", real, fake)
+    assert got["d_ranking"] == pytest.approx(sum(pairs) / 25)
+    assert got["real_logit"] == pytest.approx(0.2)
+    assert got["fake_logit"] == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(("loss", "boundary"), [("nonsaturating", 0.0), ("hinge", 0.0), ("least_squares", 0.5)])
+def test_accuracies_are_about_the_boundary_of_the_loss(loss, boundary):
+    got = scored(
+        "logits", loss, [boundary + 0.1, boundary - 0.1, boundary + 2, boundary + 1], [boundary - 0.1, boundary + 3] * 2
+    )
+    assert got["d_real_accuracy"] == 0.75
+    assert got["d_fake_accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "relativistic_pairing"])
+def test_a_critic_without_boundary_has_no_accuracy(loss):
+    got = scored("logits", loss, [1.0, 2.0], [0.0, -1.0])
+    assert got["d_real_accuracy"] != got["d_real_accuracy"]  # NaN
+    assert got["d_fake_accuracy"] != got["d_fake_accuracy"]
+    assert got["d_ranking"] == 1
+
+
+# ---- units and weights
+
+
+def alive_but(player, dead):
+    """Open every rectified unit of a depth-2 perceptron wide, but those of run 0 named in `dead`."""
+    for layer in ("0", "2"):
+        player.frozen[f"{layer}.bias"].fill_(1e3)
+    player.frozen["0.weight"].clamp_(-1, 1)
+    player.frozen["2.weight"].abs_()
+    for layer, unit in dead:
+        player.frozen[f"{layer}.weight"][0, unit] = 0
+        player.frozen[f"{layer}.bias"][0, unit] = -1.0
+
+
+def test_dead_units_are_counted():
+    own = population()
+    alive_but(own.generator, [("0", 1), ("0", 5), ("2", 7)])
+    alive_but(own.discriminator, [("2", 0)])
+    # fakes reach +-1e4 or so with such biases: keep them near the origin for D
+    own.generator.frozen["4.weight"].mul_(1e-6)
+    got = diagnose("units", own)
+    assert got["g_dead_units"].tolist() == [3 / 16, 0]
+    assert got["d_dead_units"].tolist() == [1 / 16, 0]
+    assert got["output_saturation"].isnan().all()  # no tanh on a mixture
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.0, 0.0), (1e9, 1.0)])
+def test_output_saturation_of_a_tanh(gain, expected):
+    own = population("problem=digits")
+    own.generator.frozen["4.weight"].mul_(gain)
+    own.generator.frozen["4.bias"].mul_(gain)
+    assert diagnose("units", own)["output_saturation"].tolist() == pytest.approx([expected] * 2, abs=0.01)
+
+
+@points_and_images
+@pytest.mark.parametrize("normalization", ["none", "weight"])
+def test_spectral_norms_are_svds(settings, normalization):
+    own = population(*settings, f"normalization={normalization}")
+    got = diagnose("spectra", own)
+    for row in range(len(own.runs)):
+        _, d = plain(own, row)
+        layers = [m for m in d.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+        # at its start weight normalization changes no weight
+        norms = [torch.linalg.svdvals(layer.weight.flatten(1))[0].item() for layer in layers]
+        assert [v[row].item() for k, v in got.items() if "." in k] == pytest.approx(norms, rel=1e-6)
+        assert got["d_spectral_norm"][row].item() == pytest.approx(max(norms), rel=1e-6)
+
+
+@points_and_images
+def test_spectral_norm_is_one_under_spectral_normalization(settings):
+    own = population(*settings, "normalization=spectral")
+    real, _ = probe_batch(own)
+    for _ in range(300):
+        own.criticise(real)  # one power iteration each
+    norms = diagnose("spectra", own)
+    assert len(norms) > 1
+    for norm in norms.values():
+        assert norm.tolist() == pytest.approx([1.0] * 2, abs=1e-3)
+
+
+# ---- what every diagnostic promises
+
+VARIANTS = [
+    ["normalization=spectral", "g_normalization=spectral"],
+    ["normalization=batch", "g_normalization=batch", f"loss={','.join(LOSSES)}"],
+    ["regularizer=r1", "normalization=weight", "loss=relativistic_pairing"],
+    [*IMAGES, "normalization=spectral", "g_normalization=spectral"],
+]
+every_variant = pytest.mark.parametrize("settings", VARIANTS, ids=["spectral", "batch", "r1", "images"])
+
+
+def state(own):
+    players = {"g": own.generator, "d": own.discriminator}
+    return {
+        f"{side}.{name}": tensor.clone()
+        for side, player in players.items()
+        for name, tensor in {"flat": player.flat, **player.buffers, **player.state}.items()
+    }
+
+
+@every_variant
+def test_measuring_changes_no_training_bit(settings):
+    trained = []
+    for probing in (False, True):
+        own = population(*settings, dtype=torch.float32)
+        prober = Prober(own, Evaluator(own.problem, 40, 32))
+        torch.manual_seed(0)
+        random_state = torch.random.get_rng_state()
+        for step in range(30):
+            if probing and step % 5 == 0:
+                prober.probe()
+            train_step(own)
+        assert torch.equal(torch.random.get_rng_state(), random_state)
+        trained.append(state(own))
+    plain, probed = trained
+    assert plain.keys() == probed.keys()
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, probed[name]), name
+    assert not torch.equal(plain["g.flat"], state(population(*settings, dtype=torch.float32))["g.flat"])
+
+
+@every_variant
+def test_every_column_is_declared_and_within_its_bounds(settings):
+    own = population(*settings, dtype=torch.float32)
+    declared, seen = registry.measures(), set()
+    for step in range(6):
+        columns, samples = Prober(own, Evaluator(own.problem, 40, 32)).probe()
+        train_step(own)
+        for name, column in columns.items():
+            low, high = declared[name.partition(".")[0]].bounds
+            assert column.shape == (len(own.runs),)
+            finite = column[~column.isnan()]
+            assert ((finite >= low) & (finite <= high)).all(), (name, step)
+            seen.add(name.partition(".")[0])
+        assert samples.shape[2:] == own.problem.shape
+    diagnostics = {m for plugin in registry.plugins("diagnostic") for m in plugin.meta["measures"]}
+    assert diagnostics <= seen
+
+
+def test_a_diverged_run_is_nan_and_alone_in_it():
+    clean, broken = population(dtype=torch.float32), population(dtype=torch.float32)
+    broken.generator.flat[0, 3] = float("nan")
+    columns = []
+    for own in (clean, broken):
+        train_step(own)
+        columns.append(Prober(own, Evaluator(own.problem, 40, 32)).probe()[0])
+    assert broken.alive.tolist() == [False, True]
+    expected, got = columns
+    for name, column in got.items():
+        assert column[0].isnan(), name
+        torch.testing.assert_close(column[1], expected[name][1], rtol=0, atol=0, equal_nan=True, msg=name)

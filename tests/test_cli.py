@@ -140,10 +140,11 @@ def test_study_of_another_plan_is_refused_and_untouched(command, trained, change
     [
         (["report", "no"], "There is no study in 'no' (no plan.yaml)."),
         (["report", "."], "There is no study in '.' (no plan.yaml)."),
-        (["list", "losses"], "Unknown kind 'losses'. Did you mean 'loss'? Available: diagnostic, loss, metric, network, "
-         "normalization, optimizer, problem, regularizer, suite."),
+        (["list", "losses"], "Unknown kind 'losses'. Did you mean 'loss'? Available: diagnostic, loss, metric, "
+         "network, normalization, optimizer, problem, regularizer, suite."),
         (["show", "problem", "rng8"], "Unknown problem 'rng8'. Did you mean 'ring8'? Available: {problems}."),
-        (["show", "suite", "smok"], f"Unknown suite 'smok'. Did you mean 'smoke'? Available: {', '.join(suite_names())}."),
+        (["show", "suite", "smok"],
+         f"Unknown suite 'smok'. Did you mean 'smoke'? Available: {', '.join(suite_names())}."),
         (["list", "--plugin", "no.py"], "There is no plug-in file 'no.py'."),
     ],
 )  # fmt: skip
@@ -261,8 +262,8 @@ def test_dry_run_prints_the_plan_and_creates_nothing(command, tiny, tmp_path):
         (line,) = [line.split() for line in out.splitlines() if line.split()[:1] == [name]]
         assert line[1:3] == [str(len(runs)), "20"]
     assert (
-        "skipped, 4 variants: instance with network mlp: instance normalization takes its statistics over the pixels of "
-        "a feature map\n"
+        "skipped, 4 variants: instance with network mlp: instance normalization takes its statistics over the pixels "
+        "of a feature map\n"
     ) in out
     assert (
         "skipped, 2 variants: r1 with normalization batch: a gradient penalty is defined per sample, and batch "

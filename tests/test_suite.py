@@ -1,4 +1,4 @@
-"""From suite and overrides to a plan: the grammar, who overrides whom, what is refused with which sentence, identity."""
+"""From suite and overrides to a plan: the grammar, who overrides whom, what is refused how, identity."""
 
 import dataclasses
 import json
@@ -83,8 +83,10 @@ def test_override_without_key_or_value(text):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("loss: hinge\nsteps: 3: 4\n", "Cannot read the suite 'mine.yaml' at line 2: mapping values are not allowed here."),
-        ("steps: 3\n\t- a\n", "Cannot read the suite 'mine.yaml' at line 2: found character '\\t' that cannot start any token."),
+        ("loss: hinge\nsteps: 3: 4\n",
+         "Cannot read the suite 'mine.yaml' at line 2: mapping values are not allowed here."),
+        ("steps: 3\n\t- a\n",
+         "Cannot read the suite 'mine.yaml' at line 2: found character '\\t' that cannot start any token."),
         ("", "The suite 'mine.yaml' must be a mapping of keys to values."),
         ("- hinge\n", "The suite 'mine.yaml' must be a mapping of keys to values."),
         ("1: 2\n", "The suite 'mine.yaml' must be a mapping of keys to values."),
@@ -276,9 +278,7 @@ def test_astronomical_number_of_seeds():
     assert sentence("seeds=99999999999999999999").startswith("The key 'seeds'")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a hyper-parameter that is not a number passes, and is unequal to itself ever after"
-)
+@pytest.mark.xfail(strict=True, reason="a hyper-parameter may be NaN, which is unequal to itself ever after")
 def test_hyper_parameter_that_is_not_a_number():
     assert sentence("loss=hinge", "loss.hinge.margin=.nan").startswith("The key 'loss.hinge.margin'")
 

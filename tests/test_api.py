@@ -32,7 +32,7 @@ def test_run_and_run_again(tiny, tmp_path):
     assert len(study.runs) == 4
     assert set(study.runs["status"]) == {"done"}
     assert len(study.series) == 4 * 3
-    (name,) = {name for name, _ in events}
+    assert len({name for name, _ in events}) == 1
     assert [event["event"] for _, event in events][-1] == "finished"
     assert events[-2][1] == {"event": "progress", "step": 20, "alive": 4}
     assert len(study.runs["seconds"].unique()) == 1, "runs of a population share its time"

@@ -85,15 +85,15 @@ def lives(pid):
 
 
 def test_kill_at_any_moment_costs_no_bit(tmp_path, eager):
-    overrides = [*GRID, "steps=600", "probe_every=20"]
+    overrides = [*GRID, "steps=400", "probe_every=20"]
     out, seed = tmp_path / "killed", time.time_ns() % 1000
     print(f"random.seed({seed})")
     random.seed(seed)
-    for least in (1, 8):
+    for least in (1, 6):
         process = start(overrides, out, "--plugin", eager)
         begun = probes(out)
         until(lambda: probes(out) >= begun + least, process)  # noqa: B023
-        time.sleep(random.uniform(0, 0.5))
+        time.sleep(random.uniform(0, 0.3))
         assert process.poll() is None, "it must be killed in the middle of its work"
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -105,7 +105,7 @@ def test_kill_at_any_moment_costs_no_bit(tmp_path, eager):
     resumed = api.run(None, overrides, plugins=[eager], out=out, workers=2)
     straight = api.run(None, overrides, plugins=[eager], out=tmp_path / "straight", workers=1)
     assert set(resumed.runs["status"]) == {"done"}
-    assert resumed.series["step"].nunique() == 31
+    assert resumed.series["step"].nunique() == 21
     equal(resumed, straight)
     assert not list(out.glob("populations/*/checkpoint.pt"))
 

@@ -139,7 +139,8 @@ def _by_tree(real: Reference, fakes: np.ndarray, k: int, density_k: int) -> list
     own = np.asarray(tree.query(fakes, k=[k + 1])[0])[:, 0]
     # a ball's own k-th neighbour lies on its edge: in for <=, out for <, whatever the rounding of roots and squares
     manifold, ball = real.radii(k).sqrt().numpy() * (1 + TIE), real.radii(density_k).sqrt().numpy() * (1 - TIE)
-    held = tree.query_ball_point(points, ball, return_length=True)
+    # a real sample with k copies of itself has a ball of radius 0: < leaves it empty, the tree's <= would not
+    held = np.where(ball > 0, tree.query_ball_point(points, ball, return_length=True), 0)
     return [
         _union(tree.query_ball_point(points, manifold), len(fakes)),
         _union(real.tree.query_ball_point(fakes, own * (1 + TIE)), len(points)),

@@ -207,6 +207,31 @@ def test_dead_units_are_counted():
     assert got["output_saturation"].isnan().all()  # no tanh on a mixture
 
 
+def rectified(module, x):
+    """Return the outputs [batch, units] of a plain module's rectifiers, side by side."""
+    seen = []
+    for child in module.modules():
+        if isinstance(child, (nn.ReLU, nn.LeakyReLU)):
+            child.register_forward_hook(lambda child, args, out: seen.append(out.flatten(1)))
+    module(x)
+    return torch.cat(seen, dim=1)
+
+
+@points_and_images
+def test_a_unit_that_one_sample_activates_is_alive(settings):
+    own = population(*settings)
+    for player in (own.generator, own.discriminator):
+        bias = next(name for name in player.frozen if name.endswith("bias"))
+        player.frozen[bias].sub_(0.6)  # so that some units are dead, some alive for a few samples only
+    got, (_, latents) = diagnose("units", own), probe_batch(own)
+    for row in range(len(own.runs)):
+        g, d = plain(own, row)
+        g_active, d_active = rectified(g, latents[row]) > 0, rectified(d, g(latents[row])) > 0
+        assert got["g_dead_units"][row].item() == pytest.approx((~g_active.any(0)).double().mean().item())
+        assert got["d_dead_units"][row].item() == pytest.approx((~d_active.any(0)).double().mean().item())
+        assert (g_active.any(0) & ~g_active.all(0)).any()
+
+
 @pytest.mark.parametrize(("gain", "expected"), [(0.0, 0.0), (1e9, 1.0)])
 def test_output_saturation_of_a_tanh(gain, expected):
     own = population("problem=digits")

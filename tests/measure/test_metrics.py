@@ -111,6 +111,29 @@ def test_neighbours_are_those_of_the_prdc_package(d, n, m):
     assert got == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_neighbours_of_ties_and_duplicates(d, seed):
+    # small whole numbers about a mean of zero: distances are exact and many are equal, points coincide
+    generator = torch.Generator().manual_seed(seed)
+    half = torch.randint(-3, 4, (30, d), generator=generator).double()
+    real, fake = torch.cat([half, -half]), torch.randint(-4, 5, (50, d), generator=generator).double()
+    apart = (real[:, None] - fake).square().sum(-1)
+
+    def radii(points, k):
+        own = (points[:, None] - points).square().sum(-1)
+        others = [torch.cat([row[:i], row[i + 1 :]]) for i, row in enumerate(own)]
+        return torch.stack(others).sort(1).values[:, k - 1]
+
+    ball = radii(real, 5)[:, None]
+    expected = {
+        "precision": (apart <= radii(real, 3)[:, None]).any(0), "recall": (apart <= radii(fake, 3)).any(1),
+        "density": (apart < ball).double().sum(0) / 5, "coverage": (apart < ball).any(1),
+    }  # fmt: skip
+    expected = {name: column.double().mean().item() for name, column in expected.items()}
+    assert values("neighbours", real, fake) == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("d", [1, 2, 8])
 def test_a_perfect_samplers_density_and_coverage(d):
     n, m, runs, k = 200, 150, 100, 5

@@ -39,12 +39,12 @@ def stacked(modules):
 
 
 def derivatives(out, inputs):
-    """Return gradients of a loss that is curved in the outputs, and gradients of its input gradient's square."""
+    """Return gradients of a loss that is curved in the outputs, and gradients of those gradients' squares."""
     # curved and different for every element, so that no two places can be mixed up unnoticed
     places = torch.linspace(0.5, 1.5, out[0].numel(), dtype=out.dtype).reshape(out.shape[1:])
     loss = (places * out.square() + out.sin()).sum()
     first = torch.autograd.grad(loss, inputs, create_graph=True, allow_unused=True, materialize_grads=True)
-    again = first[0].square().sum() if first[0].requires_grad else inputs[0].sum() * 0
+    again = sum(gradient.square().sum() for gradient in first if gradient.requires_grad)
     return *first, *torch.autograd.grad(again, inputs, allow_unused=True, materialize_grads=True)
 
 

@@ -100,14 +100,16 @@ def execute_plan(
 ) -> Study:
     """Train a plan; see `run`."""
     from ganbench.executors.local import execute
-    from ganbench.executors.work import populations
+    from ganbench.executors.work import check, populations
 
     device = pick_device(device)
     count = pick_workers(plan, device, workers)
+    work = populations(plan, device)
+    check(work)
     store = Store(Path(out) if out else default_folder(plan))
     store.begin(plan, fresh=fresh)
     with store.lock():
-        todo = {name: runs for name, runs in populations(plan, device).items() if not store.population(name).done()}
+        todo = {name: runs for name, runs in work.items() if not store.population(name).done()}
         started, clock = datetime.now(UTC), time.monotonic()
         if todo:
             execute(store, plan, todo, device, count, watch or (lambda name, event: None))

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
+from ganbench.gan.updates import rate_factor
 from ganbench.plan import Plan, Run
 from ganbench.results.store import PopulationFolder, Store
 from ganbench.training import loop
-from ganbench.training.population import Population, group, make_problem
+from ganbench.training.population import Population, building, group, make_problem
 from ganbench.training.step import train_step
 
 Emit = Callable[[dict[str, Any]], None]
@@ -31,6 +32,18 @@ def _name(runs: list[Run]) -> str:
     words = [variant.problem, variant.normalization, variant.regularizer]
     digest = hashlib.sha256("\n".join(run.id for run in runs).encode()).hexdigest()[:8]
     return "-".join([*words, digest])
+
+
+def check(work: dict[str, list[Run]]) -> None:
+    """Build one run of every population, so that a value that cannot work is told before anything is trained.
+
+    Raises UserError naming the variant.
+    """
+    for runs in work.values():
+        for run in {run.variant.loss: run for run in runs}.values():
+            with building(run.variant):
+                population = Population([run], make_problem(run.variant), torch.device("cpu"))
+                rate_factor(population.generator.decay, 0, run.variant.steps)
 
 
 def cost(runs: list[Run]) -> float:

@@ -130,45 +130,51 @@ def train(runs: list[Run], plan: Plan, sink: Sink, problem_sink: ProblemSink, de
         evaluator = Evaluator(problem, plan.samples, plan.neighbours, device=torch.device(device))
         describe_problem(problem, evaluator, problem_sink)
         population = Population(runs, problem, torch.device(device))
-        clock = {"train": 0.0, "probe": 0.0}
-        checkpoint.restore(population, clock, sink.checkpoint)
-        _advance(population, Prober(population, evaluator), plan.probe_every, clock, sink, emit)
-        sink.finish(clock, population.diverged_step.tolist())
+        _Training(population, Prober(population, evaluator), plan.probe_every, sink, emit).run()
 
 
-def _advance(
-    population: Population, prober: Prober, probe_every: int, clock: dict[str, float], sink: Sink, emit: Emit
-) -> None:
-    steps, last_report, last_save = population.variant.steps, 0.0, time.monotonic()
-    since = {"step": population.step, "train": clock["train"]}
-    while True:
-        if population.step % probe_every == 0 or population.step == steps:
-            started = time.perf_counter()
-            _record(population, prober, clock, since, sink)
-            clock["probe"] += time.perf_counter() - started
-            if time.monotonic() - last_save > CHECKPOINT_SECONDS and population.step < steps:
-                checkpoint.save(population, clock, sink.checkpoint)
-                last_save = time.monotonic()
-        if time.monotonic() - last_report > PROGRESS_SECONDS or population.step == steps:
-            last_report = time.monotonic()
-            emit({"event": "progress", "step": population.step, "alive": int(population.alive.sum())})
-        if population.step == steps:
-            return
+class _Training:
+    """The clock of one population: when to step, probe, save and tell."""
+
+    def __init__(self, population: Population, prober: Prober, probe_every: int, sink: Sink, emit: Emit) -> None:
+        self.population, self.prober, self.probe_every = population, prober, probe_every
+        self.sink, self.emit = sink, emit
+        self.clock = {"train": 0.0, "probe": 0.0}
+        self.told = self.saved = time.monotonic()
+        self.probed = time.perf_counter()
+
+    def run(self) -> None:
+        """Go on from the last checkpoint to the end."""
+        population, steps = self.population, self.population.variant.steps
+        checkpoint.restore(population, self.clock, self.sink.checkpoint)
+        passed = 0
+        while True:
+            if population.step % self.probe_every == 0 or population.step == steps:
+                self._probe(passed)
+                passed = 0
+            if time.monotonic() - self.told > PROGRESS_SECONDS or population.step == steps:
+                self.told = time.monotonic()
+                self.emit({"event": "progress", "step": population.step, "alive": int(population.alive.sum())})
+            if population.step == steps:
+                break
+            train_step(population)
+            passed += 1
+        self.sink.finish(self.clock, population.diverged_step.tolist())
+
+    def _probe(self, passed: int) -> None:
+        """Record one probe, `passed` steps after the last; one that a kill made forgotten is recorded once more."""
+        if self.population.device.type == "cuda":
+            torch.cuda.synchronize(self.population.device)
         started = time.perf_counter()
-        train_step(population)
-        clock["train"] += time.perf_counter() - started
-
-
-def _record(
-    population: Population, prober: Prober, clock: dict[str, float], since: dict[str, float], sink: Sink
-) -> None:
-    """Write one probe. A probe that a checkpoint has been taken after is written again with the same numbers."""
-    if population.device.type == "cuda":
-        torch.cuda.synchronize(population.device)
-    passed = (population.step - since["step"]) * len(population.runs)
-    each = (clock["train"] - since["train"]) / passed if passed else float("nan")
-    since.update(step=population.step, train=clock["train"])
-    columns, samples = prober.probe()
-    values = {name: column.tolist() for name, column in columns.items()}
-    values["seconds_per_step"] = [each] * len(population.runs)
-    sink.append(population.step, values, samples.half().cpu().numpy())
+        runs = len(self.population.runs)
+        spent = started - self.probed if passed else 0.0
+        self.clock["train"] += spent
+        columns, samples = self.prober.probe()
+        values = {name: column.tolist() for name, column in columns.items()}
+        values["seconds_per_step"] = [spent / (passed * runs) if passed else float("nan")] * runs
+        self.sink.append(self.population.step, values, samples.half().cpu().numpy())
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS and self.population.step < self.population.variant.steps:
+            checkpoint.save(self.population, self.clock, self.sink.checkpoint)
+            self.saved = time.monotonic()
+        self.probed = time.perf_counter()
+        self.clock["probe"] += self.probed - started

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from ganbench import registry
+from ganbench.errors import UserError
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.gan.updates import rate_factor
 from ganbench.plan import AXES, Run, Variant
@@ -21,8 +22,10 @@ from ganbench.problems.base import Problem, stream
 from ganbench.training import batched, noise
 
 NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
-# runs beyond this gain nothing on a CPU, whose caches they leave; a GPU fills up later
+# Runs beyond this gain nothing on a CPU, whose caches they leave; a GPU fills up later. Fixed, and so is the memory
+# below: what a plan's populations are must not depend on the machine's mood.
 LARGEST = {"cpu": 64, "cuda": 1024}
+MEMORY = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
 
 
 def structure(variant: Variant) -> tuple[Any, ...]:
@@ -41,14 +44,40 @@ def group(runs: Sequence[Run], device: str) -> list[list[Run]]:
     grouped: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         grouped.setdefault(structure(run.variant), []).append(run)
-    limit = LARGEST["cuda" if device.startswith("cuda") else "cpu"]
+    kind = "cuda" if device.startswith("cuda") else "cpu"
     populations = []
     for members in grouped.values():
         members = sorted(members, key=_loss_of)
+        limit = max(1, min(LARGEST[kind], MEMORY[kind] // bytes_of(members[0].variant)))
         parts = -(-len(members) // limit)
         size = -(-len(members) // parts)
         populations += [members[start : start + size] for start in range(0, len(members), size)]
     return populations
+
+
+@contextmanager
+def building(variant: Variant) -> Iterator[None]:
+    """Turn what a plug-in raises on a value that it cannot take into a UserError that names the variant."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        raise UserError(f"Cannot build '{variant.id}': {type(error).__name__}: {error}.") from error
+
+
+@lru_cache(maxsize=1024)
+def bytes_of(variant: Variant) -> int:
+    """Return roughly what one run of a variant takes: parameters with their gradients and averages, activations."""
+    outputs: list[int] = []
+    with building(variant), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        pair = build_networks(variant, make_problem(variant), seed=0)
+        for module in (leaf for player in pair for leaf in player.modules() if not list(leaf.children())):
+            module.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
+        pair[1](pair[0](torch.zeros(variant.batch_size, variant.latent_dim)))
+    parameters = sum(parameter.numel() for player in pair for parameter in player.parameters())
+    # real and fake batches, forward and backward, and once more for a penalty; 4 bytes each
+    return 4 * (8 * parameters + 8 * sum(outputs))
 
 
 def _loss_of(run: Run) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import math
 
 from torch import nn
 
+from ganbench.errors import UserError
 from ganbench.gan.networks import NetworkSpec
 from ganbench.registry import register
 
@@ -11,6 +12,8 @@ from ganbench.registry import register
 @register("network")
 def mlp(spec: NetworkSpec, *, width: int = 32, depth: int = 2) -> tuple[nn.Module, nn.Module]:
     """Two perceptrons with `depth` hidden layers of `width` units, ReLU in G and LeakyReLU 0.2 in D."""
+    if width < 1 or depth < 1:
+        raise UserError(f"The network 'mlp' needs a width and a depth of at least 1, got {width} and {depth}.")
     size = math.prod(spec.shape)
     generator: list[nn.Module] = []
     discriminator: list[nn.Module] = [nn.Flatten()] if len(spec.shape) > 1 else []

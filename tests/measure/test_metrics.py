@@ -226,6 +226,12 @@ def test_neighbours_far_from_the_origin_in_float32():
         assert offset == pytest.approx(rounded, abs=0.011)
 
 
+def test_neighbours_of_data_far_from_the_origin_are_centred_first():
+    # the squares of 1e8 leave a product form no digits for distances of order 1, in float64 either
+    real, fake = normal(150, 40), normal(150, 40, seed=1)
+    assert values("neighbours", real + 1e8, fake + 1e8) == pytest.approx(values("neighbours", real, fake), abs=1e-6)
+
+
 @pytest.mark.parametrize("d", [1, 3, 4, 40])
 def test_distances_and_radii(d):
     a, b = normal(2, 30, d), normal(2, 20, d, seed=1)
@@ -334,6 +340,16 @@ def test_a_histogram_like_the_weights_has_no_divergence_and_none_below_zero(coun
     modes = mixture(2, modes=count)
     for times in (1, 3, 7):
         assert 0 <= of_modes(modes, modes.centres.repeat(times, 1))["mode_kl"] < 1e-12
+
+
+def test_a_light_mode_is_covered_by_few_samples():
+    modes = mixture(2, modes=2)
+    skewed = Modes(modes.centres, modes.std, torch.tensor([0.9, 0.1], dtype=torch.float64))
+    junk = torch.full((67, 2), 500.0, dtype=torch.float64)
+    fake = torch.cat([modes.centres.repeat_interleave(torch.tensor([30, 3]), 0), junk])
+    # a quarter of the true weights is 22.5 and 2.5 samples of 100; of equal weights it were 12.5
+    assert of_modes(skewed, fake)["modes_covered"] == 2
+    assert of_modes(modes, fake)["modes_covered"] == 1
 
 
 def test_a_generator_off_every_mode():

@@ -201,7 +201,7 @@ def load_file(path: str | Path) -> None:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"The plug-in file '{path}' raised {type(error).__name__} at import: {error}") from error
     _registry.files.append(str(file))
 

@@ -78,6 +78,8 @@ class Settings(BaseModel):
         if isinstance(value, int) and not isinstance(value, bool):
             if value < 1:
                 raise ValueError(f"needs at least 1 seed, got {value}")
+            if value > 10_000:
+                raise ValueError(f"takes at most 10000 seeds, got {value}")
             return list(range(value))
         return value
 
@@ -177,6 +179,8 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
     variants: dict[Variant, None] = {}
     skipped: dict[Variant, str] = {}
     listed = problems if isinstance(problems, list) else [problems]
+    if len(set(map(str, listed))) < len(listed):
+        raise UserError(f"The key 'problem' names the same value twice in {listed}.")
     if not listed:
         raise UserError("The key 'problem' is empty, so the grid has no runs.")
     common = None
@@ -243,6 +247,8 @@ def _plain_error(error: ValidationError) -> UserError:
     key = str(first["loc"][0])
     if first["type"] == "value_error":
         return UserError(f"The key '{key}' {first['ctx']['error']}.")
+    if first["type"] == "greater_than_equal":
+        return UserError(f"The key '{key}' must be at least {first['ctx']['ge']}, got {first['input']}.")
     return UserError(f"The key '{key}' has the wrong type: {first['msg'].lower()}, got {first['input']!r}.")
 
 
@@ -258,12 +264,16 @@ def _check_hypers(data: Mapping[str, Any]) -> None:
                 raise unknown(f"hyper-parameter of the {kind} '{name}'", hyper, plugin.hypers)
             for item in value if isinstance(value, list) else [value]:
                 _check_type(key, plugin.hypers[hyper], item)
+            if isinstance(value, list) and len(set(value)) < len(value):
+                raise UserError(f"The key '{key}' names the same value twice in {value}.")
             if value == []:
                 raise UserError(f"The key '{key}' is empty, so the grid has no runs.")
 
 
 def _check_type(key: str, default: Any, value: Any) -> None:
     wanted = type(default)
+    if isinstance(value, float) and value != value:
+        raise UserError(f"The key '{key}' must be a number, got nan.")
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return
     if (default is not None and not isinstance(value, wanted)) or isinstance(value, bool) is not isinstance(

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from ganbench.gan.updates import rate_factor
 from ganbench.plan import Plan, Run
 from ganbench.results.store import PopulationFolder, Store
 from ganbench.training import loop
@@ -35,15 +34,15 @@ def _name(runs: list[Run]) -> str:
 
 
 def check(work: dict[str, list[Run]]) -> None:
-    """Build one run of every population, so that a value that cannot work is told before anything is trained.
+    """Train one run of every loss in every population for one step, so that what cannot work is told at once.
 
     Raises UserError naming the variant.
     """
-    for runs in work.values():
-        for run in {run.variant.loss: run for run in runs}.values():
-            with building(run.variant):
-                population = Population([run], make_problem(run.variant), torch.device("cpu"))
-                rate_factor(population.generator.decay, 0, run.variant.steps)
+    with loop.steady_numerics():
+        for runs in work.values():
+            some = list({run.variant: run for run in runs}.values())
+            with building(some[0].variant):
+                train_step(Population(some, make_problem(some[0].variant), torch.device("cpu")))
 
 
 def cost(runs: list[Run]) -> float:

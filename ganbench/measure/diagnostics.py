@@ -78,7 +78,7 @@ def _per_layer(column: str, gradients: Mapping[str, Tensor], layers: Mapping[str
     squares: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
     for name, gradient in gradients.items():
         layer = layers[name.rpartition(".")[0]]
-        squares[layer] = squares[layer].to(gradient.device) + gradient.flatten(1).square().sum(1)
+        squares[layer] = squares[layer].to(gradient.device) + gradient.reshape(len(gradient), -1).square().sum(1)
     total = torch.stack(list(squares.values())).sum(0)
     return {column: total.sqrt(), **{f"{column}.{layer}": square.sqrt() for layer, square in squares.items()}}
 

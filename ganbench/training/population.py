@@ -134,7 +134,7 @@ class Player:
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Return the gradient [runs, size] of each run's own loss [runs]."""
-        return torch.cat([part.flatten(1) for part in self.gradients(loss).values()], dim=1)
+        return torch.cat([part.reshape(len(part), -1) for part in self.gradients(loss).values()], dim=1)
 
     def gradients(self, loss: Tensor, *, retain_graph: bool = False) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of each run's own loss [runs] by parameter."""
@@ -197,7 +197,9 @@ def loss_slice(variant: Variant, runs: slice, device: torch.device) -> LossSlice
         each = [alone(*pair) for pair in zip(real, fake, strict=True)]
         return torch.stack([d for d, _ in each]), torch.stack([g for _, g in each])
 
-    real, fake = torch.randn(2, 3, 16, generator=stream("loss check", 0)).to(device)
+    # runs far apart, so that what is computed over all of them cannot pass for their own
+    places = torch.tensor([0.0, 30.0, -30.0, 3.0, -3.0]).reshape(5, 1)
+    real, fake = (torch.randn(2, 5, 16, generator=stream("loss check", 0)) + places).to(device)
     expected = looped(real, fake)
     function, how = looped, "looped"
     for candidate, name in ((alone, "direct"), (vmap(alone), "vmap")):

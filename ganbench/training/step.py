@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganbench.errors import UserError
 from ganbench.training.population import Population
 
 
@@ -46,7 +47,14 @@ def _update_discriminator(population: Population, index: int) -> Tensor:
     d_loss, _ = population.players_losses(critic(real), critic(fake))
     total = d_loss
     if acts_on == "inputs":
-        total = d_loss + regularizer(critic, real, fake, population.draw("uniform", index), **hypers)
+        penalty = regularizer(critic, real, fake, population.draw("uniform", index), **hypers)
+        if penalty.shape != d_loss.shape:
+            # a mean over all runs would hand every run a share of its neighbours' penalties
+            raise UserError(
+                f"The regularizer '{regularizer.name}' must return one number a run, shape {list(d_loss.shape)}, not "
+                f"{list(penalty.shape)}: take the mean over the last axis, .mean(-1)."
+            )
+        total = d_loss + penalty
     gradient = discriminator.gradient(total)
     population.mark(total.detach(), gradient)
     progress = (population.step, population.variant.steps)

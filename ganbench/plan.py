@@ -83,6 +83,7 @@ class Plan:
     samples: int
     neighbours: int
     versions: Mapping[str, str] = field(default_factory=dict)
+    legends: Mapping[str, str] = field(default_factory=dict)
     plugin_files: tuple[str, ...] = ()
 
     @property
@@ -94,7 +95,7 @@ class Plan:
     def hash(self) -> str:
         """A hash of everything that decides the results, the plug-ins' sources included."""
         content = self.to_dict()
-        for aside in ("description", "plugin_files", "hash"):
+        for aside in ("description", "plugin_files", "legends"):
             content.pop(aside, None)
         return _digest(content, 12)
 
@@ -126,6 +127,7 @@ class Plan:
             "neighbours": self.neighbours,
             "plugin_files": list(self.plugin_files),
             "versions": dict(sorted(self.versions.items())),
+            "legends": dict(self.legends),
             "variants": [_flat(variant) for variant in self.variants],
             "skipped": [{**_flat(variant), "reason": reason} for variant, reason in self.skipped],
         }
@@ -146,6 +148,7 @@ class Plan:
             samples=data["samples"],
             neighbours=data["neighbours"],
             versions=data["versions"],
+            legends=data.get("legends", {}),
             plugin_files=tuple(data["plugin_files"]),
         )
 

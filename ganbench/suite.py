@@ -216,6 +216,7 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
         samples=common[3],
         neighbours=common[4],
         versions=_versions(variants),
+        legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in _used((*variants, *skipped))},
         plugin_files=tuple(registry.loaded_files()),
     )
 
@@ -323,7 +324,11 @@ def _blocker(variant: Variant, need: str, axis: str) -> str:
     return "this variant"
 
 
+def _used(variants: Iterable[Variant]) -> list[tuple[str, str]]:
+    return sorted({pair for variant in variants for pair in variant.plugins()})
+
+
 def _versions(variants: Iterable[Variant]) -> dict[str, str]:
-    used = {pair for variant in variants for pair in variant.plugins()}
+    used = set(_used(variants))
     measured = {(kind, plugin.name) for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)}
     return {f"{kind}.{name}": registry.get(kind, name).version for kind, name in sorted(used | measured)}

@@ -121,7 +121,6 @@ def test_a_loss_from_a_file_is_listed_trained_and_reported(write, tiny, tmp_path
     assert "my_loss" in (out / "report.html").read_text()
 
 
-@pytest.mark.xfail(strict=True, reason="the report names plug-ins, but does not say what they are")
 def test_report_says_what_each_plugin_is(write, tiny, tmp_path):
     study = api.run(None, [*tiny, "loss=my_loss"], plugins=[write("my_loss", MY_LOSS)], out=tmp_path, workers=1)
     assert "My own soft margin (nobody 2026)." in study.report().read_text()
@@ -197,9 +196,6 @@ def test_what_vmap_cannot_do_runs_looped_with_the_same_numbers(write, tiny, tmp_
         np.testing.assert_allclose(by[name], by["hinge"], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a branch on a number passes the check on one batch, then decides for all runs at once"
-)
 def test_a_branch_on_a_number_belongs_to_its_run():
     @register("loss")
     def branching(real, fake):
@@ -257,7 +253,6 @@ def test_a_network_from_a_file_is_measured_like_any_other(write, tiny, tmp_path)
     assert layers == {"d_gradient_norm.1_critic", "d_gradient_norm.2_linear", "d_gradient_norm.3_linear"}
 
 
-@pytest.mark.xfail(strict=True, reason="gradients [runs] of a parameter without axes are flattened from axis 1")
 def test_a_parameter_may_be_a_single_number(write, tiny, tmp_path):
     text = MY_NETWORK.replace("torch.zeros(width)", "torch.zeros(())")
     overrides = [*[key for key in tiny if "mlp" not in key], "network=my_network"]

@@ -257,6 +257,7 @@ def section(context: Context) -> dict[str, Any]:
         "problems": problems,
         "pictures": [pictures(context, name) for name in context.problems],
         "missing": missing(context),
+        "legends": [(*key.split(".", 1), legend) for key, legend in context.study.legends.items()],
         "measures": measure_rows(context),
         "problem_names": context.problems,
         "command": context.study.provenance.get("command", ""),

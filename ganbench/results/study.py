@@ -47,6 +47,11 @@ class Study:
         """What each measured column means."""
         return registry.measures()
 
+    @property
+    def legends(self) -> dict[str, str]:
+        """What each plug-in of the plan is, by kind and name."""
+        return dict(self.plan.legends)
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row a run: its settings, status, divergence and cost; a skipped combination is one row too."""

@@ -91,14 +91,14 @@ class Player:
         self, modules: Sequence[nn.Module], runs: Sequence[Run], rate: str, device: torch.device, dtype: torch.dtype
     ) -> None:
         modules = [module.to(dtype) for module in modules]
-        self.module = modules[0].to(device)
-        names = [name for name, _ in self.module.named_parameters()]
+        names = [name for name, _ in modules[0].named_parameters()]
         by_run = [dict(module.named_parameters()) for module in modules]
         self.shapes = {name: by_run[0][name].shape for name in names}
         flat = [torch.cat([own[name].detach().flatten() for name in names]) for own in by_run]
         self.flat = torch.stack(flat).to(device)
         buffers = [dict(module.named_buffers()) for module in modules]
         self.buffers = {name: torch.stack([own[name] for own in buffers]).to(device) for name in buffers[0]}
+        self.module = modules[0].to(device)
         self.frozen = self._views()
         self.trained = {name: view.detach().requires_grad_() for name, view in self._views().items()}
         self._set_optimizer(runs, rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -32,10 +33,10 @@ class Study(StoredStudy):
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row a run: settings, status, cost, and its verdict with onset step and evidence."""
-        from ganbench.analysis.verdicts import judge
+        from ganbench.analysis.verdicts import judge, judged
 
-        verdicts = judge(StoredStudy(self.path))
-        return super().runs.merge(verdicts, on="run", how="left")
+        stored = StoredStudy(self.path)
+        return judged(stored, judge(stored))
 
     def ranking(self) -> pd.DataFrame:
         """One row a variant: failures over seeds with their interval, then its typical scores; best first."""
@@ -155,7 +156,7 @@ def _session(device: str, workers: int, started: datetime, wall: float) -> dict[
 
     cuda = device == "cuda"
     return {
-        "command": " ".join(["ganbench", *sys.argv[1:]]) if Path(sys.argv[0]).stem in ("ganbench", "__main__") else "",
+        "command": _command(),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_seconds": wall,
@@ -168,6 +169,17 @@ def _session(device: str, workers: int, started: datetime, wall: float) -> dict[
         "platform": platform.system(),
         "git_revision": _revision(),
     }
+
+
+def _command() -> str:
+    """Return the command that trains this again, wherever its results go; empty where it was called from Python."""
+    if Path(sys.argv[0]).stem not in ("ganbench", "__main__"):
+        return ""
+    words = [word for word in sys.argv[1:] if not word.startswith("--out=")]
+    if "--out" in words:
+        place = words.index("--out")
+        del words[place : place + 2]
+    return shlex.join(["ganbench", *words])
 
 
 def _processor() -> str:

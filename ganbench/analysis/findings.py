@@ -22,7 +22,7 @@ from ganbench.analysis.statistics import (
     scores,
     wilson,
 )
-from ganbench.analysis.verdicts import VERDICTS, View, judge, view
+from ganbench.analysis.verdicts import VERDICTS, View, judge, judged, view
 
 LATE = 1.5
 """A run is degraded late where its final Frechet distance is above this multiple of its own best."""
@@ -87,7 +87,8 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
     table = scores(study, sorted(wanted))
     wide = table.pivot(index="run", columns="measure", values=list(SCORES))
     names = labels(study)
-    runs = study.runs[study.runs["status"] != "skipped"].merge(verdicts, on="run", how="left")
+    runs = judged(study, verdicts)
+    runs = runs[runs["status"] != "skipped"]
     rows = []
     for (problem, variant), group in runs.groupby(["problem", "variant"], sort=False):
         finished = group[group["status"].isin(FINISHED)]
@@ -159,7 +160,7 @@ def sentences(study: Study, verdicts: pd.DataFrame | None = None, ranking: pd.Da
     """Return the findings in plain English, each with its counts and intervals, the most important first."""
     verdicts = judge(study) if verdicts is None else verdicts
     ranking = rank(study, verdicts) if ranking is None else ranking
-    runs = study.runs.merge(verdicts, on="run", how="left")
+    runs = judged(study, verdicts)
     finished = runs[runs["status"].isin(FINISHED)]
     text = [_overview(finished, ranking)] if len(finished) else ["No run has finished yet, so there is nothing to say."]
     for problem, of_problem in ranking.groupby("problem", sort=False):
@@ -245,6 +246,9 @@ def _axis(study: Study, finished: pd.DataFrame, axis: str) -> list[str]:
     others = [other for other in axes(study) if other != axis and not other.startswith(f"{axis}.")]
     rows, combinations = matched(finished, others, axis)
     name = _axis_name(axis)
+    levels = finished[axis].unique()
+    if len(levels) > 2 and len(rows) < len(finished):
+        return _pairwise(finished, others, axis, "none" if "none" in levels else levels[0])
     if not combinations:
         return [f"Failures by {name}: no combination has run with every level, so the levels are not compared."]
     found = [_level(axis, value, rows[rows[axis] == value]) for value in rows[axis].unique()]
@@ -258,6 +262,23 @@ def _axis(study: Study, finished: pd.DataFrame, axis: str) -> list[str]:
         text += f". Not told apart from {found[0][0]}: {', '.join(near)} (intervals overlap)"
     text += f". Counted on the {combinations} combinations, seeds included, that ran with every {name}."
     return [text + _cost(rows, axis)]
+
+
+def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: Any) -> list[str]:
+    """Compare each level with one of them where both have run: what all levels share may be a corner of the grid."""
+    name, against = _axis_name(axis), level(axis, base)
+    told = []
+    for value in [value for value in finished[axis].unique() if value != base]:
+        rows, combinations = matched(finished[finished[axis].isin([value, base])], others, axis)
+        if combinations:
+            word, k, n, _ = _level(axis, value, rows[rows[axis] == value])
+            _, base_k, base_n, _ = _level(axis, base, rows[rows[axis] == base])
+            same = ", not told apart" if overlap(wilson(k, n), wilson(base_k, base_n)) else ""
+            told.append(((k / n) - (base_k / base_n), f"{word} {k}/{n} against {base_k}/{base_n}{same}"))
+    if not told:
+        return [f"Failures by {name}: no combination has run with {against} and another level."]
+    text = f"Failures by {name}, each against {against} on the combinations, seeds included, that ran with both"
+    return [f"{text}: {'; '.join(words for _, words in sorted(told))}."]
 
 
 def _level(axis: str, value: Any, rows: pd.DataFrame) -> tuple[str, int, int, str]:

@@ -122,6 +122,12 @@ def judge(study: Study) -> pd.DataFrame:
     return table.astype({"onset": "Int64", "failed": bool})
 
 
+def judged(study: Study, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Return a study's runs with their verdicts beside them, in place of any that its table had before."""
+    runs = study.runs.drop(columns=verdicts.columns.drop("run"), errors="ignore")
+    return runs.merge(verdicts, on="run", how="left")
+
+
 def judge_series(series: pd.DataFrame, oracle: Mapping[str, float], modes: int | None = None) -> Verdict:
     """Return the verdict of a finite run from its probes: a `step` column and the problem's measures.
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ganbench.analysis import Study
 from ganbench.analysis.findings import labels, rank, view_of
 from ganbench.analysis.statistics import SCORES, scores
-from ganbench.analysis.verdicts import judge
+from ganbench.analysis.verdicts import judge, judged
 
 # by their code points: they look like an x and a hyphen
 TIMES, DASH = "\u00d7", "\u2013"
@@ -51,7 +51,7 @@ class Context:
     def __post_init__(self) -> None:
         self.verdicts = judge(self.study)
         self.ranking = rank(self.study, self.verdicts)
-        self.runs = self.study.runs.merge(self.verdicts, on="run", how="left")
+        self.runs = judged(self.study, self.verdicts)
         self.runs["label"] = self.runs["variant"].map(labels(self.study))
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench import registry
-from ganbench.plan import PLUGIN_AXES, Plan, Variant
+from ganbench.plan import AXES, PLUGIN_AXES, Plan, Variant
 from ganbench.registry import Measure
 from ganbench.results.store import Array, PopulationFolder, Store
 
@@ -37,10 +37,18 @@ class Study:
 
     @cached_property
     def axes(self) -> list[str]:
-        """The settings that take more than one value in the plan."""
-        problems = {self.plan.label(variant) for variant in self._variants}
-        keys = [key for key in self.plan.varying if not key.startswith("problem")]
-        return ["problem"] * (len(problems) > 1) + keys
+        """The settings that take more than one value among the variants of a problem, and problem if there are more.
+
+        What differs between problems only (their steps, their networks) tells no two variants apart.
+        """
+        seen: dict[tuple[str, str], set[Any]] = {}
+        for variant in self._variants:
+            settings = {key: getattr(variant, key) for key in AXES if key != "problem"}
+            hypers = {key: value for key, value in variant.hypers if not key.startswith("problem.")}
+            for key, value in (settings | hypers).items():
+                seen.setdefault((self.plan.label(variant), key), set()).add(value)
+        keys = dict.fromkeys(key for (_, key), values in seen.items() if len(values) > 1)
+        return ["problem"] * (len({label for label, _ in seen}) > 1) + list(keys)
 
     @property
     def measures(self) -> dict[str, Measure]:

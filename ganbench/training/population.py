@@ -148,7 +148,9 @@ class Player:
     def descend(self, gradient: Tensor, alive: Tensor, step: int, progress: tuple[int, int]) -> None:
         """Make one optimizer step (from 1) for the runs that are alive; the others stay exactly where they are."""
         lr = self.rate * rate_factor(self.decay, *progress) * alive.unsqueeze(1)
-        gradient = torch.where(alive.unsqueeze(1), gradient, 0.0)
+        # on a GPU the question whether all are alive would wait for the device
+        if alive.device.type != "cpu" or not alive.all():
+            gradient = torch.where(alive.unsqueeze(1), gradient, 0.0)
         with torch.no_grad():
             self.optimizer(self.flat, gradient, self.state, step, lr, **self.hypers)
 

@@ -66,6 +66,26 @@ def test_axis_effects_compare_only_what_both_levels_ran(study: Any) -> None:
     assert "Not told apart from r1: no regularizer" in text
 
 
+def test_levels_that_do_not_share_all_combinations_are_compared_in_pairs(fake: Any, tmp_path: Any) -> None:
+    # batch runs without a regularizer only: what it shares with all levels is not where the others are judged
+    rows = five(["converged"] * 5, normalization="none", regularizer="none")
+    rows += five(["collapsed"] * 5, normalization="none", regularizer="r1")
+    rows += five(["collapsed"] * 5, normalization="batch", regularizer="none")
+    rows += five(["converged"] * 5, normalization="layer", regularizer="none")
+    rows += five(["converged"] * 5, normalization="layer", regularizer="r1")
+    text = " ".join(sentences(fake.study_of(rows, tmp_path)))
+    assert "Failures by normalization, each against no normalization on the combinations" in text
+    assert "layer 0/10 against 5/10" in text
+    assert "batch 5/5 against 0/5" in text
+    assert "batch 5/5 against 0/5, not told apart" not in text
+
+
+def test_a_study_with_verdicts_in_its_table_can_be_judged_again(study: Any) -> None:
+    before = sentences(study)
+    study.runs["verdict"], study.runs["failed"] = "stale", False
+    assert sentences(study) == before
+
+
 def test_matched_without_common_ground() -> None:
     runs = pd.DataFrame({"problem": "p", "loss": ["a", "b"], "norm": ["x", "y"], "seed": 0})
     assert matched(runs, ["norm"], "loss")[1] == 0

@@ -22,6 +22,7 @@ from ganbench.training.step import train_step
 pytestmark = pytest.mark.benchmark
 
 LATENT, DATA = 8, 2
+ROUNDS = 30
 SIZES = [pytest.param(64, 2, 128, id="2x64-batch128"), pytest.param(128, 3, 256, id="3x128-batch256")]
 RUNS = [
     "problem=ring8", "seeds=5", "steps=100000", "optimizer.adam.decay=none",
@@ -114,7 +115,7 @@ def test_ordinary_loop(benchmark, request, width, depth, batch):
             for _ in range(5):
                 gan.step()
 
-    benchmark.pedantic(steps, rounds=15, warmup_rounds=2)
+    benchmark.pedantic(steps, rounds=ROUNDS, warmup_rounds=3)
     record(benchmark, request, "loop", 5 * len(gans), flops(width, depth, batch))
 
 
@@ -127,7 +128,7 @@ def test_population(benchmark, request, width, depth, batch):
         for _ in range(5):
             train_step(members)
 
-    benchmark.pedantic(steps, rounds=15, warmup_rounds=2)
+    benchmark.pedantic(steps, rounds=ROUNDS, warmup_rounds=3)
     assert members.alive.all()
     record(benchmark, request, "population", 5 * len(members.runs), flops(width, depth, batch))
     RESULTS[size_of(request)]["bmm"] = bmm_gflops(len(members.runs), width, batch)

@@ -197,12 +197,16 @@ def load_file(path: str | Path) -> None:
         raise UserError(f"The plug-in file '{path}' is not a Python file (.py).")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    writes = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # nothing is left beside a user's file
     try:
         spec.loader.exec_module(module)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         raise UserError(f"The plug-in file '{path}' raised {type(error).__name__} at import: {error}") from error
+    finally:
+        sys.dont_write_bytecode = writes
     _registry.files.append(str(file))
 
 

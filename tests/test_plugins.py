@@ -122,7 +122,9 @@ def test_a_loss_from_a_file_is_listed_trained_and_reported(write, tiny, tmp_path
 
 
 def test_report_says_what_each_plugin_is(write, tiny, tmp_path):
-    study = api.run(None, [*tiny, "loss=my_loss"], plugins=[write("my_loss", MY_LOSS)], out=tmp_path, workers=1)
+    study = api.run(
+        None, [*tiny, "loss=my_loss"], plugins=[write("my_loss", MY_LOSS)], out=tmp_path / "study", workers=1
+    )
     assert "My own soft margin (nobody 2026)." in study.report().read_text()
 
 

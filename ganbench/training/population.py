@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -63,7 +65,9 @@ def building(variant: Variant) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # a plug-in may raise anything
-        raise UserError(f"Cannot build '{variant.id}': {type(error).__name__}: {error}.") from error
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        raise UserError(f"Cannot train '{variant.id}': {type(error).__name__}: {error} ({where}).") from error
 
 
 @lru_cache(maxsize=1024)

@@ -112,6 +112,7 @@ def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
 
     By default for all measures that have a direction. A measure that a problem does not define has no rows there;
     one that it defines has a row for every finished run, so that diverged and failed runs stay in every average.
+    The probe before the first step is no score of training and is left out.
     """
     wanted = [name for name, measure in study.measures.items() if measure.direction is not None]
     wanted = [name for name in (measures or wanted) if name in study.series.columns and name in study.measures]
@@ -122,11 +123,17 @@ def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
         seen = _measured(of_problem["run"], series, wanted)
         defined = [name for name in wanted if name in seen or name in study.oracle.get(str(problem), {})]
         for run, status in zip(of_problem["run"], of_problem["status"], strict=True):
-            table = series[run].sort_values("step") if run in series else pd.DataFrame(columns=wanted)
+            table = _trained(series[run]) if run in series else pd.DataFrame(columns=wanted)
             for name in defined:
                 values = table[name].to_numpy(dtype=float)
                 rows.append((run, name, *three_scores(values, study.measures[name], lost=status != "done")))
     return pd.DataFrame(rows, columns=["run", "measure", *SCORES])
+
+
+def _trained(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the probes of one run after training began: a fresh generator may sit on a mode by chance."""
+    after = table[table["step"] > 0]
+    return (after if len(after) else table).sort_values("step")
 
 
 def _measured(runs: Iterable[str], series: Mapping[str, pd.DataFrame], wanted: list[str]) -> set[str]:

@@ -94,3 +94,11 @@ def test_scores_keep_lost_runs_and_skip_undefined_measures(fake: Any, tmp_path: 
     assert quality.loc["r0002", "best"] == 0
     assert quality.loc["r0001", "best"] > 0.5
     assert quality.loc["r0001", "worst_after_best"] == 0
+
+
+def test_the_probe_before_training_is_no_best_score(fake: Any, tmp_path: Any) -> None:
+    study = fake.study_of([({}, "collapsed")], tmp_path)
+    trained = study.series.loc[study.series["step"] > 0, "high_quality"].max()
+    study.series.loc[study.series["step"] == 0, "high_quality"] = 2.0
+    table = scores(study, ["high_quality"]).set_index("measure")
+    assert table.loc["high_quality", "best"] == trained

@@ -277,7 +277,7 @@ def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: Any) -
             told.append(((k / n) - (base_k / base_n), f"{word} {k}/{n} against {base_k}/{base_n}{same}"))
     if not told:
         return [f"Failures by {name}: no combination has run with {against} and another level."]
-    text = f"Failures by {name}, each against {against} on the combinations, seeds included, that ran with both"
+    text = f"Failures by {name}: each against {against}, on the combinations, seeds included, that ran with both"
     return [f"{text}: {'; '.join(words for _, words in sorted(told))}."]
 
 

@@ -74,7 +74,7 @@ def test_levels_that_do_not_share_all_combinations_are_compared_in_pairs(fake: A
     rows += five(["converged"] * 5, normalization="layer", regularizer="none")
     rows += five(["converged"] * 5, normalization="layer", regularizer="r1")
     text = " ".join(sentences(fake.study_of(rows, tmp_path)))
-    assert "Failures by normalization, each against no normalization on the combinations" in text
+    assert "Failures by normalization: each against no normalization, on the combinations" in text
     assert "layer 0/10 against 5/10" in text
     assert "batch 5/5 against 0/5" in text
     assert "batch 5/5 against 0/5, not told apart" not in text

@@ -29,7 +29,7 @@ app = typer.Typer(
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
-USER_ERROR, RUNS_FAILED = 2, 5
+USER_ERROR, RUNS_FAILED, INTERRUPTED = 2, 5, 130
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[suite=NAME_OR_FILE] [KEY=VALUE | KEY=A,B,C]...")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with plug-ins; may be repeated.")]
@@ -42,9 +42,6 @@ def main() -> None:
     except UserError as error:
         err.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
-        err.print("Interrupted; repeat the command to go on.")
-        sys.exit(130)
 
 
 @app.command()
@@ -70,8 +67,14 @@ def run(
 
     folder = out_dir or api.default_folder(plan)
     out.print(f"{_size(plan)} -> {escape(str(folder))}", soft_wrap=True)
-    with Progress(plan, api.pick_device(device), folder, err) as progress:
-        study = api.execute_plan(plan, out=folder, device=device, workers=workers, fresh=fresh, watch=progress.watch)
+    try:
+        with Progress(plan, api.pick_device(device), folder, err) as progress:
+            study = api.execute_plan(
+                plan, out=folder, device=device, workers=workers, fresh=fresh, watch=progress.watch
+            )
+    except KeyboardInterrupt:
+        err.print("Interrupted; repeat the command to go on.")
+        raise typer.Exit(INTERRUPTED) from None
     out.print("Judging runs and writing the report ...")
     path = study.report()
     for table in ranking_tables(study.ranking()):

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
@@ -40,10 +40,9 @@ class Progress:
         self.started = time.monotonic()
         self.begun = self._share()
         self.bar = Bar(
-            BarColumn(24),
+            BarColumn(16),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.description}"),
-            TimeElapsedColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -81,8 +80,8 @@ class Progress:
         lost = sum(self.size[name] - alive for name, alive in self.alive.items())
         steps = sum((self.at[name] - first) * self.size[name] for name, first in self.first.items())
         left = passed * (1 - share) / max(share - self.begun, 1e-9)
-        parts = [f"{len(self.done)}/{len(self.cost)} populations", f"{lost} runs diverged"]
-        parts += [f"{len(self.failed)} populations failed"] * bool(self.failed)
+        parts = [f"{len(self.done)}/{len(self.cost)} populations", f"{lost} diverged"]
+        parts += [f"{len(self.failed)} failed"] * bool(self.failed)
         parts += [f"{steps / max(passed, 1e-9):,.0f} run-steps/s"]
         parts += [f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"] * (share - self.begun > 0.005)
         return ", ".join(parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -20,6 +21,8 @@ from ganbench.results.store import Store
 
 def main() -> None:
     """Train the populations that standard input names, one after another."""
+    # Ctrl-C reaches the whole group: the parent answers it and ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     store, device = Store(Path(sys.argv[1])), sys.argv[2]
     # what a plug-in prints, from Python or from below, must not garble the events
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -1,6 +1,10 @@
-"""What many tests share: a registry that forgets a test's plug-ins, and the smallest plan that trains."""
+"""What many tests share: a registry that forgets a test's plug-ins, the smallest plan that trains, fake studies."""
 
+import importlib.util
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -27,3 +31,16 @@ def own_registry() -> Iterator[registry._Registry]:
     plugins, files, loaded = dict(state.plugins), list(state.files), set(state.loaded)
     yield state
     state.plugins, state.files, state.loaded = plugins, files, loaded
+
+
+@pytest.fixture(scope="session")
+def fake() -> ModuleType:
+    """The module of fake studies; loaded by path because tests are not a package."""
+    name = "ganbench_tests_fake_study"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "report" / "fake_study.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]

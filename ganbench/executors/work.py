@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ganbench import registry
 from ganbench.plan import Plan, Run
 from ganbench.results.store import PopulationFolder, Store
 from ganbench.training import loop
@@ -48,8 +49,9 @@ def check(work: dict[str, list[Run]]) -> None:
 def cost(runs: list[Run]) -> float:
     """Return a rough weight of a population's work, to start the longest first and to tell the time left."""
     variant = runs[0].variant
-    penalty = 1.5 if variant.regularizer not in ("none", "weight_clipping") else 1.0
-    convolutions = 8.0 if variant.network != "mlp" else 1.0
+    regularizer, network = registry.get("regularizer", variant.regularizer), registry.get("network", variant.network)
+    penalty = 1.5 if regularizer.meta.get("acts_on", "inputs") == "inputs" else 1.0
+    convolutions = 8.0 if "feature_maps" in network.provides else 1.0
     return len(runs) * variant.steps * (1 + variant.critic_steps) * variant.batch_size * penalty * convolutions
 
 

@@ -48,7 +48,7 @@ def adam(
     """Adam with bias correction (Kingma & Ba 2015, alg. 1)."""
     if not state:
         state.update(mean=torch.zeros_like(parameters), square=torch.zeros_like(parameters))
-    mean = state["mean"].mul_(beta1).add_((1 - beta1) * gradient)
-    square = state["square"].mul_(beta2).add_((1 - beta2) * gradient.square())
-    size = (square / (1 - beta2**step)).sqrt_().add_(eps)
-    parameters.sub_((lr / (1 - beta1**step)) * mean / size)
+    mean = state["mean"].lerp_(gradient, 1 - beta1)
+    square = state["square"].lerp_(gradient.square(), 1 - beta2)
+    size = square.sqrt().mul_((1 - beta2**step) ** -0.5).add_(eps)
+    parameters.addcdiv_(mean * (lr / (1 - beta1**step)), size, value=-1)

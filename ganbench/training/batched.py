@@ -24,6 +24,10 @@ Tap = Callable[[nn.Module, Tensor], None]
 ELEMENTWISE = (
     nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh,
 )  # fmt: skip
+IN_PLACE: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
+    nn.ReLU: lambda _, x: F.relu(x, inplace=True),
+    nn.LeakyReLU: lambda module, x: F.leaky_relu(x, module.negative_slope, inplace=module.negative_slope > 0),
+}
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 # below this many columns BLAS libraries are several times slower than for the transposed product (measured, MKL)
 FEW_COLUMNS = 16
@@ -81,26 +85,37 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return out.unflatten(1, x.shape[1:-1]) if x.dim() > 3 else out
 
 
-def forward(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str = "", tap: Tap | None = None) -> Tensor:
+def forward(
+    module: nn.Module, tensors: Tensors, x: Tensor, prefix: str = "", tap: Tap | None = None, ours: bool = False
+) -> Tensor:
     """Run a module for every run: parameters and buffers [runs, ...] by name, x [runs, batch, ...].
 
-    `tap` is shown the output of each known activation, for diagnostics.
+    `tap` is shown the output of each known activation, for diagnostics. With `ours`, nobody else needs x any more.
     """
     kind = type(module)
     if module._forward_hooks or module._forward_pre_hooks:
         return _vmapped(module, tensors, x, prefix)
     if kind is nn.Sequential:
+        ours = False
         for name, child in module.named_children():
-            x = forward(child, tensors, x, f"{prefix}{name}.", tap)
+            x = forward(child, tensors, x, f"{prefix}{name}.", tap, ours)
+            ours = _returns_its_own(child)
         return x
     if kind in ELEMENTWISE:
-        x = module(x)
+        x = IN_PLACE[kind](module, x) if ours and kind in IN_PLACE else module(x)
         if tap:
             tap(module, x)
         return x
     rule = RULES.get(kind)
     out = rule(module, tensors, x, prefix) if rule else None
     return _vmapped(module, tensors, x, prefix) if out is None else out
+
+
+def _returns_its_own(module: nn.Module) -> bool:
+    """Tell whether a module's output is neither a view nor kept for its backward pass."""
+    layer = module.layer if type(module) is Reweighted else module
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    return type(layer) is nn.Linear and layer.bias is not None and not hooked
 
 
 def _vmapped(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:

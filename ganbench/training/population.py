@@ -276,11 +276,10 @@ class Population:
         parts = [part(real, fake) for part, real, fake in pairs]
         return torch.cat([d for d, _ in parts]), torch.cat([g for _, g in parts])
 
-    def mark(self, *finite: Tensor) -> None:
-        """Freeze the runs in which a number [runs] or a gradient [runs, size] has left the finite numbers."""
-        for numbers in finite:
-            # a sum is finite only where all its terms are
-            self.alive &= (numbers if numbers.dim() == 1 else numbers.sum(1)).isfinite()
+    def mark(self, loss: Tensor, gradient: Tensor) -> None:
+        """Freeze the runs in which the loss [runs] or the gradient [runs, size] has left the finite numbers."""
+        # a sum is finite only where all its terms are
+        self.alive &= (loss + gradient.sum(1)).isfinite()
         self.diverged_step = torch.where(~self.alive & (self.diverged_step < 0), self.step, self.diverged_step)
 
     @contextmanager

@@ -14,3 +14,7 @@ def unknown(what: str, got: object, available: Iterable[str]) -> UserError:
     near = get_close_matches(str(got), names, n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return UserError(f"Unknown {what} '{got}'.{hint} Available: {', '.join(names) or 'none'}.")
+
+
+class InputError(UserError, ValueError):
+    """An argument of a function that computes something: names the argument, what it got, and what to do."""

@@ -39,22 +39,24 @@ class Measure:
     """What one measured number means: its legend, which way is better, its range and unit.
 
     `direction` is "up" or "down" (better when larger or smaller), or None where neither is better in itself.
+    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem.
     """
 
     legend: str
     direction: str | None = None
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     unit: str = ""
+    perfect: float | None = None
 
 
-def share(legend: str, direction: str | None = None) -> Measure:
+def share(legend: str, direction: str | None = None, perfect: float | None = None) -> Measure:
     """Return a measure that is a share between 0 and 1."""
-    return Measure(legend, direction, (0.0, 1.0), "share")
+    return Measure(legend, direction, (0.0, 1.0), "share", perfect)
 
 
-def positive(legend: str, direction: str | None = None, unit: str = "") -> Measure:
+def positive(legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None) -> Measure:
     """Return a measure that is 0 or larger."""
-    return Measure(legend, direction, (0.0, float("inf")), unit)
+    return Measure(legend, direction, (0.0, float("inf")), unit, perfect)
 
 
 @dataclass(frozen=True)

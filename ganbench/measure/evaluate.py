@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganbench import registry
-from ganbench.measure.reference import Reference
+from ganbench.metrics.reference import Reference
 from ganbench.problems.base import Problem
 from ganbench.problems.features import class_head, extractor
 

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import chi
 from torch import Tensor
 
-from ganbench.measure.reference import PAIRS, Reference, neighbour_radii, squared_distances
+from ganbench.metrics.reference import PAIRS, Reference, neighbour_radii, squared_distances
 from ganbench.registry import positive, register, share
 
 # the share of a 2-D Gaussian within three standard deviations; the same share bounds high quality in every dimension

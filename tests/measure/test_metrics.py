@@ -13,7 +13,7 @@ from scipy.stats import wasserstein_distance
 
 from ganbench import registry
 from ganbench.measure.evaluate import Evaluator
-from ganbench.measure.reference import Reference, neighbour_radii, squared_distances
+from ganbench.metrics.reference import Reference, neighbour_radii, squared_distances
 from ganbench.problems.base import Modes, stream
 
 WITHIN = 1 - math.exp(-9 / 2)  # .98889: a 2-D Gaussian within three standard deviations

@@ -6,7 +6,7 @@ import torch
 from ganbench import registry
 from ganbench.measure.evaluate import Evaluator
 from ganbench.measure.metrics import _by_pairs, neighbours
-from ganbench.measure.reference import Reference
+from ganbench.metrics.reference import Reference
 from ganbench.problems.base import stream
 
 

@@ -13,8 +13,10 @@ from ganbench.errors import UserError
 
 SCHEMA = 1
 PLUGIN_AXES = ("problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer")
-NUMBER_AXES = ("steps", "batch_size", "critic_steps", "latent_dim")
+NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
+# settings that came after the first studies: at this value they are left out of ids and files, which stay what they were
+LATER = {"generator_steps": 1, "diagnostics": "cheap"}
 
 
 def kind_of(axis: str) -> str:
@@ -38,6 +40,7 @@ class Variant:
     batch_size: int
     critic_steps: int
     latent_dim: int
+    generator_steps: int = 1
     hypers: tuple[tuple[str, Any], ...] = ()
 
     @cached_property
@@ -46,7 +49,7 @@ class Variant:
         words = [self.problem, self.loss, self.normalization]
         words += [f"g_{self.g_normalization}"] * (self.g_normalization != "none")
         words += [self.regularizer] * (self.regularizer != "none")
-        return f"{'-'.join(words)}-{_digest(asdict(self), 6)}"
+        return f"{'-'.join(words)}-{_digest(_without_later(asdict(self)), 6)}"
 
     def hypers_of(self, kind: str, name: str) -> dict[str, Any]:
         """Return the hyper-parameters of one of its plug-ins."""
@@ -82,6 +85,7 @@ class Plan:
     probe_every: int
     samples: int
     neighbours: int
+    diagnostics: str = "cheap"
     versions: Mapping[str, str] = field(default_factory=dict)
     legends: Mapping[str, str] = field(default_factory=dict)
     plugin_files: tuple[str, ...] = ()
@@ -117,7 +121,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` reads back."""
-        return {
+        content = {
             "schema": SCHEMA,
             "name": self.name,
             "description": self.description,
@@ -125,12 +129,14 @@ class Plan:
             "probe_every": self.probe_every,
             "samples": self.samples,
             "neighbours": self.neighbours,
+            "diagnostics": self.diagnostics,
             "plugin_files": list(self.plugin_files),
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
             "variants": [_flat(variant) for variant in self.variants],
             "skipped": [{**_flat(variant), "reason": reason} for variant, reason in self.skipped],
         }
+        return _without_later(content)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
@@ -147,6 +153,7 @@ class Plan:
             probe_every=data["probe_every"],
             samples=data["samples"],
             neighbours=data["neighbours"],
+            diagnostics=data.get("diagnostics", LATER["diagnostics"]),
             versions=data["versions"],
             legends=data.get("legends", {}),
             plugin_files=tuple(data["plugin_files"]),
@@ -155,12 +162,16 @@ class Plan:
 
 def _flat(variant: Variant) -> dict[str, Any]:
     data = asdict(variant)
-    return {**{key: data[key] for key in AXES}, **dict(variant.hypers)}
+    return _without_later({**{key: data[key] for key in AXES}, **dict(variant.hypers)})
+
+
+def _without_later(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if LATER.get(key) != value}
 
 
 def _unflat(data: Mapping[str, Any]) -> Variant:
     hypers = tuple((key, value) for key, value in data.items() if "." in key)
-    return Variant(**{key: data[key] for key in AXES}, hypers=hypers)
+    return Variant(**{key: data.get(key, LATER.get(key)) for key in AXES}, hypers=hypers)
 
 
 def _digest(content: Any, length: int) -> str:

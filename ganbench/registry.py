@@ -31,6 +31,9 @@ KINDS = {
     "diagnostic": "ganbench.measure.diagnostics",
 }
 
+COSTS = ("cheap", "medium", "expensive")
+"""The cost classes of diagnostics; a suite measures those up to its own."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -16,6 +16,7 @@ from ganbench.errors import UserError, unknown
 from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, Plan, Variant, kind_of
 
 LATENTS = ("normal", "uniform")
+SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
 
@@ -58,10 +59,12 @@ class Settings(BaseModel):
     steps: list[int] = [2000]
     batch_size: list[int] = [128]
     critic_steps: list[int] = [1]
+    generator_steps: list[int] = [1]
     latent_dim: list[int] = [8]
     probe_every: int = Field(500, ge=1)
     samples: int = Field(1000, ge=16)
     neighbours: int = Field(500, ge=16)
+    diagnostics: str = "cheap"
     hypers: dict[str, list[Any]] = {}
     per_problem: dict[str, dict[str, Any]] = {}
 
@@ -106,7 +109,7 @@ class Settings(BaseModel):
             raise ValueError(f"must not be negative, got {min(value)}")
         return value
 
-    @field_validator("critic_steps", mode="after")
+    @field_validator("critic_steps", "generator_steps", mode="after")
     @classmethod
     def _few(cls, value: list[int]) -> list[int]:
         if max(value) > 100:
@@ -186,11 +189,9 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
     common = None
     for problem in listed:
         settings = _settings({**base, **per_problem.get(problem, {}), **changes, "problem": problem})
-        shared = (settings.description, settings.seeds, settings.probe_every, settings.samples, settings.neighbours)
+        shared = settings.model_dump(include=set(SHARED))
         if common is not None and shared != common:
-            raise UserError(
-                f"The keys seeds, probe_every, samples and neighbours hold for a whole suite, not for '{problem}'."
-            )
+            raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{problem}'.")
         common = shared
         for variant in _expand(settings):
             reason = impossible(variant)
@@ -208,13 +209,9 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
         raise UserError(f"The plan has no runs: every combination is skipped ({reason}).")
     return Plan(
         name=name,
-        description=common[0],
         variants=tuple(variants),
         skipped=tuple(skipped.items()),
-        seeds=tuple(common[1]),
-        probe_every=common[2],
-        samples=common[3],
-        neighbours=common[4],
+        **{**common, "seeds": tuple(common["seeds"])},
         versions=_versions(variants),
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in _used((*variants, *skipped))},
         plugin_files=tuple(registry.loaded_files()),
@@ -240,6 +237,8 @@ def _settings(data: dict[str, Any]) -> Settings:
     for latent in settings.latent:
         if latent not in LATENTS:
             raise unknown("latent distribution", latent, LATENTS)
+    if settings.diagnostics not in registry.COSTS:
+        raise unknown("cost class of diagnostics", settings.diagnostics, registry.COSTS)
     return settings
 
 

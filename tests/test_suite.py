@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ganbench import registry
 from ganbench.errors import UserError
+from ganbench.plan import LATER, Plan
 from ganbench.suite import parse_overrides, read_suite, read_yaml, resolve, suite_names
 
 
@@ -186,15 +187,15 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
     )
     assert "Did you mean 'margin'?" in sentence(suite=suite("per_problem: {ring8: {loss.hinge.mrgin: 2}}"))
     assert sentence(suite=suite("problem: [ring8, grid25]\nper_problem: {grid25: {seeds: 2}}")) == (
-        "The keys seeds, probe_every, samples and neighbours hold for a whole suite, not for 'grid25'."
+        "The keys seeds, probe_every, samples, neighbours, diagnostics hold for a whole suite, not for 'grid25'."
     )
 
 
 # ---------------------------------------------------------------------------------------------- refusals
 
 KEYS = (
-    "batch_size, critic_steps, description, g_normalization, latent, latent_dim, loss, neighbours, network, "
-    "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite"
+    "batch_size, critic_steps, description, diagnostics, g_normalization, generator_steps, latent, latent_dim, loss, "
+    "neighbours, network, normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite"
 )
 
 
@@ -361,13 +362,23 @@ BASE = ("loss=hinge", "seeds=0,1")
     "change",
     [
         "problem=grid25", "loss=minimax", "normalization=layer", "g_normalization=layer", "regularizer=r1",
-        "latent=uniform", "steps=2001", "batch_size=129", "critic_steps=2", "latent_dim=9", "probe_every=501",
-        "samples=1001", "neighbours=501", "seeds=0,2", "seeds=[0]", "loss.hinge.margin=1.5", "network.mlp.depth=3",
+        "latent=uniform", "steps=2001", "batch_size=129", "critic_steps=2", "generator_steps=2", "latent_dim=9",
+        "probe_every=501", "samples=1001", "neighbours=501", "diagnostics=medium", "seeds=0,2", "seeds=[0]", "loss.hinge.margin=1.5", "network.mlp.depth=3",
         "problem.ring8.std=0.11", "optimizer.adam.beta1=0.4",
     ],
 )  # fmt: skip
 def test_every_setting_is_part_of_the_hash(change):
     assert resolve(None, [*BASE, change]).hash != resolve(None, BASE).hash
+
+
+def test_settings_that_came_later_leave_older_plans_alone():
+    plan = resolve(None, ["loss=hinge", "seeds=1"])
+    data = plan.to_dict()
+    assert not set(LATER) & {*data, *data["variants"][0]}
+    assert Plan.from_dict(data) == plan
+    later = resolve(None, ["loss=hinge", "seeds=1", "generator_steps=2", "diagnostics=medium"])
+    assert Plan.from_dict(later.to_dict()) == later
+    assert later.variants[0].id != plan.variants[0].id
 
 
 def test_description_and_place_of_plugin_files_are_not():

@@ -52,7 +52,8 @@ def cost(runs: list[Run]) -> float:
     regularizer, network = registry.get("regularizer", variant.regularizer), registry.get("network", variant.network)
     penalty = 1.5 if regularizer.meta.get("acts_on", "inputs") == "inputs" else 1.0
     convolutions = 8.0 if "feature_maps" in network.provides else 1.0
-    return len(runs) * variant.steps * (1 + variant.critic_steps) * variant.batch_size * penalty * convolutions
+    updates = variant.steps * (variant.generator_steps + variant.critic_steps)
+    return len(runs) * updates * variant.batch_size * penalty * convolutions
 
 
 def perform(store: Store, plan: Plan, name: str, runs: list[Run], device: str, emit: Emit) -> None:

@@ -1,4 +1,4 @@
-"""One training step of a population: `critic_steps` updates of D, then one of G, which sees the new D."""
+"""One training step of a population: `critic_steps` updates of D, then `generator_steps` of G, which sees the new D."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class _Critic:
 
 def train_step(population: Population) -> tuple[Tensor, Tensor]:
     """Advance every living run by one step and return the last losses of D (without penalty) and G, both [runs]."""
-    critic_steps = population.variant.critic_steps
+    critic_steps, generator_steps = population.variant.critic_steps, population.variant.generator_steps
     for inner in range(critic_steps):
         d_loss = _update_discriminator(population, population.step * critic_steps + inner)
-    g_loss = _update_generator(population)
+    for inner in range(generator_steps):
+        g_loss = _update_generator(population, population.step * generator_steps + inner)
     population.step += 1
     return d_loss, g_loss
 
@@ -66,22 +67,22 @@ def _update_discriminator(population: Population, index: int) -> Tensor:
     return d_loss.detach()
 
 
-def _update_generator(population: Population) -> Tensor:
-    step = population.step
-    fake = population.generate(population.draw("g latent", step), trained=True)
+def _update_generator(population: Population, index: int) -> Tensor:
+    fake = population.generate(population.draw("g latent", index), trained=True)
     fake_logits = population.criticise(fake)
-    g_loss = population.players_losses(_paired_logits(population, fake_logits), fake_logits)[1]
+    g_loss = population.players_losses(_paired_logits(population, fake_logits, index), fake_logits)[1]
     gradient = population.generator.gradient(g_loss)
     population.mark(g_loss.detach(), gradient)
-    population.generator.descend(gradient, population.alive, step + 1, (step, population.variant.steps))
+    progress = (population.step, population.variant.steps)
+    population.generator.descend(gradient, population.alive, index + 1, progress)
     return g_loss.detach()
 
 
-def _paired_logits(population: Population, fake_logits: Tensor) -> Tensor:
+def _paired_logits(population: Population, fake_logits: Tensor, index: int) -> Tensor:
     """Return the real logits for the losses that compare real with fake in the generator's step, zeros elsewhere."""
     real_logits = torch.zeros_like(fake_logits)
     if any(part.paired for part in population.losses):
-        real = population.draw("g data", population.step)
+        real = population.draw("g data", index)
         with torch.no_grad():
             for part in population.losses:
                 if part.paired:

@@ -96,11 +96,12 @@ def plain_loop(run: Run, dtype: torch.dtype, steps: int = STEPS) -> tuple[nn.Mod
             if regularizer == "weight_clipping":
                 for parameter in d.parameters():
                     parameter.data.clamp_(-hypers["clip"], hypers["clip"])
-        fake_logits = d(g(draw("g latent", step))).flatten()
-        real_logits = d(draw("g data", step)).flatten() if variant.loss == "relativistic_pairing" else fake_logits
-        g_adam.zero_grad()
-        loss(real_logits, fake_logits)[1].backward()
-        g_adam.step()
+        for index in range(step * variant.generator_steps, (step + 1) * variant.generator_steps):
+            fake_logits = d(g(draw("g latent", index))).flatten()
+            real_logits = d(draw("g data", index)).flatten() if variant.loss == "relativistic_pairing" else fake_logits
+            g_adam.zero_grad()
+            loss(real_logits, fake_logits)[1].backward()
+            g_adam.step()
     return g, d
 
 
@@ -132,6 +133,8 @@ def plans():
     yield pytest.param([f"g_normalization={norms}", *DCGAN, "seeds=2"], id="generator")
     critic = ["loss=hinge,wasserstein", "critic_steps=3", "latent=uniform", "steps=200", "batch_size=16"]
     yield pytest.param(critic, id="critic")
+    more = ["loss=hinge,relativistic_pairing", "generator_steps=3", "steps=200", "batch_size=16"]
+    yield pytest.param(more, id="generator steps")
 
 
 def differences(overrides, dtype):

@@ -15,7 +15,7 @@ SCHEMA = 1
 PLUGIN_AXES = ("problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer")
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
-# settings that came after the first studies: at this value they are left out of ids and files, which stay what they were
+# settings that came after the first studies: at these values they are left out of ids and files, so that those last
 LATER = {"generator_steps": 1, "diagnostics": "cheap"}
 
 

@@ -363,7 +363,8 @@ BASE = ("loss=hinge", "seeds=0,1")
     [
         "problem=grid25", "loss=minimax", "normalization=layer", "g_normalization=layer", "regularizer=r1",
         "latent=uniform", "steps=2001", "batch_size=129", "critic_steps=2", "generator_steps=2", "latent_dim=9",
-        "probe_every=501", "samples=1001", "neighbours=501", "diagnostics=medium", "seeds=0,2", "seeds=[0]", "loss.hinge.margin=1.5", "network.mlp.depth=3",
+        "probe_every=501", "samples=1001", "neighbours=501", "diagnostics=medium",
+        "seeds=0,2", "seeds=[0]", "loss.hinge.margin=1.5", "network.mlp.depth=3",
         "problem.ring8.std=0.11", "optimizer.adam.beta1=0.4",
     ],
 )  # fmt: skip

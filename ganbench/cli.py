@@ -29,9 +29,12 @@ app = typer.Typer(
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
-USER_ERROR, RUNS_FAILED, INTERRUPTED = 2, 5, 130
+RUNS_FAILED, INTERRUPTED = 5, 130
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[suite=NAME_OR_FILE] [KEY=VALUE | KEY=A,B,C]...")]
+Margins = Annotated[
+    list[str] | None, typer.Option("--margin", help="failure_rate=0.2 or score=0.1: how much worse does not matter.")
+]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with plug-ins; may be repeated.")]
 
 
@@ -41,7 +44,7 @@ def main() -> None:
         app()
     except UserError as error:
         err.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
-        sys.exit(USER_ERROR)
+        sys.exit(error.exit_code)
 
 
 @app.command()
@@ -94,6 +97,58 @@ def report(studies: Annotated[list[Path], typer.Argument(help="Directories of st
     for folder in studies:
         path = api.load(folder).report()
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
+
+
+@app.command()
+def baseline(
+    study: Annotated[Path, typer.Argument(help="Directory of a finished study.")],
+    file: Annotated[Path, typer.Option("--out", "-o", help="The JSON file to write.")],
+    margin: Margins = None,
+) -> None:
+    """Freeze a study's per-seed values in one file, to check later ones against."""
+    from ganbench import checking
+
+    frozen = checking.make_baseline(study, file, checking.parse_margins(margin or []))
+    runs = sum(len(variant.runs) for variant in frozen.variants)
+    out.print(
+        f"Baseline of {_count(len(frozen.variants), 'variant')}, {runs} runs: {escape(str(file))}", soft_wrap=True
+    )
+
+
+@app.command()
+def check(
+    what: Annotated[list[str], typer.Argument(metavar="STUDY... | suite=NAME_OR_FILE [KEY=VALUE]...")],
+    baseline: Annotated[Path, typer.Option(help="The file that `ganbench baseline` wrote.")],
+    variant: Annotated[list[str] | None, typer.Option(help="Check variants whose name holds this text only.")] = None,
+    margin: Margins = None,
+    plugin: Plugins = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the studies that are trained.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Worker processes on a CPU (default: one a core).")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")] = None,
+    allow_inconclusive: Annotated[
+        bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nothing is shown either way.")
+    ] = False,
+) -> None:
+    """Check studies, or a suite that is trained for as many seeds as it needs, against a baseline.
+
+    Exit codes: 0 pass, 1 regression, 2 usage, 3 inconclusive, 4 incompatible baseline, 5 runs failed.
+    """
+    from ganbench import checking
+    from ganbench.report import verdict_files
+
+    request = checking.Request(baseline, tuple(variant or ()), checking.parse_margins(margin or []))
+    if any("=" in word for word in what):
+        result = checking.check_suite(
+            what, request, plugins=plugin or [], out=out_dir, device=device, workers=workers,
+            tell=lambda text: err.print(escape(text), soft_wrap=True),
+        )  # fmt: skip
+    else:
+        result = checking.check_studies([Path(word) for word in what], request)
+    out.print(escape(verdict_files.text(result)), soft_wrap=True)
+    verdict_files.write(result, json_file=json_file, junit=junit)
+    raise typer.Exit(0 if allow_inconclusive and result.verdict == "inconclusive" else result.exit_code)
 
 
 @app.command("list")

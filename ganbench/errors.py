@@ -5,7 +5,9 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for, told in one sentence (exit code 2)."""
+    """A mistake in what the user asked for, told in one sentence; `exit_code` is the command's."""
+
+    exit_code = 2
 
 
 def unknown(what: str, got: object, available: Iterable[str]) -> UserError:

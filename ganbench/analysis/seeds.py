@@ -1,0 +1,149 @@
+"""One number a run for the gate, and the study's variants in a form that another study's can be matched with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ganbench.analysis.findings import labels, view_of
+from ganbench.analysis.statistics import FINISHED
+from ganbench.errors import UserError, unknown
+from ganbench.plan import AXES, Variant
+from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
+from ganbench.results.study import Study
+
+MEASURED = ("samples", "neighbours")
+
+
+def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
+    """Return a finished study as a baseline; UserError where runs are missing or the machine failed in some."""
+    complete([study])
+    results = seed_results([study])
+    names = labels(study)
+    variants = tuple(
+        BaselineVariant(
+            f"{variant.problem}: {names[variant.id]}",
+            _settings(variant),
+            dict(variant.hypers),
+            tuple(results[variant.id]),
+        )
+        for variant in study.plan.variants
+    )
+    kept = ("plan_hash", "command", "started", "device", "ganbench", "torch", "python", "git_revision")
+    source = {key: study.provenance.get(key, "") for key in kept}
+    return Baseline(
+        suite=study.plan.name,
+        measured={key: getattr(study.plan, key) for key in MEASURED},
+        swept=tuple(key for key in study.plan.varying if "." in key),
+        variants=variants,
+        margins=margins or {},
+        source=source | {"plugin_versions": dict(study.plan.versions)},
+    )
+
+
+def complete(studies: Iterable[Study]) -> None:
+    """Raise UserError where a study still has runs to train."""
+    for study in studies:
+        waiting = int(study.runs["status"].isin(["pending", "running"]).sum())
+        if waiting:
+            raise UserError(
+                f"The study '{study.path}' is not finished ({waiting} runs to go): repeat its command first."
+            )
+
+
+def seed_results(studies: Iterable[Study]) -> dict[str, list[SeedResult]]:
+    """Return the results of every finished run by variant. A score is the share of modes covered times the samples'
+    quality, both relative to a perfect sampler and at most 1; a diverged or failed run scores 0."""
+    results: dict[str, list[SeedResult]] = {}
+    for study in studies:
+        runs = study.runs[study.runs["status"].isin(FINISHED)]
+        last = study.series.groupby("run").last() if len(study.series) else pd.DataFrame()
+        for run in runs.to_dict("records"):
+            score = 0.0
+            if run["status"] == "done":
+                score = _score(study, run["problem"], last.loc[run["run"]])
+            result = SeedResult(int(run["seed"]), str(run["verdict"]), bool(run["failed"]), round(score, 6))
+            results.setdefault(run["variant"], []).append(result)
+    return results
+
+
+def _score(study: Study, problem: str, final: pd.Series) -> float:
+    seen = view_of(study, problem)
+    if seen is None:
+        return 0.0
+    oracle = study.oracle.get(problem, {})
+    shares = [seen.quality] if seen.count else [seen.quality, "recall"]
+    score = 1.0
+    for measure in [*shares, *([seen.count] if seen.count else [])]:
+        perfect = oracle.get(measure) or 1.0
+        score *= min(1.0, max(0.0, float(final[measure]) / perfect))
+    return 0.0 if pd.isna(score) else score
+
+
+def _settings(variant: Variant) -> dict[str, Any]:
+    return {axis: getattr(variant, axis) for axis in AXES}
+
+
+def tables(
+    baseline: Baseline, studies: Sequence[Study], wanted: Sequence[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Return the per-seed tables (variant, seed, failed, score) of the baseline and of studies of one plan, with notes.
+
+    `wanted` keeps the variants whose name holds one of its texts. Raises IncompatibleBaselineError where nothing can be
+    compared and UserError where a wanted variant is absent.
+    """
+    plan = studies[0].plan
+    for key in MEASURED:
+        if getattr(plan, key) != baseline.measured.get(key):
+            raise IncompatibleBaselineError(
+                f"The baseline was measured with {key} {baseline.measured.get(key)}, this study with "
+                f"{getattr(plan, key)}: their scores cannot be compared."
+            )
+    known = {_key(v.settings, v.hypers, baseline.swept): v for v in baseline.variants}
+    results = seed_results(studies)
+    pairs = [(v, known.get(_key(_settings(v), dict(v.hypers), baseline.swept))) for v in plan.variants]
+    matched = [(variant, old) for variant, old in pairs if old is not None and _is_wanted(old.label, wanted)]
+    absent = [word for word in wanted if not any(word in old.label for _, old in pairs if old is not None)]
+    if absent:
+        raise unknown("variant of both the study and the baseline", absent[0], [old.label for _, old in pairs if old])
+    if not matched:
+        nearest = _difference(pairs[0][0], baseline)
+        raise IncompatibleBaselineError(
+            f"The baseline of suite '{baseline.suite}' has none of this study's variants{nearest}."
+        )
+    notes = [f"{len(pairs) - sum(old is not None for _, old in pairs)} variants are not in the baseline."]
+    notes = notes if any(old is None for _, old in pairs) else []
+    notes += sorted({note for variant, old in matched for note in _changed(variant, old)})
+    old_rows = [_rows(old.label, old.runs) for _, old in matched]
+    new_rows = [_rows(old.label, results[variant.id]) for variant, old in matched]
+    return pd.concat(old_rows, ignore_index=True), pd.concat(new_rows, ignore_index=True), notes
+
+
+def _is_wanted(label: str, wanted: Sequence[str]) -> bool:
+    return not wanted or any(word in label for word in wanted)
+
+
+def _key(settings: Any, hypers: Any, swept: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(settings.get(axis) for axis in AXES) + tuple(hypers.get(key) for key in swept)
+
+
+def _rows(label: str, runs: Sequence[SeedResult]) -> pd.DataFrame:
+    rows = [(label, run.seed, run.failed, run.score) for run in runs]
+    return pd.DataFrame(rows, columns=["variant", "seed", "failed", "score"])
+
+
+def _changed(variant: Variant, old: BaselineVariant) -> list[str]:
+    new = dict(variant.hypers)
+    keys = [key for key in {*new, *old.hypers} if new.get(key) != old.hypers.get(key)]
+    return [f"{key} is {new.get(key)}, in the baseline {old.hypers.get(key)}." for key in keys]
+
+
+def _difference(variant: Variant, baseline: Baseline) -> str:
+    settings = _settings(variant)
+    closest = min(baseline.variants, key=lambda old: sum(settings[a] != old.settings.get(a) for a in AXES))
+    differs = [
+        f"{a} {settings[a]} for {closest.settings.get(a)}" for a in AXES if settings[a] != closest.settings.get(a)
+    ]
+    return f"; the nearest differs in {', '.join(differs)}" if differs else ""

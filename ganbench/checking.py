@@ -1,0 +1,125 @@
+"""The job behind `ganbench check`: a study, or a suite trained for as many seeds as it needs, against a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from ganbench import api
+from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
+from ganbench.analysis.seeds import complete, freeze, tables
+from ganbench.errors import UserError, unknown
+from ganbench.plan import Plan
+from ganbench.results.baseline import Baseline, load_baseline
+
+EXIT_CODES = {"pass": 0, "regressed": 1, "inconclusive": 3, "failed": 5}
+MARGINS = ("failure_rate", "score")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to check against: a baseline's file, texts that name variants (none: all), margins that differ from it."""
+
+    baseline: Path
+    variants: tuple[str, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of a check: the judgement, notes on what differs, why runs failed, and where the studies are."""
+
+    judgement: Judgement
+    notes: tuple[str, ...]
+    failures: tuple[str, ...]
+    studies: tuple[Path, ...]
+    suite: str
+
+    @property
+    def verdict(self) -> str:
+        """pass, regressed, inconclusive, or failed (the program or the machine failed in some runs)."""
+        return "failed" if self.failures else self.judgement.verdict
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.verdict]
+
+
+def parse_margins(texts: Sequence[str]) -> dict[str, float]:
+    """Read margins written name=value; UserError for what is not one."""
+    margins = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in MARGINS:
+            raise unknown("margin", name, MARGINS)
+        try:
+            margins[name] = float(value)
+        except ValueError as error:
+            raise UserError(f"The margin '{name}' must be a number, got '{value}'.") from error
+        if not 0 < margins[name] < 1:
+            raise UserError(f"The margin '{name}' must lie between 0 and 1, got {value}.")
+    return margins
+
+
+def make_baseline(study: Path, file: Path, margins: Mapping[str, float]) -> Baseline:
+    """Freeze a finished study in a file and return the baseline."""
+    frozen = freeze(api.load(study), dict(margins))
+    frozen.save(file)
+    return frozen
+
+
+def check_studies(folders: Sequence[Path], request: Request, look: int | None = None) -> Check:
+    """Hold finished studies of one plan (they may differ in seeds) against a baseline."""
+    baseline = load_baseline(request.baseline)
+    studies = [api.load(folder) for folder in folders]
+    for study in studies[1:]:
+        _same_plan(studies[0].plan, study.plan)
+    complete(studies)
+    old, new, notes = tables(baseline, studies, request.variants)
+    known = {f.name for f in fields(Policy)}
+    margins = {key: value for key, value in {**baseline.margins, **request.margins}.items() if key in known}
+    failed = [study.runs[study.runs["status"] == "failed"] for study in studies]
+    reasons = sorted({str(reason) for rows in failed for reason in rows["reason"]})
+    judgement = compare(old, new, replace(Policy(), **margins), look)
+    return Check(judgement, tuple(notes), tuple(reasons), tuple(folders), studies[0].plan.name)
+
+
+def _same_plan(first: Plan, other: Plan) -> None:
+    if replace(other, seeds=first.seeds).hash != first.hash:
+        raise UserError(
+            f"Studies that are checked together must differ in seeds alone; '{other.name}' ({other.hash}) "
+            f"is another plan than '{first.name}' ({first.hash})."
+        )
+
+
+def check_suite(
+    overrides: Sequence[str],
+    request: Request,
+    *,
+    plugins: Sequence[str | Path] = (),
+    out: Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Check:
+    """Train a suite for 5, 10, then 20 seeds, and stop as soon as nothing is inconclusive any more.
+
+    With seeds among the overrides there is one look at exactly those. Repeating the call goes on where it ended.
+    """
+    load_baseline(request.baseline)
+    if any(text.startswith("seeds=") for text in overrides):
+        plan = api.make_plan(None, overrides, plugins)
+        study = api.execute_plan(plan, out=out, device=device, workers=workers)
+        return check_studies([study.path], request)
+    folders: list[Path] = []
+    for look, (first, last) in enumerate(zip((0, *LOOKS), LOOKS, strict=False)):
+        plan = api.make_plan(None, [*overrides, f"seeds={list(range(first, last))}"], plugins)
+        tell(f"{plan.name}: {len(plan.runs)} runs, seeds {first} to {last - 1} ...")
+        folder = out / f"seeds-{first}-{last - 1}" if out else api.default_folder(plan)
+        folders.append(api.execute_plan(plan, out=folder, device=device, workers=workers).path)
+        result = check_studies(folders, request, look)
+        tell(f"after {last} seeds: {result.verdict}")
+        if result.verdict != "inconclusive":
+            break
+    return result

@@ -1,0 +1,214 @@
+"""`ganbench baseline` and `ganbench check`, from the command line down, on studies that take seconds."""
+
+import json
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import ganbench
+from ganbench import checking
+from ganbench.analysis.seeds import freeze, seed_results
+from ganbench.cli import app
+from ganbench.errors import UserError
+from ganbench.results.baseline import Baseline, IncompatibleBaselineError, SeedResult, load_baseline
+
+TINY = [
+    "problem=ring8", "loss=hinge,wasserstein", "steps=20", "batch_size=16", "probe_every=10", "samples=64",
+    "neighbours=32", "network.mlp.width=8",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return ganbench.run(None, [*TINY, "seeds=6"], out=tmp_path_factory.mktemp("studies") / "six", workers=1)
+
+
+@pytest.fixture
+def baseline(study, tmp_path):
+    file = tmp_path / "baseline.json"
+    checking.make_baseline(study.path, file, {})
+    return file
+
+
+def invoke(*words, **environment):
+    return CliRunner().invoke(app, [str(word) for word in words], env=environment, catch_exceptions=True)
+
+
+def with_results(file, change):
+    """Write a baseline again with other results: change(seed result) -> seed result."""
+    old = load_baseline(file)
+    variants = tuple(replace(v, runs=tuple(map(change, v.runs))) for v in old.variants)
+    replace(old, variants=variants).save(file)
+
+
+def healthy(run):
+    return replace(run, verdict="converged", failed=False, score=0.95)
+
+
+# ---------------------------------------------------------------------------------------------- baseline
+
+
+def test_baseline_holds_a_result_for_every_seed(study, baseline):
+    frozen = load_baseline(baseline)
+    assert frozen == freeze(study)
+    assert [len(v.runs) for v in frozen.variants] == [6, 6]
+    assert [v.label for v in frozen.variants] == ["ring8: hinge", "ring8: wasserstein"]
+    runs = study.runs.set_index(["loss", "seed"])
+    for variant in frozen.variants:
+        for run in variant.runs:
+            row = runs.loc[(variant.settings["loss"], run.seed)]
+            assert (run.verdict, run.failed) == (row["verdict"], row["failed"])
+    assert frozen.source["plan_hash"] == study.plan.hash
+
+
+def test_score_is_coverage_times_quality_relative_to_the_oracle(study):
+    run = study.runs.iloc[0]
+    last = study.series[study.series["run"] == run["run"]].iloc[-1]
+    oracle = study.oracle["ring8"]
+    expected = min(1, last["high_quality"] / oracle["high_quality"]) * last["modes_covered"] / oracle["modes_covered"]
+    (result,) = [r for r in seed_results([study])[run["variant"]] if r.seed == run["seed"]]
+    assert result.score == pytest.approx(expected, abs=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------- check
+
+
+def test_unchanged_study_has_no_regression(study, baseline):
+    result = checking.check_studies([study.path], checking.Request(baseline))
+    assert (
+        checking.check_studies([study.path], checking.Request(baseline, margins={"failure_rate": 0.5})).exit_code == 0
+    )
+    assert not [c for c in result.judgement.comparisons if c.verdict == "regressed"]
+
+
+def test_worse_than_its_baseline_is_regressed_in_every_output(study, baseline, tmp_path):
+    with_results(baseline, healthy)
+    summary = tmp_path / "summary.md"
+    done = invoke(
+        "check", study.path, "--baseline", baseline, "--json", tmp_path / "c.json", "--junit", tmp_path / "c.xml",
+        GITHUB_STEP_SUMMARY=str(summary), GITHUB_ACTIONS="true", COLUMNS="200",
+    )  # fmt: skip
+    assert done.exit_code == 1, done.output
+    assert "REGRESSION" in done.output
+    assert "::error title=ganbench::" in done.output
+    data = json.loads((tmp_path / "c.json").read_text())
+    assert (data["verdict"], data["exit_code"], data["seeds"]) == ("regressed", 1, 6)
+    regressed = [c for c in data["comparisons"] if c["verdict"] == "regressed"]
+    junit = ElementTree.parse(tmp_path / "c.xml").getroot()
+    assert len(junit.findall("testcase/failure")) == len(regressed) == int(junit.get("failures"))
+    assert int(junit.get("tests")) == len(data["comparisons"]) == 7
+    assert "## ganbench check: regressed" in summary.read_text()
+
+
+def test_inconclusive_is_exit_code_3_unless_allowed(study, baseline):
+    # six pairs without a change exclude a rise of 1 - 0.025^(1/6) = 46 points, not of 20
+    words = ("check", study.path, "--baseline", baseline)
+    assert invoke(*words).exit_code == 3
+    assert invoke(*words, "--allow-inconclusive").exit_code == 0
+
+
+def test_one_variant_is_checked_alone(study, baseline):
+    result = checking.check_studies([study.path], checking.Request(baseline, ("hinge",)))
+    assert {c.variant for c in result.judgement.comparisons} == {"ring8: hinge"}
+
+
+def test_suite_is_trained_for_as_many_seeds_as_it_needs(baseline, tmp_path):
+    with_results(baseline, healthy)
+    told = []
+    request = checking.Request(baseline)
+    result = checking.check_suite(TINY, request, out=tmp_path / "checks", workers=1, tell=told.append)
+    assert (result.verdict, result.judgement.seeds) == ("regressed", 5)
+    assert told == ["custom: 10 runs, seeds 0 to 4 ...", "after 5 seeds: regressed"]
+
+
+def test_seeds_of_the_user_are_one_look(baseline, tmp_path):
+    overrides = [*TINY, "seeds=3"]
+    result = checking.check_suite(overrides, checking.Request(baseline), out=tmp_path / "three", workers=1)
+    assert (result.verdict, result.judgement.seeds) == ("inconclusive", 3)
+
+
+def test_changed_default_is_compared_and_told(study, baseline):
+    old = load_baseline(baseline)
+    variants = tuple(replace(v, hypers={**v.hypers, "optimizer.adam.beta1": 0.9}) for v in old.variants)
+    replace(old, variants=variants).save(baseline)
+    result = checking.check_studies([study.path], checking.Request(baseline))
+    assert result.notes == ("optimizer.adam.beta1 is 0.5, in the baseline 0.9.",)
+
+
+def test_runs_that_the_machine_failed_are_exit_code_5(study, baseline):
+    result = checking.check_studies([study.path], checking.Request(baseline))
+    assert replace(result, failures=("MemoryError",)).exit_code == 5
+
+
+# ---------------------------------------------------------------------------------------------- refusals
+
+
+def test_refusals(study, baseline, tmp_path):
+    cut = tmp_path / "cut.json"
+    cut.write_text(baseline.read_text()[:200])
+    newer = tmp_path / "newer.json"
+    newer.write_text(json.dumps({**json.loads(baseline.read_text()), "schema": 99}))
+    other = tmp_path / "other.json"
+    replace(load_baseline(baseline), measured={"samples": 1000, "neighbours": 500}).save(other)
+    for file, code, words in (
+        (cut, 4, "is damaged or not a baseline; make it again."),
+        (newer, 4, "has schema 99; this version of ganbench reads 1."),
+        (other, 4, "The baseline was measured with samples 1000, this study with 64"),
+        (tmp_path / "none.json", 2, "Cannot read the baseline"),
+    ):
+        with pytest.raises(UserError) as raised:
+            checking.check_studies([study.path], checking.Request(file))
+        assert words in str(raised.value)
+        assert raised.value.exit_code == code
+
+
+def test_baseline_of_other_variants_names_the_difference(study, baseline):
+    old = load_baseline(baseline)
+    variants = tuple(replace(v, settings={**v.settings, "steps": 4000}) for v in old.variants)
+    replace(old, suite="smoke", variants=variants).save(baseline)
+    with pytest.raises(IncompatibleBaselineError) as raised:
+        checking.check_studies([study.path], checking.Request(baseline))
+    assert str(raised.value) == (
+        "The baseline of suite 'smoke' has none of this study's variants; the nearest differs in steps 20 for 4000."
+    )
+
+
+def test_absent_variant_and_bad_margins(study, baseline):
+    for request, words in (
+        (lambda: checking.check_studies([study.path], checking.Request(baseline, ("ring8: hing3",))), "Did you mean"),
+        (lambda: checking.parse_margins(["failures=0.2"]), "Unknown margin 'failures'. Did you mean 'failure_rate'?"),
+        (lambda: checking.parse_margins(["score=much"]), "The margin 'score' must be a number, got 'much'."),
+        (lambda: checking.parse_margins(["score=2"]), "The margin 'score' must lie between 0 and 1, got 2."),
+    ):
+        with pytest.raises(UserError, match=words.split("(")[0]) as raised:
+            request()
+        assert raised.value.exit_code == 2
+
+
+def test_unfinished_study_is_neither_baseline_nor_candidate(study, baseline, tmp_path):
+    store = ganbench.load(study.path).store
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "plan.yaml").write_text(store.plan_file.read_text())
+    for request in (
+        lambda: checking.make_baseline(copy, tmp_path / "b.json", {}),
+        lambda: checking.check_studies([copy], checking.Request(baseline)),
+    ):
+        with pytest.raises(UserError, match=r"is not finished \(12 runs to go\): repeat its command first"):
+            request()
+
+
+def test_studies_of_different_plans_are_not_put_together(study, baseline, tmp_path):
+    other = ganbench.run(None, [*TINY, "seeds=1", "steps=10"], out=tmp_path / "other", workers=1)
+    with pytest.raises(UserError, match="must differ in seeds alone"):
+        checking.check_studies([study.path, other.path], checking.Request(baseline))
+
+
+def test_baseline_survives_the_file(tmp_path):
+    frozen = Baseline("s", {"samples": 1}, ("a.b.c",), (), {"score": 0.2}, {"device": "x"})
+    frozen.save(tmp_path / "b.json")
+    assert load_baseline(tmp_path / "b.json") == frozen
+    assert SeedResult(1, "converged", False, float(np.float64(0.5))).score == 0.5

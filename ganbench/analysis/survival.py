@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,9 +48,9 @@ def kaplan_meier(at: ArrayLike, failed: ArrayLike, confidence: float = CONFIDENC
     curve = ecdf(CensoredData(uncensored=at[failed], right=at[~failed])).sf
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # says that it is undefined in places, which is seen to below
-        interval = curve.confidence_interval(confidence, method="log-log")
-    low, high = (np.asarray(side.probabilities, dtype=float) for side in (interval.low, interval.high))
-    steps, alive = np.asarray(curve.quantiles, dtype=float), np.asarray(curve.probabilities, dtype=float)
+        interval: Any = curve.confidence_interval(confidence, method="log-log")
+    low, high = interval.low.probabilities, interval.high.probabilities
+    steps, alive = np.asarray(curve.quantiles, dtype=np.float64), np.asarray(curve.probabilities, dtype=np.float64)
     everybody = wilson(len(at), len(at), confidence)[0]
     low = np.where(np.isnan(low), np.where(alive > 0.5, everybody, 0.0), low)
     high = np.where(np.isnan(high), np.where(alive > 0.5, 1.0, 1 - everybody), high)
@@ -61,5 +62,5 @@ def logrank_p(first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, Array
     groups = [(np.asarray(at, dtype=float), np.asarray(failed, dtype=bool)) for at, failed in (first, second)]
     if not any(failed.any() for _, failed in groups):
         return 1.0
-    censored = [CensoredData(uncensored=at[failed], right=at[~failed]) for at, failed in groups]
-    return float(logrank(*censored).pvalue)
+    one, other = (CensoredData(uncensored=at[failed], right=at[~failed]) for at, failed in groups)
+    return float(logrank(one, other).pvalue)

@@ -127,6 +127,9 @@ def check(
     workers: Annotated[int | None, typer.Option(help="Worker processes on a CPU (default: one a core).")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")] = None,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="Pass at once where every result equals the baseline's, seed by seed.")
+    ] = False,
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nothing is shown either way.")
     ] = False,
@@ -138,7 +141,7 @@ def check(
     from ganbench import checking
     from ganbench.report import verdict_files
 
-    request = checking.Request(baseline, tuple(variant or ()), checking.parse_margins(margin or []))
+    request = checking.Request(baseline, tuple(variant or ()), checking.parse_margins(margin or []), canary)
     if any("=" in word for word in what):
         result = checking.check_suite(
             what, request, plugins=plugin or [], out=out_dir, device=device, workers=workers,

@@ -110,6 +110,15 @@ def test_inconclusive_is_exit_code_3_unless_allowed(study, baseline):
     assert invoke(*words, "--allow-inconclusive").exit_code == 0
 
 
+def test_canary_passes_what_is_equal_seed_by_seed_and_nothing_else(study, baseline):
+    canary = checking.Request(baseline, canary=True)
+    result = checking.check_studies([study.path], canary)
+    assert (result.verdict, result.judgement.verdict) == ("pass", "inconclusive")
+    assert "Every result equals the baseline's, seed by seed." in result.notes
+    with_results(baseline, lambda run: replace(run, score=run.score + 1e-6 * (run.seed == 3)))
+    assert checking.check_studies([study.path], canary).verdict == "inconclusive"
+
+
 def test_one_variant_is_checked_alone(study, baseline):
     result = checking.check_studies([study.path], checking.Request(baseline, ("hinge",)))
     assert {c.variant for c in result.judgement.comparisons} == {"ring8: hinge"}

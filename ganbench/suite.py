@@ -238,7 +238,7 @@ def _settings(data: dict[str, Any]) -> Settings:
         if latent not in LATENTS:
             raise unknown("latent distribution", latent, LATENTS)
     if settings.diagnostics not in registry.COSTS:
-        raise unknown("cost class of diagnostics", settings.diagnostics, registry.COSTS)
+        raise unknown("class of diagnostics", settings.diagnostics, registry.COSTS)
     return settings
 
 

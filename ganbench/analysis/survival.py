@@ -58,9 +58,12 @@ def kaplan_meier(at: ArrayLike, failed: ArrayLike, confidence: float = CONFIDENC
 
 
 def logrank_p(first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike]) -> float:
-    """Return the two-sided p-value of the log-rank test between two groups of (steps, failed); 1 without a failure."""
+    """Return the two-sided p-value of the log-rank test between two groups of (steps, failed); 1 if it is undefined."""
     groups = [(np.asarray(at, dtype=float), np.asarray(failed, dtype=bool)) for at, failed in (first, second)]
     if not any(failed.any() for _, failed in groups):
         return 1.0
     one, other = (CensoredData(uncensored=at[failed], right=at[~failed]) for at, failed in groups)
-    return float(logrank(one, other).pvalue)
+    # where all fail at once nothing is left to compare, and the statistic is 0 / 0
+    with np.errstate(invalid="ignore"):
+        p = float(logrank(one, other).pvalue)
+    return 1.0 if np.isnan(p) else p

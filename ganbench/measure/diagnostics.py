@@ -1,7 +1,8 @@
 """Diagnostics of the game at a probe: numbers about gradients, logits, units and weights, one a run.
 
 A diagnostic is `(game) -> {column: tensor [runs]}`. It reads a `Game`, a snapshot of a population on a probe batch
-that no training step sees; columns named `measure.LAYER` belong to the declared measure.
+that no training step sees; columns named `measure.LAYER` belong to the declared measure. It declares its cost class,
+`cost="medium"` or `"expensive"`, where it is not cheap; those are in `measure.costly`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,29 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from ganbench.registry import Measure, positive, register, share
+from ganbench import registry
+from ganbench.errors import unknown
+from ganbench.measure.dynamics import DifferentiableGame
+from ganbench.measure.spectrum import singular_values
+from ganbench.registry import COSTS, Measure, Plugin, positive, register, share
+
+def affordable(cost: str) -> list[Plugin]:
+    """Return the diagnostics up to a cost class, in the order of their registration; UserError for an unknown class."""
+    if cost not in COSTS:
+        raise unknown("class of diagnostics", cost, COSTS)
+    return [plugin for plugin in registry.plugins("diagnostic") if COSTS.index(_cost(plugin)) <= COSTS.index(cost)]
+
+
+def _cost(plugin: Plugin) -> str:
+    cost = str(plugin.meta.get("cost", "cheap"))
+    if cost not in COSTS:
+        raise unknown(f"cost of the diagnostic '{plugin.name}'", cost, COSTS)
+    return cost
 
 
 class Slice(Protocol):
@@ -39,14 +57,28 @@ class Snapshot(Protocol):
     def generate(self, latents: Tensor, units: dict[nn.Module, Tensor]) -> Tensor: ...
     def criticise(self, samples: Tensor, units: dict[nn.Module, Tensor]) -> Tensor: ...
     def parameter_gradients(self, loss: Tensor, player: str) -> dict[str, Tensor]: ...
-    def matrices(self) -> dict[str, Tensor]: ...
+    def matrices(self, player: str = "d") -> dict[str, Tensor]: ...
+
+
+@runtime_checkable
+class Playable(Snapshot, Protocol):
+    """A snapshot whose players can also be tried at other parameters than their own."""
+
+    def moved(self, player: str, gradient: Tensor) -> Tensor: ...
+    def differentiable(
+        self, real: Tensor, latents: Tensor, runs: slice = slice(None), *, iterate: bool = False
+    ) -> DifferentiableGame: ...
 
 
 class Game:
-    """One probe batch played through a population; everything is computed when first asked for."""
+    """One probe batch played through a population; everything is computed when first asked for.
 
-    def __init__(self, population: Snapshot, real: Tensor, latents: Tensor) -> None:
-        self.population = population
+    real, held_out: training samples and samples that no training step sees [runs, batch, *shape]; latents: [runs,
+    batch, latent_dim].
+    """
+
+    def __init__(self, population: Snapshot, real: Tensor, latents: Tensor, held_out: Tensor | None = None) -> None:
+        self.population, self.latents, self.held_out = population, latents, held_out
         self.g_units: dict[nn.Module, Tensor] = {}
         self.d_units: dict[nn.Module, Tensor] = {}
         self._fake = population.generate(latents, self.g_units)
@@ -65,6 +97,20 @@ class Game:
         parts = [part(real_logits[part.runs], fake_logits[part.runs]) for part in self.population.losses]
         return torch.cat([d for d, _ in parts]), torch.cat([g for _, g in parts])
 
+    @cached_property
+    def boundary(self) -> Tensor:
+        """The logit at which D is undecided, [runs], NaN where its loss has none."""
+        boundary = torch.full((len(self.real),), float("nan"), device=self.real.device)
+        for part in self.population.losses:
+            if part.boundary is not None:
+                boundary[part.runs] = part.boundary
+        return boundary
+
+    @cached_property
+    def input_gradient_norms(self) -> tuple[Tensor, Tensor]:
+        """Norms of D's gradient with respect to each real and each fake sample, both [runs, batch]."""
+        return input_gradient_norm(self.real_logits, self.real), input_gradient_norm(self.fake_logits, self.fake)
+
     def gradients(self, player: str) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of a player's loss ("g" or "d") by parameter."""
         if player == "d":
@@ -72,6 +118,15 @@ class Game:
         logits = self.population.criticise(self._fake, {})
         g_loss = self.players_losses(self.real_logits.detach(), logits)[1]
         return self.population.parameter_gradients(g_loss, "g")
+
+
+def input_gradient_norm(logits: Tensor, samples: Tensor) -> Tensor:
+    """Return the norm [runs, batch] of the gradient of logits [runs, batch] with respect to the samples behind them.
+
+    Where D mixes its batch (batch normalization) it is the gradient of the sum of all logits.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), samples, retain_graph=True)
+    return gradient.flatten(2).norm(dim=2)
 
 
 def _per_layer(column: str, gradients: Mapping[str, Tensor], layers: Mapping[str, str]) -> dict[str, Tensor]:
@@ -108,18 +163,17 @@ def players(game: Game) -> dict[str, Tensor]:
     measures={
         "d_input_gradient_real": positive("mean norm of D's gradient with respect to real samples"),
         "d_input_gradient_fake": positive("mean norm of D's gradient with respect to fake samples"),
+        "d_input_gradient_ratio": positive("mean norm of D's gradient at real samples over that at fakes"),
     },
 )
 def input_gradients(game: Game) -> dict[str, Tensor]:
-    """Norm of the critic's gradient at real and at fake samples, averaged over the batch."""
-
-    def norm(logits: Tensor, samples: Tensor) -> Tensor:
-        (gradient,) = torch.autograd.grad(logits.sum(), samples, retain_graph=True)
-        return gradient.flatten(2).norm(dim=2).mean(1)
-
+    """Norm of the critic's gradient at real and at fake samples, averaged over the batch, and their ratio."""
+    real, fake = (norms.mean(1) for norms in game.input_gradient_norms)
     return {
-        "d_input_gradient_real": norm(game.real_logits, game.real),
-        "d_input_gradient_fake": norm(game.fake_logits, game.fake),
+        "d_input_gradient_real": real,
+        "d_input_gradient_fake": fake,
+        # a critic that is flat at all fakes has no ratio
+        "d_input_gradient_ratio": torch.where(fake > 0, real / fake, float("nan")),
     }
 
 
@@ -128,6 +182,7 @@ def input_gradients(game: Game) -> dict[str, Tensor]:
     measures={
         "real_logit": Measure("mean logit of real samples"),
         "fake_logit": Measure("mean logit of fake samples"),
+        "logit_margin": Measure("mean logit of real samples less that of fakes"),
         "d_real_accuracy": share("share of real samples on the real side of D's boundary"),
         "d_fake_accuracy": share("share of fake samples on the fake side of D's boundary"),
         "d_ranking": share("probability that D scores a real sample above a fake; 0.5: cannot tell"),
@@ -136,18 +191,43 @@ def input_gradients(game: Game) -> dict[str, Tensor]:
 def logits(game: Game) -> dict[str, Tensor]:
     """What the discriminator thinks of real and fake; accuracies where its loss has a boundary."""
     real, fake = game.real_logits.detach(), game.fake_logits.detach()
-    boundary = torch.full((len(real), 1), float("nan"), device=real.device)
-    for part in game.population.losses:
-        if part.boundary is not None:
-            boundary[part.runs] = part.boundary
-    defined = torch.where(boundary.isnan(), boundary, 0.0).squeeze(1)
+    boundary = game.boundary.unsqueeze(1)
+    # a comparison with NaN is no NaN
+    undefined = torch.where(boundary.isnan(), boundary, 0.0).squeeze(1)
     pairs = real.unsqueeze(2) - fake.unsqueeze(1)
     return {
         "real_logit": real.mean(1),
         "fake_logit": fake.mean(1),
-        "d_real_accuracy": (real > boundary).double().mean(1) + defined,
-        "d_fake_accuracy": (fake < boundary).double().mean(1) + defined,
+        "logit_margin": real.mean(1) - fake.mean(1),
+        "d_real_accuracy": (real > boundary).double().mean(1) + undefined,
+        "d_fake_accuracy": (fake < boundary).double().mean(1) + undefined,
         "d_ranking": ((pairs > 0).double() + 0.5 * (pairs == 0)).mean((1, 2)),
+    }
+
+
+@register(
+    "diagnostic",
+    measures={
+        "d_overfitting": Measure(
+            "share r_v of D's margin over fakes that held-out real samples lose against training samples; 1: overfit",
+            "down",
+        ),
+        "d_train_sign": Measure("mean sign r_t of training samples' logits about D's boundary", None, (-1.0, 1.0)),
+    },
+)
+def overfitting(game: Game) -> dict[str, Tensor]:
+    """Overfitting heuristics r_v and r_t of the discriminator, where samples are held out (Karras 2020, eq. 1)."""
+    if game.held_out is None:
+        return {}
+    with torch.no_grad():
+        held_out = game.population.criticise(game.held_out, {}).mean(1)
+    real, fake = game.real_logits.detach(), game.fake_logits.detach().mean(1)
+    margin, beyond = real.mean(1) - fake, real - game.boundary.unsqueeze(1)
+    return {
+        # a D that does not tell real from fake has nothing to lose
+        "d_overfitting": torch.where(margin != 0, (real.mean(1) - held_out) / margin, float("nan")),
+        # torch's sign of NaN is 0
+        "d_train_sign": torch.where(beyond.isnan(), beyond, beyond.sign()).mean(1),
     }
 
 
@@ -214,18 +294,11 @@ def units(game: Game) -> dict[str, Tensor]:
 )
 def spectra(game: Game) -> dict[str, Tensor]:
     """Spectral norms of the discriminator's layers, as they act (after their normalization)."""
-    norms = {layer: _spectral_norm(matrix) for layer, matrix in game.population.matrices().items()}
+    norms = {layer: singular_values(matrix)[:, -1] for layer, matrix in game.population.matrices().items()}
     if not norms:
         return {}
     largest = torch.stack(list(norms.values())).max(0).values
     return {"d_spectral_norm": largest, **{f"d_spectral_norm.{layer}": norm for layer, norm in norms.items()}}
 
 
-def _spectral_norm(matrix: Tensor) -> Tensor:
-    # the Gram matrix of the smaller side has the same largest singular value, squared, at a fraction of an SVD's cost
-    matrix = matrix.detach().double()
-    tall = matrix.shape[1] > matrix.shape[2]
-    gram = matrix.transpose(1, 2) @ matrix if tall else matrix @ matrix.transpose(1, 2)
-    finite = gram.isfinite().all(dim=(1, 2))
-    largest = torch.linalg.eigvalsh(torch.where(finite[:, None, None], gram, 0.0))[:, -1]
-    return torch.where(finite, largest.clamp(min=0).sqrt(), float("nan"))
+from ganbench.measure import costly  # noqa: E402, F401 - registers the medium and the expensive diagnostics

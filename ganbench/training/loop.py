@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench import registry
-from ganbench.measure.diagnostics import Game
+from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import Plan, Run
 from ganbench.problems.base import Problem, stream
@@ -78,18 +77,22 @@ def keep_freed_memory() -> None:
 
 
 class Prober:
-    """Measures a population at a step, on latents and data that no training step uses."""
+    """Measures a population at a step, on latents and data that no training step uses.
 
-    def __init__(self, population: Population, evaluator: Evaluator) -> None:
-        self.population, self.evaluator = population, evaluator
+    `diagnostics` is the class of cost up to which the game is diagnosed.
+    """
+
+    def __init__(self, population: Population, evaluator: Evaluator, diagnostics: str = "cheap") -> None:
+        self.population, self.evaluator, self.diagnostics = population, evaluator, affordable(diagnostics)
         variant = population.variant
         draw = noise.latents(variant.latent, variant.latent_dim)
         count = len(population.runs)
         # every run and every probe sees the same latents: what moves between probes is the generator
         self.latents = draw(evaluator.samples, stream("probe latents", 0)).to(population.device)
-        self.real = population.problem.sample(variant.batch_size, stream("probe data", 0)).to(population.device)
+        real = population.problem.sample(variant.batch_size, stream("probe data", 0))
+        held_out = population.problem.oracle_samples(variant.batch_size)
         self.latents = self.latents.expand(count, *self.latents.shape)
-        self.real = self.real.expand(count, *self.real.shape)
+        self.real, self.held_out = (x.to(population.device).expand(count, *x.shape) for x in (real, held_out))
 
     def probe(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return every measurement by column [runs], NaN for diverged runs, and samples [runs, n, *shape]."""
@@ -98,8 +101,9 @@ class Prober:
             with torch.no_grad():
                 fake = population.generate(self.latents)
             columns = dict(self.evaluator.measure(fake))
-            game = Game(Snapshot(population), self.real, self.latents[:, : self.real.shape[1]])
-            for plugin in registry.plugins("diagnostic"):
+            latents = self.latents[:, : self.real.shape[1]]
+            game = Game(Snapshot(population), self.real, latents, self.held_out)
+            for plugin in self.diagnostics:
                 columns.update(plugin(game, **plugin.hypers))
         dead = ~population.alive
         columns = {name: torch.where(dead, float("nan"), column.detach().double()) for name, column in columns.items()}
@@ -131,7 +135,8 @@ def train(runs: list[Run], plan: Plan, sink: Sink, problem_sink: ProblemSink, de
         evaluator = Evaluator(problem, plan.samples, plan.neighbours, device=torch.device(device))
         describe_problem(problem, evaluator, problem_sink)
         population = Population(runs, problem, torch.device(device))
-        _Training(population, Prober(population, evaluator), plan.probe_every, sink, emit).run()
+        prober = Prober(population, evaluator, plan.diagnostics)
+        _Training(population, prober, plan.probe_every, sink, emit).run()
 
 
 class _Training:

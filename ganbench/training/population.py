@@ -286,13 +286,14 @@ class Population:
     def measuring(self) -> Iterator[None]:
         """Switch both networks to measuring (spectral norms stop iterating) for the length of a block."""
         modules = (self.generator.module, self.discriminator.module)
+        before = [module.training for module in modules]
         for module in modules:
             module.eval()
         try:
             yield
         finally:
-            for module in modules:
-                module.train()
+            for module, training in zip(modules, before, strict=True):
+                module.train(training)
 
 
 def make_problem(variant: Variant) -> Problem:

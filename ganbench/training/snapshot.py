@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
+from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.training import batched
 from ganbench.training.population import LossSlice, Player, Population
 
@@ -32,11 +35,81 @@ class Snapshot:
         # the probe's graph serves several diagnostics
         return self._player(player).gradients(loss, retain_graph=True)
 
-    def matrices(self) -> dict[str, Tensor]:
-        """Return the weights in force of D's layers as matrices [runs, out, in]."""
-        discriminator = self._population.discriminator
-        tensors = {**discriminator.frozen, **discriminator.buffers}
-        return dict(batched.layer_matrices(discriminator.module, tensors))
+    def matrices(self, player: str = "d") -> dict[str, Tensor]:
+        """Return the weights in force of a player's layers as matrices [runs, out, in]."""
+        own = self._player(player)
+        return dict(batched.layer_matrices(own.module, {**own.frozen, **own.buffers}))
+
+    def moved(self, player: str, gradient: Tensor) -> Tensor:
+        """Return where one more step of a player's optimizer would take its parameters, both [runs, size].
+
+        The step is made on copies, at the learning rate before any decay.
+        """
+        own, variant = self._player(player), self._population.variant
+        made = self._population.step * (variant.generator_steps if player == "g" else variant.critic_steps)
+        parameters, state = own.flat.clone(), {name: tensor.clone() for name, tensor in own.state.items()}
+        with torch.no_grad():
+            own.optimizer(parameters, gradient, state, made + 1, own.rate, **own.hypers)
+        return parameters
+
+    def differentiable(
+        self, real: Tensor, latents: Tensor, runs: slice = slice(None), *, iterate: bool = False
+    ) -> DifferentiableGame:
+        """Return the game of some runs on a batch [runs, batch, ...] of all runs, in copies of flat parameters.
+
+        With `iterate`, forward passes run as in training and update copies of the buffers: spectral norms follow
+        parameters that move. Otherwise these norms keep their vectors, which count as constants, as in training.
+        """
+        population, places = self._population, range(len(real))[runs]
+        generator = _Copy(population.generator, runs, iterate)
+        discriminator = _Copy(population.discriminator, runs, iterate)
+        real, latents = real[runs].detach(), latents[runs].detach()
+
+        def losses(g: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+            fake_logits = discriminator(d, generator(g, latents)).flatten(1)
+            return _players_losses(population.losses, places, discriminator(d, real).flatten(1), fake_logits)
+
+        return DifferentiableGame(generator.start, discriminator.start, losses)
 
     def _player(self, player: str) -> Player:
         return self._population.generator if player == "g" else self._population.discriminator
+
+
+class _Copy:
+    """A player of some runs as a function of flat parameters [runs, size]."""
+
+    def __init__(self, player: Player, runs: slice, iterate: bool) -> None:
+        self.module, self.shapes, self.iterate = player.module, player.shapes, iterate
+        self.start = player.flat[runs].clone()
+        self.buffers = {name: buffer[runs].clone() for name, buffer in player.buffers.items()}
+
+    def __call__(self, flat: Tensor, x: Tensor) -> Tensor:
+        parts = flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
+        tensors = dict(self.buffers)
+        for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
+            tensors[name] = part.reshape(-1, *shape)
+        with _mode(self.module, self.iterate):
+            return batched.forward(self.module, tensors, x)
+
+
+@contextmanager
+def _mode(module: nn.Module, training: bool) -> Iterator[None]:
+    before = module.training
+    module.train(training)
+    try:
+        yield
+    finally:
+        module.train(before)
+
+
+def _players_losses(
+    parts: Sequence[LossSlice], runs: range, real_logits: Tensor, fake_logits: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the losses of D and G for the logits [len(runs), batch] of neighbouring runs."""
+    pairs = []
+    for part in parts:
+        first, last = max(part.runs.start, runs.start), min(part.runs.stop, runs.stop)
+        if first < last:
+            own = slice(first - runs.start, last - runs.start)
+            pairs.append(part(real_logits[own], fake_logits[own]))
+    return torch.cat([d for d, _ in pairs]), torch.cat([g for _, g in pairs])

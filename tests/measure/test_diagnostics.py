@@ -5,10 +5,9 @@ import torch
 from torch import nn
 
 from ganbench import registry
-from ganbench.measure.diagnostics import Game
-from ganbench.measure.evaluate import Evaluator
+from ganbench.errors import UserError
+from ganbench.measure.diagnostics import COSTS, Game, affordable
 from ganbench.suite import resolve
-from ganbench.training.loop import Prober
 from ganbench.training.population import Population, build_networks, loss_slice, make_problem
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
@@ -66,10 +65,12 @@ class Scores:
         return samples.flatten(1) * 1.0
 
 
-def scored(diagnostic, loss, real, fake):
+def scored(diagnostic, loss, real, fake, held_out=None):
     """Return a diagnostic's columns for one run with the given logits."""
-    real, fake = (torch.as_tensor(x, dtype=torch.float64).reshape(1, -1, 1) for x in (real, fake))
-    game = Game(Scores(loss), real, fake)
+    sides = [
+        x if x is None else torch.as_tensor(x, dtype=torch.float64).reshape(1, -1, 1) for x in (real, fake, held_out)
+    ]
+    game = Game(Scores(loss), *sides)
     return {name: value.item() for name, value in registry.get("diagnostic", diagnostic)(game).items()}
 
 
@@ -130,6 +131,15 @@ def test_input_gradients_are_autograds(settings):
             assert got[f"d_input_gradient_{side}"][row].item() == pytest.approx(
                 torch.stack(each).mean().item(), rel=1e-9
             )
+    real, fake = got["d_input_gradient_real"], got["d_input_gradient_fake"]
+    assert got["d_input_gradient_ratio"].tolist() == pytest.approx((real / fake).tolist())
+
+
+def test_a_critic_that_is_flat_at_fakes_has_no_gradient_ratio():
+    own = population("seeds=2")
+    own.discriminator.frozen["4.weight"][0] = 0
+    ratio = diagnose("input_gradients", own)["d_input_gradient_ratio"]
+    assert ratio.isnan().tolist() == [True, False]
 
 
 # ---- logits
@@ -162,6 +172,7 @@ def test_ranking_is_the_share_of_pairs_in_order():
     assert got["d_ranking"] == pytest.approx(sum(pairs) / 25)
     assert got["real_logit"] == pytest.approx(0.2)
     assert got["fake_logit"] == pytest.approx(1.1)
+    assert got["logit_margin"] == pytest.approx(-0.9)
 
 
 @pytest.mark.parametrize(("loss", "boundary"), [("nonsaturating", 0.0), ("hinge", 0.0), ("least_squares", 0.5)])
@@ -179,6 +190,26 @@ def test_a_critic_without_boundary_has_no_accuracy(loss):
     assert got["d_real_accuracy"] != got["d_real_accuracy"]  # NaN
     assert got["d_fake_accuracy"] != got["d_fake_accuracy"]
     assert got["d_ranking"] == 1
+
+
+@pytest.mark.parametrize(("held_out", "r_v"), [([2.0, 4.0], 0.0), ([-1.0, -1.0], 1.0), ([1.0], 0.5)])
+def test_overfitting_is_the_share_of_the_margin_that_held_out_samples_lose(held_out, r_v):
+    # E D(train) = 3, E D(fake) = -1
+    got = scored("overfitting", "nonsaturating", [7.0, 4.0, 2.0, -1.0], [0.0, -2.0], held_out)
+    assert got == {"d_overfitting": pytest.approx(r_v), "d_train_sign": 0.5}
+
+
+def test_the_sign_of_training_samples_is_about_the_boundary_of_the_loss():
+    real = [0.5, 0.6, 0.4, 0.3]
+    assert scored("overfitting", "least_squares", real, [0.0], [0.0])["d_train_sign"] == -0.25
+    sign = scored("overfitting", "wasserstein", real, [0.0], [0.0])["d_train_sign"]
+    assert sign != sign  # NaN: a critic's score has no boundary
+
+
+def test_overfitting_needs_held_out_samples_and_a_margin():
+    assert scored("overfitting", "nonsaturating", [1.0], [0.0]) == {}
+    r_v = scored("overfitting", "nonsaturating", [1.0], [1.0], [0.5])["d_overfitting"]
+    assert r_v != r_v
 
 
 # ---- units and weights
@@ -266,74 +297,25 @@ def test_spectral_norm_is_one_under_spectral_normalization(settings):
         assert norm.tolist() == pytest.approx([1.0] * 2, abs=1e-3)
 
 
-# ---- what every diagnostic promises
-
-VARIANTS = [
-    ["normalization=spectral", "g_normalization=spectral"],
-    ["normalization=batch", "g_normalization=batch", f"loss={','.join(LOSSES)}"],
-    ["regularizer=r1", "normalization=weight", "loss=relativistic_pairing"],
-    [*IMAGES, "normalization=spectral", "g_normalization=spectral"],
-]
-every_variant = pytest.mark.parametrize("settings", VARIANTS, ids=["spectral", "batch", "r1", "images"])
+# ---- cost classes
 
 
-def state(own):
-    players = {"g": own.generator, "d": own.discriminator}
-    return {
-        f"{side}.{name}": tensor.clone()
-        for side, player in players.items()
-        for name, tensor in {"flat": player.flat, **player.buffers, **player.state}.items()
-    }
+def test_a_cost_class_holds_the_cheaper_ones():
+    held = [{plugin.name for plugin in affordable(cost)} for cost in COSTS]
+    assert held[0] < held[1] < held[2] == set(registry.names("diagnostic"))
+    assert {"players", "logits"} <= held[0]
+    assert {plugin.meta.get("cost", "cheap") for plugin in affordable("medium")} == {"cheap", "medium"}
 
 
-@every_variant
-def test_measuring_changes_no_training_bit(settings):
-    trained = []
-    for probing in (False, True):
-        own = population(*settings, dtype=torch.float32)
-        prober = Prober(own, Evaluator(own.problem, 40, 32))
-        torch.manual_seed(0)
-        random_state = torch.random.get_rng_state()
-        for step in range(30):
-            if probing and step % 5 == 0:
-                prober.probe()
-            train_step(own)
-        assert torch.equal(torch.random.get_rng_state(), random_state)
-        trained.append(state(own))
-    plain, probed = trained
-    assert plain.keys() == probed.keys()
-    for name, tensor in plain.items():
-        assert torch.equal(tensor, probed[name]), name
-    assert not torch.equal(plain["g.flat"], state(population(*settings, dtype=torch.float32))["g.flat"])
+def test_an_unknown_cost_class_is_an_error():
+    with pytest.raises(UserError, match=r"Unknown class of diagnostics 'expensiv'\. Did you mean 'expensive'\?"):
+        affordable("expensiv")
 
 
-@every_variant
-def test_every_column_is_declared_and_within_its_bounds(settings):
-    own = population(*settings, dtype=torch.float32)
-    declared, seen = registry.measures(), set()
-    for step in range(6):
-        columns, samples = Prober(own, Evaluator(own.problem, 40, 32)).probe()
-        train_step(own)
-        for name, column in columns.items():
-            low, high = declared[name.partition(".")[0]].bounds
-            assert column.shape == (len(own.runs),)
-            finite = column[~column.isnan()]
-            assert ((finite >= low) & (finite <= high)).all(), (name, step)
-            seen.add(name.partition(".")[0])
-        assert samples.shape[2:] == own.problem.shape
-    diagnostics = {m for plugin in registry.plugins("diagnostic") for m in plugin.meta["measures"]}
-    assert diagnostics <= seen
+def test_a_plugin_of_an_unknown_cost_class_is_an_error(own_registry):
+    @registry.register("diagnostic", cost="dear", measures={})
+    def users_own(game):
+        return {}
 
-
-def test_a_diverged_run_is_nan_and_alone_in_it():
-    clean, broken = population(dtype=torch.float32), population(dtype=torch.float32)
-    broken.generator.flat[0, 3] = float("nan")
-    columns = []
-    for own in (clean, broken):
-        train_step(own)
-        columns.append(Prober(own, Evaluator(own.problem, 40, 32)).probe()[0])
-    assert broken.alive.tolist() == [False, True]
-    expected, got = columns
-    for name, column in got.items():
-        assert column[0].isnan(), name
-        torch.testing.assert_close(column[1], expected[name][1], rtol=0, atol=0, equal_nan=True, msg=name)
+    with pytest.raises(UserError, match="cost of the diagnostic 'users_own' 'dear'"):
+        affordable("cheap")

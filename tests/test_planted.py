@@ -1,0 +1,70 @@
+"""`ganbench check` in a CI job: three planted regressions are caught, an unchanged tree passes. Takes minutes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ganbench
+
+pytestmark = pytest.mark.slow
+
+PACKAGE = Path(ganbench.__file__).parent
+JOB = """
+set -u
+export GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY="$PWD/summary.md" PYTHONPATH="$PWD/tree"
+cd "$PWD"
+"$PYTHON" -m ganbench check suite=smoke --baseline baseline.json --out checks --json check.json
+"""
+PLANTS = {
+    "penalty with its sign flipped": (
+        "gan/regularizers.py",
+        "return gamma / 2 * squared_input_gradient(critic, real)",
+        "return -gamma / 2 * squared_input_gradient(critic, real)",
+    ),
+    "power iteration frozen": ("gan/normalizations.py", "            self.u.copy_(u)\n", "            pass\n"),
+    "beta1 of 0.99": ("gan/updates.py", "beta1: float = 0.5", "beta1: float = 0.99"),
+}
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("baseline")
+    study = ganbench.run("smoke", ["seeds=20"], out=folder / "study")
+    file = folder / "baseline.json"
+    ganbench_command = [sys.executable, "-m", "ganbench", "baseline", str(study.path), "-o", str(file)]
+    subprocess.run(ganbench_command, check=True)
+    return file
+
+
+def job(baseline, folder, plant=None):
+    """Check a copy of the package, changed or not, as a CI job does; return exit code and output."""
+    tree = folder / "tree"
+    shutil.copytree(PACKAGE, tree / "ganbench", ignore=shutil.ignore_patterns("__pycache__"))
+    if (PACKAGE.parent / "suites").is_dir():
+        shutil.copytree(PACKAGE.parent / "suites", tree / "suites")
+    shutil.copy(baseline, folder / "baseline.json")
+    if plant:
+        file, old, new = plant
+        source = (tree / "ganbench" / file).read_text()
+        assert source.count(old) == 1
+        (tree / "ganbench" / file).write_text(source.replace(old, new))
+    environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["bash", "-c", JOB], cwd=folder, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_planted_regression_is_caught(plant, baseline, tmp_path):
+    code, output = job(baseline, tmp_path, PLANTS[plant])
+    assert code == 1, output
+    assert "::error title=ganbench::" in output
+    assert "regressed" in (tmp_path / "summary.md").read_text()
+
+
+def test_unchanged_tree_passes(baseline, tmp_path):
+    code, output = job(baseline, tmp_path)
+    assert code == 0, output
+    assert "PASS" in output

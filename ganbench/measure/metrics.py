@@ -1,4 +1,4 @@
-"""Metrics: pure functions of a real `Reference` and fakes [..., n, d], batched over the leading axes.
+"""The metrics of a study: what `ganbench.metrics` computes of a real `Reference` and fakes [..., n, d], as columns.
 
 A metric is `(real, fake, *, hypers) -> {column: tensor [...]}` and declares what each column means. It sees finite
 fakes only: `evaluate` answers NaN for a run whose samples are not. What each metric cannot see is in docs/metrics.md.
@@ -6,23 +6,20 @@ fakes only: `evaluate` answers NaN for a run whose samples are not. What each me
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable
 
-import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from scipy.stats import chi
 from torch import Tensor
 
-from ganbench.metrics.reference import PAIRS, Reference, neighbour_radii, squared_distances
+from ganbench.metrics import gaussian, transport
+from ganbench.metrics.inputs import measures_of
+from ganbench.metrics.neighbours import prdc
+from ganbench.metrics.reference import Reference, squared_distances
 from ganbench.registry import positive, register, share
 
 # the share of a 2-D Gaussian within three standard deviations; the same share bounds high quality in every dimension
 WITHIN = 1 - math.exp(-9 / 2)
-# distances that differ by less than this share of them are equal
-TIE = 1e-10
 
 
 def _divergence(counts: Tensor, weights: Tensor) -> Tensor:
@@ -95,107 +92,30 @@ def class_statistics(
     }
 
 
-@register(
-    "metric",
-    measures={
-        "precision": share("share of fakes within the real manifold (k = 3)", "up"),
-        "recall": share("share of real samples within the fake manifold (k = 3)", "up"),
-        "density": positive("real neighbourhoods that hold a fake, over their expected number (k = 5)", "up"),
-        "coverage": share("share of real neighbourhoods that hold a fake (k = 5)", "up"),
-    },
-)
+@register("metric", measures=measures_of(prdc))
 def neighbours(real: Reference, fake: Tensor, *, k: int = 3, density_k: int = 5) -> dict[str, Tensor]:
     """Precision and recall (Kynkaanniemi 2019, eq. 1), density and coverage (Naeem 2020, eq. 3 and 5)."""
-    fakes = real.near(fake)
-    flat = fakes.reshape(-1, *fakes.shape[-2:])
-    # in few dimensions a tree takes about a third of the time of all pairs at n = 1000
-    if flat.shape[-1] <= 3 and flat.device.type == "cpu":
-        columns = torch.tensor([_by_tree(real, run, k, density_k) for run in flat.numpy()], dtype=torch.float64).T
-    else:
-        size = max(1, PAIRS.get(flat.device.type, PAIRS["cuda"]) // (flat.shape[1] * real.neighbours))
-        columns = torch.cat([_by_pairs(real, chunk, k, density_k) for chunk in flat.split(size)], dim=1)
-    columns = columns.reshape(4, *fake.shape[:-2])
-    return dict(zip(("precision", "recall", "density", "coverage"), columns, strict=True))
-
-
-def _by_pairs(real: Reference, fakes: Tensor, k: int, density_k: int) -> Tensor:
-    """Return precision, recall, density and coverage, [4, runs], from all distances to fakes [runs, n, d]."""
-    apart = squared_distances(fakes, real.near(real.real))  # [runs, fake, real]
-    inside = (apart < real.radii(density_k)).double()
-    return torch.stack(
-        [
-            (apart <= real.radii(k)).any(2).double().mean(1),
-            (apart <= neighbour_radii(fakes, k).unsqueeze(2)).any(1).double().mean(1),
-            inside.sum((1, 2)) / (density_k * fakes.shape[1]),
-            inside.amax(1).mean(1),
-        ]
-    )
-
-
-def _by_tree(real: Reference, fakes: np.ndarray, k: int, density_k: int) -> list[float]:
-    """Return precision, recall, density and coverage of one run's fakes [n, d], from trees."""
-    tree, points = cKDTree(fakes), np.asarray(real.tree.data)
-    # a fake is its own first neighbour at distance 0 exactly, so that the next ones leave it out
-    own = np.asarray(tree.query(fakes, k=[k + 1])[0])[:, 0]
-    # a ball's own k-th neighbour lies on its edge: in for <=, out for <, whatever the rounding of roots and squares
-    manifold, ball = real.radii(k).sqrt().numpy() * (1 + TIE), real.radii(density_k).sqrt().numpy() * (1 - TIE)
-    # a real sample with k copies of itself has a ball of radius 0: < leaves it empty, the tree's <= would not
-    held = np.where(ball > 0, tree.query_ball_point(points, ball, return_length=True), 0)
-    return [
-        _union(tree.query_ball_point(points, manifold), len(fakes)),
-        _union(real.tree.query_ball_point(fakes, own * (1 + TIE)), len(points)),
-        float(held.sum()) / (density_k * len(fakes)),
-        float((held > 0).mean()),
-    ]
-
-
-def _union(lists: Iterable[list[int]], total: int) -> float:
-    # a point is in at most 6 k balls in the plane, so that the lists stay short however bad the generator
-    return len(set(itertools.chain.from_iterable(lists))) / total
+    return prdc(real, fake, k=k, density_k=density_k)._asdict()
 
 
 @register(
     "metric",
     spaces=True,
     measures={
-        "frechet": positive("Frechet distance; blind to symmetric mode dropping", "down"),
-        "frechet_pixels": positive("Frechet distance of the pixels", "down"),
-        "frechet_classifier": positive("Frechet distance of the classifier's features", "down"),
+        **measures_of(gaussian.frechet_distance),
+        "frechet_pixels": positive("Frechet distance of the pixels", "down", perfect=0.0),
+        "frechet_classifier": positive("Frechet distance of the classifier's features", "down", perfect=0.0),
     },
 )
 def frechet(real: Reference, fake: Tensor) -> dict[str, Tensor]:
-    """Frechet distance of the Gaussians with the samples' means and covariances (Heusel 2017, eq. 6).
-
-    |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), unbiased covariances, float64. The last trace is the sum of the
-    square roots of the eigenvalues of S1^(1/2) S2 S1^(1/2): real and stable for a collapsed generator too.
-    """
-    fake = fake.double()
-    mean = fake.mean(-2)
-    centred = fake - mean.unsqueeze(-2)
-    covariance = centred.transpose(-1, -2) @ centred / (fake.shape[-2] - 1)
-    traces = torch.trace(real.covariance) + covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
-    distance = (mean - real.centre).square().sum(-1) + traces - 2 * _trace_root(real, covariance)
-    return {"frechet": distance.clamp(min=0)}
+    """Frechet distance of the Gaussians with the samples' means and covariances (Heusel 2017, eq. 6)."""
+    return {"frechet": gaussian.frechet_distance(real, fake)}
 
 
-def _trace_root(real: Reference, covariance: Tensor) -> Tensor:
-    if covariance.shape[-1] == 2:
-        # eigenvalues a, b of the product: sqrt a + sqrt b = sqrt(a + b + 2 sqrt(a b))
-        trace = (real.covariance * covariance).sum((-1, -2))
-        product = torch.linalg.det(real.covariance) * torch.linalg.det(covariance)
-        return (trace + 2 * product.clamp(min=0).sqrt()).clamp(min=0).sqrt()
-    inner = real.root @ covariance @ real.root
-    return torch.linalg.eigvalsh((inner + inner.transpose(-1, -2)) / 2).clamp(min=0).sqrt().sum(-1)
-
-
-@register(
-    "metric",
-    measures={"sliced_wasserstein": positive("mean 1-Wasserstein distance along fixed directions", "down")},
-)
+@register("metric", measures=measures_of(transport.sliced_wasserstein))
 def sliced_wasserstein(real: Reference, fake: Tensor) -> dict[str, Tensor]:
     """1-Wasserstein distance averaged over 32 fixed projections (Rabin 2012); sees symmetric mode dropping."""
-    count, known = fake.shape[-2], real.sorted_projections
-    # the real quantile function at the fakes' plotting positions; exact for equal numbers
-    places = ((torch.arange(count, device=fake.device) + 0.5) / count * len(known)).long()
-    apart = (fake @ real.directions).sort(-2).values - known[places]
-    return {"sliced_wasserstein": apart.abs().double().mean((-1, -2))}
+    return {"sliced_wasserstein": transport.sliced_wasserstein(real, fake)}
+
+
+import ganbench.measure.occupancy  # noqa: E402, F401 - registers the share of samples on each mode and class

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +13,9 @@ from ganbench.errors import InputError
 from ganbench.registry import Measure
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# squared distances of larger numbers leave float64
+LARGEST = 1e150
 
 
 def measured(**columns: Measure) -> Callable[[F], F]:
@@ -25,26 +28,58 @@ def measured(**columns: Measure) -> Callable[[F], F]:
     return declare
 
 
+def measures_of(function: Callable[..., Any]) -> Mapping[str, Measure]:
+    """Return what `measured` declared of a metric: a measure for each number that it returns."""
+    return function.measures  # type: ignore[attr-defined]
+
+
 def samples(value: Any, name: str, *, least: int = 1) -> Tensor:
-    """Return an array or tensor [..., n, d] as a finite floating-point tensor with n >= least.
+    """Return an array or tensor [..., n, d] as a finite floating-point tensor with n >= least, without gradients.
 
     Raises InputError naming the argument for integers, NaN or infinity, too few samples or axes.
     """
-    tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+    tensor = _tensor(value) if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" else value
     if not isinstance(tensor, Tensor):
-        raise InputError(f"'{name}' must be a tensor or an array of samples [..., n, d], got {type(value).__name__}.")
+        got = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise InputError(f"'{name}' must be a tensor or an array of samples [..., n, d], got {got}.")
     if not tensor.is_floating_point():
         raise InputError(
             f"'{name}' holds {str(tensor.dtype).removeprefix('torch.')}; metrics compare features: convert it to "
             "floating point, images in the value range of the feature extractor."
         )
     if tensor.dim() < 2:
-        raise InputError(f"'{name}' must be samples [..., n, d], got the shape {list(tensor.shape)}: add the last axis.")
+        raise InputError(
+            f"'{name}' must be samples [..., n, d], got the shape {list(tensor.shape)}: add the last axis."
+        )
     if tensor.shape[-2] < least:
-        raise InputError(f"'{name}' has {tensor.shape[-2]} samples, {least} are the fewest for this metric.")
-    if not bool(tensor.isfinite().all()):
+        raise InputError(
+            f"'{name}' has {tensor.shape[-2]} samples, and this metric needs at least {least}: give it more."
+        )
+    if tensor.numel() == 0:
+        raise InputError(f"'{name}' is empty, got the shape {list(tensor.shape)}: give it samples of some features.")
+    # the extremes are NaN where anything is, at a tenth of the time of looking at each number
+    largest = torch.stack(tensor.aminmax()).abs().max()
+    if not bool(largest.isfinite()):
         raise InputError(f"'{name}' holds NaN or infinity: a generator that diverged has no score; leave its run out.")
-    return tensor
+    if tensor.dtype == torch.float64 and bool(largest > LARGEST):
+        raise InputError(f"'{name}' holds numbers beyond {LARGEST:g}, whose squares are infinite: scale them down.")
+    return tensor.detach()
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    # torch shares memory with arrays that can be written to and run forward only
+    shared = array.flags.writeable and min(array.strides, default=0) >= 0
+    return torch.from_numpy(array if shared else array.copy())
+
+
+def real_samples(value: Any, *, least: int = 1) -> Tensor:
+    """Return real samples [n, d] as `samples` does; InputError also where all of them are one and the same."""
+    real = samples(value, "real", least=least)
+    if real.dim() != 2:
+        raise InputError(f"'real' must be one set of samples [n, d], got the shape {list(real.shape)}.")
+    if len(real) > 1 and bool((real == real[:1]).all()):
+        raise InputError("'real' is constant: all its samples are equal, so that nothing can be told from them.")
+    return real
 
 
 def pair(real: Any, fake: Any, *, least: int = 1) -> tuple[Tensor, Tensor]:
@@ -52,12 +87,8 @@ def pair(real: Any, fake: Any, *, least: int = 1) -> tuple[Tensor, Tensor]:
 
     Raises InputError also where their dimensions differ, or where all real samples are one and the same.
     """
-    real, fake = samples(real, "real", least=least), samples(fake, "fake", least=least)
-    if real.dim() != 2:
-        raise InputError(f"'real' must be one set of samples [n, d], got the shape {list(real.shape)}.")
+    real, fake = real_samples(real, least=least), samples(fake, "fake", least=least)
     same_dimension(real.shape[-1], fake)
-    if len(real) > 1 and bool((real == real[:1]).all()):
-        raise InputError("'real' is constant: all its samples are equal, so that nothing can be told from them.")
     return real.to(fake.device), fake
 
 
@@ -67,3 +98,10 @@ def same_dimension(dimension: int, fake: Tensor) -> None:
         raise InputError(
             f"'fake' has dimension {fake.shape[-1]} and 'real' {dimension}: both must come from the same feature space."
         )
+
+
+def whole(value: Any, name: str, *, least: int = 1) -> int:
+    """Return a whole number of at least `least`; InputError names the argument otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"'{name}' must be a whole number of {least} or more, got {value!r}.")
+    return int(value)

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import Any, TypeVar, cast
 
-import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from ganbench.problems.base import Modes, stream
+from ganbench.errors import InputError
+from ganbench.metrics import moments
+from ganbench.metrics.distances import Points, middle, neighbour_distances, neighbour_radii, squared_distances
+from ganbench.metrics.inputs import real_samples, same_dimension, samples
+from ganbench.problems.base import Modes
 
-PROJECTIONS = 32
-# pairwise distances at a time: on a processor what its cache holds, on a GPU what fills it and still fits
-PAIRS = {"cpu": 250_000, "cuda": 4_000_000}
+__all__ = ["Reference", "neighbour_radii", "prepared", "squared_distances"]
+
+T = TypeVar("T")
 
 
 class Reference:
-    """Real samples [n, d] in one feature space, centred on their mean for the sake of distances.
+    """Real samples [n, d] in one feature space, with all that metrics need of them, each computed when first needed.
 
-    modes: the true modes in that space; class_head: the map from features [..., n, d] to class probabilities
-    [..., n, classes]; neighbours: how many samples (of real and of fake) the k-nearest-neighbour metrics use.
+    real: array or tensor, on the device where metrics are computed. modes: the true modes in that space; class_head:
+    the map from features [..., n, d] to class probabilities [..., n, classes]; neighbours: how many samples (of real
+    and of fake) the k-nearest-neighbour metrics use, None for all. Raises InputError as `inputs.samples` does, and for
+    real samples that are all equal.
     """
 
     def __init__(
         self,
-        real: Tensor,
+        real: Any,
         *,
         modes: Modes | None = None,
         class_head: Callable[[Tensor], Tensor] | None = None,
         neighbours: int | None = None,
     ) -> None:
-        self.real = real
+        self.real = real_samples(real)
         self.modes, self.class_head = modes, class_head
-        self.neighbours = min(neighbours or len(real), len(real))
-        self.centre = real.double().mean(0)
-        self._radii: dict[int, Tensor] = {}
+        self.neighbours = neighbours
+        self.centre = moments.mean(self.real)
+        self._kept: dict[Hashable, Any] = {}
 
     @property
     def provides(self) -> set[str]:
@@ -43,12 +49,21 @@ class Reference:
         offers = {"modes": self.modes, "classes": self.class_head}
         return {name for name, value in offers.items() if value is not None}
 
-    def near(self, samples: Tensor) -> Tensor:
-        """Return the first `neighbours` of samples [..., n, d], centred like the real ones, float64.
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what a metric needs of the real samples: computed at the first call with this key, then kept."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return cast(T, self._kept[key])
 
-        Squares of what a diverging run emits are beyond float32, where every one of them would equal every other.
-        """
+    def near(self, samples: Tensor) -> Tensor:
+        """Return the first `neighbours` of samples [..., n, d], centred like the real ones, float64."""
         return samples[..., : self.neighbours, :].double() - self.centre
+
+    @cached_property
+    def points(self) -> Points:
+        """The first `neighbours` real samples, ready for products."""
+        near = self.real[None, : self.neighbours]
+        return Points(near, middle(near))
 
     @cached_property
     def tree(self) -> cKDTree:
@@ -56,52 +71,33 @@ class Reference:
         return cKDTree(self.near(self.real).numpy())
 
     def radii(self, k: int) -> Tensor:
-        """Return the squared distance of each real sample to its k-th neighbour among the others, [neighbours]."""
-        if k not in self._radii:
-            self._radii[k] = neighbour_radii(self.near(self.real), k)
-        return self._radii[k]
+        """Return the squared distance of each real sample of `near` to its k-th neighbour among the others, float64."""
+        known: Tensor | None = self._kept.get("neighbours")
+        if known is None or known.shape[1] < k:
+            self._kept["neighbours"] = known = neighbour_distances(self.real[: self.neighbours], k)
+        return known[:, k - 1]
 
     @cached_property
     def covariance(self) -> Tensor:
         """Unbiased covariance [d, d], float64."""
-        return torch.cov(self.real.double().T).reshape(self.real.shape[1], -1)
+        return moments.covariance(self.real, self.centre)
 
     @cached_property
     def root(self) -> Tensor:
-        """Symmetric square root of the covariance [d, d], float64; exact where the covariance is singular."""
-        values, vectors = torch.linalg.eigh(self.covariance)
-        return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-
-    @cached_property
-    def directions(self) -> Tensor:
-        """Fixed unit vectors [d, projections] to project on."""
-        drawn = torch.randn(self.real.shape[1], PROJECTIONS, generator=stream("projections", 0))
-        return (drawn / drawn.norm(dim=0)).to(self.real)
-
-    @cached_property
-    def sorted_projections(self) -> Tensor:
-        """Real samples along each direction, sorted, [n, projections]."""
-        return (self.real @ self.directions).sort(0).values
+        """A factor L [d, rank] of the covariance L L^T, float64."""
+        return moments.root(self.covariance)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return squared distances [..., n, m] between a [..., n, d] and b [..., m, d].
+def prepared(real: Any, fake: Any, *, least: int = 1) -> tuple[Reference, Tensor]:
+    """Return real [n, d] (or its Reference) as a Reference and fake [..., m, d] as a tensor on the same device.
 
-    Differences where d is small, otherwise the product form in float64: both keep the distance of a point to itself
-    at rounding error for samples that are centred.
+    Arrays and tensors meet on the fakes' device, a Reference stays where it is. Raises InputError where an argument is
+    not as `inputs.samples` wants it, has fewer than `least` samples, or has not the other's dimension.
     """
-    if a.shape[-1] > 3:
-        a, b = a.double(), b.double()
-        cross = a @ b.transpose(-1, -2)
-        return (a.square().sum(-1).unsqueeze(-1) + b.square().sum(-1).unsqueeze(-2) - 2 * cross).clamp_(min=0)
-    total = (a[..., :, None, 0] - b[..., None, :, 0]).square_()
-    for axis in range(1, a.shape[-1]):
-        total += (a[..., :, None, axis] - b[..., None, :, axis]).square_()
-    return total
-
-
-def neighbour_radii(samples: Tensor, k: int) -> Tensor:
-    """Return the squared distance of each sample [..., n, d] to its k-th neighbour, itself left out by index."""
-    distances = squared_distances(samples, samples)
-    distances.diagonal(dim1=-2, dim2=-1).fill_(float("inf"))
-    return distances.topk(k, largest=False).values[..., -1]
+    fake = samples(fake, "fake", least=least)
+    if not isinstance(real, Reference):
+        real = Reference(real_samples(real, least=least).to(fake.device))
+    elif len(real.real) < least:
+        raise InputError(f"'real' has {len(real.real)} samples, and this metric needs at least {least}: give it more.")
+    same_dimension(real.real.shape[-1], fake)
+    return real, fake.to(real.real.device)

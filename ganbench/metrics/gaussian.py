@@ -1,0 +1,148 @@
+"""Frechet distance of two samples as if they were Gaussian: Heusel et al. 2017, its floor and its extrapolation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganbench.errors import InputError
+from ganbench.metrics import moments
+from ganbench.metrics.distances import PAIRS
+from ganbench.metrics.inputs import measured, same_dimension, samples, whole
+from ganbench.metrics.reference import Reference, prepared
+from ganbench.problems.base import stream
+from ganbench.registry import Measure, positive
+
+
+@measured(frechet=positive("Frechet distance; blind to symmetric mode dropping", "down", perfect=0.0))
+def frechet_distance(real: Any, fake: Any) -> Tensor:
+    """Frechet distance of the Gaussians with the samples' means and covariances (Heusel et al. 2017, eq. 6).
+
+    |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) with unbiased covariances and nothing added to them. real [n, d] or
+    its Reference, fake [..., m, d]; returns [...], float64, in squared units of the features, 0 or more. It sees means
+    and covariances only: dropped modes that leave both as they are cost nothing. For finite samples even a perfect
+    sampler scores `frechet_floor`. Raises InputError for fewer than 2 samples.
+    """
+    reference, fake = prepared(real, fake, least=2)
+    mean = moments.mean(fake)
+    apart = (mean - reference.centre).square().sum(-1)
+    if fake.shape[-1] <= 2:
+        return (apart + _small(reference.covariance, moments.covariance(fake, mean))).clamp(min=0)
+    flat, means = fake.reshape(-1, *fake.shape[-2:]), mean.reshape(-1, mean.shape[-1])
+    size = max(1, PAIRS.get(flat.device.type, PAIRS["cuda"]) // flat.shape[-1] ** 2)
+    spread = [
+        _spread(reference, runs, centre) for runs, centre in zip(flat.split(size), means.split(size), strict=True)
+    ]
+    return (apart + torch.cat(spread).reshape(apart.shape)).clamp(min=0)
+
+
+def _spread(reference: Reference, fake: Tensor, mean: Tensor) -> Tensor:
+    """Return tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), as [runs], for fakes [runs, m, d] with these means [runs, d]."""
+    root, count = reference.root, fake.shape[-2]
+    if count <= root.shape[1]:
+        # the same eigenvalues from the Gram matrix of the samples, which is smaller and has fewer that are 0
+        centred = (fake.double() - mean.unsqueeze(1)) / math.sqrt(count - 1)
+        factor, trace = centred @ root, centred.square().sum((-1, -2))
+        overlap = moments.trace_of_root(factor @ factor.transpose(-1, -2))
+        return torch.trace(reference.covariance) + trace - 2 * overlap
+    return _general(root, moments.covariance(fake, mean)) + torch.trace(reference.covariance)
+
+
+def _general(root: Tensor, covariance: Tensor) -> Tensor:
+    """Return tr S2 - 2 tr (L^T S2 L)^(1/2): real and stable for a collapsed generator too."""
+    overlap = moments.trace_of_root(moments.congruence(root, covariance))
+    return covariance.diagonal(dim1=-2, dim2=-1).sum(-1) - 2 * overlap
+
+
+def _small(a: Tensor, b: Tensor) -> Tensor:
+    """Return tr A + tr B - 2 tr (A B)^(1/2) of covariances of 1 or 2 dimensions in closed form."""
+    # eigenvalues x, y of the product: sqrt x + sqrt y = sqrt(x + y + 2 sqrt(x y))
+    trace = (a * b).sum((-1, -2))
+    root = (trace + 2 * (_determinant(a) * _determinant(b)).clamp(min=0).sqrt()).clamp(min=0).sqrt()
+    return (a + b).diagonal(dim1=-2, dim2=-1).sum(-1) - 2 * root
+
+
+def _determinant(matrix: Tensor) -> Tensor:
+    if matrix.shape[-1] == 1:
+        return torch.zeros_like(matrix[..., 0, 0])
+    return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+
+
+@measured(frechet=positive("Frechet distance of two Gaussians", "down", perfect=0.0))
+def frechet_from_moments(real_mean: Any, real_covariance: Any, fake_mean: Any, fake_covariance: Any) -> Tensor:
+    """Frechet distance of two Gaussians with given means [d], [..., d] and covariances [d, d], [..., d, d], as [...].
+
+    As `frechet_distance`, in float64. Raises InputError where shapes do not fit or a covariance is not symmetric.
+    """
+    mean, covariance = _moments(real_mean, real_covariance, "real")
+    fake_mean, fake_covariance = _moments(fake_mean, fake_covariance, "fake")
+    if mean.dim() != 1:
+        raise InputError(f"'real_mean' must be one mean [d], got the shape {list(mean.shape)}.")
+    same_dimension(len(mean), fake_mean)
+    mean, covariance = mean.to(fake_mean.device), covariance.to(fake_mean.device)
+    apart = (fake_mean - mean).square().sum(-1)
+    if len(mean) <= 2:
+        return (apart + _small(covariance, fake_covariance)).clamp(min=0)
+    spread = torch.trace(covariance) + _general(moments.root(covariance), fake_covariance)
+    return (apart + spread).clamp(min=0)
+
+
+def _moments(mean: Any, covariance: Any, side: str) -> tuple[Tensor, Tensor]:
+    covariance = samples(covariance, f"{side}_covariance").double()
+    mean = samples(mean[..., None, :] if getattr(mean, "ndim", 0) else mean, f"{side}_mean").double().squeeze(-2)
+    if covariance.shape != (*mean.shape, mean.shape[-1]):
+        raise InputError(
+            f"'{side}_covariance' has the shape {list(covariance.shape)}, for the mean's shape {list(mean.shape)} it "
+            f"must be {[*mean.shape, mean.shape[-1]]}."
+        )
+    if not torch.allclose(
+        covariance, covariance.transpose(-1, -2), rtol=1e-5, atol=float(covariance.abs().max()) * 1e-6
+    ):
+        raise InputError(
+            f"'{side}_covariance' is not symmetric: pass a covariance, such as numpy.cov(x, rowvar=False)."
+        )
+    return mean, covariance
+
+
+def frechet_floor(covariance: Any, n: int, m: int) -> Tensor:
+    """Return the expected Frechet distance of n and m samples of one Gaussian with this covariance [..., d, d], [...].
+
+    (1/n + 1/m) [tr S + 1/2 sum_ij l_i l_j (1 + delta_ij) / (l_i + l_j)] with the eigenvalues l of S: the first order
+    in 1/n, for n and m well above d. What a score has above it is due to the generator.
+    """
+    covariance = samples(covariance, "covariance").double()
+    if covariance.shape[-1] != covariance.shape[-2]:
+        raise InputError(f"'covariance' must be [..., d, d], got the shape {list(covariance.shape)}.")
+    whole(n, "n", least=2), whole(m, "m", least=2)
+    values = torch.linalg.eigvalsh(covariance).clamp(min=0)
+    sums = values.unsqueeze(-1) + values.unsqueeze(-2)
+    pairs = values.unsqueeze(-1) * values.unsqueeze(-2) / torch.where(sums > 0, sums, 1.0)
+    inner = (pairs.sum((-1, -2)) + pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / 2
+    return (1 / n + 1 / m) * (values.sum(-1) + inner)
+
+
+@measured(frechet_infinity=Measure("Frechet distance extrapolated to infinitely many fakes", "down"))
+def frechet_infinity(real: Any, fake: Any, *, points: int = 15, smallest: int | None = None, seed: int = 0) -> Tensor:
+    """Frechet distance for infinitely many fakes, extrapolated from smaller samples (Chong & Forsyth 2020, eq. 9).
+
+    The intercept of a line in 1/m through the distances of `points` random subsets of the fakes, of `smallest` (None:
+    a tenth) up to all m. real [n, d] or its Reference, fake [..., m, d]; returns [...], float64; may fall below 0 by
+    chance. It removes the bias of the fakes' number only, that of the real ones' remains (half the floor at n = m).
+    The line holds for subsets well above d. Raises InputError for fewer than 2 points or subsets of fewer than 2.
+    """
+    reference, fake = prepared(real, fake, least=4)
+    count = fake.shape[-2]
+    smallest = whole(max(2, count // 10) if smallest is None else smallest, "smallest", least=2)
+    if whole(points, "points", least=2) and smallest >= count:
+        raise InputError(f"'smallest' must be below the number of fakes, {count}, got {smallest}.")
+    generator = stream("frechet infinity", seed)
+    sizes = torch.linspace(smallest, count, points, dtype=torch.float64).round().long().unique().tolist()
+    subsets = [torch.randperm(count, generator=generator)[:size].to(fake.device) for size in sizes]
+    scores = torch.stack([frechet_distance(reference, fake[..., subset, :]) for subset in subsets], -1)
+    inverse = 1 / torch.tensor(sizes, dtype=torch.float64, device=fake.device)
+    centred = inverse - inverse.mean()
+    slope = (scores * centred).sum(-1) / centred.square().sum()
+    return scores.mean(-1) - slope * inverse.mean()

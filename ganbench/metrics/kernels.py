@@ -1,0 +1,193 @@
+"""Kernel distances of two samples: unbiased squared maximum mean discrepancies (Gretton et al. 2012, eq. 3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganbench.errors import InputError
+from ganbench.metrics.distances import PAIRS, spans, squared_distances
+from ganbench.metrics.inputs import measured, whole
+from ganbench.metrics.reference import Reference, prepared
+from ganbench.problems.base import stream
+from ganbench.registry import Measure
+
+KERNELS = ("cubic", "gaussian")
+# kernels, each half as wide as the one before, where no bandwidth is given
+HALVINGS = 4
+# real samples whose distances give the median, evenly spaced among all
+MEDIAN_OF = 1000
+
+Kernel = Callable[[Tensor, Tensor], Tensor]
+
+
+@measured(kernel_distance=Measure("unbiased squared kernel distance (KID)", "down", perfect=0.0))
+def kernel_distance(
+    real: Any,
+    fake: Any,
+    *,
+    kernel: Literal["cubic", "gaussian"] = "cubic",
+    bandwidth: float | None = None,
+    subsets: int | None = None,
+    subset_size: int = 1000,
+    seed: int = 0,
+) -> Tensor:
+    """Kernel distance, KID (Binkowski et al. 2018): unbiased MMD^2 with the kernel (x.y / d + 1)^3, as [...].
+
+    real [n, d] or its Reference, fake [..., m, d]; float64; 0 in expectation for a perfect sampler, so that it may fall
+    below 0. Computed of all pairs, which has the least noise; with `subsets`, the mean over so many random subsets of
+    `subset_size`, as in the paper. kernel "gaussian": `gaussian_mmd`. The cubic kernel sees three moments, and so is
+    blind to symmetric mode dropping. Raises InputError for fewer than 2 samples or than a subset needs.
+    """
+    if kernel not in KERNELS:
+        raise InputError(f"'kernel' must be 'cubic' or 'gaussian', got {kernel!r}.")
+    reference, fake = prepared(real, fake, least=2)
+    widths = _widths(reference, bandwidth) if kernel == "gaussian" else None
+    if subsets is None:
+        return _distance(reference, fake, widths)
+    whole(subsets, "subsets")
+    n, m = len(reference.real), fake.shape[-2]
+    if not 2 <= whole(subset_size, "subset_size") <= min(n, m):
+        raise InputError(f"'subset_size' must be from 2 to {min(n, m)}, the fewest samples given, got {subset_size}.")
+    generator, scores = stream("kernel subsets", seed), []
+    for _ in range(subsets):
+        own, other = (torch.randperm(count, generator=generator)[:subset_size].to(fake.device) for count in (n, m))
+        scores.append(_distance(Reference(reference.real[own]), fake[..., other, :], widths))
+    return torch.stack(scores).mean(0)
+
+
+@measured(gaussian_mmd=Measure("unbiased squared distance by Gaussian kernels", "down", (-2.0, 2.0), perfect=0.0))
+def gaussian_mmd(real: Any, fake: Any, *, bandwidth: float | None = None) -> Tensor:
+    """Unbiased MMD^2 with the kernel exp(-|x - y|^2 / (2 bandwidth^2)) (Gretton et al. 2012), as [...].
+
+    real [n, d] or its Reference, fake [..., m, d]; float64; 0 in expectation for a perfect sampler. bandwidth: in units
+    of the features; None: the mean of four kernels, of the median distance between real samples, its half, quarter and
+    eighth. The median alone, the usual choice, is as blind to symmetric mode dropping as three moments are: it spans
+    all modes; narrower kernels see it. Raises InputError for fewer than 2 samples and a bandwidth not above 0.
+    """
+    return kernel_distance(real, fake, kernel="gaussian", bandwidth=bandwidth)
+
+
+class _Widths(NamedTuple):
+    """Bandwidths of Gaussian kernels whose mean is taken: the widest, and how many, each half of the one before."""
+
+    widest: float
+    number: int
+
+
+class _Moments(NamedTuple):
+    """Means of the products x, x x, x x x, weighted so that their inner product is mean k - 1; and mean k(x, x) - 1."""
+
+    weighted: Tensor
+    diagonal: Tensor
+
+
+def _distance(real: Reference, fake: Tensor, widths: _Widths | None) -> Tensor:
+    """Return the unbiased MMD^2 with Gaussian kernels of these widths, or with the cubic kernel."""
+    return _cubic(real, fake) if widths is None else _gaussian(real, fake, widths)
+
+
+def _cubic(real: Reference, fake: Tensor) -> Tensor:
+    n, m, d = len(real.real), *fake.shape[-2:]
+    # what moments cost grows with d^2, what pairs cost with their number
+    if d**2 > n + m or d**3 > PAIRS["cpu"]:
+        return _by_pairs(real, fake, partial(_cubic_kernel, d), "cubic")
+    known = real.once("cubic moments", lambda: _cubic_moments(real.real))
+    flat = fake.reshape(-1, m, d)
+    parts = []
+    for runs in flat.split(max(1, PAIRS["cpu"] // d**3)):
+        own = _cubic_moments(runs)
+        # an unbiased mean over pairs is the mean over all, less a share of the variance: no digits cancel
+        apart = (own.weighted - known.weighted).square().sum(-1)
+        noise = [(x.diagonal - x.weighted.square().sum(-1)) / (count - 1) for x, count in ((known, n), (own, m))]
+        parts.append(apart - noise[0] - noise[1])
+    return torch.cat(parts).reshape(fake.shape[:-2])
+
+
+def _cubic_moments(samples: Tensor) -> _Moments:
+    """Return the moments [..., d + d^2 + d^3] of samples [..., n, d], by C(3, p) / d^p for the p-th."""
+    *runs, n, d = samples.shape
+    sums = [torch.zeros(*runs, d, d**p, dtype=torch.float64, device=samples.device) for p in range(3)]
+    diagonal = torch.zeros(runs, dtype=torch.float64, device=samples.device)
+    for rows in spans(n, math.prod(runs) * d * d, samples.device):
+        x = samples[..., rows, :].transpose(-1, -2).contiguous().double()
+        pairs = (x.unsqueeze(-2) * x.unsqueeze(-3)).flatten(-3, -2)
+        for total, product in zip(sums, (torch.ones_like(x[..., :1, :]), x, pairs), strict=True):
+            total += x @ product.transpose(-1, -2)
+        diagonal += ((x.square().sum(-2) / d + 1) ** 3 - 1).sum(-1)
+    weighted = [math.sqrt(math.comb(3, p) / d**p) / n * total.flatten(-2) for p, total in enumerate(sums, start=1)]
+    return _Moments(torch.cat(weighted, -1), diagonal / n)
+
+
+def _cubic_kernel(dimension: int, a: Tensor, b: Tensor) -> Tensor:
+    inner = (a @ b.transpose(-1, -2)).div_(dimension).add_(1)
+    return inner.square().mul_(inner)
+
+
+def _gaussian(real: Reference, fake: Tensor, widths: _Widths) -> Tensor:
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        # distances keep their digits near the origin
+        apart = squared_distances(a - real.centre, b - real.centre)
+        value = apart.div_(-2 * widths.widest**2).exp_()
+        total = value.clone()
+        for _ in range(widths.number - 1):
+            # half the width is the fourth power
+            total += value.square_().square_()
+        return total.div_(widths.number)
+
+    return _by_pairs(real, fake, kernel, widths)
+
+
+def _widths(real: Reference, bandwidth: float | None) -> _Widths:
+    if bandwidth is None:
+        median = real.once("median distance", lambda: _median_distance(real.real))
+        if median == 0:
+            raise InputError("'real' consists mostly of copies: pass the 'bandwidth' of the kernel.")
+        return _Widths(median, HALVINGS)
+    if not 0 < bandwidth < math.inf:
+        raise InputError(f"'bandwidth' must be above 0 and finite, got {bandwidth}.")
+    return _Widths(float(bandwidth), 1)
+
+
+def _median_distance(real: Tensor) -> float:
+    few = real[:: -(-len(real) // MEDIAN_OF)].double()
+    few = few - few.mean(0)
+    above = torch.ones(len(few), len(few), dtype=torch.bool, device=few.device).triu(1)
+    return float(squared_distances(few, few)[above].median().sqrt())
+
+
+def _by_pairs(real: Reference, fake: Tensor, kernel: Kernel, key: Any) -> Tensor:
+    """Return the unbiased MMD^2, [...], from the kernel of all pairs, block by block."""
+    samples = real.real
+    known = real.once(("kernel mean", key), lambda: _mean_within(samples, kernel))
+    scores = [
+        known + _mean_within(run, kernel) - 2 * _sum(run, samples, kernel) / (len(run) * len(samples))
+        for run in fake.reshape(-1, *fake.shape[-2:])
+    ]
+    return torch.stack(scores).reshape(fake.shape[:-2])
+
+
+def _mean_within(x: Tensor, kernel: Kernel) -> Tensor:
+    """Return the mean of the kernel over all pairs of different samples."""
+    total = torch.zeros((), dtype=torch.float64, device=x.device)
+    for rows in spans(len(x), len(x), x.device):
+        # each pair once; the sum below the diagonal is that above it
+        block = kernel(x[rows].double(), x[rows].double())
+        total += block.sum() - block.diagonal().sum()
+        total += 2 * _sum(x[rows], x[rows.stop :], kernel)
+    return total / (len(x) * (len(x) - 1))
+
+
+def _sum(a: Tensor, b: Tensor, kernel: Kernel) -> Tensor:
+    total = torch.zeros((), dtype=torch.float64, device=a.device)
+    for rows in spans(len(a), max(len(b), 1), a.device):
+        part = a[rows].double()
+        # columns at a time as well, lest the others be held in float64 as a whole
+        for columns in spans(len(b), max(len(part), b.shape[-1]), a.device):
+            total += kernel(part, b[columns].double()).sum()
+    return total

@@ -1,0 +1,122 @@
+"""What every metric keeps: declared columns within bounds, runs measured as if alone, errors that say what to do."""
+
+import inspect
+
+import pytest
+import torch
+
+from ganbench.errors import InputError
+from ganbench.metrics import classes, density, diversity, memorization, prd
+from ganbench.metrics.reference import Reference
+from ganbench.problems.base import Modes, stream
+
+pytestmark = pytest.mark.usefixtures("own_generators")
+
+METRICS = [
+    function
+    for module in (classes, density, diversity, memorization, prd)
+    for name, function in vars(module).items()
+    if hasattr(function, "measures") and function.__module__ == module.__name__ and not name.startswith("_")
+]
+of_fakes = [metric for metric in METRICS if "fake" in inspect.signature(metric).parameters]
+comparing = [metric for metric in of_fakes if {"real", "modes"} & inspect.signature(metric).parameters.keys()]
+of_real = [metric for metric in METRICS if "real" in inspect.signature(metric).parameters]
+M, D = 60, 2
+
+
+def normal(*shape, seed):
+    return torch.randn(*shape, generator=stream("contract", seed), dtype=torch.float64)
+
+
+def arguments(metric, fake=None):
+    """Return what a metric asks for, for two runs or those in `fake`."""
+    fake = normal(2, M, D, seed=1) if fake is None else fake
+    known = {
+        "real": normal(80, D, seed=0),
+        "fake": fake,
+        "held_out": normal(50, D, seed=2),
+        "modes": Modes(torch.eye(2, dtype=torch.float64), 0.5, torch.tensor([0.4, 0.6], dtype=torch.float64)),
+        "logits": normal(2, 2 * M, seed=3)[: len(fake)] if fake.dim() > 2 else normal(2, 2 * M, seed=3)[0],
+        "probabilities": normal(2, 9, 4, seed=4).softmax(-1),
+        "counts": torch.tensor([[3, 4, 0], [0, 0, 0]]),
+        "bins": 6,
+    }
+    return {name: known[name] for name in inspect.signature(metric).parameters if name in known}
+
+
+def columns(metric, result):
+    if hasattr(result, "_asdict"):
+        return result._asdict()
+    (name,) = metric.measures
+    return {name: result}
+
+
+def test_all_are_found():
+    assert len(METRICS) >= 16
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.__name__)
+def test_columns_are_declared_and_within_bounds(metric):
+    got = columns(metric, metric(**arguments(metric)))
+    assert got.keys() == metric.measures.keys()
+    for name, values in got.items():
+        low, high = metric.measures[name].bounds
+        assert values.shape[0] == 2
+        assert values.dtype == torch.float64
+        assert ((values >= low) & (values <= high)).all(), name
+
+
+@pytest.mark.parametrize("metric", of_fakes, ids=lambda metric: metric.__name__)
+def test_runs_are_measured_as_if_alone(metric):
+    both = arguments(metric)
+    together = columns(metric, metric(**both))
+    for run in range(2):
+        alone = {**both, "fake": both["fake"][run]} | ({"logits": both["logits"][run]} if "logits" in both else {})
+        for name, values in columns(metric, metric(**alone)).items():
+            assert torch.allclose(together[name][run], values, rtol=1e-12, atol=1e-12), name
+
+
+@pytest.mark.parametrize("metric", of_fakes, ids=lambda metric: metric.__name__)
+def test_arrays_do_as_well_as_tensors(metric):
+    given = arguments(metric)
+    arrays = {name: value.numpy() if isinstance(value, torch.Tensor) else value for name, value in given.items()}
+    for name, values in columns(metric, metric(**arrays)).items():
+        assert torch.equal(values, columns(metric, metric(**given))[name])
+
+
+@pytest.mark.parametrize("metric", of_fakes, ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_an_error(metric, value):
+    given = arguments(metric)
+    given["fake"][1, 3, 0] = value
+    with pytest.raises(InputError, match="'fake' holds NaN or infinity"):
+        metric(**given)
+
+
+@pytest.mark.parametrize("metric", comparing, ids=lambda metric: metric.__name__)
+def test_another_dimension_is_an_error(metric):
+    with pytest.raises(InputError, match="'fake' has dimension 3"):
+        metric(**arguments(metric, normal(2, M, 3, seed=1)))
+
+
+@pytest.mark.parametrize("metric", of_real, ids=lambda metric: metric.__name__)
+def test_a_reference_stands_for_its_samples(metric):
+    given = arguments(metric)
+    prepared = columns(metric, metric(**{**given, "real": Reference(given["real"])}))
+    for name, values in columns(metric, metric(**given)).items():
+        assert torch.equal(values, prepared[name])
+
+
+@pytest.mark.parametrize("metric", of_real, ids=lambda metric: metric.__name__)
+def test_unusable_real_samples_are_an_error(metric):
+    given = arguments(metric)
+    with pytest.raises(InputError, match="'real' is constant"):
+        metric(**{**given, "real": torch.ones(80, D)})
+    with pytest.raises(InputError, match="'real' holds NaN"):
+        metric(**{**given, "real": torch.full((80, D), float("nan"))})
+
+
+@pytest.mark.parametrize("metric", of_fakes, ids=lambda metric: metric.__name__)
+def test_integers_are_an_error(metric):
+    with pytest.raises(InputError, match="'fake' holds int64"):
+        metric(**arguments(metric, torch.ones(2, M, D, dtype=torch.long)))

@@ -1,21 +1,36 @@
 """ganbench: does a GAN fail, how, when, how often over seeds, at what cost, and how sure are we?"""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganbench.errors import UserError
 from ganbench.registry import register
 
 if TYPE_CHECKING:
+    from ganbench import metrics
     from ganbench.api import Study, load, run
+    from ganbench.monitor import Monitor, TrainingStopped
 
 __version__ = "0.1.0"
-__all__ = ["Study", "UserError", "load", "register", "run"]
+__all__ = ["Monitor", "Study", "TrainingStopped", "UserError", "load", "metrics", "register", "run"]
+
+_LAZY = {
+    "Monitor": "ganbench.monitor",
+    "TrainingStopped": "ganbench.monitor",
+    "Study": "ganbench.api",
+    "load": "ganbench.api",
+    "run": "ganbench.api",
+}
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:
-    # torch and pandas take seconds to import: only for those who train or read results
-    if name in ("Study", "load", "run"):
-        from ganbench import api
-
-        return getattr(api, name)
+    # torch and pandas take seconds to import: only for those who train, measure or read results
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    if name == "metrics":
+        return import_module("ganbench.metrics")
     raise AttributeError(f"module 'ganbench' has no attribute '{name}'")

@@ -115,7 +115,7 @@ def execute_plan(
         if todo:
             execute(store, plan, todo, device, count, watch or (lambda name, event: None))
         if todo or not store.sessions():
-            store.log_session(_session(device, count, started, time.monotonic() - clock))
+            store.log_session(session_record(device, count, started, time.monotonic() - clock))
     return Study(store.path)
 
 
@@ -149,7 +149,8 @@ def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
     )
 
 
-def _session(device: str, workers: int, started: datetime, wall: float) -> dict[str, Any]:
+def session_record(device: str, workers: int, started: datetime, wall: float) -> dict[str, Any]:
+    """Return what a study keeps of a command that worked on it: versions, device, command and times."""
     import torch
 
     import ganbench

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,9 @@ PLUGIN_AXES = ("problem", "network", "loss", "normalization", "g_normalization",
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
 # settings that came after the first studies: at these values they are left out of ids and files, so that those last
-LATER = {"generator_steps": 1, "diagnostics": "cheap"}
+LATER = {"generator_steps": 1, "diagnostics": "cheap", "listed": []}
+# of a training loop that ganbench only watches nothing is known but the name that its author gives to it
+OWN, OWN_NAME = "own", "loop.variant"
 
 
 def kind_of(axis: str) -> str:
@@ -46,6 +48,8 @@ class Variant:
     @cached_property
     def id(self) -> str:
         """A readable name with a hash of everything that it stands for."""
+        if name := dict(self.hypers).get(OWN_NAME):
+            return f"{self.problem}-{name}-{_digest(_without_later(asdict(self)), 6)}"
         words = [self.problem, self.loss, self.normalization]
         words += [f"g_{self.g_normalization}"] * (self.g_normalization != "none")
         words += [self.regularizer] * (self.regularizer != "none")
@@ -75,7 +79,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """The resolved, validated, frozen list of what to train. `hash` names its content."""
+    """The resolved, validated, frozen list of what to train. `hash` names its content.
+
+    `listed` holds the ids of the runs where these are not all seeds of all variants: the plan of loops that are watched
+    grows with every loop that reports.
+    """
 
     name: str
     description: str
@@ -89,11 +97,28 @@ class Plan:
     versions: Mapping[str, str] = field(default_factory=dict)
     legends: Mapping[str, str] = field(default_factory=dict)
     plugin_files: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
 
     @property
     def runs(self) -> list[Run]:
         """Every run, variant by variant."""
-        return [Run(variant, seed) for variant in self.variants for seed in self.seeds]
+        runs = [Run(variant, seed) for variant in self.variants for seed in self.seeds]
+        return [run for run in runs if run.id in self.listed] if self.listed else runs
+
+    def joined(self, other: Plan) -> Plan:
+        """Return the plan with the listed runs of another; UserError where the two measure in different ways."""
+        for key in ("probe_every", "samples", "neighbours", "diagnostics", "versions"):
+            mine, theirs = getattr(self, key), getattr(other, key)
+            if mine != theirs:
+                what = f"{key} {mine}, not {theirs}" if key != "versions" else "other versions of metrics"
+                raise UserError(f"The study '{self.name}' is measured with {what}: choose the same, or another out.")
+        return replace(
+            self,
+            variants=tuple(dict.fromkeys((*self.variants, *other.variants))),
+            seeds=tuple(sorted({*self.seeds, *other.seeds})),
+            legends={**self.legends, **other.legends},
+            listed=tuple(dict.fromkeys((*self.listed, *other.listed))),
+        )
 
     @cached_property
     def hash(self) -> str:
@@ -131,6 +156,7 @@ class Plan:
             "neighbours": self.neighbours,
             "diagnostics": self.diagnostics,
             "plugin_files": list(self.plugin_files),
+            "listed": list(self.listed),
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
             "variants": [_flat(variant) for variant in self.variants],
@@ -157,6 +183,7 @@ class Plan:
             versions=data["versions"],
             legends=data.get("legends", {}),
             plugin_files=tuple(data["plugin_files"]),
+            listed=tuple(data.get("listed", ())),
         )
 
 

@@ -7,6 +7,7 @@
     populations/ID/series.jsonl    one line a probe, appended; the last line of a step counts
     populations/ID/samples-K.npy   samples of every run at step K
     populations/ID/checkpoint.pt   where to go on after a kill
+    populations/ID/lock            held by a training loop that writes its own run
     populations/ID/done.json       written last, when the population is complete
     populations/ID/failed.json     what went wrong where it was the machine or a bug
 
@@ -52,6 +53,24 @@ def _append_line(file: Path, record: dict[str, Any]) -> None:
             line = "\n" + line
         stream.write(line.encode())
         stream.flush()
+
+
+@contextmanager
+def _locked(file: Path, taken: str | None) -> Iterator[None]:
+    """Hold a lock file, which the system lets go of even after a kill; UserError `taken`, or None to wait for it."""
+    with file.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if taken is None else fcntl.LOCK_NB))
+        except OSError as error:
+            raise UserError(taken or f"Cannot lock '{file}': {error.strerror or error}.") from error
+        yield
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to '{path}': {error.strerror or error}.") from error
 
 
 def _is_ours(file: Path) -> bool:
@@ -116,6 +135,22 @@ class PopulationFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         _write_text(self.path / "runs.json", json.dumps([run.id for run in runs]))
         (self.path / "failed.json").unlink(missing_ok=True)
+
+    def rewind(self, step: int) -> None:
+        """Forget what was recorded after a step, so that the population can go on from there; all of it for -1."""
+        kept = {at: values for at, values in self.series().items() if at <= step}
+        (self.path / "done.json").unlink(missing_ok=True)
+        lines = [json.dumps({"step": at, "values": values}, separators=(",", ":")) for at, values in kept.items()]
+        _write_text(self.path / "series.jsonl", "".join(line + "\n" for line in lines))
+        for file in self.path.glob("samples-*.npy"):
+            if int(file.stem.removeprefix("samples-")) not in kept:
+                file.unlink()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the population for one process that writes it."""
+        with _locked(self.path / "lock", f"Another process is at work on the run '{self.id}' in '{self.path}'."):
+            yield
 
     def append(self, step: int, values: dict[str, list[float]], samples: Array) -> None:
         """Record one probe: values [runs] by column and samples [runs, n, *shape]."""
@@ -189,12 +224,29 @@ class Store:
                     f"{plan.name}, {plan.hash}). Choose another --out, or start over with --fresh."
                 )
             return
-        if not fresh and self.path.exists() and not (self.path.is_dir() and all(map(_is_ours, self.path.iterdir()))):
-            raise UserError(f"The output '{self.path}' exists and is not a study; choose another --out.")
+        if not fresh:
+            self._refuse_foreign("--out")
+        self._write_plan(plan)
+
+    def enlist(self, plan: Plan) -> None:
+        """Add the listed runs of a plan to the study, or create it; UserError where it cannot take them."""
+        if not self.exists():
+            self._refuse_foreign("out")
+        elif not self.read_plan().listed:
+            raise UserError(f"The directory '{self.path}' holds the study of a suite; choose another out.")
+        _make_folder(self.path)
+        with self.lock(wait=True):
+            self._write_plan(self.read_plan().joined(plan) if self.exists() else plan)
+
+    def _refuse_foreign(self, option: str) -> None:
+        if self.path.exists() and not (self.path.is_dir() and all(map(_is_ours, self.path.iterdir()))):
+            raise UserError(f"The output '{self.path}' exists and is not a study; choose another {option}.")
+
+    def _write_plan(self, plan: Plan) -> None:
+        _make_folder(self.path)
+        header = "# The plan of a ganbench study; the results beside it belong to it alone.\n"
+        text = yaml.dump({"hash": plan.hash, **plan.to_dict()}, Dumper=_SafeDumper, sort_keys=False, width=200)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            header = "# The plan of a ganbench study; the results beside it belong to it alone.\n"
-            text = yaml.dump({"hash": plan.hash, **plan.to_dict()}, Dumper=_SafeDumper, sort_keys=False, width=200)
             _write_text(self.plan_file, header + text)
         except OSError as error:
             raise UserError(f"Cannot write to '{self.path}': {error.strerror or error}.") from error
@@ -218,13 +270,10 @@ class Store:
             raise UserError(f"The file '{self.plan_file}' is damaged: {error!r}.") from error
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the study for one writing command; the system lets go of it even after a kill."""
-        with (self.path / "lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(f"Another command is working on the study '{self.path}'.") from error
+    def lock(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold the study for one writing command, waiting for another to end if asked to."""
+        taken = None if wait else f"Another command is working on the study '{self.path}'."
+        with _locked(self.path / "lock", taken):
             yield
 
     def log_session(self, record: dict[str, Any]) -> None:

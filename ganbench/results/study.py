@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench import registry
-from ganbench.plan import AXES, PLUGIN_AXES, Plan, Variant
+from ganbench.plan import AXES, OWN_NAME, PLUGIN_AXES, Plan, Variant
 from ganbench.registry import Measure
 from ganbench.results.store import Array, PopulationFolder, Store
 
@@ -47,7 +47,8 @@ class Study:
             hypers = {key: value for key, value in variant.hypers if not key.startswith("problem.")}
             for key, value in (settings | hypers).items():
                 seen.setdefault((self.plan.label(variant), key), set()).add(value)
-        keys = dict.fromkeys(key for (_, key), values in seen.items() if len(values) > 1)
+        # the name of a watched loop is shown even where it is the only one: nothing else is known of it
+        keys = dict.fromkeys(key for (_, key), values in seen.items() if len(values) > 1 or key == OWN_NAME)
         return ["problem"] * (len({label for label, _ in seen}) > 1) + list(keys)
 
     @property
@@ -71,7 +72,12 @@ class Study:
         for variant, reason in self.plan.skipped:
             known = {"seed": None, **_UNKNOWN, "status": "skipped", "reason": reason}
             rows.append({"run": variant.id, **self._settings(variant), **known})
-        return pd.DataFrame(rows).astype({"seed": "Int64", "diverged_step": "Int64", "seconds": float})
+        table = pd.DataFrame(rows).astype({"seed": "Int64", "diverged_step": "Int64", "seconds": float})
+        if self.plan.listed:
+            # how long a watched loop trains is known when it has
+            reached = self.series.groupby("run")["step"].max()
+            table["steps"] = table["run"].map(reached).fillna(0).astype(int)
+        return table
 
     @cached_property
     def series(self) -> pd.DataFrame:

@@ -1,0 +1,255 @@
+"""`Monitor`: watches two networks in anybody's training loop, says what happens to them, and writes a study."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series
+from ganbench.errors import UserError, unknown
+from ganbench.monitor.inputs import Latent, Real
+from ganbench.monitor.isolation import is_main_process
+from ganbench.monitor.losses import Losses
+from ganbench.monitor.probing import Features, Prober, Sizes, Target
+from ganbench.monitor.record import Record, Settings
+from ganbench.monitor.watched import Loss
+from ganbench.problems.base import Problem
+from ganbench.registry import COSTS
+
+MODES = ("eval", "train")
+
+
+class TrainingStopped(Exception):  # noqa: N818 - named after what happened, as StopIteration is
+    """Raised by `Monitor.step` on a verdict in `stop_on`: has `verdict`, `onset` (a step or None) and `evidence`."""
+
+    def __init__(self, verdict: Verdict, step: int, out: Path) -> None:
+        self.verdict, self.onset, self.evidence = verdict.verdict, verdict.onset, verdict.evidence
+        self.step, self.out = step, out
+        since = "" if verdict.onset is None else f" since step {verdict.onset}"
+        meaning = VERDICTS[verdict.verdict].partition(";")[0]
+        super().__init__(
+            f"Training stopped at step {step}: {verdict.verdict}{since} ({meaning}). "
+            f"{verdict.evidence} The study is in '{out}': ganbench report {out}"
+        )
+
+
+class Monitor:
+    """Watch a training loop of your own: one line to begin, one line an iteration, no inheritance, no trainer.
+
+        monitor = Monitor(generator, discriminator, real=loader, latent=64, out="reports/mine", stop_on={"diverged"})
+        for ...:
+            monitor.step(d_loss=d_loss, g_loss=g_loss)
+        monitor.close()
+
+    Every `every` steps it measures fixed latents' samples and diagnoses the game, without changing one bit of the
+    training: random states, training flags, buffers, gradients and parameters stay as they are. `verdict` is what holds
+    (None before the first probe after training began), `verdicts` all that hold, `series` a row a probe.
+
+    generator, discriminator: plain modules, latents -> samples and samples -> [n] or [n, 1]; wrappers of
+        DistributedDataParallel and torch.compile are looked through. A sigmoid module at the end of D is left out.
+    real: real samples as D gets them: a tensor [n, *shape], a DataLoader (its first batches are taken, labels ignored)
+        or a callable n -> samples. Half of them are the oracle. Images are in [-1, 1] unless there are `features`.
+    latent: the dimension of a standard normal, or a callable n -> latents [n, ...].
+    problem: a registered problem's name or a Problem, which knows its modes; None: made from the real samples.
+    features: samples [n, *shape] -> [n, d], the space to measure in; None: fixed convolutions for images, or the data.
+    loss: a registered loss's name, or (real_logits, fake_logits) -> (d_loss, g_loss); None leaves out the diagnostics
+        that need it, and d_loss and g_loss are the averages of what is reported.
+    out: the study's directory; loops that differ in `variant` (default: the generator's class) or `seed` may share it.
+    stop_on: verdicts that end training by raising TrainingStopped, or by calling `on_verdict(verdict)` once if given,
+        when they have held for `patience` probes; "diverged" at once.
+    mode: "eval", or "train" to measure the networks with the flags that the loop gave them.
+    start: the step that a checkpoint goes on from; what was recorded after it is forgotten. fresh: replace a finished
+        run. samples, neighbours, batch_size, diagnostics: how much a probe measures (see docs/monitor.md).
+
+    On other ranks than 0 it does nothing. Raises UserError for what cannot be watched.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        real: Real | None = None,
+        latent: Latent = 0,
+        *,
+        out: str | Path,
+        problem: str | Problem | None = None,
+        features: Features | None = None,
+        loss: str | Loss | None = None,
+        variant: str | None = None,
+        seed: int = 0,
+        every: int = 500,
+        stop_on: Iterable[str] = (),
+        patience: int = 2,
+        on_verdict: Callable[[Verdict], Any] | None = None,
+        mode: str = "eval",
+        samples: int = 1000,
+        neighbours: int = 500,
+        batch_size: int = 64,
+        diagnostics: str = "cheap",
+        start: int = 0,
+        fresh: bool = False,
+    ) -> None:
+        _check_counts(every=every, patience=patience, neighbours=neighbours, batch_size=batch_size, samples=samples)
+        for what, value, known in (("mode", mode, MODES), ("cost class of diagnostics", diagnostics, COSTS)):
+            if value not in known:
+                raise unknown(what, value, known)
+        self.every, self.patience, self.on_verdict = every, patience, on_verdict
+        self.stop_on = _verdict_names(stop_on)
+        self.out, self.steps = Path(out), start
+        self.verdicts: tuple[Verdict, ...] = ()
+        self._rows: list[dict[str, float]] = []
+        self._held: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._watching = is_main_process()
+        if not self._watching:
+            return
+        sizes = Sizes(samples, neighbours, batch_size, diagnostics)
+        device = next((own.device for own in generator.parameters()), torch.device("cpu"))
+        target = Target(real, problem, features, sizes, device)
+        self._prober = Prober(generator, discriminator, target, latent, sizes, loss=loss, mode=mode)
+        self._losses = Losses()
+        settings = Settings(variant, seed, every, sizes, start, fresh)
+        self._record = Record(self.out, target, (self._prober.generator, self._prober.discriminator), loss, settings)
+        self._rows += self._record.rows
+        self._clock = {"train": 0.0, "probe": 0.0}
+        self._probed_at, self._probed = time.perf_counter(), -1
+        if start == 0:
+            self._probe()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict that counts, with `verdict`, `onset`, `evidence` and `failed`; None before there is one."""
+        return self.verdicts[0] if self.verdicts else None
+
+    @property
+    def series(self) -> pd.DataFrame:
+        """One row a probe: step, and a column a measurement."""
+        return pd.DataFrame(self._rows)
+
+    def step(self, *, d_loss: Tensor | float | None = None, g_loss: Tensor | float | None = None) -> None:
+        """Tell that an iteration is over, with its losses (numbers or tensors of one element); probe if it is time."""
+        self.steps += 1
+        if not self._watching:
+            return
+        due = self.steps % self.every == 0
+        if self._losses.add(self.steps, d_loss, g_loss) or due:
+            self._look()
+        if due and self._watching:
+            self._probe()
+
+    def close(self) -> None:
+        """Probe a last time and mark the run as done; it can be called again."""
+        if self._watching:
+            self._look(last=True)
+        if self._watching and self._probed != self.steps:
+            self._probe()
+        if self._watching:
+            self._finish()
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        # many a loop raises by itself when it meets a NaN; after any other exception the run stays unfinished
+        elif self._watching and not issubclass(kind, TrainingStopped) and self._broken():
+            self._diverged(self.steps + 1, f"{kind.__name__} at step {self.steps + 1}: {error}")
+
+    def _broken(self) -> bool:
+        try:
+            return bool(self._prober.broken())
+        except RuntimeError:  # a device that failed answers nothing more
+            return False
+
+    def _look(self, *, last: bool = False) -> None:
+        """Read the losses since the last look, and tell divergence from one overflow that a GradScaler skips."""
+        self._losses.read()
+        since = self._losses.broken_since
+        if since is None:
+            return
+        if self._losses.broken_throughout or last or self._prober.broken():
+            self._diverged(since, self._losses.complaint)
+
+    def _probe(self) -> None:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        began, passed = time.perf_counter(), self.steps - max(self._probed, 0)
+        spent = began - self._probed_at
+        probe = self._prober.probe()
+        if probe.broken:
+            self._diverged(self._losses.broken_since or self.steps, f"not finite: {probe.broken}")
+            return
+        columns = {**self._reported(), **probe.columns}
+        if self._probed >= 0:
+            self._clock["train"] += spent
+        columns["seconds_per_step"] = spent / passed if self._probed >= 0 and passed else math.nan
+        self._rows = [row for row in self._rows if row["step"] < self.steps] + [{"step": self.steps, **columns}]
+        self._record.append(self.steps, columns, probe.picture)
+        self._probed = self.steps
+        self._probed_at = time.perf_counter()
+        self._clock["probe"] += self._probed_at - began
+        if self.steps > 0:
+            self._judge()
+
+    def _reported(self) -> dict[str, float]:
+        """Return what the loop itself tells; diagnostics of the same name on the probe batch take precedence."""
+        norm = self._prober.gradient_norm()
+        told = {**self._losses.averages(), "g_gradient_norm": norm}
+        return {name: value for name, value in told.items() if not math.isnan(value)}
+
+    def _judge(self, diverged_step: int | None = None) -> None:
+        known = self._record.problem
+        self.verdicts = judge_series(self.series, known["oracle"], known["modes"], diverged_step=diverged_step)
+        names = [verdict.verdict for verdict in self.verdicts]
+        self._held = {name: self._held.get(name, 0) + 1 for name in names}
+        if diverged_step is not None:
+            return
+        for verdict in self.verdicts:
+            if verdict.verdict in self.stop_on and self._held[verdict.verdict] >= self.patience:
+                self._stop(verdict)
+
+    def _diverged(self, step: int, complaint: str) -> None:
+        self._judge(diverged_step=step)
+        found = self.verdicts[0]
+        told = Verdict(found.verdict, found.onset, f"{complaint[0].upper()}{complaint[1:]}. {found.evidence}")
+        self.verdicts = (told, *self.verdicts[1:])
+        self._finish(step)
+        if "diverged" in self.stop_on:
+            self._stop(told)
+
+    def _stop(self, verdict: Verdict) -> None:
+        if self.on_verdict is None:
+            self._finish()
+            raise TrainingStopped(verdict, self.steps, self.out)
+        if verdict.verdict not in self._told:
+            self._told.add(verdict.verdict)
+            self.on_verdict(verdict)
+
+    def _finish(self, diverged_step: int = -1) -> None:
+        if self._watching:
+            self._watching = False
+            self._record.finish(self._clock, diverged_step)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        least = 16 if name in ("samples", "neighbours") else 1
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UserError(f"'{name}' must be a whole number of at least {least}, got {value!r}.")
+
+
+def _verdict_names(names: Iterable[str]) -> frozenset[str]:
+    wanted = {names} if isinstance(names, str) else set(names)
+    known = [name for name in VERDICTS if name != "failed"]
+    for name in wanted - set(known):
+        raise unknown("verdict in 'stop_on'", name, known)
+    return frozenset(wanted)

@@ -1,0 +1,132 @@
+"""The study of a watched loop: one run in a directory that other loops may share."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ganbench import registry
+from ganbench.api import session_record
+from ganbench.errors import UserError
+from ganbench.monitor.probing import Sizes, Target
+from ganbench.plan import OWN, OWN_NAME, Plan, Run, Variant
+from ganbench.results.store import Array, Store
+
+NAME = re.compile(r"[A-Za-z0-9_.+=-]+")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user says of a run: its variant's name and seed, how it is measured, and how to treat an earlier one."""
+
+    variant: str | None
+    seed: int
+    every: int
+    sizes: Sizes
+    start: int = 0
+    fresh: bool = False
+
+
+class Record:
+    """Writes one run's results as they come.
+
+    problem: the recorded oracle and number of modes; rows: the probes kept of an earlier part of the run.
+    """
+
+    def __init__(self, out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: Settings):
+        plan = make_plan(out, target, modules, loss, settings)
+        run, store = plan.runs[0], Store(out)
+        store.enlist(plan)
+        self._store, self._folder = store, store.population(run.id)
+        self._device = next((p.device.type for p in modules[0].parameters()), "cpu")
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+        self._lock = ExitStack()
+        self._begin(run, settings)
+        self.problem = self._describe(target)
+        columns = self._folder.series()
+        self.rows = [{"step": at, **{k: v[0] for k, v in values.items()}} for at, values in columns.items()]
+        # once now, so that a run that is never closed has its provenance too
+        self._log()
+
+    def append(self, step: int, columns: dict[str, float], picture: Array) -> None:
+        """Record one probe."""
+        self._folder.append(step, {name: [value] for name, value in columns.items()}, picture[np.newaxis])
+
+    def finish(self, clock: dict[str, float], diverged_step: int) -> None:
+        """Mark the run as done, at a step where it diverged or -1."""
+        self._folder.finish(clock, [diverged_step])
+        self._log()
+        self._lock.close()
+
+    def _begin(self, run: Run, settings: Settings) -> None:
+        folder = self._folder
+        folder.path.mkdir(parents=True, exist_ok=True)
+        self._lock.enter_context(folder.lock())
+        if folder.done() and not settings.fresh and settings.start == 0:
+            raise UserError(
+                f"The study '{self._store.path}' holds the finished run '{run.id}': give another seed, variant or out, "
+                "start= to go on from a checkpoint, or fresh=True to replace it."
+            )
+        folder.rewind(settings.start if settings.start > 0 else -1)
+        folder.begin([run])
+
+    def _describe(self, target: Target) -> dict[str, Any]:
+        folder = self._store.problem(target.name)
+        if not folder.exists():
+            folder.write(*target.describe())
+            return folder.read()
+        known, real = folder.read(), target.pictures_of_real()
+        if known["real"].shape != real.shape or not np.allclose(known["real"], real, atol=1e-3):
+            raise UserError(
+                f"The study '{self._store.path}' measures '{target.name}' against other real samples: give the same "
+                "ones, or another out."
+            )
+        return known
+
+    def _log(self) -> None:
+        self._store.log_session(session_record(self._device, 1, self._started, time.monotonic() - self._clock))
+
+
+def make_plan(out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: Settings) -> Plan:
+    """Return the plan of one watched run."""
+    names = [type(module).__name__ for module in modules]
+    told = (
+        loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__) if loss else "the loop's own"
+    )
+    name = settings.variant if settings.variant is not None else names[0]
+    for what, text in (("variant", name), ("problem", target.name)):
+        if not isinstance(text, str) or not NAME.fullmatch(text):
+            raise UserError(f"The name of a {what} is made of letters, digits and _ . + = -, got {text!r}.")
+    if isinstance(settings.seed, bool) or not isinstance(settings.seed, int) or settings.seed < 0:
+        raise UserError(f"'seed' must be a whole number of at least 0, got {settings.seed!r}.")
+    variant = Variant(
+        problem=target.name, network=OWN, loss=OWN, normalization=OWN, g_normalization=OWN, regularizer=OWN,
+        optimizer=OWN, latent=OWN, steps=0, batch_size=0, critic_steps=1, latent_dim=0, hypers=((OWN_NAME, name),),
+    )  # fmt: skip
+    sizes = settings.sizes
+    plugins = [plugin for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)]
+    return Plan(
+        name=out.name,
+        description="Training loops of their own, watched by ganbench.Monitor.",
+        variants=(variant,),
+        skipped=(),
+        seeds=(settings.seed,),
+        probe_every=settings.every,
+        samples=sizes.samples,
+        neighbours=sizes.neighbours,
+        diagnostics=sizes.diagnostics,
+        versions={f"{plugin.kind}.{plugin.name}": plugin.version for plugin in plugins},
+        legends={
+            f"problem.{target.name}": target.legend,
+            f"variant.{name}": f"generator {names[0]}, discriminator {names[1]}, loss {told}",
+        },
+        listed=(Run(variant, settings.seed).id,),
+    )

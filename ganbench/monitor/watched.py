@@ -1,0 +1,214 @@
+"""Two ordinary modules as the diagnostics see a population: with a runs axis of length one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ganbench.gan.normalizations import Reweighted, as_matrix
+from ganbench.measure.dynamics import DifferentiableGame
+from ganbench.monitor.isolation import flagged
+from ganbench.training.batched import ELEMENTWISE, LAYERS
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class NotKnown(Exception):  # noqa: N818 - a state, not a mistake
+    """Raised where a diagnostic asks for what a watched loop does not tell: its optimizer, or a loss not named."""
+
+
+@dataclass(frozen=True)
+class WatchedLoss:
+    """The loop's loss, if its user named it: maps logits [1, batch] to the losses of D and G, [1] each."""
+
+    function: Loss | None = None
+    boundary: float | None = None
+
+    @property
+    def runs(self) -> slice:
+        """The one run that there is."""
+        return slice(0, 1)
+
+    def __call__(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
+        if self.function is None:
+            raise NotKnown
+        d_loss, g_loss = self.function(real_logits.squeeze(0), fake_logits.squeeze(0))
+        return d_loss.reshape(1), g_loss.reshape(1)
+
+
+class Player:
+    """One network with stand-ins for its state: detached parameters that take gradients, and copies of its buffers.
+
+    Running statistics and power iterations move the copies; gradients reach the stand-ins, whatever the `requires_grad`
+    and `.grad` of the network's own parameters say.
+    """
+
+    def __init__(self, module: nn.Module, sigmoid: nn.Module | None = None) -> None:
+        self.module, self.sigmoid = module, sigmoid
+        self.names = layer_names(module)
+        self.parameters = {
+            name: own.detach().requires_grad_(own.is_floating_point()) for name, own in module.named_parameters()
+        }
+        self._buffers = {name: own.detach().clone() for name, own in module.named_buffers()}
+
+    def __call__(self, x: Tensor, units: dict[nn.Module, Tensor] | None = None) -> Tensor:
+        """Map x [batch, ...] to float32 outputs; `units` collects [1, batch, ...] from each known activation."""
+        hooks = [part.register_forward_hook(_keep_in(units)) for part in _activations(self.module, units)]
+        if self.sigmoid is not None:
+            hooks.append(self.sigmoid.register_forward_hook(lambda _, inputs, __: inputs[0]))
+        try:
+            return self.raw(x).float()
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def flat(self) -> Tensor:
+        """Return a copy of the parameters as one vector, [1, size]."""
+        return torch.cat([own.detach().flatten() for own in self.parameters.values()]).unsqueeze(0)
+
+    def at(self, flat: Tensor, x: Tensor) -> Tensor:
+        """Map x [batch, ...] with other parameters, [1, size]."""
+        sizes = [own.numel() for own in self.parameters.values()]
+        parts = flat.squeeze(0).split(sizes)
+        before = self.parameters
+        self.parameters = {n: p.reshape(own.shape) for (n, own), p in zip(before.items(), parts, strict=True)}
+        try:
+            return self(x)
+        finally:
+            self.parameters = before
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Map x [batch, ...] as the module itself does."""
+        return functional_call(self.module, {**self.parameters, **self._buffers}, (placed(x, self.module),))
+
+
+class Watched:
+    """A loop's generator and discriminator at one probe (see `measure.diagnostics.Snapshot`).
+
+    sigmoid: the module at the end of D that turns its logits into probabilities, which is then left out.
+    """
+
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, loss: WatchedLoss, sigmoid: nn.Module | None):
+        self.losses: Sequence[WatchedLoss] = [loss]
+        self.players = {"g": Player(generator), "d": Player(discriminator, sigmoid)}
+
+    @property
+    def g_names(self) -> dict[str, str]:
+        """Readable names of G's layers, by module."""
+        return self.players["g"].names
+
+    @property
+    def d_names(self) -> dict[str, str]:
+        """Readable names of D's layers, by module."""
+        return self.players["d"].names
+
+    def generate(self, latents: Tensor, units: dict[nn.Module, Tensor]) -> Tensor:
+        """Map latents [1, batch, ...] to samples [1, batch, *shape]."""
+        return self.players["g"](latents.squeeze(0), units).unsqueeze(0)
+
+    def criticise(self, samples: Tensor, units: dict[nn.Module, Tensor]) -> Tensor:
+        """Map samples [1, batch, *shape] to logits [1, batch]."""
+        return self.players["d"](samples.squeeze(0), units).reshape(1, -1)
+
+    def parameter_gradients(self, loss: Tensor, player: str) -> dict[str, Tensor]:
+        """Return the gradient [1, ...] of a loss [1] by parameter of G ("g") or D ("d")."""
+        leaves = {name: own for name, own in self.players[player].parameters.items() if own.requires_grad}
+        parts = torch.autograd.grad(
+            loss.sum(), list(leaves.values()), retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        return {name: part.unsqueeze(0) for name, part in zip(leaves, parts, strict=True)}
+
+    def matrices(self, player: str = "d") -> dict[str, Tensor]:
+        """Return the weights in force of a player's layers as matrices [1, out, in]."""
+        module = self.players[player].module
+        return {self.players[player].names[name]: matrix for name, matrix in _matrices(module)}
+
+    def moved(self, player: str, gradient: Tensor) -> Tensor:
+        """Raise NotKnown: the loop's optimizer is its own."""
+        raise NotKnown
+
+    def differentiable(
+        self, real: Tensor, latents: Tensor, runs: slice = slice(None), *, iterate: bool = False
+    ) -> DifferentiableGame:
+        """Return the game on a batch [1, batch, ...] as a function of flat parameters [1, size].
+
+        With `iterate`, forward passes run as in training and move copies of the buffers.
+        """
+        if self.losses[0].function is None:
+            raise NotKnown
+        generator, discriminator = (Player(own.module, own.sigmoid) for own in self.players.values())
+
+        def losses(g: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+            with flagged(iterate, generator.module, discriminator.module):
+                fake = generator.at(g, latents.squeeze(0))
+                real_logits, fake_logits = (discriminator.at(d, x).reshape(1, -1) for x in (real.squeeze(0), fake))
+            return self.losses[0](real_logits, fake_logits)
+
+        return DifferentiableGame(generator.flat(), discriminator.flat(), losses)
+
+
+def placed(x: Tensor, module: nn.Module) -> Tensor:
+    """Return a tensor on the device and in the precision of a module's parameters."""
+    own = next((p for p in module.parameters() if p.is_floating_point()), None)
+    return x if own is None else x.to(own.device, own.dtype)
+
+
+def final_sigmoid(discriminator: nn.Module, samples: Tensor) -> nn.Module | None:
+    """Return the sigmoid module whose output is the discriminator's own, None where it gives logits."""
+    made: dict[nn.Module, Tensor] = {}
+
+    def keep(part: nn.Module, _: Any, out: Tensor) -> None:
+        made[part] = out
+
+    hooks = [part.register_forward_hook(keep) for part in discriminator.modules() if type(part) is nn.Sigmoid]
+    try:
+        with torch.no_grad():
+            out = Player(discriminator).raw(samples)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    storage = out.untyped_storage().data_ptr()
+    return next((part for part, own in made.items() if own.untyped_storage().data_ptr() == storage), None)
+
+
+def layer_names(module: nn.Module) -> dict[str, str]:
+    """Return a readable name like 2_linear for each module that owns parameters, parametrized layers by their own."""
+    owners = dict.fromkeys(name.rpartition(".")[0] for name, _ in module.named_parameters())
+    layers = {owner: owner.partition("parametrizations")[0].removesuffix(".") for owner in owners}
+    ranks = {layer: rank for rank, layer in enumerate(dict.fromkeys(layers.values()), 1)}
+    names = {}
+    for owner, layer in layers.items():
+        kind = type(module.get_submodule(layer)).__name__.removeprefix("Parametrized").lower()
+        names[owner] = names[layer] = f"{ranks[layer]}_{kind}"
+    return names
+
+
+def _matrices(module: nn.Module) -> list[tuple[str, Tensor]]:
+    maps = {id(part.layer): part for part in module.modules() if isinstance(part, Reweighted)}
+    found = []
+    # in evaluation mode, or looking at a spectral norm would move it
+    with torch.no_grad(), flagged(False, module):
+        for name, layer in module.named_modules():
+            if isinstance(layer, LAYERS):
+                weight, wrapper = layer.weight, maps.get(id(layer))
+                weight = wrapper.weight(weight, wrapper.weight_map) if wrapper else weight
+                found.append((name, as_matrix(weight.unsqueeze(0), layer)))
+    return found
+
+
+def _activations(module: nn.Module, units: dict[nn.Module, Tensor] | None) -> list[nn.Module]:
+    return [] if units is None else [part for part in module.modules() if type(part) in ELEMENTWISE]
+
+
+def _keep_in(units: dict[nn.Module, Tensor] | None) -> Callable[[nn.Module, Any, Tensor], None]:
+    def keep(part: nn.Module, _: Any, out: Tensor) -> None:
+        assert units is not None
+        # a copy, since the next layer may work in place
+        units[part] = out.clone().unsqueeze(0)
+
+    return keep

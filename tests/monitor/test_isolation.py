@@ -1,0 +1,153 @@
+"""Watching changes nothing: random states, flags, buffers, gradients and parameters stay bit for bit what they were."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from ganbench import Monitor
+
+SIZES = {"samples": 64, "neighbours": 32, "batch_size": 16}
+
+
+def networks():
+    """Return networks with everything that a forward pass can move: batch norm, dropout, both spectral norms."""
+    torch.manual_seed(3)
+    generator = nn.Sequential(
+        nn.Linear(4, 16),
+        nn.BatchNorm1d(16),
+        nn.ReLU(True),
+        nn.Dropout(0.3),
+        nn.Linear(16, 16),
+        nn.Tanh(),
+        nn.Linear(16, 2),
+    )
+    discriminator = nn.Sequential(
+        nn.utils.parametrizations.spectral_norm(nn.Linear(2, 16)),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.utils.spectral_norm(nn.Linear(16, 16)),
+        nn.Dropout(0.3),
+        nn.utils.parametrizations.weight_norm(nn.Linear(16, 1)),
+    )
+    return generator, discriminator
+
+
+def state(*modules):
+    """Return everything about modules and the process that a probe could have changed."""
+    found = {}
+    for place, module in enumerate(modules):
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            found[place, name] = tensor.detach().clone(), tensor.data_ptr(), tensor._version, tensor.requires_grad
+        for name, parameter in module.named_parameters():
+            found[place, name, "grad"] = None if parameter.grad is None else parameter.grad.clone()
+        for name, part in module.named_modules():
+            plain = {key: value for key, value in vars(part).items() if isinstance(value, torch.Tensor)}
+            found[place, name, "part"] = part.training, len(part._forward_hooks), len(part._forward_pre_hooks), plain
+    found["torch"], found["python"] = torch.get_rng_state(), random.getstate()
+    found["numpy"] = np.random.get_state()  # noqa: NPY002
+    found["modes"] = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
+    return found
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor | np.ndarray):
+        return bool((torch.as_tensor(a) == torch.as_tensor(b)).all())
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("loss", [None, "hinge"])
+@pytest.mark.parametrize("diagnostics", ["cheap", "expensive"])
+def test_a_probe_changes_no_bit(tmp_path, mode, loss, diagnostics):
+    generator, discriminator = networks()
+    generator[1].eval()  # frozen, as some loops have it
+    discriminator[0].bias.requires_grad_(False)
+    discriminator(generator(torch.randn(8, 4))).sum().backward()
+    before = state(generator, discriminator)
+    assert equal(before, state(generator, discriminator))
+    monitor = Monitor(
+        generator, discriminator, lambda n: torch.randn(n, 2), lambda n: torch.rand(n, 4), out=tmp_path / "it",
+        every=1, mode=mode, loss=loss, diagnostics=diagnostics, **SIZES,
+    )  # fmt: skip
+    monitor.step(d_loss=torch.tensor(1.0, requires_grad=True), g_loss=2.0)
+    monitor.close()
+    after = state(generator, discriminator)
+    assert [key for key in before if not equal(before[key], after[key])] == []
+    # and yet the probe has seen the networks
+    assert monitor.series["d_spectral_norm"].notna().all()
+
+
+def test_a_probe_between_forward_and_backward_harms_neither(tmp_path):
+    generator, discriminator = networks()
+    monitor = Monitor(generator, discriminator, lambda n: torch.randn(n, 2), 4, out=tmp_path / "it", every=1, **SIZES)
+    torch.manual_seed(1)
+    loss = discriminator(generator(torch.randn(8, 4))).sum()
+    expected = torch.autograd.grad(loss, list(discriminator.parameters()), retain_graph=True)
+    monitor.step(d_loss=loss, g_loss=loss)
+    loss.backward()
+    assert all(equal(own.grad, want) for own, want in zip(discriminator.parameters(), expected, strict=True))
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_the_same_loop_with_and_without_a_monitor_ends_at_the_same_bits(tmp_path, mode):
+    def train(watched):
+        generator, discriminator = networks()
+        draws = torch.Generator().manual_seed(5)
+        data = TensorDataset(torch.randn(256, 2, generator=draws), torch.zeros(256))
+        loader = DataLoader(data, batch_size=32, shuffle=True, generator=draws)
+        monitor = None
+        if watched:
+            monitor = Monitor(
+                generator, discriminator, loader, 4, out=tmp_path / mode, every=3, mode=mode, loss="hinge", **SIZES
+            )
+        optimizers = [torch.optim.Adam(m.parameters(), lr=1e-2) for m in (discriminator, generator)]
+        for _ in range(2):
+            for real, _labels in loader:
+                for player, optimizer in enumerate(optimizers):
+                    noise = torch.randn(32, 4) + np.random.rand() + random.random()  # noqa: NPY002
+                    fake = discriminator(generator(noise))
+                    loss = fake.mean() if player == 0 else -fake.mean()
+                    loss = loss - discriminator(real).mean() if player == 0 else loss
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                if monitor:
+                    monitor.step(d_loss=loss, g_loss=loss)
+        if monitor:
+            assert monitor.series["step"].tolist() == [0, 3, 6, 9, 12, 15]
+        return [tensor.clone() for m in (generator, discriminator) for tensor in m.state_dict().values()]
+
+    ends = []
+    for watched in (False, True):
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        ends.append(train(watched))
+    assert equal(*ends)
+
+
+def test_probes_run_without_autocast_and_with_gradients_whatever_surrounds_a_step(tmp_path):
+    generator, discriminator = networks()
+    plain = Monitor(generator, discriminator, problem="ring8", latent=4, out=tmp_path / "a", every=1, **SIZES)
+    inside = Monitor(generator, discriminator, problem="ring8", latent=4, out=tmp_path / "b", every=1, **SIZES)
+    plain.step()
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        inside.step()
+    first, second = (m.series.drop(columns="seconds_per_step") for m in (plain, inside))
+    assert first.equals(second)
+
+
+def test_real_samples_are_the_same_whatever_the_seed_of_the_loop(tmp_path):
+    """Runs of different seeds in one study are measured against the same samples of a shuffled loader."""
+    generator, discriminator = networks()
+    data = TensorDataset(torch.randn(300, 2))
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        loader = DataLoader(data, batch_size=32, shuffle=True)
+        Monitor(generator, discriminator, loader, 4, out=tmp_path / "it", seed=seed, **SIZES).close()

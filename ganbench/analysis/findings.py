@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
+from ganbench.analysis.rules import View
 from ganbench.analysis.statistics import (
     FINISHED,
     SCORES,
@@ -22,7 +23,8 @@ from ganbench.analysis.statistics import (
     scores,
     wilson,
 )
-from ganbench.analysis.verdicts import VERDICTS, View, judge, judged, view
+from ganbench.analysis.verdicts import VERDICTS, judge, judged, view
+from ganbench.plan import OWN_NAME
 
 LATE = 1.5
 """A run is degraded late where its final Frechet distance is above this multiple of its own best."""
@@ -52,6 +54,8 @@ def level(axis: str, value: Any) -> str:
     """
     if pd.isna(value):
         return ""
+    if axis == OWN_NAME:
+        return str(value)
     if axis not in SETTINGS:
         return f"{axis.rsplit('.', 1)[-1]}={value}"
     name = "generator normalization" if axis == "g_normalization" else axis.replace("_", " ")
@@ -322,7 +326,7 @@ def _frechet(study: Study, finished: pd.DataFrame) -> list[str]:
     fooled, of = 0, 0
     for _, group in table.groupby("problem"):
         good = group.loc[group["verdict"] == "converged", "final"]
-        bad = group.loc[group["verdict"].isin(["dropping modes", "collapsed"]), "final"]
+        bad = group.loc[group["verdict"].isin(["dropping modes", "late collapse", "collapsed"]), "final"]
         if len(good):
             fooled, of = fooled + int((bad < good.median()).sum()), of + len(bad)
     if not fooled:

@@ -1,8 +1,7 @@
-"""What happened to a run: one verdict, since which step it has held, and the numbers it rests on.
+"""What happened to a run: every verdict that holds, since which step, and the numbers it rests on.
 
-The rules are a table of thresholds, each a share of what a perfect sampler scores at the same sample size, applied in a
-fixed order to a run's probes. They look at coverage and quality, never at the Frechet distance alone: that is blind to
-symmetric mode dropping.
+The rules and their thresholds are in `rules`; how often they are right on generators whose truth is known is measured
+by `calibration` and told in docs/verdicts.md.
 """
 
 from __future__ import annotations
@@ -16,15 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ganbench.analysis import Study
-
-Flags = NDArray[np.bool_]
-Values = NDArray[np.float64]
+from ganbench.analysis.rules import JUDGED, VIEWS, Case, Movement, Values, View, since
 
 VERDICTS = {
-    "converged": "covers every mode at the quality bar when training ends",
-    "unconverged": "covers every mode and has learned, but is below the quality bar; no failure has a name for it",
+    "converged": "covers every mode, up to chance, at the quality bar when training ends, and stays there",
+    "unconverged": "has learned every mode, up to chance, but is below the quality bar; no failure has a name for it",
     "dropping modes": "makes good samples, but leaves out some of the modes",
+    "late collapse": "had covered most of the modes or of the diversity, and keeps at most half of them",
     "collapsed": "puts its samples on at most a quarter of the modes, or on almost none of the data's diversity",
+    "oscillating": "quality or coverage swings down and up again and again, or between two sets of modes",
+    "rotating": "holds few modes at a time, and other ones later: over time many more than at any single probe",
     "degraded": "had learned, and ends below half of the oracle's quality",
     "vanished": "bad samples, and a generator gradient that is gone: it cannot recover",
     "never learned": "never reached half of the oracle's quality",
@@ -36,51 +36,17 @@ VERDICTS = {
 FAILURES = frozenset(VERDICTS) - {"converged", "unconverged"}
 """The verdicts that count as a failure. A run that is merely unconverged does not: more steps may be all it needs."""
 
+ORDER = ("failed", "diverged", "vanished", "never learned", "rotating", "oscillating", "late collapse", "collapsed",
+         "dropping modes", "degraded", "converged", "unconverged")  # fmt: skip
+"""Where several verdicts hold, the first of these counts: what ended the run, then what it did, then where it ended."""
 
-@dataclass(frozen=True)
-class Threshold:
-    """A number that a verdict depends on, with the reason for it."""
-
-    value: float
-    reason: str
-
-
-THRESHOLDS = {
-    "quality_bar": Threshold(0.85, "share of the oracle's quality: one sample in seven may lie between the modes"),
-    "precision_bar": Threshold(
-        0.75, "the same for precision, whose k-NN balls are noisier and stricter than a mode's radius"
-    ),
-    "decent": Threshold(0.5, "half of the oracle's quality: most samples are recognisable, so something was learned"),
-    "diversity_bar": Threshold(0.5, "share of the oracle's coverage and recall that a converged run has"),
-    "no_diversity": Threshold(0.1, "a tenth of the oracle's coverage or recall: what one mode in ten would give"),
-    "few_diversity": Threshold(0.25, "a quarter of the oracle's diversity, where a problem has no modes to count"),
-    "few_modes": Threshold(0.25, "a quarter of the modes: fewer is a collapse, more is modes being dropped"),
-    "saturated": Threshold(0.95, "share of samples that send back under 1 % of the loss's largest derivative"),
-    "gradient_gone": Threshold(1e-3, "generator gradient norm against its largest value in the first three probes"),
-}
-
-
-@dataclass(frozen=True)
-class View:
-    """The measures through which a problem is judged: a count of modes, the samples' quality, and their diversity."""
-
-    count: str | None
-    quality: str
-    bar: str
-    diversity: tuple[str, ...] = ()
-
-
-_DIVERSITY = ("coverage", "recall")
-_VIEWS = (
-    View("modes_covered", "high_quality", "quality_bar"),
-    View("classes_covered", "precision", "precision_bar", _DIVERSITY),
-    View(None, "precision", "precision_bar", _DIVERSITY),
-)
+TIGHT = 5
+"""Probes in a row with a quality above the oracle's before the evidence calls the samples too tight."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a run: its name in VERDICTS, the step since which it holds (None: never did), its evidence."""
+    """One thing that holds for a run: its name in VERDICTS, the step since which (None: never did), its evidence."""
 
     verdict: str
     onset: int | None
@@ -88,37 +54,42 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether the outcome counts as a failure."""
+        """Whether it counts as a failure."""
         return self.verdict in FAILURES
 
 
 def view(columns: Mapping[str, Any] | pd.DataFrame) -> View | None:
     """Return how a problem is judged, by the first set of measures that it defines; None where it has none of them."""
     have = set(columns.columns[columns.notna().any().to_numpy()]) if isinstance(columns, pd.DataFrame) else set(columns)
-    return next((v for v in _VIEWS if v.quality in have and (v.count is None or v.count in have)), None)
+    return next((v for v in VIEWS if v.quality in have and (v.count is None or v.count in have)), None)
 
 
 def judge(study: Study) -> pd.DataFrame:
-    """Return a row for every finished run: run, verdict, onset (Int64), evidence, failed (bool).
+    """Return a row for every finished run: run, verdict, onset (Int64), evidence, failed (bool), also.
 
-    Runs that are skipped, pending or still training have no row. "failed" runs of the machine count as failures: they
-    stay in the denominator, and a variant that cannot be trained has not survived.
+    The verdict is the first that holds in ORDER; `also` names the others, "collapsed since step 500; ...". Runs that
+    are skipped, pending or still training have no row. "failed" runs of the machine count as failures: they stay in
+    the denominator, and a variant that cannot be trained has not survived.
     """
-    series = {str(run): table for run, table in study.series.groupby("run", sort=False)}
-    empty = study.series.iloc[:0]
+    columns, places = _columns(study.series), {}
+    if len(study.series):
+        places = {str(run): rows for run, rows in study.series.groupby("run", sort=False).indices.items()}
     rows = []
     for run in study.runs.to_dict("records"):
-        table = series.get(run["run"], empty)
         if run["status"] == "failed":
-            outcome = Verdict("failed", None, str(run["reason"] or "no reason was recorded"))
-        elif run["status"] == "diverged":
-            outcome = _diverged(run, table)
-        elif run["status"] == "done":
-            outcome = judge_series(table, study.oracle.get(run["problem"], {}), study.modes.get(run["problem"]))
+            found: tuple[Verdict, ...] = (Verdict("failed", None, str(run["reason"] or "no reason was recorded")),)
+        elif run["status"] in ("done", "diverged"):
+            place = places.get(run["run"], np.array([], dtype=int))
+            probes = {name: values[place] for name, values in columns.items()}
+            diverged = run["status"] == "diverged" and not pd.isna(run["diverged_step"])
+            step = int(run["diverged_step"]) if diverged else None
+            oracle, modes = study.oracle.get(run["problem"], {}), study.modes.get(run["problem"])
+            found = _verdicts(probes, oracle, modes, step, lost=run["status"] == "diverged")
         else:
             continue
-        rows.append((run["run"], outcome.verdict, outcome.onset, outcome.evidence, outcome.failed))
-    table = pd.DataFrame(rows, columns=["run", "verdict", "onset", "evidence", "failed"])
+        first, also = found[0], "; ".join(_brief(one) for one in found[1:])
+        rows.append((run["run"], first.verdict, first.onset, first.evidence, first.failed, also))
+    table = pd.DataFrame(rows, columns=["run", "verdict", "onset", "evidence", "failed", "also"])
     return table.astype({"onset": "Int64", "failed": bool})
 
 
@@ -128,38 +99,73 @@ def judged(study: Study, verdicts: pd.DataFrame) -> pd.DataFrame:
     return runs.merge(verdicts, on="run", how="left")
 
 
-def judge_series(series: pd.DataFrame, oracle: Mapping[str, float], modes: int | None = None) -> Verdict:
-    """Return the verdict of a finite run from its probes: a `step` column and the problem's measures.
+def judge_series(
+    series: pd.DataFrame, oracle: Mapping[str, float], modes: int | None = None, *, diverged_step: int | None = None
+) -> tuple[Verdict, ...]:
+    """Return every verdict that holds for one run, the one that counts first.
 
-    `oracle` is what a perfect sampler scores; where a measure is missing there, 1 stands for a share and `modes` for
-    a count. A measure that is missing altogether takes its rules with it.
+    series: a row a probe, with a `step` column and the problem's measures; probes at the end without a quality are
+    those of samples that are not finite. oracle: what a perfect sampler scores; where a measure is missing there, 1
+    stands for a share and `modes` for a count. diverged_step: the step at which training left the finite numbers. A
+    measure that is missing takes its rules with it.
     """
-    table = series.sort_values("step")
-    seen = view(table)
+    return _verdicts(_columns(series), oracle, modes, diverged_step, lost=diverged_step is not None)
+
+
+def loss_quality_correlation(series: pd.DataFrame, quality: str | None = None, *, least: int = 5) -> dict[str, float]:
+    """Return the Spearman rank correlation over probes between each player's loss and quality, by loss column.
+
+    In [-1, 1]; a loss that told how good the samples are would be near -1. NaN with fewer than `least` probes that
+    have both, and where one of them is constant. quality: a column, by default the one by which verdicts judge.
+    """
+    seen = view(series)
+    quality = quality or (seen.quality if seen else None)
+    found = {}
+    for loss in [name for name in ("d_loss", "g_loss") if name in series.columns]:
+        found[loss] = float("nan")
+        if quality in series.columns:
+            both = series[[loss, quality]].replace([np.inf, -np.inf], np.nan).dropna().rank()
+            if len(both) >= least and (both.nunique() > 1).all():
+                found[loss] = float(np.corrcoef(both.to_numpy().T)[0, 1])
+    return found
+
+
+def _columns(series: pd.DataFrame) -> dict[str, Values]:
+    names = [n for n in series.columns if n in JUDGED or str(n).startswith(("mode_share.", "class_share."))]
+    return {name: series[name].to_numpy(dtype=float) for name in names}
+
+
+def _brief(verdict: Verdict) -> str:
+    return verdict.verdict + ("" if verdict.onset is None else f" since step {verdict.onset}")
+
+
+def _verdicts(
+    columns: Mapping[str, Values], oracle: Mapping[str, float], modes: int | None, step: int | None, *, lost: bool
+) -> tuple[Verdict, ...]:
+    columns = {name: values for name, values in columns.items() if name == "step" or not np.isnan(values).all()}
+    seen = view(columns)
     if seen is None:
-        return Verdict("unconverged", None, "No quality was measured, so there is nothing to judge by.")
-    table = table[table[seen.quality].notna()]
-    return _Case(table, seen, oracle, modes).verdict()
+        if lost:
+            return (_diverged(step, None),)
+        return (Verdict("unconverged", None, "No quality was measured, so there is nothing to judge by."),)
+    order = np.argsort(columns["step"], kind="stable")
+    finite: NDArray[np.bool_] = ~np.isnan(columns[seen.quality][order])
+    if not finite[-1] and not lost:
+        lost, step = True, since(~finite, columns["step"][order])
+    case = Case({name: values[order][finite] for name, values in columns.items()}, seen, oracle, modes)
+    found = _Findings(case).all()
+    if lost:
+        found = [_diverged(step, case), *(verdict for verdict in found if verdict.failed)]
+    return tuple(sorted(found, key=lambda verdict: ORDER.index(verdict.verdict)))
 
 
-def since(condition: Flags, steps: NDArray[Any]) -> int | None:
-    """Return the first step from which the condition [probes] holds until the end; None where it ends false."""
-    if condition.size == 0 or not condition[-1]:
-        return None
-    false = np.flatnonzero(~condition)
-    return int(steps[false[-1] + 1 if false.size else 0])
-
-
-def _diverged(run: Mapping[Any, Any], table: pd.DataFrame) -> Verdict:
-    step = None if pd.isna(run["diverged_step"]) else int(run["diverged_step"])
-    seen = view(table)
+def _diverged(step: int | None, case: Case | None) -> Verdict:
     evidence = "Left the finite numbers" + (f" at step {step}" if step is not None else "")
-    if seen is not None:
-        last = table[table[seen.quality].notna()].sort_values("step").iloc[-1]
-        before = f"{_name(seen.quality)} {last[seen.quality]:.2f}"
-        if seen.count is not None and not pd.isna(last[seen.count]):
-            before += f", {last[seen.count]:.0f} {_name(seen.count)}"
-        evidence += f"; last measured at step {int(last['step'])}: {before}"
+    if case is not None:
+        before = f"{_name(case.view.quality)} {case.columns[case.view.quality][-1]:.2f}"
+        if case.modes is not None:
+            before += f", {case.count[-1]:.0f} {_name(case.view.count or '')}"
+        evidence += f"; last measured at step {int(case.steps[-1])}: {before}"
     return Verdict("diverged", step, evidence + ".")
 
 
@@ -167,108 +173,93 @@ def _name(measure: str) -> str:
     return measure.replace("_", " ")
 
 
-class _Case:
-    """One finite run's probes as flags over time [probes], from which the rules read."""
+class _Findings:
+    """The verdicts on one run's finite probes, each with its onset and evidence."""
 
-    def __init__(self, table: pd.DataFrame, seen: View, oracle: Mapping[str, float], modes: int | None) -> None:
-        self.table, self.view, self.oracle = table, seen, oracle
-        self.steps = table["step"].to_numpy()
-        self.quality = self._relative(seen.quality)
-        # an untrained generator's first probe can look good by accident: constant samples have precision 1
-        trained = np.where(self.steps > 0, self.quality, 0.0) if len(self.steps) > 1 else self.quality
-        self.learned: Flags = np.maximum.accumulate(trained) >= THRESHOLDS["decent"].value
-        self.decent: Flags = self.quality >= THRESHOLDS["decent"].value
-        self.diversity = self._diversity()
-        self.total = self._total(modes)
-        missing = np.zeros(len(table))
-        self.count: Values = missing if self.total is None else table[seen.count].fillna(0).to_numpy(dtype=float)
+    def __init__(self, case: Case) -> None:
+        self.case = case
 
-    def verdict(self) -> Verdict:
-        rules = {
-            "converged": self._converged(),
-            "vanished": self._vanished(),
-            "never learned": np.full(len(self.steps), not self.learned[-1]),
-            "collapsed": self._collapsed(),
-            "dropping modes": self._dropping(),
-            "degraded": self.learned & ~self.decent,
-            "unconverged": self.learned & self.decent,
+    def all(self) -> list[Verdict]:
+        """Return every verdict that holds; where nothing has failed, "converged" or "unconverged" alone."""
+        case = self.case
+        never = np.full(len(case.steps), not case.learned[-1])
+        flags = {
+            "vanished": case.vanished,
+            "never learned": never,
+            "late collapse": case.lost,
+            "collapsed": case.narrow,
+            "dropping modes": case.dropping,
+            "degraded": case.degraded,
         }
-        # the last two are complementary once a run has learned, so one rule always holds at the end
-        name = next(name for name, holds in rules.items() if holds[-1])
-        return Verdict(name, since(rules[name], self.steps), self._evidence(name))
+        found = [self._state(name, since(holds, case.steps)) for name, holds in flags.items() if holds[-1]]
+        found += self._movements()
+        if not found:
+            name, holds = ("converged", case.good) if case.good[-1] else ("unconverged", case.learned & case.decent)
+            found.append(self._state(name, since(holds, case.steps)))
+        return found
 
-    def _relative(self, measure: str) -> Values:
-        perfect = self.oracle.get(measure, 1.0)
-        perfect = perfect if perfect > 0 else 1.0
-        return self.table[measure].to_numpy(dtype=float) / perfect
+    def _movements(self) -> list[Verdict]:
+        case, found = self.case, []
+        moving, swinging = case.moving(), case.swinging()
+        if moving is not None:
+            movement, two = moving
+            found.append(self._moving(movement, "oscillating" if two else "rotating"))
+        if swinging is not None and not (moving and moving[1]):
+            found.append(self._swinging(swinging))
+        return found
 
-    def _has(self, measure: str) -> bool:
-        return measure in self.table.columns and bool(self.table[measure].notna().any())
+    def _moving(self, movement: Movement, name: str) -> Verdict:
+        step, noun = int(self.case.steps[movement.start]), _name(self.case.view.count or "").split(" ")[0]
+        how = "moves between two sets of them" if name == "oscillating" else "moves on to others"
+        text = f"Holds at most {movement.low:.0f} {noun} at any probe since step {step} and {movement.high:.0f} of"
+        text += f" {self.case.modes} over all of them: {how}, {movement.moves} times; at the end {self._numbers()}."
+        return Verdict(name, step, text)
 
-    def _diversity(self) -> Values:
-        """The lower of relative coverage and recall: each is blind to a collapse that the other sees."""
-        shares = [np.nan_to_num(self._relative(name), nan=0.0) for name in self.view.diversity if self._has(name)]
-        return np.minimum.reduce(shares) if shares else np.ones(len(self.table))
+    def _swinging(self, movement: Movement) -> Verdict:
+        case, step = self.case, int(self.case.steps[movement.start])
+        if movement.what:
+            perfect = case.oracle.get(movement.what, 1.0)
+            what, low, high = _name(movement.what), f"{movement.low * perfect:.2f}", f"{movement.high * perfect:.2f}"
+        elif case.modes:
+            what, low, high = (
+                _name(case.view.count or ""),
+                *(f"{v * case.modes:.0f}" for v in (movement.low, movement.high)),
+            )
+        else:
+            what, low, high = "diversity", f"{movement.low:.2f}", f"{movement.high:.2f}"
+        text = f"{what[0].upper()}{what[1:]} swings between {low} and {high} since step {step}, with {movement.moves}"
+        return Verdict("oscillating", step, f"{text} falls and rises; at the end {self._numbers()}.")
 
-    def _total(self, modes: int | None) -> float | None:
-        if self.view.count is None:
-            return None
-        # at a small sample size even a perfect sampler can miss a mode
-        bounds = [v for v in (modes, self.oracle.get(self.view.count)) if v is not None and not np.isnan(v)]
-        return float(np.floor(min(bounds))) if bounds else None
-
-    def _complete(self) -> Flags:
-        everything: Flags = np.ones(len(self.steps), dtype=bool)
-        return everything if self.total is None else self.count >= self.total
-
-    def _converged(self) -> Flags:
-        bar = THRESHOLDS[self.view.bar].value
-        diverse = self.diversity >= THRESHOLDS["diversity_bar"].value
-        return self._complete() & (self.quality >= bar) & diverse & (self.steps > 0 if len(self.steps) > 1 else True)
-
-    def _vanished(self) -> Flags:
-        gone: Flags = np.zeros(len(self.steps), dtype=bool)
-        if self._has("saturation"):
-            gone |= self.table["saturation"].to_numpy(dtype=float) >= THRESHOLDS["saturated"].value
-        if self._has("g_gradient_norm"):
-            norm = self.table["g_gradient_norm"].to_numpy(dtype=float)
-            gone |= norm < THRESHOLDS["gradient_gone"].value * np.nanmax(np.append(norm[:3], 0.0))
-        return gone & ~self.decent
-
-    def _collapsed(self) -> Flags:
-        few: Flags = self.diversity <= THRESHOLDS["no_diversity"].value
-        if self.total is not None:
-            limit = max(1.0, self.total * THRESHOLDS["few_modes"].value)
-            few = few | ((self.count <= limit) & (self.count < self.total))
-        return few & self.learned
-
-    def _dropping(self) -> Flags:
-        if self.total is not None:
-            return ~self._complete() & self.decent & self.learned
-        return (self.diversity <= THRESHOLDS["few_diversity"].value) & self.decent & self.learned
-
-    def _evidence(self, name: str) -> str:
-        parts = [self._counted(-1)] if self.total is not None else []
-        parts += [self._value(m) for m in (self.view.quality, *self.view.diversity) if self._has(m)]
-        text = ", ".join(parts)
+    def _state(self, name: str, onset: int | None) -> Verdict:
+        case, text = self.case, self._numbers()
         if name == "vanished":
-            text += "".join(f", {self._value(m)}" for m in ("saturation", "g_gradient_norm") if self._has(m))
-            if self._has("g_gradient_norm"):
-                text += f" (early {np.nanmax(self.table['g_gradient_norm'].to_numpy(dtype=float)[:3]):.2g})"
-        best = int(np.argmax(self.quality + (self.count / self.total if self.total else self.diversity)))
-        if name in ("collapsed", "dropping modes", "degraded", "never learned") and best < len(self.steps) - 1:
-            reached = f"{_name(self.view.quality)} {self.table[self.view.quality].iloc[best]:.2f}"
-            counted = f", {self._counted(best)}" if self.total is not None else ""
-            text += f"; at its best (step {int(self.steps[best])}): {reached}{counted}"
-        if self.quality[-1] > 1.005 and self.view.bar == "quality_bar":
-            text += "; above the oracle: the samples are too tight around their modes"
-        return text + "."
+            text += "".join(f", {self._value(m)}" for m in ("saturation", "g_gradient_norm") if case.has(m))
+            if case.has("g_gradient_norm"):
+                text += f" (early {np.nanmax(case.columns['g_gradient_norm'][:3]):.2g})"
+        score = case.breadth * case.decent if name == "late collapse" else case.quality + case.breadth
+        best = int(np.argmax(np.where(case.trained, score, -1.0)))
+        if name not in ("converged", "vanished") and best < len(case.steps) - 1:
+            reached = f"{_name(case.view.quality)} {case.columns[case.view.quality][best]:.2f}"
+            counted = f", {self._counted(best)}" if case.modes is not None else ""
+            text += f"; at its best (step {int(case.steps[best])}): {reached}{counted}"
+        if name in ("converged", "unconverged") and case.modes is not None and case.count[-1] < case.modes:
+            text += f"; with so few good samples a probe misses up to {case.missable[-1]:.0f} by chance"
+        # five in a row: a perfect sampler's single probe is above the oracle every other time
+        tight = case.quality[case.trained][-TIGHT:] > 1.005
+        if case.view.bar == "quality_bar" and len(tight) == TIGHT and tight.all():
+            text += f"; above the oracle in the last {TIGHT} probes: the samples are too tight around their modes"
+        return Verdict(name, onset, text + ".")
+
+    def _numbers(self) -> str:
+        case = self.case
+        parts = [self._counted(-1)] if case.modes is not None else []
+        parts += [self._value(m) for m in (case.view.quality, *case.view.diversity) if case.has(m)]
+        return ", ".join(parts)
 
     def _counted(self, at: int) -> str:
-        noun = _name(self.view.count or "")
-        return f"{self.count[at]:.0f} of {self.total:.0f} {noun}"
+        return f"{self.case.count[at]:.0f} of {self.case.modes} {_name(self.case.view.count or '')}"
 
     def _value(self, measure: str) -> str:
-        value = f"{_name(measure)} {self.table[measure].iloc[-1]:.2g}"
-        perfect = self.oracle.get(measure)
+        value = f"{_name(measure)} {self.case.columns[measure][-1]:.2g}"
+        perfect = self.case.oracle.get(measure)
         return value if perfect is None else f"{value} (oracle {perfect:.2g})"

@@ -14,6 +14,7 @@ from ganbench.analysis import Study
 from ganbench.report import sections
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
+from ganbench.report.survival import survival
 from ganbench.report.thumbnails import png_uri
 
 
@@ -31,8 +32,9 @@ def build(study: Study | Sequence[Study], path: Path | str | None = None) -> Pat
     pages = []
     for index, one in enumerate(studies):
         prefix = f"s{index + 1}-" if len(studies) > 1 else ""
-        page = sections.section(Context(one, prefix))
-        pages.append({**page, "curves": _curves(one, target.parent / "figures", prefix)})
+        context, folder = Context(one, prefix), target.parent / "figures"
+        page = sections.section(context)
+        pages.append({**page, "survival": _survival(context, folder, prefix), "curves": _curves(one, folder, prefix)})
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -44,15 +46,29 @@ def build(study: Study | Sequence[Study], path: Path | str | None = None) -> Pat
     return target
 
 
+def _survival(context: Context, folder: Path, prefix: str) -> list[dict[str, Any]]:
+    groups = []
+    for group in survival(context):
+        figure = group.pop("figure")
+        _save(figure, folder, prefix)
+        groups.append({**group, "title": figure.title, "uri": png_uri(figure.png)})
+    return groups
+
+
+def _save(figure: Curves, folder: Path, prefix: str) -> None:
+    folder.mkdir(exist_ok=True)
+    stem = _file_name(prefix + figure.name)
+    _write(folder / f"{stem}.png", figure.png)
+    _write(folder / f"{stem}.svg", figure.svg)
+
+
 def _curves(study: Study, folder: Path, prefix: str) -> list[dict[str, Any]]:
     folder.mkdir(exist_ok=True)
     groups = []
     for problem in study.runs["problem"].unique():
         figures = list(curves(study, str(problem)))
         for figure in figures:
-            stem = _file_name(prefix + figure.name)
-            _write(folder / f"{stem}.png", figure.png)
-            _write(folder / f"{stem}.svg", figure.svg)
+            _save(figure, folder, prefix)
         if figures:
             groups.append({"problem": str(problem), "left_out": figures[0].left_out, "figures": _embedded(figures)})
     return groups

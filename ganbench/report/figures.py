@@ -89,7 +89,7 @@ def curves(study: Study, problem: str) -> Iterator[Curves]:
         title = ", ".join(filter(None, [problem, joined(others, key)]))
         figure = _Grid(study, problem, chunk, hue, column).draw(shown)
         name = f"{problem}-{number + 1}"
-        yield Curves(name, title + part, *_render(figure), left_out=max(0, len(pages) - FIGURES))
+        yield Curves(name, title + part, *render(figure), left_out=max(0, len(pages) - FIGURES))
 
 
 def _pages(block: pd.DataFrame, column: str | None) -> list[tuple[str, pd.DataFrame]]:
@@ -103,7 +103,8 @@ def _pages(block: pd.DataFrame, column: str | None) -> list[tuple[str, pd.DataFr
     ]
 
 
-def _render(figure: Figure) -> tuple[bytes, bytes]:
+def render(figure: Figure) -> tuple[bytes, bytes]:
+    """Return a figure as PNG and as SVG; the same figure gives the same bytes."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=110)
     # laying out is the slow part, and once is enough

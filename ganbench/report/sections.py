@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis.findings import percent, sentences, view_of
+from ganbench.analysis.rules import THRESHOLDS
 from ganbench.analysis.statistics import FINISHED, SCORES
-from ganbench.analysis.verdicts import FAILURES, THRESHOLDS, VERDICTS
+from ganbench.analysis.verdicts import FAILURES, VERDICTS
 from ganbench.report import thumbnails
 from ganbench.report.context import DASH, SYMBOLS, Context, number
 from ganbench.report.heatmaps import maps

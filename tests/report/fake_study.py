@@ -171,7 +171,11 @@ def scripted(fate: str, problem: str = "ring8", *, onset: int = 9, seed: int = 0
     late = time >= onset
     norm, saturation = 0.5 + 0.1 * rng.random(probes), 0.05 + 0.1 * rng.random(probes)
     if fate == "collapsed":
+        share = np.full(probes, 1 / total)
+    elif fate == "late collapse":
         share = np.where(late, 1 / total, share)
+    elif fate == "oscillating":
+        quality = np.where((time >= onset) & ((time - onset) % 2 == 0), 0.2, quality)
     elif fate == "dropping modes":
         share = np.where(late, 0.6, share)
     elif fate == "vanished":

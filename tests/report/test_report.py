@@ -9,7 +9,7 @@ import pytest
 
 from ganbench.report import build
 
-SECTIONS = ["findings", "maps", "curves", "samples", "verdicts", "missing", "measures", "provenance"]
+SECTIONS = ["findings", "maps", "survival", "curves", "samples", "verdicts", "missing", "measures", "provenance"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -241,3 +241,11 @@ def test_a_study_that_has_only_a_plan(fake: Any, tmp_path: Path) -> None:
     study.runs = study.runs.drop(columns=["seconds"])
     study.oracle, study.modes = {}, {}
     assert "No run has finished" in page_of(study).text
+
+
+def test_survival_counts_every_finished_run_and_names_the_best(built: tuple[Any, Page]) -> None:
+    text = " ".join(built[1].sections["survival"].split())
+    # of the ten hinge runs on the ring one diverges, one collapses and one fails by the machine; cells have no spaces
+    assert "by loss, against hinge" in text
+    assert "hinge3/10" in text
+    assert "minimax4/5" in text

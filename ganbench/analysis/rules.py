@@ -1,0 +1,358 @@
+"""The rules behind the verdicts: one table of thresholds, and what a run's probes say by them, as flags over time.
+
+Every threshold is a share of what a perfect sampler scores at the same sample size. The rules look at quality, modes
+and diversity, never at the Frechet distance alone: that is blind to symmetric mode dropping.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr, pdtr
+
+Flags = NDArray[np.bool_]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A number that a verdict depends on, with the reason for it."""
+
+    value: float
+    reason: str
+
+
+THRESHOLDS = {
+    "quality_bar": Threshold(0.85, "share of the oracle's quality: one sample in seven may lie between the modes"),
+    "precision_bar": Threshold(
+        0.75, "the same for precision, whose k-NN balls are noisier and stricter than a mode's radius"
+    ),
+    "decent": Threshold(0.5, "half of the oracle's quality: most samples are recognisable, so something was learned"),
+    "diversity_bar": Threshold(0.5, "share of the oracle's coverage and recall that a converged run has"),
+    "no_diversity": Threshold(0.1, "a tenth of the oracle's coverage or recall: what one mode in ten would give"),
+    "few_diversity": Threshold(0.25, "a quarter of the oracle's diversity, where a problem has no modes to count"),
+    "few_modes": Threshold(0.25, "a quarter of the modes: fewer is a collapse, more is modes being dropped"),
+    "chance": Threshold(
+        0.999, "of the probes of a generator with all modes miss no more of them than are tolerated (binomial counts)"
+    ),
+    "missed": Threshold(
+        5, "probes in a row without a mode: no chance, even where one probe has too few samples to tell"
+    ),
+    "most_modes": Threshold(0.75, "three quarters of the modes, or of the diversity: a run with them had covered"),
+    "lost": Threshold(0.5, "half of the best: a run that covered and keeps no more than this has collapsed late"),
+    "held": Threshold(0.25, "of a mode's true share, for it to be held at a probe: the same quota as modes_covered"),
+    "rotation": Threshold(
+        0.25, "of all modes (or as many as it holds) that the union over time adds to any single probe: no borderline"
+    ),
+    "moves": Threshold(3, "changes of the modes held, for a rotation: one could be a jump, and two a jump and back"),
+    "visible": Threshold(0.2, "of the oracle's quality: with fewer good samples their modes are a matter of chance"),
+    "same_histogram": Threshold(
+        0.35, "of the samples on other modes make another set: uneven weights and chance move about a quarter"
+    ),
+    "swing": Threshold(
+        0.3, "of the oracle's quality or modes, up or down: ten standard deviations of one probe of 250 samples"
+    ),
+    "swings": Threshold(4, "falls and rises after the first peak: down and up, twice, for once could be an accident"),
+    "saturated": Threshold(0.95, "share of samples that send back under 1 % of the loss's largest derivative"),
+    "gradient_gone": Threshold(1e-3, "generator gradient norm against its largest value in the first three probes"),
+}
+"""Every number that a verdict depends on; how often they are right is measured in docs/verdicts.md."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The measures through which a problem is judged.
+
+    count: how many modes are held; shares: each mode's share of samples; divergence: of the modes' histogram; quality,
+    and the threshold that is its bar; diversity: what a converged run has half of; narrow: what is next to nothing
+    after a collapse.
+    """
+
+    count: str | None
+    shares: str | None
+    divergence: str | None
+    quality: str
+    bar: str
+    diversity: tuple[str, ...]
+    narrow: tuple[str, ...]
+
+
+_DIVERSITY = ("coverage", "recall")
+VIEWS = (
+    View("modes_covered", "mode_share", "mode_kl", "high_quality", "quality_bar", (), ("recall",)),
+    # recall is next to nothing for images of all classes that are merely too smooth, so that it tells no collapse here
+    View(
+        "classes_covered",
+        "class_share",
+        "class_kl",
+        "precision",
+        "precision_bar",
+        ("coverage", "recall"),
+        ("coverage",),
+    ),
+    View(None, None, None, "precision", "precision_bar", ("coverage", "recall"), ("coverage", "recall")),
+)
+JUDGED = ("step", "high_quality", "precision", "modes_covered", "classes_covered", *_DIVERSITY, "saturation",
+          "g_gradient_norm")  # fmt: skip
+"""The columns that verdicts read, beside those of `mode_share` and `class_share`."""
+
+
+def limit(name: str) -> float:
+    """Return a threshold's value."""
+    return THRESHOLDS[name].value
+
+
+def since(condition: Flags, steps: NDArray[np.generic]) -> int | None:
+    """Return the first step from which the condition [probes] holds until the end; None where it ends false."""
+    if condition.size == 0 or not condition[-1]:
+        return None
+    false = np.flatnonzero(~condition)
+    return int(steps[false[-1] + 1 if false.size else 0])
+
+
+@lru_cache(maxsize=1024)
+def _missed_by_chance(shares: tuple[float, ...], samples: int, quality: float) -> int:
+    """Return how many modes a generator that has all of them may miss at a probe, by chance alone.
+
+    shares: each mode's share of a perfect sampler's good samples; quality: that of the generator, relative to it.
+    """
+    true = np.array(shares)
+    least = np.ceil(limit("held") * true / true.sum() * samples)
+    expected = float(bdtr(least - 1, samples, np.minimum(true * quality, 1.0)).sum())
+    return next(k for k in itertools.count() if pdtr(k, expected) >= limit("chance"))
+
+
+@dataclass(frozen=True)
+class Movement:
+    """Something that goes on until the end: since which probe, how many moves, and between which values or sets."""
+
+    start: int
+    moves: int
+    low: float
+    high: float
+    what: str = ""
+
+
+class Case:
+    """The finite probes of one run as flags over time [probes], which the rules combine.
+
+    `columns` are the probes' measures, sorted by step and free of NaN in the view's quality.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Values], seen: View, oracle: Mapping[str, float], modes: int | None
+    ) -> None:
+        self.columns, self.view, self.oracle = columns, seen, oracle
+        self.steps = columns["step"]
+        self.quality = self.relative(seen.quality)
+        # an untrained generator's first probe can look good by accident: constant samples have precision 1
+        self.trained: Flags = self.steps > 0 if len(self.steps) > 1 else np.ones(len(self.steps), dtype=bool)
+        self.decent: Flags = self.quality >= limit("decent")
+        self.learned: Flags = np.logical_or.accumulate(self.decent & self.trained)
+        self.modes = self._modes(modes)
+        self.true_shares = self._true_shares()
+        self.missable = self._missable()
+        self.count: Values = np.zeros(len(self.steps))
+        if self.modes is not None and seen.count is not None:
+            self.count = np.nan_to_num(columns[seen.count])
+        self.diversity = self._least(seen.diversity)
+
+    def has(self, measure: str) -> bool:
+        """Tell whether a measure has any value."""
+        return measure in self.columns
+
+    def relative(self, measure: str) -> Values:
+        """Return a measure as a share of the oracle's, 0 where it is missing."""
+        perfect = self.oracle.get(measure, 1.0)
+        return np.nan_to_num(self.columns[measure] / (perfect if perfect > 0 else 1.0))
+
+    def _modes(self, modes: int | None) -> int | None:
+        if self.view.count is None:
+            return None
+        known = modes if modes is not None else self.oracle.get(self.view.count)
+        return None if known is None or math.isnan(known) else math.ceil(known)
+
+    def _true_shares(self) -> Values:
+        """What a perfect sampler puts on each mode [K]; equal where the oracle does not tell."""
+        total = self.modes or 0
+        return np.array([self.oracle.get(f"{self.view.shares}.{place}", 1 / total) for place in range(total)])
+
+    def _missable(self) -> Values:
+        """How many modes may be missed by chance at each probe: more with few samples, and with bad ones."""
+        divergence = self.oracle.get(self.view.divergence or "", 0.0)
+        if not divergence > 0 or not self.modes or self.modes < 2:
+            return np.zeros(len(self.steps))
+        # a perfect sampler's histogram diverges by (K - 1) / 2N: so the oracle tells the number of samples
+        samples = max(1, round((self.modes - 1) / (2 * divergence)))
+        shares = tuple(self.true_shares.tolist())
+        quality = np.floor(np.clip(self.quality, limit("decent"), 1.0) * 20) / 20
+        return np.array([_missed_by_chance(shares, samples, one) for one in quality.tolist()], dtype=float)
+
+    def _least(self, measures: tuple[str, ...]) -> Values:
+        """The lowest of some relative measures: of coverage and recall, each is blind to what the other sees."""
+        shares = [self.relative(name) for name in measures if self.has(name)]
+        return np.minimum.reduce(shares) if shares else np.ones(len(self.steps))
+
+    @cached_property
+    def breadth(self) -> Values:
+        """How much of the problem the samples cover [probes], in [0, 1]: modes held of all, else diversity."""
+        return np.clip(self.count / self.modes if self.modes else self.diversity, 0.0, 1.0)
+
+    @cached_property
+    def complete(self) -> Flags:
+        """Every mode is there, or missed by no more than chance, which does not miss the same one again and again."""
+        if self.modes is None:
+            return np.ones(len(self.steps), dtype=bool)
+        enough: Flags = self.count >= self.modes - self.missable
+        shares, row = self._shares(), int(limit("missed"))
+        if shares is not None and self.missable.any() and len(shares) >= row:
+            absent = shares < limit("held") * self.true_shares
+            windows = np.asarray(np.lib.stride_tricks.sliding_window_view(absent, row, axis=0).all(-1))
+            enough = enough & (np.convolve(windows.any(axis=-1), np.ones(row)) == 0)
+        return enough
+
+    @property
+    def good(self) -> Flags:
+        """Complete, at the quality bar and diverse, once training has begun."""
+        diverse = self.diversity >= limit("diversity_bar")
+        return self.complete & (self.quality >= limit(self.view.bar)) & diverse & self.trained
+
+    @cached_property
+    def narrow(self) -> Flags:
+        """On at most a quarter of the modes, or with almost no diversity.
+
+        Noise is not a collapse: what is lost only because no sample is good does not count. In few dimensions recall
+        tells the two apart, for noise does not lower it.
+        """
+        few = self._least(self.view.narrow) <= limit("no_diversity")
+        if self.view.count != "modes_covered":
+            few = few & self.decent
+        if self.modes is not None:
+            allowed = max(1.0, self.modes * limit("few_modes"))
+            few = few | (self.decent & (self.count <= allowed) & ~self.complete)
+        return few & self.learned
+
+    @property
+    def vanished(self) -> Flags:
+        """Bad samples, while the generator's gradient is gone."""
+        gone: Flags = np.zeros(len(self.steps), dtype=bool)
+        if self.has("saturation"):
+            gone |= self.columns["saturation"] >= limit("saturated")
+        if self.has("g_gradient_norm"):
+            norm = self.columns["g_gradient_norm"]
+            gone |= norm < limit("gradient_gone") * np.nanmax(np.append(norm[:3], 0.0))
+        return gone & ~self.decent
+
+    @cached_property
+    def dropping(self) -> Flags:
+        """Decent samples, of more than a few but not of all modes."""
+        partial = ~self.complete if self.modes is not None else self.diversity <= limit("few_diversity")
+        return partial & self.decent & self.learned & ~self.narrow
+
+    @property
+    def degraded(self) -> Flags:
+        """Bad samples after decent ones."""
+        return self.learned & ~self.decent & ~self.narrow
+
+    @property
+    def lost(self) -> Flags:
+        """At most half of the modes or of the diversity is left of what had covered most of the problem."""
+        best = np.maximum.accumulate(np.where(self.decent & self.trained, self.breadth, 0.0))
+        fallen = self.breadth <= limit("lost") * best
+        return (best >= limit("most_modes")) & fallen & (self.narrow | self.dropping)
+
+    def swinging(self) -> Movement | None:
+        """Return the swings of quality or of breadth that go on until the end; None where there are none."""
+        found = []
+        # among bad samples the modes are a matter of chance, and it is the quality that swings
+        places = np.maximum.accumulate(np.where(self.decent & self.trained, np.arange(len(self.steps)), 0))
+        for name, values in ((self.view.quality, np.clip(self.quality, 0.0, 1.0)), ("", self.breadth[places])):
+            turns = swings(np.where(self.trained, values, 0.0), limit("swing"))
+            # before the first peak a run is learning
+            turns = turns[1:] if turns and values[turns[0]] > values[0] else turns
+            if len(turns) >= limit("swings") and _goes_on(turns, len(values)):
+                rest = values[turns[0] :]
+                found.append(Movement(turns[0], len(turns), float(rest.min()), float(rest.max()), name))
+        return min(found, key=lambda movement: movement.start) if found else None
+
+    def moving(self) -> tuple[Movement, bool] | None:
+        """Return the rotation over modes that goes on until the end, and whether it is between two sets only."""
+        # where nearly all samples are bad, the few good ones are on some mode by chance
+        seen = np.flatnonzero(self.learned & (self.quality >= limit("visible")))
+        shares = self._shares()
+        if shares is None or len(seen) < limit("moves"):
+            return None
+        shares, total = shares[seen], shares.shape[1]
+        shares = shares / self.quality[seen, None]
+        held = shares >= limit("held") * self.true_shares
+        union = np.logical_or.accumulate(held[::-1])[::-1].sum(1)
+        single = np.maximum.accumulate(held[::-1].sum(1))[::-1]
+        more = np.minimum(single, math.ceil(limit("rotation") * total) + self.missable[seen].max())
+        starts = np.flatnonzero((union - single >= more) & held.any(1))
+        if not starts.size:
+            return None
+        start = int(starts[0])
+        histogram = shares[start:] / np.maximum(shares[start:].sum(1, keepdims=True), 1e-12)
+        moves = seen[start:][_moves(histogram)].tolist()
+        if len(moves) < limit("moves") or not _goes_on([int(seen[start]), *moves], len(self.steps)):
+            return None
+        movement = Movement(int(seen[start]), len(moves), float(single[start]), float(union[start]))
+        return movement, _two_sets(histogram)
+
+    def _shares(self) -> Values | None:
+        names = [f"{self.view.shares}.{place}" for place in range(self.modes or 0)]
+        if not names or not all(name in self.columns for name in names):
+            return None
+        return np.nan_to_num(np.stack([self.columns[name] for name in names], axis=1))
+
+
+def swings(values: Values, least: float) -> list[int]:
+    """Return the probes at which a fall or a rise by at least `least` since the last extreme is first seen.
+
+    Falls and rises take turns: one that goes on is one, however long it takes.
+    """
+    turns: list[int] = []
+    low = high = float(values[0]) if len(values) else 0.0
+    direction = 0
+    for place, value in enumerate(values.tolist()):
+        low, high = min(low, value), max(high, value)
+        if direction <= 0 and value - low >= least:
+            turns, direction, high = [*turns, place], 1, value
+        elif direction >= 0 and high - value >= least:
+            turns, direction, low = [*turns, place], -1, value
+    return turns
+
+
+def _goes_on(moves: list[int], probes: int) -> bool:
+    """Tell whether the quiet after the last move is no longer than the longest between two moves."""
+    return probes - 1 - moves[-1] <= max(b - a for a, b in itertools.pairwise(moves))
+
+
+def _moves(histogram: Values) -> list[int]:
+    """Return the probes at which the histogram of modes [probes, K] is no longer the one after the last move."""
+    moves, anchor = [], histogram[0]
+    for place, one in enumerate(histogram):
+        if _apart(one, anchor) > limit("same_histogram"):
+            moves.append(place)
+            anchor = one
+    return moves
+
+
+def _two_sets(histogram: Values) -> bool:
+    """Tell whether the histograms of modes [probes, K] go back and forth between two."""
+    last = _apart(histogram, histogram[-1])
+    other = _apart(histogram, histogram[np.argmax(last)])
+    back = int(np.count_nonzero(np.diff(last < other)))
+    return back >= limit("moves") and bool((np.minimum(last, other) <= limit("same_histogram")).all())
+
+
+def _apart(histogram: Values, one: Values) -> Values:
+    """Return the total variation distance of histograms [..., K] from one [K]."""
+    distance: Values = 0.5 * np.abs(histogram - one).sum(-1)
+    return distance

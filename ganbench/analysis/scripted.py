@@ -1,0 +1,291 @@
+"""Scripted generators: what they draw from at every probe is known, and so is what a verdict on them has to say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.random import Generator as Random
+from scipy.stats import chi
+from torch import Tensor
+
+from ganbench.analysis.rules import limit
+from ganbench.problems.base import Problem
+from ganbench.problems.images import LabelledImages
+
+
+@dataclass(frozen=True)
+class Law:
+    """What a generator draws from at one probe: mostly from some modes (or classes) of the problem, each perfectly.
+
+    modes: those it uses, None: all; width: times the modes' standard deviation; stray: share of samples far from all
+    modes; bridge: share of samples midway between neighbouring modes; uneven: log standard deviation of the modes'
+    weights, drawn anew at every probe; stuck: a single point away from all modes; finite: whether the samples are
+    numbers at all.
+    """
+
+    modes: tuple[int, ...] | None = None
+    width: float = 1.0
+    stray: float = 0.0
+    bridge: float = 0.0
+    uneven: float = 0.0
+    stuck: bool = False
+    finite: bool = True
+
+
+@dataclass(frozen=True)
+class Script:
+    """A generator's whole training: its law at every probe, the right verdicts, and the probe of the true onset."""
+
+    name: str
+    right: tuple[str, ...]
+    onset: int | None
+    laws: tuple[Law, ...]
+    columns: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a script may depend on: the number of modes, how many probes there are, and a source of chance."""
+
+    modes: int
+    probes: int
+    dimension: int
+    rng: Random
+
+    @property
+    def few(self) -> int:
+        """The largest number of modes that is a collapse, by the definition of the verdict."""
+        return max(1, int(self.modes * limit("few_modes")))
+
+    def some(self, number: int) -> tuple[int, ...]:
+        """Return that many modes, any of them."""
+        return tuple(sorted(int(k) for k in self.rng.choice(self.modes, number, replace=False)))
+
+    def learning(self) -> list[Law]:
+        """Return the first probes of most scripts: from nothing but stray samples to fewer and fewer of them."""
+        length = int(self.rng.integers(2, 5))
+        return [Law(stray=1 - place / length) for place in range(length)]
+
+    def late(self) -> int:
+        """Return a probe for something to happen at, after learning and before the end."""
+        return int(self.rng.integers(int(0.4 * self.probes), int(0.8 * self.probes)))
+
+    def then(self, start: Sequence[Law], law: Law) -> tuple[Law, ...]:
+        """Return the laws of a start, going on with one law until the end."""
+        return (*start, *[law] * (self.probes - len(start)))
+
+
+def _limited(start: Sequence[Law], modes: tuple[int, ...] | None) -> list[Law]:
+    return [replace(law, modes=modes) for law in start]
+
+
+def _decent(laws: Sequence[Law]) -> int:
+    """Return the first probe after the start at which at least half of the samples are good."""
+    return next(t for t, law in enumerate(laws) if t > 0 and law.stray <= 1 - limit("decent"))
+
+
+def perfect(s: Setting) -> Script:
+    """The problem itself at every probe."""
+    return Script("perfect", ("converged",), 1, s.then([], Law()))
+
+
+def learns(s: Setting) -> Script:
+    """Stray samples at first, then the problem itself."""
+    start = s.learning()
+    return Script("learns", ("converged",), len(start), s.then(start, Law()))
+
+
+def drops(s: Setting) -> Script:
+    """Never has some of the modes; as many as a collapse leaves are the limit."""
+    kept = s.some(int(s.rng.integers(s.few + 1, s.modes)))
+    laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
+    return Script("drops modes", ("dropping modes",), _decent(laws), laws)
+
+
+def drops_one(s: Setting) -> Script:
+    """Has all modes at first, and loses one."""
+    at = s.late()
+    return Script("loses one mode", ("dropping modes",), at, s.then(s.then(s.learning(), Law())[:at],
+                                                                    Law(modes=s.some(s.modes - 1))))  # fmt: skip
+
+
+def collapses(s: Setting) -> Script:
+    """Never has more than a few modes."""
+    kept = s.some(int(s.rng.integers(1, s.few + 1)))
+    laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
+    return Script("few modes", ("collapsed",), _decent(laws), laws)
+
+
+def one_mode(s: Setting) -> Script:
+    """Never has more than one mode."""
+    kept = s.some(1)
+    laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
+    return Script("one mode", ("collapsed",), _decent(laws), laws)
+
+
+def _rotation(s: Setting, name: str, dwell: int) -> Script:
+    held = int(s.rng.integers(1, max(2, s.modes // 4 + 1)))
+    order = s.rng.permutation(s.modes)
+    start = s.learning()
+    laws = list(_limited(start, tuple(order[:held].tolist())))
+    for place in range(s.probes - len(start)):
+        first = place // dwell * held
+        laws.append(Law(modes=tuple(int(order[(first + k) % s.modes]) for k in range(held))))
+    return Script(name, ("rotating",), _decent(laws), tuple(laws))
+
+
+def rotates_slowly(s: Setting) -> Script:
+    """Moves on to other modes every third probe."""
+    return _rotation(s, "rotates slowly", 3)
+
+
+def rotates_fast(s: Setting) -> Script:
+    """Moves on to other modes at every probe."""
+    return _rotation(s, "rotates fast", 1)
+
+
+def widens(s: Setting) -> Script:
+    """Learns, and then its modes grow wider and wider; the truth is where less than half of the samples are good."""
+    at, radius = s.late(), float(chi.ppf(1 - math.exp(-9 / 2), s.dimension))
+    widths = np.geomspace(1, 20, s.probes - at)
+    laws = s.then(s.learning(), Law())[:at] + tuple(Law(width=float(width)) for width in widths)
+    bad = chi.cdf(radius / widths, s.dimension) < limit("decent") * chi.cdf(radius, s.dimension)
+    return Script("modes widen", ("degraded",), at + int(np.argmax(bad)), laws)
+
+
+def strays(s: Setting) -> Script:
+    """Learns, and then more and more of its samples stray."""
+    at = min(s.late(), s.probes - 4)
+    shares = np.linspace(0, 0.95, s.probes - at + 1)[1:]
+    laws = s.then(s.learning(), Law())[:at] + tuple(Law(stray=float(share)) for share in shares)
+    return Script("noise grows", ("degraded",), at + int(np.argmax(shares > 1 - limit("decent"))), laws)
+
+
+def leaks(s: Setting) -> Script:
+    """All modes, with three samples in ten on bridges between them: no failure, but no convergence."""
+    start = s.learning()
+    return Script("leaks", ("unconverged",), None, s.then(start, Law(bridge=0.3)))
+
+
+def leaks_badly(s: Setting) -> Script:
+    """Learns, and then leaves seven samples in ten on bridges between the modes."""
+    at = s.late()
+    return Script("leaks badly", ("degraded",), at, s.then(s.then(s.learning(), Law())[:at], Law(bridge=0.7)))
+
+
+def frozen(s: Setting) -> Script:
+    """Stays at a point where no data is."""
+    return Script("frozen at initialisation", ("never learned",), 0, s.then([], Law(stuck=True)))
+
+
+def vanishes(s: Setting) -> Script:
+    """Begins to learn, then gets stuck while its gradient goes to nothing and its loss saturates."""
+    at = s.late()
+    after = np.arange(s.probes) >= at
+    columns = {
+        "saturation": np.where(after, 0.99, 0.3 + 0.2 * s.rng.random(s.probes)).tolist(),
+        "g_gradient_norm": np.where(after, 1e-5, 0.5 + 0.3 * s.rng.random(s.probes)).tolist(),
+    }
+    laws = s.then([Law(stray=0.8)] * at, Law(stuck=True))
+    return Script("vanishes", ("vanished",), at, laws, columns)
+
+
+def collapses_late(s: Setting) -> Script:
+    """Learns everything, and keeps at most half of its modes from some probe on."""
+    at, kept = s.late(), s.some(int(s.rng.integers(1, s.modes // 2 + 1)))
+    laws = s.then(s.then(s.learning(), Law())[:at], Law(modes=kept))
+    return Script("collapses late", ("late collapse",), at, laws)
+
+
+def explodes(s: Setting) -> Script:
+    """Learns, and emits nothing finite from some probe on."""
+    at = s.late()
+    return Script("explodes", ("diverged",), at, s.then(s.then(s.learning(), Law())[:at], Law(finite=False)))
+
+
+def _swinging(s: Setting, name: str, up: Law, down: Law) -> Script:
+    start, dwell = s.learning(), int(s.rng.integers(1, 4))
+    swing = [up if place // dwell % 2 == 0 else down for place in range(s.probes - len(start))]
+    return Script(name, ("oscillating",), len(start) + dwell, (*_limited(start, up.modes), *swing))
+
+
+def swings_modes(s: Setting) -> Script:
+    """Has all modes and a few of them by turns."""
+    return _swinging(s, "swings in modes", Law(), Law(modes=s.some(int(s.rng.integers(1, s.modes // 2 + 1)))))
+
+
+def swings_quality(s: Setting) -> Script:
+    """Has good samples and mostly stray ones by turns."""
+    return _swinging(s, "swings in quality", Law(), Law(stray=float(s.rng.uniform(0.5, 0.9))))
+
+
+def swings_sets(s: Setting) -> Script:
+    """Has one half of the modes and the other by turns; the truth begins with the first half."""
+    half = s.some(s.modes // 2)
+    other = tuple(k for k in range(s.modes) if k not in half)[: len(half)]
+    script = _swinging(s, "swings between two sets", Law(modes=half), Law(modes=other))
+    return replace(script, onset=_decent(script.laws))
+
+
+Make = Callable[[Setting], Script]
+SCRIPTS: tuple[Make, ...] = (
+    perfect, learns, drops, drops_one, collapses, one_mode, rotates_slowly, rotates_fast, widens, strays, leaks,
+    leaks_badly, frozen, vanishes, collapses_late, explodes, swings_modes, swings_quality, swings_sets,
+)  # fmt: skip
+MIXTURES_ONLY = (widens, leaks, leaks_badly)
+"""What has no plain meaning for images: how wide a class is, and what lies between two."""
+
+
+def draw(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Tensor:
+    """Draw fakes [n, *shape] from a scripted law."""
+    samples = _mixture(problem, law, n, generator) if problem.modes else _images(problem, law, n, generator)
+    return samples if law.finite else torch.full_like(samples, float("nan"))
+
+
+def _mixture(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Tensor:
+    assert problem.modes is not None
+    modes = problem.modes
+    weights = modes.weights * _weights(law, len(modes.weights), generator)
+    index = torch.multinomial(weights, n, replacement=True, generator=generator)
+    noise = torch.randn(n, *problem.shape, generator=generator, dtype=torch.float64)
+    samples = modes.centres[index] + law.width * modes.std * noise
+    # the middle fifth of the way to the nearest other mode is beyond three standard deviations of both
+    nearest = torch.cdist(modes.centres, modes.centres).fill_diagonal_(float("inf")).argmin(1)
+    way = torch.full((n, 1), 0.5) if law.stuck else 0.4 + 0.2 * torch.rand(n, 1, generator=generator)
+    origin = torch.zeros_like(index) if law.stuck else index
+    between = modes.centres[origin].lerp(modes.centres[nearest[origin]], way.double()) + 0.2 * modes.std * noise
+    far = 6 * torch.randn(n, *problem.shape, generator=generator, dtype=torch.float64)
+    chance = torch.rand(n, 1, generator=generator)
+    bridge = 1.0 if law.stuck else law.bridge
+    samples = torch.where(chance < law.stray + (1 - law.stray) * bridge, between, samples)
+    return torch.where(chance < law.stray, far, samples).float()
+
+
+def _weights(law: Law, modes: int, generator: torch.Generator) -> Tensor:
+    """Return what each mode's true weight is multiplied by, [modes]: 0 for those that a law does not use."""
+    uneven = (law.uneven * torch.randn(modes, generator=generator, dtype=torch.float64)).exp()
+    used = torch.ones(modes, dtype=torch.bool)
+    if law.modes is not None:
+        used = torch.isin(torch.arange(modes), torch.tensor(law.modes))
+    return torch.where(used, uneven, 0.0)
+
+
+def _images(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Tensor:
+    """Draw held-out images: distinct ones where there are enough; repeated ones are told apart by a little noise."""
+    assert isinstance(problem, LabelledImages)
+    pool, labels = problem.held_out_images, problem.held_out_labels
+    weights = _weights(law, int(labels.max()) + 1, generator)[labels]
+    distinct = n <= int((weights > 0).sum())
+    samples = pool[torch.multinomial(weights, n, replacement=not distinct, generator=generator)]
+    if not distinct:
+        samples = samples + 0.1 * torch.randn(samples.shape, generator=generator)
+    low, high = problem.value_range or (-1.0, 1.0)
+    far = torch.empty(samples.shape).uniform_(low, high, generator=generator)
+    if law.stuck:
+        samples = far[:1] + 0.02 * torch.randn(samples.shape, generator=generator)
+    chance = torch.rand(n, *[1] * len(problem.shape), generator=generator)
+    return torch.where(chance < law.stray, far, samples).clamp(low, high)

@@ -1,0 +1,89 @@
+"""Survival in the report: what share of runs has not failed yet at each step, by each setting that varies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ganbench.analysis.findings import axes, level, percent
+from ganbench.analysis.gate import holm
+from ganbench.analysis.statistics import FINISHED
+from ganbench.analysis.survival import Survival, kaplan_meier, logrank_p, times
+from ganbench.report.context import DASH, Context, number
+from ganbench.report.figures import STYLE, Curves, at, levels, render
+
+AXES = 4
+"""Settings that get a panel and a table, the best-known first."""
+
+
+def survival(context: Context) -> Iterator[dict[str, Any]]:
+    """Yield for every problem with at least one failure its figure and a table for each setting that varies."""
+    for problem in context.problems:
+        runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(FINISHED)]
+        varying = [axis for axis in axes(context.study) if runs[axis].nunique() > 1][:AXES]
+        if runs.empty or not runs["failed"].astype(bool).any():
+            continue
+        tables = [_table(runs, axis) for axis in varying]
+        yield {"problem": problem, "figure": _figure(problem, runs, varying), "tables": tables}
+
+
+def _table(runs: pd.DataFrame, axis: str) -> dict[str, Any]:
+    groups = {value: times(at(runs, axis, value)) for value in levels(runs[axis])}
+    curves = {value: kaplan_meier(*group) for value, group in groups.items()}
+    best = max(curves, key=lambda value: curves[value].alive[-1])
+    others = [value for value in groups if value != best]
+    p = holm([logrank_p(groups[best], groups[value]) for value in others], [1.0] * len(others))
+    against = dict(zip(others, p, strict=True))
+    rows = [_row(level(axis, value) or DASH, curves[value], against.get(value)) for value in groups]
+    rows.sort(key=lambda row: -row["alive"])
+    return {"axis": axis.replace("_", " "), "best": level(axis, best) or DASH, "rows": rows}
+
+
+def _row(label: str, curve: Survival, p: float | None) -> dict[str, Any]:
+    gone = curve.steps[curve.alive <= 0.5]
+    return {
+        "label": label,
+        "runs": curve.runs,
+        "failures": curve.failures,
+        "alive": float(curve.alive[-1]),
+        "share": f"{percent(curve.alive[-1])} % ({percent(curve.low[-1])} to {percent(curve.high[-1])})",
+        "median": number(float(gone[0])) if len(gone) else "not reached",
+        "p": DASH if p is None else number(p, 2),
+    }
+
+
+def _figure(problem: str, runs: pd.DataFrame, varying: list[str]) -> Curves:
+    panels: list[str | None] = [*varying] or [None]
+    with sns.axes_style("whitegrid", rc={"grid.color": ".92"}), matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(max(4.2, 3.0 * len(panels)), 3.3), layout="constrained")
+        for axis, name in zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels, strict=True):
+            _panel(axis, runs, name)
+        figure.supxlabel("training step of failure", fontsize=9)
+        figure.supylabel("share of runs not failed", fontsize=9)
+    title = f"{problem}: share of runs that have not failed for good, by setting"
+    return Curves(f"{problem}-survival", title, *render(figure))
+
+
+def _panel(panel: Axes, runs: pd.DataFrame, name: str | None) -> None:
+    palette = sns.color_palette("colorblind", 10)
+    found = levels(runs[name]) if name else [None]
+    for place, value in enumerate(found):
+        curve = kaplan_meier(*times(at(runs, name, value)))
+        style: dict[str, Any] = {"color": palette[place % 10], "linestyle": ("-", "--", ":")[place // 5 % 3]}
+        steps, alive = np.r_[0, curve.steps], np.r_[1, curve.alive]
+        panel.step(steps, alive, where="post", linewidth=1.5, label=level(name or "", value) or DASH, **style)
+        if len(found) <= 3:
+            low, high = np.r_[1, curve.low], np.r_[1, curve.high]
+            panel.fill_between(steps, low, high, step="post", color=style["color"], alpha=0.12, linewidth=0)
+    panel.set_ylim(-0.03, 1.03)
+    panel.set_title("by " + name.replace("_", " ") if name else "all runs")
+    if name:
+        panel.legend(fontsize=6.5, framealpha=0.7, edgecolor="none", loc="best")
+    sns.despine(ax=panel)

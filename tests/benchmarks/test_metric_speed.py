@@ -111,7 +111,7 @@ def by_torchmetrics(real, dimension):
     return measure
 
 
-@pytest.mark.parametrize(("d", "rounds"), [(64, 9), (2048, 1)])
+@pytest.mark.parametrize(("d", "rounds"), [(2048, 1)])
 def test_frechet_against_sqrtm(d, rounds):
     real, fake = pair(d)
     reference, known = Reference(real), covariance_mean(real)
@@ -123,7 +123,7 @@ def test_frechet_against_sqrtm(d, rounds):
     assert a.item() == pytest.approx(b, rel=1e-6)
 
 
-@pytest.mark.parametrize(("d", "rounds"), [(64, 9), (2048, 3)])
+@pytest.mark.parametrize(("d", "rounds"), [(2048, 3)])
 def test_frechet_against_torchmetrics(d, rounds):
     real, fake = pair(d)
     reference, known = Reference(real), (real.double().mean(0), torch.cov(real.double().T))

@@ -21,6 +21,7 @@ from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.measure.spectrum import singular_values
 from ganbench.registry import COSTS, Measure, Plugin, positive, register, share
 
+
 def affordable(cost: str) -> list[Plugin]:
     """Return the diagnostics up to a cost class, in the order of their registration; UserError for an unknown class."""
     if cost not in COSTS:

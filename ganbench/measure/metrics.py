@@ -20,6 +20,8 @@ from ganbench.registry import positive, register, share
 
 # the share of a 2-D Gaussian within three standard deviations; the same share bounds high quality in every dimension
 WITHIN = 1 - math.exp(-9 / 2)
+# problems with more modes or classes get no column for each: nobody reads a thousand of them
+MOST = 32
 
 
 def _divergence(counts: Tensor, weights: Tensor) -> Tensor:
@@ -52,17 +54,37 @@ def mode_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> di
     High quality means within the chi quantile that holds 98.889 % of a Gaussian in any dimension, three standard
     deviations in two. A mode is covered by `quota` of its true weight in high-quality samples.
     """
-    assert real.modes is not None
-    centres, weights = real.modes.centres.to(fake.device), real.modes.weights.to(fake.device)
-    squared, nearest = squared_distances(fake.double(), centres).min(-1)
-    good = squared <= (real.modes.std * float(chi.ppf(WITHIN, fake.shape[-1]))) ** 2
-    counts = _histogram(nearest, good, len(centres))
+    good, counts, weights = _on_modes(real, fake)
     return {
         "modes_hit": (counts > 0).double().sum(-1),
         "modes_covered": (counts >= quota * weights * fake.shape[-2]).double().sum(-1),
         "high_quality": good.double().mean(-1),
         "mode_kl": _divergence(counts, weights),
     }
+
+
+def _on_modes(real: Reference, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which fakes are of high quality [..., n], their number on each mode [..., K], and the true weights [K]."""
+    assert real.modes is not None
+    centres, weights = real.modes.centres.to(fake.device), real.modes.weights.to(fake.device)
+    squared, nearest = squared_distances(fake.double(), centres).min(-1)
+    good = squared <= (real.modes.std * float(chi.ppf(WITHIN, fake.shape[-1]))) ** 2
+    return good, _histogram(nearest, good, len(centres)), weights
+
+
+@register(
+    "metric",
+    needs={"modes": "needs a problem with known modes"},
+    measures={"mode_share": share("share of samples that are of high quality and nearest to this mode")},
+)
+def mode_shares(real: Reference, fake: Tensor) -> dict[str, Tensor]:
+    """Share of samples on each mode, by high-quality samples only: tells rotation from dropping; up to 32 modes."""
+    return _shares("mode_share", _on_modes(real, fake)[1] / fake.shape[-2])
+
+
+def _shares(name: str, shares: Tensor) -> dict[str, Tensor]:
+    count = shares.shape[-1]
+    return {f"{name}.{place}": shares[..., place] for place in range(count)} if count <= MOST else {}
 
 
 @register(
@@ -79,17 +101,33 @@ def class_statistics(
     real: Reference, fake: Tensor, *, quota: float = 0.25, confidence: float = 0.9
 ) -> dict[str, Tensor]:
     """Classes covered, their histogram's divergence and the classifier's confidence, by a classifier of the data."""
-    assert real.class_head is not None
-    best, label = real.class_head(fake).max(-1)
-    classes = real.class_head(real.real[:1]).shape[-1]
-    weights = torch.full((classes,), 1 / classes, dtype=torch.float64, device=fake.device)
-    sure = best >= confidence
-    counts = _histogram(label, sure, classes)
+    sure, counts = _on_classes(real, fake, confidence)
+    weights = counts.new_full(counts.shape[-1:], 1 / counts.shape[-1])
     return {
         "classes_covered": (counts >= quota * weights * fake.shape[-2]).double().sum(-1),
         "class_kl": _divergence(counts, weights),
         "confident": sure.double().mean(-1),
     }
+
+
+def _on_classes(real: Reference, fake: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
+    """Return of which fakes the classifier is sure [..., n], and the number of these in each class [..., classes]."""
+    assert real.class_head is not None
+    probabilities = real.class_head(fake)
+    best, label = probabilities.max(-1)
+    sure = best >= confidence
+    return sure, _histogram(label, sure, probabilities.shape[-1])
+
+
+@register(
+    "metric",
+    needs={"classes": "needs a problem with classes"},
+    space="classifier",
+    measures={"class_share": share("share of samples that the classifier is sure belong to this class")},
+)
+def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> dict[str, Tensor]:
+    """Share of samples on each class, by samples that the classifier is sure of; up to 32 classes."""
+    return _shares("class_share", _on_classes(real, fake, confidence)[1] / fake.shape[-2])
 
 
 @register("metric", measures=measures_of(prdc))
@@ -116,6 +154,3 @@ def frechet(real: Reference, fake: Tensor) -> dict[str, Tensor]:
 def sliced_wasserstein(real: Reference, fake: Tensor) -> dict[str, Tensor]:
     """1-Wasserstein distance averaged over 32 fixed projections (Rabin 2012); sees symmetric mode dropping."""
     return {"sliced_wasserstein": transport.sliced_wasserstein(real, fake)}
-
-
-import ganbench.measure.occupancy  # noqa: E402, F401 - registers the share of samples on each mode and class

@@ -27,10 +27,12 @@ def frechet_distance(real: Any, fake: Any) -> Tensor:
     sampler scores `frechet_floor`. Raises InputError for fewer than 2 samples.
     """
     reference, fake = prepared(real, fake, least=2)
+    if fake.shape[-1] <= 2:
+        mean, covariance = moments.mean_and_covariance(fake)
+        apart = (mean - reference.centre).square().sum(-1)
+        return (apart + _small(reference.covariance, covariance)).clamp(min=0)
     mean = moments.mean(fake)
     apart = (mean - reference.centre).square().sum(-1)
-    if fake.shape[-1] <= 2:
-        return (apart + _small(reference.covariance, moments.covariance(fake, mean))).clamp(min=0)
     flat, means = fake.reshape(-1, *fake.shape[-2:]), mean.reshape(-1, mean.shape[-1])
     size = max(1, PAIRS.get(flat.device.type, PAIRS["cuda"]) // flat.shape[-1] ** 2)
     spread = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganbench.metrics.distances import spans
+from ganbench.metrics.distances import PAIRS, spans
 
 # columns of a covariance computed at a time: what lies below the diagonal is a copy of what lies above
 PANEL = 256
@@ -39,6 +39,19 @@ def covariance(samples: Tensor, centre: Tensor) -> Tensor:
         above = total[..., start - PANEL : start, start:]
         total[..., start:, start - PANEL : start] = above.transpose(-1, -2)
     return total / (samples.shape[-2] - 1)
+
+
+def mean_and_covariance(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both for samples [..., n, d]: at once where they are few enough to be held in float64."""
+    *runs, n, dimension = samples.shape
+    if dimension > FEW or samples.numel() > PAIRS.get(samples.device.type, PAIRS["cuda"]):
+        centre = mean(samples)
+        return centre, covariance(samples, centre)
+    across = torch.empty(*runs, dimension, n, dtype=torch.float64, device=samples.device)
+    across.copy_(samples.transpose(-1, -2))
+    centre = across.mean(-1, keepdim=True)
+    across -= centre
+    return centre.squeeze(-1), across @ across.transpose(-1, -2) / (n - 1)
 
 
 def root(covariance: Tensor) -> Tensor:

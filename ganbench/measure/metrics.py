@@ -13,6 +13,7 @@ from scipy.stats import chi
 from torch import Tensor
 
 from ganbench.metrics import gaussian, transport
+from ganbench.metrics.classes import histogram_divergences
 from ganbench.metrics.inputs import measures_of
 from ganbench.metrics.neighbours import prdc
 from ganbench.metrics.reference import Reference, squared_distances
@@ -22,14 +23,6 @@ from ganbench.registry import positive, register, share
 WITHIN = 1 - math.exp(-9 / 2)
 # problems with more modes or classes get no column for each: nobody reads a thousand of them
 MOST = 32
-
-
-def _divergence(counts: Tensor, weights: Tensor) -> Tensor:
-    """Return KL(histogram || weights) in nats [...]; its largest value where there is no count at all."""
-    total = counts.sum(-1, keepdim=True)
-    shares = counts / total.clamp(min=1)
-    divergence = torch.special.xlogy(shares, shares / weights).sum(-1)
-    return torch.where(total.squeeze(-1) > 0, divergence, -weights.min().log())
 
 
 def _histogram(index: Tensor, counted: Tensor, bins: int) -> Tensor:
@@ -59,7 +52,7 @@ def mode_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> di
         "modes_hit": (counts > 0).double().sum(-1),
         "modes_covered": (counts >= quota * weights * fake.shape[-2]).double().sum(-1),
         "high_quality": good.double().mean(-1),
-        "mode_kl": _divergence(counts, weights),
+        "mode_kl": histogram_divergences(counts, weights).kl,
     }
 
 
@@ -105,7 +98,7 @@ def class_statistics(
     weights = counts.new_full(counts.shape[-1:], 1 / counts.shape[-1])
     return {
         "classes_covered": (counts >= quota * weights * fake.shape[-2]).double().sum(-1),
-        "class_kl": _divergence(counts, weights),
+        "class_kl": histogram_divergences(counts, weights).kl,
         "confident": sure.double().mean(-1),
     }
 

@@ -8,6 +8,7 @@ that a bound cannot decide are computed from differences. So results are those o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ PAIRS = {"cpu": 2_500_000, "cuda": 32_000_000}
 TREE = 3
 # nearest candidates beyond k, so that rounding rarely hides one of the k
 SPARE = 1
+# numbers of which the smallest is looked at first, where the few smallest of many are wanted
+GROUP = 16
 # above this share of pairs that bounds cannot decide, a product in float64 is cheaper than differences
 UNSURE = 1 / 16
 # squares below are lost to float32
@@ -50,25 +53,28 @@ class Points:
 
     def __init__(self, samples: Tensor, centre: Tensor) -> None:
         self.samples, self.centre = samples, centre
-        self.fast = self._fits_float32()
-        if self.fast:
-            self.near = torch.empty(samples.shape, dtype=torch.float32, device=samples.device)
-            self.squares = self.near.new_empty(samples.shape[:-1])
-            for rows in spans(samples.shape[1], samples[:, 0].numel(), samples.device):
-                moved = samples[:, rows].double() - centre
-                self.near[:, rows], self.squares[:, rows] = moved, moved.square().sum(-1)
 
-    def _fits_float32(self) -> bool:
+    @cached_property
+    def fast(self) -> bool:
         """Whether products of float32 are exact to its rounding on this machine, and squares do not overflow."""
         matmul = (torch.backends.cuda if self.samples.is_cuda else torch.backends.mkldnn).matmul
         low, high = self.samples.aminmax()
         reach = max(-float(low), float(high)) + float(self.centre.abs().max())
         return reach < 1e17 / self.samples.shape[-1] ** 0.5 and matmul.fp32_precision in ("none", "ieee")
 
+    @cached_property
+    def _float32(self) -> tuple[Tensor, Tensor]:
+        near = torch.empty(self.samples.shape, dtype=torch.float32, device=self.samples.device)
+        squares = near.new_empty(near.shape[:-1])
+        for rows in spans(near.shape[1], near[:, 0].numel(), near.device):
+            near[:, rows], squares[:, rows] = self.part(rows, torch.float64)
+        return near, squares
+
     def part(self, rows: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return the centred samples [runs, rows, d] of a slice and their squared norms [runs, rows]."""
         if dtype == torch.float32:
-            return self.near[:, rows], self.squares[:, rows]
+            near, squares = self._float32
+            return near[:, rows], squares[:, rows]
         near = self.samples[:, rows].double() - self.centre
         return near, near.square().sum(-1)
 
@@ -98,11 +104,29 @@ def bounds(a: Points, b: Points, rows: slice, columns: slice, dtype: torch.dtype
     """Return bounds of the squared distances [runs, rows, columns] between points of a and b, from products."""
     # rounding errors of a product add up like a random walk
     rounding = torch.finfo(dtype).eps * (4 + a.samples.shape[-1] ** 0.5)
-    (first, a_squares), (second, b_squares) = a.part(rows, dtype), b.part(columns, dtype)
-    second = second.expand(len(first), -1, -1).transpose(1, 2)
-    with torch.autocast(first.device.type, enabled=False):
-        low = torch.baddbmm((1 - rounding) * b_squares.unsqueeze(1), first, second, alpha=-2)
-    return Bounds(low.add_((1 - rounding) * a_squares.unsqueeze(2)), a_squares, b_squares, 2 * rounding)
+    first, a_squares = a.part(rows, dtype)
+    low, squares = [], []
+    for part in _parts(columns, first, dtype):
+        second, b_squares = b.part(part, dtype)
+        second = second.expand(len(first), -1, -1).transpose(1, 2)
+        with torch.autocast(first.device.type, enabled=False):
+            product = torch.baddbmm((1 - rounding) * b_squares.unsqueeze(1), first, second, alpha=-2)
+        low.append(product.add_((1 - rounding) * a_squares.unsqueeze(2)))
+        squares.append(b_squares)
+    return Bounds(_joined(low), a_squares, _joined(squares), 2 * rounding)
+
+
+def _parts(columns: slice, first: Tensor, dtype: torch.dtype) -> Iterator[slice]:
+    # what is not kept in float64 is converted piece by piece
+    if dtype == torch.float32:
+        yield columns
+        return
+    for part in spans(columns.stop - columns.start, first[:, 0].numel(), first.device):
+        yield slice(columns.start + part.start, columns.start + part.stop)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 def differences(a: Tensor, b: Tensor, run: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -136,7 +160,7 @@ def close_pairs(a: Points, b: Points, a_reach: Tensor, b_reaches: Sequence[Tenso
 
 def _close(a: Points, b: Points, rows: slice, reaches: tuple[Tensor, Sequence[Tensor]], dtype: torch.dtype) -> Close:
     a_reach, b_reaches = reaches
-    low, a_squares, b_squares, slack = bounds(a, b, rows, slice(None), dtype)
+    low, a_squares, b_squares, slack = bounds(a, b, rows, slice(0, b.samples.shape[1]), dtype)
     near = low <= _raised(a_reach[:, rows, None], dtype)
     near |= low <= _raised(torch.stack([*b_reaches]).amax(0), dtype)
     run, row, column = near.nonzero(as_tuple=True)
@@ -206,7 +230,7 @@ def _candidates(points: Points, count: int, dtype: torch.dtype) -> tuple[Tensor,
     index = torch.zeros_like(best, dtype=torch.long)
 
     def merge(rows: slice, low: Tensor, offset: int) -> None:
-        values, places = low.topk(min(count, low.shape[-1]), largest=False)
+        values, places = _smallest(low, min(count, low.shape[-1]))
         best[:, rows], order = torch.cat([best[:, rows], values], -1).topk(count, largest=False)
         index[:, rows] = torch.cat([index[:, rows], places + offset], -1).gather(-1, order)
 
@@ -216,8 +240,22 @@ def _candidates(points: Points, count: int, dtype: torch.dtype) -> tuple[Tensor,
         low.diagonal(dim1=1, dim2=2).fill_(torch.inf)
         merge(rows, low, rows.start)
         if rows.stop < n:
-            merge(slice(rows.stop, n), low[:, :, low.shape[1] :].transpose(1, 2).contiguous(), rows.start)
+            merge(slice(rows.stop, n), low[:, :, low.shape[1] :].transpose(1, 2), rows.start)
     return best[..., -1], index
+
+
+def _smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k smallest of values [..., n] and their indices, as [..., k]: `topk` in a fraction of its time."""
+    share = values.shape[-1] // GROUP
+    if share < 2 * k:
+        return values.topk(k, largest=False)
+    # each of the k smallest is in one of the k groups with the smallest minima; groups are columns of n / GROUP
+    groups = values[..., : GROUP * share].unflatten(-1, (GROUP, share)).amin(-2).topk(k, largest=False).indices
+    steps = torch.arange(GROUP, device=values.device).unsqueeze(-1) * share
+    rest = torch.arange(GROUP * share, values.shape[-1], device=values.device).expand(*values.shape[:-1], -1)
+    among = torch.cat([(groups.unsqueeze(-2) + steps).flatten(-2), rest], -1)
+    found, order = values.gather(-1, among).topk(k, largest=False)
+    return found, among.gather(-1, order)
 
 
 def _again(samples: Tensor, rows: Tensor, centre: Tensor, k: int) -> Tensor:
@@ -225,7 +263,7 @@ def _again(samples: Tensor, rows: Tensor, centre: Tensor, k: int) -> Tensor:
     points, few = Points(samples[None], centre), Points(samples[None, rows], centre)
     found = []
     for part in spans(len(rows), len(samples), samples.device):
-        low = bounds(few, points, part, slice(None), torch.float64).low[0]
+        low = bounds(few, points, part, slice(0, len(samples)), torch.float64).low[0]
         low[torch.arange(len(low)), rows[part]] = torch.inf
         found.append(low.topk(k, largest=False).indices)
     index = torch.cat(found)

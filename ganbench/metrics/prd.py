@@ -48,7 +48,8 @@ def prd_curve(real: Any, fake: Any, *, clusters: int = 20, angles: int = 1001, r
     slopes = np.tan(np.linspace(EDGE, np.pi / 2 - EDGE, whole(angles, "angles", least=3)))
     real, fake = _checked(real, fake, clusters, repeats)
     precision = np.stack([_precision(*_histograms(real, run, clusters, repeats), slopes) for run in _arrays(fake)])
-    return PRDCurve(_tensor(precision, fake), _tensor(precision / slopes, fake))
+    # rounding may leave a sum of shares above 1
+    return PRDCurve(*(_tensor(np.minimum(values, 1.0), fake) for values in (precision, precision / slopes)))
 
 
 @measured(

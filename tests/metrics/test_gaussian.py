@@ -107,14 +107,14 @@ def test_identical_and_collapsed(d):
     assert frechet_distance(real, point).item() == pytest.approx(expected.item(), rel=1e-9)
 
 
-@pytest.mark.parametrize(("n", "m"), [(30, 20), (30, 500), (500, 20)])
+@pytest.mark.parametrize(("n", "m"), [(30, 20), (30, 500), (500, 20), (900, 40)])
 def test_fewer_samples_than_dimensions(n, m):
     # tr (S1 S2)^(1/2) is the nuclear norm of X Y^T for centred X and Y over their numbers: no square root cancels
     real, fake = samples(n, 64), samples(m, 64, seed=1)
     x, y = ((s - s.mean(0)) / math.sqrt(len(s) - 1) for s in (real, fake))
     overlap = np.linalg.svd((x @ y.T).numpy(), compute_uv=False).sum()
     apart = (real.mean(0) - fake.mean(0)).square().sum() + x.square().sum() + y.square().sum()
-    assert frechet_distance(real, fake).item() == pytest.approx(apart.item() - 2 * overlap, rel=1e-7)
+    assert frechet_distance(real, fake).item() == pytest.approx(apart.item() - 2 * overlap, rel=5e-9)
     assert frechet_distance(real, real).item() == pytest.approx(0, abs=1e-5)
 
 

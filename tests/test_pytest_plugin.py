@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -25,9 +26,10 @@ def my_loss(real_logits, fake_logits):
 
 
 @pytest.fixture
-def users(pytester, monkeypatch):
-    """A project of its own, whose pytest loads the plugin."""
-    pytester.makeconftest('pytest_plugins = ["ganbench.pytest_plugin"]')
+def users(pytester):
+    """A project of its own, whose pytest loads the plugin: by itself where ganbench is installed."""
+    if not any(entry.name == "ganbench" for entry in entry_points(group="pytest11")):
+        pytester.makeconftest('pytest_plugins = ["ganbench.pytest_plugin"]')
     return pytester
 
 

@@ -4,9 +4,23 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import pytest
 
 
-def test_interrupt_is_one_sentence_and_loses_nothing(tiny, tmp_path):
+def starting(process, study):
+    """Tell whether the workers exist, which takes seconds less than that they train."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return len(children.split()) == 2
+
+
+def training(process, study):
+    return list(study.glob("populations/*/series.jsonl"))
+
+
+@pytest.mark.parametrize("moment", [starting, training])
+def test_interrupt_is_one_sentence_and_loses_nothing(tiny, tmp_path, moment):
     overrides = [text for text in tiny if not text.startswith(("steps", "normalization"))]
     command = [sys.executable, "-m", "ganbench", "run", *overrides, "steps=100000", "normalization=none,layer"]
     with subprocess.Popen(
@@ -14,9 +28,9 @@ def test_interrupt_is_one_sentence_and_loses_nothing(tiny, tmp_path):
         start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 60
-        while not list((tmp_path / "study").glob("populations/*/series.jsonl")):
+        while not moment(process, tmp_path / "study"):
             assert time.monotonic() < deadline
-            time.sleep(0.1)
+            time.sleep(0.01)
         subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT

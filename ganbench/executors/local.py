@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.stdin.close()
 
 
+@contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Hold back Ctrl-C, which processes started meanwhile inherit: they import for seconds before they can ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Pool:
     """Worker processes that take the next population as soon as they are free."""
 
@@ -60,14 +71,15 @@ class _Pool:
         """Train all named populations; a worker that dies costs its population only."""
         waiting = list(names)
         try:
-            self.workers = [self._start() for _ in range(workers)]
-            busy = len(self.workers)
+            for _ in range(workers):
+                self._start()
+            busy = workers
             while busy:
                 worker, event = self.events.get()
                 if event is None:
                     busy -= 1
                     if self._died(worker) and waiting:
-                        self.workers.append(self._start())
+                        self._start()
                         busy += 1
                 elif event["event"] == "progress":
                     self.watch(worker.name, event)
@@ -82,20 +94,21 @@ class _Pool:
             for worker in self.workers:
                 _end(worker.process)
 
-    def _start(self) -> _Worker:
+    def _start(self) -> None:
         # one core each: sums split over threads round differently on machines with other numbers of cores
         package = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
-        process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            [sys.executable, "-m", "ganbench.executors.worker", str(self.store.path), self.device],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        )
-        worker = _Worker(process)
+        with _interrupt_later():
+            process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+                [sys.executable, "-m", "ganbench.executors.worker", str(self.store.path), self.device],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            )
+            worker = _Worker(process)
+            self.workers.append(worker)
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
-        return worker
 
     def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None

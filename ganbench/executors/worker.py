@@ -33,7 +33,10 @@ def main() -> None:
     known = populations(plan, device)
 
     def emit(event: dict[str, Any]) -> None:
-        print(json.dumps(event), file=events, flush=True)
+        try:
+            print(json.dumps(event), file=events, flush=True)
+        except BrokenPipeError:  # the parent is gone
+            os._exit(0)
 
     names = _lines()
     emit({"event": "ready"})

@@ -51,7 +51,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def _interrupt_later() -> Iterator[None]:
-    """Hold back Ctrl-C, which processes started meanwhile inherit: they import for seconds before they can ignore it."""
+    """Hold back Ctrl-C, and have processes that start meanwhile inherit it: they cannot ignore it before seconds."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -16,8 +16,10 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-# pairs, or numbers of a conversion, at a time: on a processor 10 MB of them, on a GPU what fills it
+# pairs at a time: on a processor 10 MB of them, on a GPU what fills it
 PAIRS = {"cpu": 2_500_000, "cuda": 32_000_000}
+# numbers converted or subtracted at a time: small blocks of memory are reused, large ones fragment it
+NUMBERS = {"cpu": 250_000, "cuda": 32_000_000}
 # in so few dimensions a tree takes a fraction of the time of all pairs; trees live on the processor
 TREE = 3
 # nearest candidates beyond k, so that rounding rarely hides one of the k
@@ -66,7 +68,7 @@ class Points:
     def _float32(self) -> tuple[Tensor, Tensor]:
         near = torch.empty(self.samples.shape, dtype=torch.float32, device=self.samples.device)
         squares = near.new_empty(near.shape[:-1])
-        for rows in spans(near.shape[1], near[:, 0].numel(), near.device):
+        for rows in spans(near.shape[1], near[:, 0].numel(), near.device, NUMBERS):
             near[:, rows], squares[:, rows] = self.part(rows, torch.float64)
         return near, squares
 
@@ -75,8 +77,8 @@ class Points:
         if dtype == torch.float32:
             near, squares = self._float32
             return near[:, rows], squares[:, rows]
-        near = self.samples[:, rows].double() - self.centre
-        return near, near.square().sum(-1)
+        near = self.samples[:, rows] - self.centre
+        return near, torch.linalg.vector_norm(near, dim=-1).square()
 
 
 def middle(samples: Tensor) -> Tensor:
@@ -84,9 +86,9 @@ def middle(samples: Tensor) -> Tensor:
     return samples[..., :ROUGH, :].double().median(-2, keepdim=True).values
 
 
-def spans(count: int, width: int, device: torch.device) -> Iterator[slice]:
+def spans(count: int, width: int, device: torch.device, budget: dict[str, int] = PAIRS) -> Iterator[slice]:
     """Yield slices of range(count) of so many rows, `width` numbers each, as are looked at at a time."""
-    step = max(1, PAIRS.get(device.type, PAIRS["cuda"]) // width)
+    step = max(1, budget.get(device.type, budget["cuda"]) // width)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 
@@ -105,35 +107,27 @@ def bounds(a: Points, b: Points, rows: slice, columns: slice, dtype: torch.dtype
     # rounding errors of a product add up like a random walk
     rounding = torch.finfo(dtype).eps * (4 + a.samples.shape[-1] ** 0.5)
     first, a_squares = a.part(rows, dtype)
-    low, squares = [], []
-    for part in _parts(columns, first, dtype):
-        second, b_squares = b.part(part, dtype)
+    if dtype == torch.float32:
+        parts = [slice(0, columns.stop - columns.start)]
+    else:  # not kept, but converted piece by piece
+        parts = [*spans(columns.stop - columns.start, first[:, 0].numel(), first.device, NUMBERS)]
+    low = first.new_empty(*first.shape[:2], parts[-1].stop)
+    squares = first.new_empty(len(b.samples), parts[-1].stop)
+    for part in parts:
+        second, squares[:, part] = b.part(slice(columns.start + part.start, columns.start + part.stop), dtype)
         second = second.expand(len(first), -1, -1).transpose(1, 2)
         with torch.autocast(first.device.type, enabled=False):
-            product = torch.baddbmm((1 - rounding) * b_squares.unsqueeze(1), first, second, alpha=-2)
-        low.append(product.add_((1 - rounding) * a_squares.unsqueeze(2)))
-        squares.append(b_squares)
-    return Bounds(_joined(low), a_squares, _joined(squares), 2 * rounding)
-
-
-def _parts(columns: slice, first: Tensor, dtype: torch.dtype) -> Iterator[slice]:
-    # what is not kept in float64 is converted piece by piece
-    if dtype == torch.float32:
-        yield columns
-        return
-    for part in spans(columns.stop - columns.start, first[:, 0].numel(), first.device):
-        yield slice(columns.start + part.start, columns.start + part.stop)
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+            near = (1 - rounding) * squares[:, None, part]
+            torch.baddbmm(near, first, second, alpha=-2, out=low[:, :, part])
+    low += (1 - rounding) * a_squares.unsqueeze(2)
+    return Bounds(low, a_squares, squares, 2 * rounding)
 
 
 def differences(a: Tensor, b: Tensor, run: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """Return the squared distances [pairs] of samples a[run, row] and b[run, column], in float64; b may be one run."""
     other = run if len(b) > 1 else torch.zeros_like(run)
     apart = torch.empty(len(run), dtype=torch.float64, device=run.device)
-    for pairs in spans(len(run), a.shape[-1], run.device):
+    for pairs in spans(len(run), a.shape[-1], run.device, NUMBERS):
         between = a[run[pairs], row[pairs]].double().sub_(b[other[pairs], column[pairs]])
         apart[pairs] = between.square_().sum(-1)
     return apart

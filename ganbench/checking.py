@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +11,11 @@ import pandas as pd
 from ganbench import api
 from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
 from ganbench.analysis.seeds import complete, freeze, tables
-from ganbench.errors import UserError, unknown
-from ganbench.plan import Plan
+from ganbench.errors import UserError
+from ganbench.plan import MARGINS, Plan, check_margins
 from ganbench.results.baseline import Baseline, load_baseline
 
 EXIT_CODES = {"pass": 0, "regressed": 1, "inconclusive": 3, "failed": 5}
-MARGINS = ("failure_rate", "score")
 
 
 @dataclass(frozen=True)
@@ -58,23 +57,20 @@ class Check:
 
 def parse_margins(texts: Sequence[str]) -> dict[str, float]:
     """Read margins written name=value; UserError for what is not one."""
-    margins = {}
+    margins: dict[str, float | str] = {}
     for text in texts:
         name, _, value = text.partition("=")
-        if name not in MARGINS:
-            raise unknown("margin", name, MARGINS)
         try:
             margins[name] = float(value)
-        except ValueError as error:
-            raise UserError(f"The margin '{name}' must be a number, got '{value}'.") from error
-        if not 0 < margins[name] < 1:
-            raise UserError(f"The margin '{name}' must lie between 0 and 1, got {value}.")
-    return margins
+        except ValueError:
+            margins[name] = value
+    return check_margins(margins)
 
 
 def make_baseline(study: Path, file: Path, margins: Mapping[str, float]) -> Baseline:
-    """Freeze a finished study in a file and return the baseline."""
-    frozen = freeze(api.load(study), dict(margins))
+    """Freeze a finished study in a file and return the baseline. Margins not given are those of the study's suite."""
+    loaded = api.load(study)
+    frozen = freeze(loaded, {**loaded.plan.margins, **margins})
     frozen.save(file)
     return frozen
 
@@ -87,14 +83,27 @@ def check_studies(folders: Sequence[Path], request: Request, look: int | None = 
         _same_plan(studies[0].plan, study.plan)
     complete(studies)
     old, new, notes = tables(baseline, studies, request.variants)
-    known = {f.name for f in fields(Policy)}
-    margins = {key: value for key, value in {**baseline.margins, **request.margins}.items() if key in known}
+    margins, overruled = _margins(request.margins, baseline.margins, studies[0].plan.margins)
     failed = [study.runs[study.runs["status"] == "failed"] for study in studies]
     reasons = sorted({str(reason) for rows in failed for reason in rows["reason"]})
     judgement = compare(old, new, replace(Policy(), **margins), look)
     unchanged = request.canary and _equal(old, new)
-    notes += ["Every result equals the baseline's, seed by seed."] * unchanged
+    notes += overruled + ["Every result equals the baseline's, seed by seed."] * unchanged
     return Check(judgement, tuple(notes), tuple(reasons), tuple(folders), studies[0].plan.name, unchanged)
+
+
+def _margins(
+    asked: Mapping[str, float], frozen: Mapping[str, float], declared: Mapping[str, float]
+) -> tuple[dict[str, float], list[str]]:
+    """Return the margins in force: the command's before the baseline's before the suite's; notes where a suite's is
+    overruled by a baseline that was made with another."""
+    notes = [
+        f"The margin {name} is the baseline's {frozen[name]:g}, not the suite's {value:g} (--margin overrides both)."
+        for name, value in declared.items()
+        if name not in asked and frozen.get(name, value) != value
+    ]
+    merged = {**declared, **frozen, **asked}
+    return {name: merged[name] for name in MARGINS if name in merged}, notes
 
 
 def _equal(old: pd.DataFrame, new: pd.DataFrame) -> bool:

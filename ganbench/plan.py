@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ganbench.errors import UserError
+from ganbench.errors import UserError, unknown
 
 SCHEMA = 1
 PLUGIN_AXES = ("problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer")
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
 # settings that came after the first studies: at these values they are left out of ids and files, so that those last
-LATER = {"generator_steps": 1, "diagnostics": "cheap", "listed": []}
+LATER = {"generator_steps": 1, "diagnostics": "cheap", "listed": [], "margins": {}}
+# how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
+MARGINS = {"failure_rate": 0.2, "score": 0.1}
 # of a training loop that ganbench only watches nothing is known but the name that its author gives to it
 OWN, OWN_NAME = "own", "loop.variant"
 
@@ -82,7 +84,7 @@ class Plan:
     """The resolved, validated, frozen list of what to train. `hash` names its content.
 
     `listed` holds the ids of the runs where these are not all seeds of all variants: the plan of loops that are watched
-    grows with every loop that reports.
+    grows with every loop that reports. `margins` are the gate's where the suite declares some, and decide no result.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Plan:
     legends: Mapping[str, str] = field(default_factory=dict)
     plugin_files: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[Run]:
@@ -124,7 +127,7 @@ class Plan:
     def hash(self) -> str:
         """A hash of everything that decides the results, the plug-ins' sources included."""
         content = self.to_dict()
-        for aside in ("description", "plugin_files", "legends"):
+        for aside in ("description", "plugin_files", "legends", "margins"):
             content.pop(aside, None)
         return _digest(content, 12)
 
@@ -157,6 +160,7 @@ class Plan:
             "diagnostics": self.diagnostics,
             "plugin_files": list(self.plugin_files),
             "listed": list(self.listed),
+            "margins": dict(self.margins),
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
             "variants": [_flat(variant) for variant in self.variants],
@@ -184,7 +188,20 @@ class Plan:
             legends=data.get("legends", {}),
             plugin_files=tuple(data["plugin_files"]),
             listed=tuple(data.get("listed", ())),
+            margins=data.get("margins", {}),
         )
+
+
+def check_margins(margins: Mapping[str, Any]) -> dict[str, float]:
+    """Return margins of the gate as numbers; UserError for an unknown name or a value that is not between 0 and 1."""
+    for name, value in margins.items():
+        if name not in MARGINS:
+            raise unknown("margin", name, MARGINS)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UserError(f"The margin '{name}' must be a number, got {value!r}.")
+        if not 0 < value < 1:
+            raise UserError(f"The margin '{name}' must lie between 0 and 1, got {value}.")
+    return {name: float(value) for name, value in margins.items()}
 
 
 def _flat(variant: Variant) -> dict[str, Any]:

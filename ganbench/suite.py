@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ganbench import registry
 from ganbench.errors import UserError, unknown
-from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, Plan, Variant, kind_of
+from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, Plan, Variant, check_margins, kind_of
 
 LATENTS = ("normal", "uniform")
-SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics")
+SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
 
@@ -65,6 +65,7 @@ class Settings(BaseModel):
     samples: int = Field(1000, ge=16)
     neighbours: int = Field(500, ge=16)
     diagnostics: str = "cheap"
+    margins: dict[str, float] = {}
     hypers: dict[str, list[Any]] = {}
     per_problem: dict[str, dict[str, Any]] = {}
 
@@ -108,6 +109,11 @@ class Settings(BaseModel):
         if min(value) < 0:
             raise ValueError(f"must not be negative, got {min(value)}")
         return value
+
+    @field_validator("margins", mode="before")
+    @classmethod
+    def _shares(cls, value: Any) -> Any:
+        return check_margins(value) if isinstance(value, dict) else value
 
     @field_validator("critic_steps", "generator_steps", mode="after")
     @classmethod
@@ -171,6 +177,7 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
     """Make the plan of a suite (or of the defaults alone) under overrides; UserError says what does not fit."""
     name, base = read_suite(suite) if suite else ("custom", {})
     changes = parse_overrides(overrides)
+    base["margins"] = _margins(base) | _margins(changes)
     problems = changes.get("problem", base.get("problem", Settings.model_fields["problem"].default))
     per_problem = base.pop("per_problem", None) or {}
     if not isinstance(per_problem, dict) or not all(isinstance(part, dict) for part in per_problem.values()):
@@ -216,6 +223,15 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in _used((*variants, *skipped))},
         plugin_files=tuple(registry.loaded_files()),
     )
+
+
+def _margins(data: dict[str, Any]) -> dict[str, Any]:
+    """Take the gate's margins out of a suite's keys or of overrides: `margins: {score: 0.1}` or `margins.score=0.1`."""
+    whole = data.pop("margins", None) or {}
+    if not isinstance(whole, dict):
+        raise UserError(f"The key 'margins' maps names to numbers, for example margins.score=0.1; got {whole!r}.")
+    single = {key: data.pop(key) for key in list(data) if key.startswith("margins.")}
+    return {**whole, **{key.removeprefix("margins."): value for key, value in single.items()}}
 
 
 def _settings(data: dict[str, Any]) -> Settings:

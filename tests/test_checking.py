@@ -1,15 +1,21 @@
 """`ganbench baseline` and `ganbench check`, from the command line down, on studies that take seconds."""
 
 import json
+import shutil
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import ganbench
-from ganbench import checking
+from ganbench import checking, cli
+from ganbench.analysis.gate import Policy, compare
 from ganbench.analysis.seeds import freeze, seed_results
 from ganbench.cli import app
 from ganbench.errors import UserError
@@ -137,6 +143,33 @@ def test_seeds_of_the_user_are_one_look(baseline, tmp_path):
     overrides = [*TINY, "seeds=3"]
     result = checking.check_suite(overrides, checking.Request(baseline), out=tmp_path / "three", workers=1)
     assert (result.verdict, result.judgement.seeds) == ("inconclusive", 3)
+    # all three fail, as in the baseline: that is no regression; where the baseline's never fail it is one
+    words = ("check", tmp_path / "three", "--baseline", baseline)
+    assert invoke(*words).exit_code == 3
+    with_results(baseline, healthy)
+    assert invoke(*words).exit_code == 1
+
+
+RESULTS = st.lists(
+    st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=3, max_size=3), min_size=1, max_size=4
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(RESULTS, st.integers(0, 20))
+def test_three_seeds_are_inconclusive_unless_all_of_a_variant_fail(found, failures):
+    def table(results):
+        rows = [(f"v{i}", seed, *run) for i, runs in enumerate(results) for seed, run in enumerate(runs)]
+        return pd.DataFrame(rows, columns=["variant", "seed", "failed", "score"])
+
+    old = table([[(seed < failures, 0.9) for seed in range(20)] for _ in found])
+    judgement = compare(old, table(found), Policy())
+    total = {f"v{i}" for i, runs in enumerate(found) if all(failed for failed, _ in runs)}
+    regressed = {(c.variant, c.measure) for c in judgement.comparisons if c.verdict == "regressed"}
+    assert regressed <= {(variant, "failure rate") for variant in total}
+    assert judgement.verdict == ("regressed" if regressed else "inconclusive")
+    if failures == 0 and len(total) == len(found):
+        assert regressed
 
 
 def test_changed_default_is_compared_and_told(study, baseline):
@@ -152,7 +185,140 @@ def test_runs_that_the_machine_failed_are_exit_code_5(study, baseline):
     assert replace(result, failures=("MemoryError",)).exit_code == 5
 
 
+def relabelled(study, folder, margins):
+    """A copy of a study whose suite declares margins."""
+    shutil.copytree(study.path, folder)
+    plan = yaml.safe_load((folder / "plan.yaml").read_text())
+    (folder / "plan.yaml").write_text(yaml.safe_dump({**plan, "margins": margins}, sort_keys=False))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("suite", "frozen", "asked", "expected"),
+    [
+        ({}, {}, {}, (0.2, 0.1)),
+        ({"score": 0.3}, {}, {}, (0.2, 0.3)),
+        ({"score": 0.3}, {"score": 0.4, "failure_rate": 0.6}, {}, (0.6, 0.4)),
+        ({"score": 0.3}, {"score": 0.4}, {"score": 0.5}, (0.2, 0.5)),
+        ({"failure_rate": 0.7, "score": 0.3}, {"score": 0.4}, {"failure_rate": 0.9}, (0.9, 0.4)),
+    ],
+)
+def test_margin_of_the_command_comes_before_baseline_before_suite(study, tmp_path, suite, frozen, asked, expected):
+    file = tmp_path / "b.json"
+    checking.make_baseline(study.path, file, frozen)
+    folder = relabelled(study, tmp_path / "declared", suite)
+    result = checking.check_studies([folder], checking.Request(file, margins=asked))
+    margins = {c.measure: c.margin for c in result.judgement.comparisons if c.variant == "ring8: hinge"}
+    assert margins == {"failure rate": expected[0], "tail": expected[1], "typical score": expected[1]}
+    overruled = {name for name, value in suite.items() if name not in asked and frozen.get(name, value) != value}
+    assert {note.split()[2] for note in result.notes} == overruled
+
+
+def test_baseline_keeps_the_margins_of_its_suite(study, tmp_path):
+    folder = relabelled(study, tmp_path / "declared", {"failure_rate": 0.7, "score": 0.3})
+    assert checking.make_baseline(folder, tmp_path / "b.json", {"score": 0.4}).margins == {
+        "failure_rate": 0.7, "score": 0.4
+    }  # fmt: skip
+    done = invoke("baseline", folder, "-o", tmp_path / "c.json")
+    assert done.exit_code == 0, done.output
+    assert load_baseline(tmp_path / "c.json").margins == {"failure_rate": 0.7, "score": 0.3}
+
+
 # ---------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command line as a shell does, errors told; return exit code and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["ganbench", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, capsys.readouterr().err
+
+    return run
+
+
+def damaged(file, change):
+    """Write a baseline's JSON again, changed."""
+    data = json.loads(file.read_text())
+    change(data)
+    file.write_text(json.dumps(data))
+
+
+def other_suite(file):
+    damaged(file, lambda data: [v["settings"].update(steps=4000) for v in data["variants"]])
+
+
+def score(value, seed):
+    return lambda file: damaged(file, lambda data: data["variants"][0]["runs"][seed].update(score=value))
+
+
+BROKEN = {
+    "another suite": (other_suite, 4, "The baseline of suite 'custom' has none of this study's variants; the nearest "
+        "differs in steps 20 for 4000."),
+    "another measurement": (lambda file: damaged(file, lambda data: data["measured"].update(samples=1000)), 4,
+        "The baseline was measured with samples 1000, this study with 64: their scores cannot be compared."),
+    "truncated": (lambda file: file.write_text(file.read_text()[:200]), 4,
+        "The baseline '{file}' is damaged or not a baseline; make it again."),
+    "no JSON": (lambda file: file.write_bytes(b"\xff\x00"), 4,
+        "The baseline '{file}' is damaged or not a baseline; make it again."),
+    "a list": (lambda file: file.write_text("[]"), 4,
+        "The baseline '{file}' is damaged or not a baseline; make it again."),
+    "without seeds": (lambda file: damaged(file, lambda data: data["variants"][0].pop("runs")), 4,
+        "The baseline '{file}' is damaged: 'runs' is missing. Make it again."),
+    "variants are numbers": (lambda file: damaged(file, lambda data: data.update(variants=[1])), 4,
+        "The baseline '{file}' is damaged: 'int' object is not subscriptable. Make it again."),
+    "a variant without results": (lambda file: damaged(file, lambda data: data["variants"][0].update(runs=[])), 4,
+        "The baseline '{file}' is damaged: the variant 'ring8: hinge' has no results. Make it again."),
+    "margins out of range": (lambda file: damaged(file, lambda data: data["margins"].update(score=3)), 4,
+        "The baseline '{file}' is damaged: The margin 'score' must lie between 0 and 1, got 3. Make it again."),
+    "a score of words": (score("good", 0), 4,
+        "The baseline '{file}' is damaged: '<=' not supported between instances of 'int' and 'str'. Make it again."),
+    "a score out of range": (score(7, 2), 4,
+        "The baseline '{file}' is damaged: seed 2 has failed = True and score = 7. Make it again."),
+    "settings are a text": (lambda file: damaged(file, lambda data: data["variants"][0].update(settings="a")), 4,
+        "The baseline '{file}' is damaged: dictionary update sequence element #0 has length 1; 2 is required. Make it "
+        "again."),
+    "newer": (lambda file: damaged(file, lambda data: data.update(schema=99)), 4,
+        "The baseline '{file}' has schema 99; this version of ganbench reads 1. Use the version that wrote it, or make "
+        "it again."),
+    "absent": (lambda file: file.unlink(), 2, "Cannot read the baseline '{file}': No such file or directory."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_broken_baseline_is_one_sentence_and_an_exit_code(study, baseline, command, how):
+    change, code, told = BROKEN[how]
+    change(baseline)
+    sentence = f"Error: {told.format(file=baseline)}\n"
+    assert command("check", study.path, "--baseline", baseline) == (code, sentence)
+
+
+def test_bad_requests_are_usage_errors(study, baseline, command, tmp_path):
+    labels = "Available: ring8: hinge, ring8: wasserstein."
+    running = tmp_path / "running"
+    running.mkdir()
+    (running / "plan.yaml").write_text((study.path / "plan.yaml").read_text())
+    check = ("check", study.path, "--baseline", baseline)
+    nowhere = tmp_path / "no"
+    unfinished = f"The study '{running}' is not finished (12 runs to go): repeat its command first."
+    for words, told in (
+        ((*check, "--variant", "ring8: hing3"), "Unknown variant of both the study and the baseline 'ring8: hing3'. "
+         f"Did you mean 'ring8: hinge'? {labels}"),
+        ((*check, "--margin", "scor=0.1"), "Unknown margin 'scor'. Did you mean 'score'? Available: failure_rate, "
+         "score."),
+        ((*check, "--margin", "score=much"), "The margin 'score' must be a number, got 'much'."),
+        ((*check, "--margin", "score=nan"), "The margin 'score' must lie between 0 and 1, got nan."),
+        (("check", running, "--baseline", baseline), unfinished),
+        (("baseline", running, "-o", tmp_path / "b.json"), unfinished),
+        (("check", nowhere, "--baseline", baseline), f"There is no study in '{nowhere}' (no plan.yaml)."),
+        (("check", "suite=smok", "--baseline", baseline), "Unknown suite 'smok'. Did you mean 'smoke'? Available: "
+         "calibration, smoke, stability."),
+    ):  # fmt: skip
+        assert command(*words) == (2, f"Error: {told}\n")
 
 
 def test_refusals(study, baseline, tmp_path):

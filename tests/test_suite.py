@@ -187,7 +187,8 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
     )
     assert "Did you mean 'margin'?" in sentence(suite=suite("per_problem: {ring8: {loss.hinge.mrgin: 2}}"))
     assert sentence(suite=suite("problem: [ring8, grid25]\nper_problem: {grid25: {seeds: 2}}")) == (
-        "The keys seeds, probe_every, samples, neighbours, diagnostics hold for a whole suite, not for 'grid25'."
+        "The keys seeds, probe_every, samples, neighbours, diagnostics, margins hold for a whole suite, not for "
+        "'grid25'."
     )
 
 
@@ -195,7 +196,8 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
 
 KEYS = (
     "batch_size, critic_steps, description, diagnostics, g_normalization, generator_steps, latent, latent_dim, loss, "
-    "neighbours, network, normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite"
+    "margins, neighbours, network, normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, "
+    "suite"
 )
 
 
@@ -229,6 +231,17 @@ KEYS = (
         (["loss.hinge.margin=abc"], "The key 'loss.hinge.margin' has the wrong type: it takes float, got 'abc'."),
         (["loss.hinge.margin=true"], "The key 'loss.hinge.margin' has the wrong type: it takes float, got True."),
         (["network.mlp.width=1.5"], "The key 'network.mlp.width' has the wrong type: it takes int, got 1.5."),
+        (["margins.failures=0.3"],
+         "Unknown margin 'failures'. Did you mean 'failure_rate'? Available: failure_rate, score."),
+        (["margins.score=1"], "The margin 'score' must lie between 0 and 1, got 1."),
+        (["margins.score=0"], "The margin 'score' must lie between 0 and 1, got 0."),
+        (["margins.score=.nan"], "The margin 'score' must lie between 0 and 1, got nan."),
+        (["margins.score=true"], "The margin 'score' must be a number, got True."),
+        (["margins.score=0.1,0.2"], "The margin 'score' must be a number, got [0.1, 0.2]."),
+        (["margins={score: much}"], "The margin 'score' must be a number, got 'much'."),
+        (["margins=0.3"],
+         "The key 'margins' maps names to numbers, for example margins.score=0.1; got 0.3."),
+        (["margin=0.3"], f"Unknown key 'margin'. Did you mean 'margins'? Available: {KEYS}."),
         (["normalization=instance"],
          "The plan has no runs: every combination is skipped (instance with network mlp: instance normalization takes "
          "its statistics over the pixels of a feature map)."),
@@ -386,6 +399,25 @@ def test_description_and_place_of_plugin_files_are_not():
     plan = resolve(None, BASE)
     assert resolve(None, [*BASE, "description=words"]).hash == plan.hash
     assert dataclasses.replace(plan, plugin_files=("/elsewhere/my_loss.py",)).hash == plan.hash
+
+
+SHARES = st.floats(0, 1, exclude_min=True, exclude_max=True)
+MARGINS = st.fixed_dictionaries({}, optional={"failure_rate": SHARES, "score": SHARES})
+
+
+@settings(max_examples=40, deadline=None)
+@given(MARGINS, MARGINS)
+def test_margins_are_kept_and_overridden_one_by_one_and_decide_no_result(tmp_path_factory, declared, given_ones):
+    file = tmp_path_factory.mktemp("margins") / "mine.yaml"
+    file.write_text(json.dumps({"loss": "hinge", "margins": declared}))
+    plan = resolve(str(file), [f"margins.{name}={value!r}" for name, value in given_ones.items()])
+    assert plan.margins == {**declared, **given_ones}
+    assert resolve(str(file), [f"margins={json.dumps(given_ones)}"]).margins == plan.margins
+    file.write_text(json.dumps({"loss": "hinge"}))
+    bare = resolve(str(file))
+    assert bare.margins == {}
+    assert (plan.hash, plan.variants[0].id) == (bare.hash, bare.variants[0].id)
+    assert Plan.from_dict(yaml.safe_load(yaml.safe_dump(plan.to_dict()))).margins == plan.margins
 
 
 def test_source_of_every_plugin_used_is():

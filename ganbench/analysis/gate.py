@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, boschloo_exact, hypergeom, mannwhitneyu
 
 from ganbench.analysis.statistics import iqm, wilson
+from ganbench.plan import MARGINS
 
 Values = NDArray[np.float64]
 
@@ -39,8 +40,8 @@ FEWEST = 5
 class Policy:
     """What matters, and how sure to be: margins (as shares of 1), alpha of the whole check, the pooled test's share."""
 
-    failure_rate: float = 0.2
-    score: float = 0.1
+    failure_rate: float = MARGINS["failure_rate"]
+    score: float = MARGINS["score"]
     alpha: float = 0.05
     pooled: float = 0.2
 

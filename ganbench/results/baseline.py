@@ -10,6 +10,7 @@ from typing import Any
 
 from ganbench.errors import UserError
 from ganbench.files import replace_file
+from ganbench.plan import check_margins
 
 SCHEMA = 1
 
@@ -83,12 +84,26 @@ def load_baseline(file: Path) -> Baseline:
             "Use the version that wrote it, or make it again."
         )
     try:
-        variants = tuple(
-            BaselineVariant(v["label"], v["settings"], v["hypers"], tuple(SeedResult(**run) for run in v["runs"]))
-            for v in data["variants"]
-        )
-        return Baseline(
-            data["suite"], data["measured"], tuple(data["swept"]), variants, data["margins"], data["source"]
-        )
-    except (KeyError, TypeError) as error:
-        raise IncompatibleBaselineError(f"The baseline '{file}' is damaged ({error}); make it again.") from error
+        return _parse(data)
+    except (UserError, KeyError, ValueError, TypeError, AttributeError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise IncompatibleBaselineError(f"The baseline '{file}' is damaged: {why}. Make it again.") from error
+
+
+def _parse(data: Mapping[str, Any]) -> Baseline:
+    variants = tuple(
+        BaselineVariant(v["label"], dict(v["settings"]), dict(v["hypers"]), tuple(map(_result, v["runs"])))
+        for v in data["variants"]
+    )
+    for variant in variants:
+        if not variant.runs:
+            raise ValueError(f"the variant '{variant.label}' has no results")
+    margins = check_margins(data["margins"])
+    return Baseline(data["suite"], dict(data["measured"]), tuple(data["swept"]), variants, margins, data["source"])
+
+
+def _result(row: Mapping[str, Any]) -> SeedResult:
+    result = SeedResult(**row)
+    if not isinstance(result.failed, bool) or not 0 <= result.score <= 1:
+        raise ValueError(f"seed {result.seed} has failed = {result.failed} and score = {result.score}")
+    return result

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -9,41 +12,76 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from ganbench.analysis import Study
 from ganbench.report import sections
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
+from ganbench.report.payload import payload
 from ganbench.report.survival import survival
 from ganbench.report.thumbnails import png_uri
+
+PAGE = Path(__file__).parent / "page"
+PAGES = (
+    ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("survival", "Survival"),
+    ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"), ("missing", "Skipped and failed"),
+    ("measures", "Measures"), ("provenance", "Provenance"),
+)  # fmt: skip
 
 
 def build(study: Study | Sequence[Study], path: Path | str | None = None) -> Path:
     """Write the report of one or several studies and return its path.
 
     `path` is the HTML file, by default `report.html` in the (first) study's directory; the figures go to `figures/`
-    beside it, as PNG and SVG. The page loads nothing: pictures are embedded, styles are inline, there is no script.
+    beside it, as PNG and SVG. The page loads nothing: pictures, data, styles and script are in it, and without the
+    script it shows the same findings, tables and static figures.
     """
     studies = list(study) if isinstance(study, Sequence) else [study]
     if not studies:
         raise ValueError("a report needs at least one study")
     target = Path(path) if path is not None else studies[0].path / "report.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    pages = []
+    pages, data = [], []
     for index, one in enumerate(studies):
         prefix = f"s{index + 1}-" if len(studies) > 1 else ""
         context, folder = Context(one, prefix), target.parent / "figures"
         page = sections.section(context)
+        data.append({"prefix": prefix, "name": one.name, **payload(context)})
         pages.append({**page, "survival": _survival(context, folder, prefix), "curves": _curves(one, folder, prefix)})
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["number"] = number
+    scripts = [_file("uPlot.iife.min.js"), _file("report.js")]
     html = environment.get_template("template.html").render(
-        studies=pages, rules=sections.rules(), thresholds=sections.thresholds()
+        studies=pages,
+        pages=PAGES,
+        comparisons=[],
+        rules=sections.rules(),
+        thresholds=sections.thresholds(),
+        styles=Markup(_file("uPlot.min.css") + _file("report.css")),  # noqa: S704 - our own files
+        scripts=[Markup(script) for script in scripts],  # noqa: S704
+        script_hashes=Markup(" ".join(map(_hash, scripts))),  # noqa: S704
+        data=_json({"studies": data, "rules": sections.rules()}),
     )
     _write(target, html.encode())
     return target
+
+
+def _file(name: str) -> str:
+    return (PAGE / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """Return the policy's name of a script: no other one runs, so that no name in a study can become one."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _json(value: Any) -> Markup:
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=str)
+    # nothing in it may end the element that holds it
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704
 
 
 def _survival(context: Context, folder: Path, prefix: str) -> list[dict[str, Any]]:

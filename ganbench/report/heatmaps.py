@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -124,4 +125,8 @@ def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale
     if row["diverged"] and scale.measure is not None:
         text += f" {TIMES}"
     background, ink = colour(good)
-    return {"text": text, "small": small, "kind": "", "title": title, "background": background, "ink": ink}
+    cell = {"text": text, "small": small, "kind": "", "title": title, "background": background, "ink": ink}
+    if scale.measure is None:
+        return {**cell, "variant": first["variant"], "scores": ""}
+    scores = [[number(three[score]), *colour(scale.good(three[score]))] for score in SCORES]
+    return {**cell, "variant": first["variant"], "scores": json.dumps(scores)}

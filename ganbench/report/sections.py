@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis.findings import percent, sentences, view_of
+from ganbench.analysis.remedies import REMEDIES, Remedy
 from ganbench.analysis.rules import THRESHOLDS
 from ganbench.analysis.statistics import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, VERDICTS
@@ -82,8 +83,9 @@ def headline(context: Context) -> list[dict[str, Any]]:
         measures = context.measures(problem)
         oracle = {name: number(context.oracle(problem).get(name)) for name in measures}
         head, tail = (rows, []) if short else (rows[:HEADLINE], rows[-HEADLINE:])
+        legends = {name: context.study.measures[name].legend for name in measures}
         table_ = {"problem": problem, "measures": measures, "head": head, "tail": tail, "oracle": oracle}
-        tables.append({**table_, "rows": [] if short else rows, "between": len(rows) - len(head) - len(tail)})
+        tables.append({**table_, "legends": legends, "rows": rows, "between": len(rows) - len(head) - len(tail)})
     return tables
 
 
@@ -104,13 +106,14 @@ def _ranked(context: Context, row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _chip(run: Mapping[Any, Any]) -> dict[str, str]:
     if run["status"] not in FINISHED:
-        return {"symbol": "·", "slug": "waiting", "title": f"seed {run['seed']}: {run['status']}"}
+        return {"symbol": "·", "slug": "waiting", "title": f"seed {run['seed']}: {run['status']}", "run": ""}
     slug = str(run["verdict"]).replace(" ", "-")
     since = "" if pd.isna(run["onset"]) else f" since step {run['onset']}"
     return {
         "symbol": SYMBOLS.get(run["verdict"], "?"),
         "slug": slug,
         "title": f"seed {run['seed']}: {run['verdict']}{since}. {run['evidence']}",
+        "run": run["run"],
     }
 
 
@@ -189,7 +192,8 @@ def measure_rows(context: Context) -> list[dict[str, Any]]:
 
 
 def rules() -> list[dict[str, Any]]:
-    """Return the verdicts with their meaning, and whether each counts as a failure."""
+    """Return the verdicts with their meaning, whether each counts as a failure, and what usually helps."""
+    nothing = Remedy("", "")
     return [
         {
             "name": name,
@@ -197,6 +201,8 @@ def rules() -> list[dict[str, Any]]:
             "failed": name in FAILURES,
             "symbol": SYMBOLS[name],
             "slug": name.replace(" ", "-"),
+            "remedy": REMEDIES.get(name, nothing).text,
+            "source": REMEDIES.get(name, nothing).source,
         }
         for name, text in VERDICTS.items()
     ]

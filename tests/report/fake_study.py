@@ -226,16 +226,16 @@ def study_of(fates: list[tuple[dict[str, Any], str]], path: Path, **settings: An
             "diverged_step": None,
         }
         row.update(given)
-        parts = [k for k in row if k not in ("seed", "reason", "diverged_step", "onset", "steps")]
+        parts = [k for k in row if k not in ("seed", "reason", "diverged_step", "onset", "probes", "steps")]
         variant = ".".join(str(row[k]) for k in parts)
-        onset = row.pop("onset", 9)
+        onset, probes = row.pop("onset", 9), row.pop("probes", PROBES)
         row.update(run=f"r{number:04d}", variant=variant, seconds=4.0 + number % 3)
         row["status"] = fate if fate in ("skipped", "pending", "running", "failed", "diverged") else "done"
         if fate in ("skipped", "pending", "failed"):
             row["seconds"] = 0.0
             row["reason"] = row["reason"] or ("" if fate == "pending" else f"because it is {fate}")
         else:
-            table = scripted(fate, row["problem"], onset=onset, seed=number)
+            table = scripted(fate, row["problem"], onset=onset, seed=number, probes=probes)
             if fate == "diverged":
                 row["diverged_step"] = int(table["step"].iloc[onset]) - 1
             tables.append(table.assign(run=row["run"]))

@@ -28,7 +28,7 @@ Watch = Callable[[str, dict[str, Any]], None]
 
 
 class Study(StoredStudy):
-    """A study with what follows from its results: `runs` with verdicts, `series`, `ranking()`, `report()`."""
+    """A study with what follows from its results: `runs` with verdicts, `series`, `ranking`, `report`, `export`."""
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -45,10 +45,28 @@ class Study(StoredStudy):
         return rank(StoredStudy(self.path))
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write the report (default: report.html in the study's directory) and return its path."""
-        from ganbench.report import build
+        """Write the report (default: report.html in the study's directory) and return its path.
 
-        return build(StoredStudy(self.path), path)
+        Beside it: report.md, which tells the same on a page, and the files of `export`.
+        """
+        from ganbench.report import build, exports, summary
+        from ganbench.report.context import Context
+
+        stored = StoredStudy(self.path)
+        page, context = build(stored, path), Context(stored, "")
+        summary.write(context, page.parent)
+        exports.export(stored, page.parent, context=context)
+        return page
+
+    def export(self, folder: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
+        """Write results.csv, results.json and, with pyarrow, results.parquet and series.parquet; return their paths.
+
+        folder: by default the study's directory; formats: those of csv, json, parquet that are wanted. UserError for
+        an unknown format, parquet without pyarrow, and a folder that cannot be written.
+        """
+        from ganbench.report.exports import export
+
+        return export(StoredStudy(self.path), folder or self.path, formats)
 
 
 def load(path: str | Path) -> Study:

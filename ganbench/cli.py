@@ -100,6 +100,37 @@ def report(studies: Annotated[list[Path], typer.Argument(help="Directories of st
 
 
 @app.command()
+def export(
+    study: Annotated[Path, typer.Argument(help="Directory of a study, finished or not.")],
+    folder: Annotated[Path | None, typer.Option("--out", help="Where to write (default: the study).")] = None,
+    formats: Annotated[
+        str | None, typer.Option("--format", metavar="A,B", help="csv, json, parquet (default: all that can be).")
+    ] = None,
+) -> None:
+    """Write a study's runs, with verdicts and scores, as CSV, JSON and Parquet."""
+    from ganbench import api
+    from ganbench.report import exports
+
+    wanted = [name.strip() for name in formats.split(",")] if formats is not None else None
+    for path in api.load(study).export(folder, wanted):
+        out.print(f"Wrote {escape(str(path))}", soft_wrap=True)
+    if wanted is None and not exports.has_parquet():
+        err.print(f"Left out: {escape(exports.NO_PARQUET)}", soft_wrap=True)
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study, or a directory with studies in it.")],
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
+) -> None:
+    """Show progress and reports of studies in the browser while they run."""
+    from ganbench import serve as server
+
+    server.serve(folder, host, port, tell=lambda text: out.print(escape(text), soft_wrap=True))
+
+
+@app.command()
 def baseline(
     study: Annotated[Path, typer.Argument(help="Directory of a finished study.")],
     file: Annotated[Path, typer.Option("--out", "-o", help="The JSON file to write.")],

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from ganbench.analysis import Study
 from ganbench.report import sections
+from ganbench.report.compare import comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.payload import payload
@@ -57,7 +58,7 @@ def build(study: Study | Sequence[Study], path: Path | str | None = None) -> Pat
     html = environment.get_template("template.html").render(
         studies=pages,
         pages=PAGES,
-        comparisons=[],
+        comparisons=comparisons(studies),
         rules=sections.rules(),
         thresholds=sections.thresholds(),
         styles=Markup(_file("uPlot.min.css") + _file("report.css")),  # noqa: S704 - our own files

@@ -102,7 +102,7 @@
     for (const other of sections) other.classList.toggle("away", other !== section);
     const study = section.closest(".study")?.dataset.study;
     for (const group of document.querySelectorAll("nav .pages[data-study]")) {
-      group.classList.toggle("folded", study !== undefined && group.dataset.study !== study);
+      group.classList.toggle("folded", group.dataset.study !== study);
     }
     for (const link of document.querySelectorAll("nav a")) {
       if (link.hash === `#${section.id}` && !link.classList.contains("name")) link.setAttribute("aria-current", "page");

@@ -52,10 +52,10 @@ class Study(StoredStudy):
         from ganbench.report import build, exports, summary
         from ganbench.report.context import Context
 
-        stored = StoredStudy(self.path)
-        page, context = build(stored, path), Context(stored, "")
+        context = Context(StoredStudy(self.path))
+        page = build(context, path)
         summary.write(context, page.parent)
-        exports.export(stored, page.parent, context=context)
+        exports.export(context.study, page.parent, context=context)
         return page
 
     def export(self, folder: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:

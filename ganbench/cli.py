@@ -90,10 +90,21 @@ def run(
 
 
 @app.command()
-def report(studies: Annotated[list[Path], typer.Argument(help="Directories of studies.")]) -> None:
+def report(
+    studies: Annotated[list[Path], typer.Argument(help="Directories of studies.")],
+    file: Annotated[
+        Path | None, typer.Option("--out", "-o", help="One HTML file for all of them, which compares them.")
+    ] = None,
+) -> None:
     """Write the report of one or more studies, finished or not."""
     from ganbench import api
 
+    if file:
+        from ganbench.report import build
+
+        path = build([api.load(folder) for folder in studies], file)
+        out.print(f"Report: {escape(str(path))}", soft_wrap=True)
+        return
     for folder in studies:
         path = api.load(folder).report()
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ganbench.errors import UserError
+
 
 @contextmanager
 def replace_file(file: Path) -> Iterator[Path]:
@@ -15,3 +17,12 @@ def replace_file(file: Path) -> Iterator[Path]:
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(place: Path) -> Iterator[None]:
+    """Turn what the system says where a file or folder cannot be written into a UserError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot write to '{place}': {error.strerror or error}.") from error

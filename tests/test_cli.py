@@ -67,7 +67,7 @@ MISTAKES = {
         f"Unknown suite 'stabilty'. Did you mean 'stability'? Available: {', '.join(suite_names())}."),
     "two suites": (["suite=smoke", "suite=stability"], "One suite at a time, got smoke, stability."),
     "unknown key": (["los=hinge"], "Unknown key 'los'. Did you mean 'loss'? Available: batch_size, critic_steps, "
-        "description, diagnostics, g_normalization, generator_steps, latent, latent_dim, loss, neighbours, network, "
+        "description, diagnostics, g_normalization, generator_steps, latent, latent_dim, loss, margins, neighbours, network, "
         "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite."),
     "unknown loss": (["loss=hing"], "Unknown loss 'hing'. Did you mean 'hinge'? Available: {losses}."),
     "no value": (["loss"], "Cannot read 'loss': an override is written key=value, for example loss=hinge,minimax."),
@@ -353,3 +353,16 @@ def test_version_is_the_packages():
         assert importlib.metadata.version("ganbench") == ganbench.__version__
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("ganbench is not installed here")
+
+
+def test_two_studies_in_one_report(command, tmp_path, tiny):
+    for name, loss in (("one", "hinge"), ("two", "minimax")):
+        assert command("run", *tiny, f"loss={loss}", "--out", name, "--workers", "1")[0] == 0
+    assert command("report", "one", "two", "-o", "both.html") == (0, "Report: both.html\n", "")
+    html = (tmp_path / "both.html").read_text()
+    assert 'id="s2-findings"' in html
+    assert 'id="compare"' in html
+    (tmp_path / "file").touch()
+    code, _, err = command("report", "one", "two", "-o", "file/both.html")
+    assert code == 2
+    assert err.startswith("Error: Cannot write to 'file'")

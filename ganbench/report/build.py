@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ganbench.analysis import Study
+from ganbench.files import replace_file, writing_to
 from ganbench.report import sections
 from ganbench.report.compare import comparisons
 from ganbench.report.context import Context, number
@@ -31,23 +31,26 @@ PAGES = (
 )  # fmt: skip
 
 
-def build(study: Study | Sequence[Study], path: Path | str | None = None) -> Path:
-    """Write the report of one or several studies and return its path.
+def build(study: Study | Context | Sequence[Study | Context], path: Path | str | None = None) -> Path:
+    """Write the report of one or several studies, as they are or with what was computed of them, and return its path.
 
     `path` is the HTML file, by default `report.html` in the (first) study's directory; the figures go to `figures/`
     beside it, as PNG and SVG. The page loads nothing: pictures, data, styles and script are in it, and without the
     script it shows the same findings, tables and static figures.
     """
-    studies = list(study) if isinstance(study, Sequence) else [study]
-    if not studies:
+    given = list(study) if isinstance(study, Sequence) else [study]
+    if not given:
         raise ValueError("a report needs at least one study")
+    contexts = [one if isinstance(one, Context) else Context(one) for one in given]
+    studies = [context.study for context in contexts]
     target = Path(path) if path is not None else studies[0].path / "report.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing_to(target.parent):
+        (target.parent / "figures").mkdir(parents=True, exist_ok=True)
     pages, data = [], []
-    for index, one in enumerate(studies):
+    for index, context in enumerate(contexts):
         prefix = f"s{index + 1}-" if len(studies) > 1 else ""
-        context, folder = Context(one, prefix), target.parent / "figures"
-        page = sections.section(context)
+        one, folder = context.study, target.parent / "figures"
+        page = sections.section(context, prefix)
         data.append({"prefix": prefix, "name": one.name, **payload(context)})
         pages.append({**page, "survival": _survival(context, folder, prefix), "curves": _curves(one, folder, prefix)})
     environment = Environment(
@@ -95,14 +98,12 @@ def _survival(context: Context, folder: Path, prefix: str) -> list[dict[str, Any
 
 
 def _save(figure: Curves, folder: Path, prefix: str) -> None:
-    folder.mkdir(exist_ok=True)
     stem = _file_name(prefix + figure.name)
     _write(folder / f"{stem}.png", figure.png)
     _write(folder / f"{stem}.svg", figure.svg)
 
 
 def _curves(study: Study, folder: Path, prefix: str) -> list[dict[str, Any]]:
-    folder.mkdir(exist_ok=True)
     groups = []
     for problem in study.runs["problem"].unique():
         figures = list(curves(study, str(problem)))
@@ -122,7 +123,5 @@ def _file_name(name: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    # a reader, or an interrupted build, never sees half a page
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with writing_to(path), replace_file(path) as temporary:
+        temporary.write_bytes(content)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.findings import labels, rank, view_of
+from ganbench.analysis.findings import labels, rank, sentences, view_of
 from ganbench.analysis.statistics import SCORES, scores
 from ganbench.analysis.verdicts import judge, judged
 
@@ -44,7 +44,6 @@ class Context:
     """A study with everything that several sections need, computed once."""
 
     study: Study
-    prefix: str
     verdicts: pd.DataFrame = field(init=False)
     ranking: pd.DataFrame = field(init=False)
     runs: pd.DataFrame = field(init=False)
@@ -59,6 +58,11 @@ class Context:
     def problems(self) -> list[str]:
         """The problems in the plan's order."""
         return [str(problem) for problem in self.study.runs["problem"].unique()]
+
+    @cached_property
+    def findings(self) -> list[str]:
+        """What the study shows, in sentences."""
+        return sentences(self.study, self.verdicts, self.ranking)
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.findings import sentences
 from ganbench.analysis.statistics import SCORES, scores
 from ganbench.errors import UserError, unknown
-from ganbench.files import replace_file
+from ganbench.files import replace_file, writing_to
 from ganbench.report.context import Context
 
 SCHEMA = 1
@@ -38,7 +37,7 @@ def export(
     that is asked for without pyarrow, and where the folder cannot be written.
     """
     wanted = check_formats(formats)
-    context = context or Context(study, "")
+    context = context or Context(study)
     target, results = Path(folder), table(context)
     writers: dict[str, Callable[[Path], Any]] = {}
     if "csv" in wanted:
@@ -48,13 +47,11 @@ def export(
     if "parquet" in wanted:
         writers["results.parquet"] = lambda file: _storable(results).to_parquet(file, engine="pyarrow", index=False)
         writers["series.parquet"] = lambda file: study.series.to_parquet(file, engine="pyarrow", index=False)
-    try:
+    with writing_to(target):
         target.mkdir(parents=True, exist_ok=True)
         for name, write in writers.items():
             with replace_file(target / name) as temporary:
                 write(temporary)
-    except OSError as error:
-        raise UserError(f"Cannot write to '{target}': {error.strerror or error}.") from error
     return [target / name for name in writers]
 
 
@@ -112,7 +109,7 @@ def as_json(context: Context, results: pd.DataFrame) -> str:
         "schema": SCHEMA,
         "name": study.name,
         "description": study.description,
-        "findings": findings(context),
+        "findings": context.findings,
         "ranking": context.ranking.to_dict("records"),
         "runs": results.to_dict("records"),
         "measures": {name: asdict(measure) for name, measure in study.measures.items()},
@@ -120,11 +117,6 @@ def as_json(context: Context, results: pd.DataFrame) -> str:
         "provenance": study.provenance,
     }
     return json.dumps(_plain(content), allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def findings(context: Context) -> list[str]:
-    """Return what the study shows, in sentences."""
-    return sentences(context.study, context.verdicts, context.ranking)
 
 
 def _plain(value: Any) -> Any:

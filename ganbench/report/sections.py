@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ganbench.analysis.findings import percent, sentences, view_of
+from ganbench.analysis.findings import percent, view_of
 from ganbench.analysis.remedies import REMEDIES, Remedy
 from ganbench.analysis.rules import THRESHOLDS
 from ganbench.analysis.statistics import FINISHED, SCORES
@@ -247,19 +247,19 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def section(context: Context) -> dict[str, Any]:
+def section(context: Context, prefix: str) -> dict[str, Any]:
     """Return everything that the template needs of one study, except its curves."""
     problems = [
         {"name": name, "maps": list(maps(context, name)), "runs": verdict_rows(context, name)}
         for name in context.problems
     ]
     return {
-        "prefix": context.prefix,
+        "prefix": prefix,
         "name": context.study.name,
         "description": context.study.description,
         "fixed": fixed(context),
         "summary": summary(context),
-        "sentences": sentences(context.study, context.verdicts, context.ranking),
+        "sentences": context.findings,
         "headline": headline(context),
         "problems": problems,
         "pictures": [pictures(context, name) for name in context.problems],

@@ -14,10 +14,8 @@ import pandas as pd
 from ganbench.analysis.findings import percent
 from ganbench.analysis.statistics import FINISHED
 from ganbench.analysis.verdicts import VERDICTS
-from ganbench.errors import UserError
-from ganbench.files import replace_file
+from ganbench.files import replace_file, writing_to
 from ganbench.report.context import DASH, Context, number
-from ganbench.report.exports import findings
 
 BEST, WORST = 5, 3
 VERSIONS = ("ganbench", "torch", "python", "device", "git_revision", "plan_hash")
@@ -26,19 +24,17 @@ VERSIONS = ("ganbench", "torch", "python", "device", "git_revision", "plan_hash"
 def write(context: Context, folder: Path) -> Path:
     """Write report.md into a folder and return its path; UserError where it cannot be written."""
     target = folder / "report.md"
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with replace_file(target) as temporary:
             temporary.write_text(summary(context), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write to '{folder}': {error.strerror or error}.") from error
     return target
 
 
 def summary(context: Context) -> str:
     """Return a study as markdown: 13 lines a problem, a line a finding, and ten more."""
     lines = [f"# {_text(context.study.name)}", "", f"**{_tally(context)}**", ""]
-    lines += [f"- {_text(sentence)}" for sentence in findings(context)]
+    lines += [f"- {_text(sentence)}" for sentence in context.findings]
     for problem, variants in context.ranking.groupby("problem", sort=False):
         lines += ["", *_table(context, str(problem), variants)]
     known = context.study.provenance

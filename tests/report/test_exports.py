@@ -164,7 +164,7 @@ def test_parquet_holds_the_same_runs_and_every_probe(study: Any, tmp_path: Path)
 
 
 def test_a_context_that_exists_is_used(study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = Context(study, "")
+    context = Context(study)
     monkeypatch.setattr(exports, "Context", None)
     assert exports.export(study, tmp_path, ["csv"], context=context) == [tmp_path / "results.csv"]
 

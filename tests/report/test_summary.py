@@ -52,7 +52,7 @@ def test_a_small_study_line_by_line(fake: Any, tmp_path: Path) -> None:
         ({"loss": "wasserstein", "seed": None, "reason": "no"}, "skipped"),
     ]
     study = fake.study_of(fates, tmp_path, axes=["loss"])
-    text = summary(Context(study, ""))
+    text = summary(Context(study))
     lines = text.splitlines()
     assert lines[0] == "# stability"
     assert (
@@ -73,7 +73,7 @@ def test_a_small_study_line_by_line(fake: Any, tmp_path: Path) -> None:
 
 def test_the_suite_stays_under_sixty_lines_with_eight_variants_a_problem(fake: Any, tmp_path: Path) -> None:
     study = fake.large(tmp_path)
-    context = Context(study, "")
+    context = Context(study)
     text = summary(context)
     assert len(text.splitlines()) < 60
     found = tables(text)
@@ -90,7 +90,7 @@ def test_a_name_cannot_become_markup(fake: Any, tmp_path: Path) -> None:
     fates = [*five(["converged"] * 2, loss=EVIL), *five(["collapsed"] * 2, loss="hinge")]
     study = fake.study_of(fates, tmp_path, name=EVIL, axes=["loss"])
     study.provenance["command"], study.provenance["device"] = f"ganbench run 'loss={EVIL}'", EVIL
-    text = summary(Context(study, ""))
+    text = summary(Context(study))
     assert [row[1] for row in tables(text)[0]] == ["variant", ONE_LINE, "hinge"]
     assert {len(row) for row in tables(text)[0]} == {6}
     tokens = [child for token in parsed(text) for child in (token, *(token.children or []))]
@@ -106,7 +106,7 @@ def test_a_name_cannot_become_markup(fake: Any, tmp_path: Path) -> None:
 def test_nothing_finished_yet(fake: Any, tmp_path: Path, fate: str) -> None:
     study = fake.study_of([({"seed": None if fate == "skipped" else 0, "reason": "no"}, fate)], tmp_path)
     study.provenance = {}
-    text = summary(Context(study, ""))
+    text = summary(Context(study))
     assert tables(text) == []
     assert "No run has finished yet" in text
     assert f"**0 of {int(fate != 'skipped')} runs finished" in text
@@ -116,13 +116,13 @@ def test_nothing_finished_yet(fake: Any, tmp_path: Path, fate: str) -> None:
 def test_a_problem_without_modes_and_oracle(fake: Any, tmp_path: Path) -> None:
     study = fake.study_of(five(["converged", "collapsed"], problem="user"), tmp_path)
     study.oracle = {}
-    (rows,) = tables(summary(Context(study, "")))
+    (rows,) = tables(summary(Context(study)))
     assert rows[0][4:] == ["coverage", "precision"]
     assert len(rows[1]) == 6
 
 
 def test_write_says_where_it_cannot(fake: Any, tmp_path: Path) -> None:
-    context = Context(fake.study_of(five(["converged"]), tmp_path), "")
+    context = Context(fake.study_of(five(["converged"]), tmp_path))
     assert write(context, tmp_path / "new") == tmp_path / "new" / "report.md"
     assert (tmp_path / "new" / "report.md").read_text(encoding="utf-8") == summary(context)
     (tmp_path / "file").write_text("")

@@ -36,7 +36,7 @@ def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
     return Baseline(
         suite=study.plan.name,
         measured={key: getattr(study.plan, key) for key in MEASURED},
-        swept=tuple(key for key in study.plan.varying if "." in key),
+        swept=_swept(study.plan.variants),
         variants=variants,
         margins=margins or {},
         source=source | {"plugin_versions": dict(study.plan.versions)},
@@ -80,6 +80,16 @@ def _score(study: Study, problem: str, final: pd.Series) -> float:
         perfect = oracle.get(measure) or 1.0
         score *= min(1.0, max(0.0, float(final[measure]) / perfect))
     return 0.0 if pd.isna(score) else score
+
+
+def _swept(variants: Iterable[Variant]) -> tuple[str, ...]:
+    """Return the hyper-parameters that alone tell variants apart. Others only differ from problem to problem: where the
+    default of one changes, the variant is still the same one, and is compared."""
+    values: dict[tuple[Any, ...], set[Any]] = {}
+    for variant in variants:
+        for key, value in variant.hypers:
+            values.setdefault((key, *_settings(variant).values()), set()).add(value)
+    return tuple(dict.fromkeys(key for (key, *_), seen in values.items() if len(seen) > 1))
 
 
 def _settings(variant: Variant) -> dict[str, Any]:

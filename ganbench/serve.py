@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ganbench.errors import UserError
 from ganbench.plan import Plan
-from ganbench.results.store import PopulationFolder, Store
+from ganbench.results.store import REPORT_FILES, PopulationFolder, Store
 
 DEPTH = 3
 """How many directories below the served one are looked through for studies."""
@@ -39,7 +39,6 @@ TYPES = {
     ".json": "application/json", ".parquet": "application/vnd.apache.parquet", ".png": "image/png",
     ".svg": "image/svg+xml",
 }  # fmt: skip
-FILES = ("report.html", "report.md", "results.csv", "results.json", "results.parquet", "series.parquet")
 FIGURE = re.compile(r"figures/[A-Za-z0-9_-][A-Za-z0-9._-]*\.(png|svg)")
 
 
@@ -182,7 +181,7 @@ class StudyFolder:
 
     def file(self, name: str) -> Path | None:
         """Return a report file by its name within the study; None for anything else, and for a link that leads out."""
-        if name not in FILES and not FIGURE.fullmatch(name):
+        if name not in REPORT_FILES and not FIGURE.fullmatch(name):
             return None
         file = self.path / name
         inside = file.resolve().is_relative_to(self.path.resolve())
@@ -397,7 +396,7 @@ def _row(name: str, study: StudyFolder, at: Progress) -> str:
     place = f"<small>{escape(name)}</small>" if name != at.name else ""
     if at.error:
         return f"<tr><td>{title}{place}<td colspan=6><span class=bad>unreadable</span><small>{escape(at.error)}</small>"
-    files = [f'<a href="{base}/{file}">{file.partition(".")[2]}</a>' for file in FILES[1:] if study.file(file)]
+    files = [f'<a href="{base}/{file}">{file.partition(".")[2]}</a>' for file in REPORT_FILES[1:] if study.file(file)]
     counts = "".join(
         _count(number, bad) for number, bad in ((at.running, False), (at.diverged, True), (at.failed, True))
     )

@@ -35,6 +35,9 @@ from ganbench.plan import Plan, Run
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+REPORT_FILES = ("report.html", "report.md", "results.csv", "results.json", "results.parquet", "series.parquet")
+"""What is written from the results, beside figures/; it can be written again at any time."""
+
 # a plan has thousands of lines: libyaml reads them in a moment, where it is there
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -255,7 +258,7 @@ class Store:
         for part in ("populations", "problems", "figures"):
             shutil.rmtree(self.path / part, ignore_errors=True)
         # the plan goes last: what a kill leaves is still a study
-        for file in ("sessions.jsonl", "report.html", "plan.yaml"):
+        for file in ("sessions.jsonl", *REPORT_FILES, "plan.yaml"):
             (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:

@@ -160,6 +160,7 @@ class Case:
         self.missable = self._missable()
         self.count: Values = np.zeros(len(self.steps))
         if self.modes is not None and seen.count is not None:
+            # samples that are not finite cover no mode
             self.count = np.nan_to_num(columns[seen.count])
         self.diversity = self._least(seen.diversity)
 
@@ -309,6 +310,7 @@ class Case:
         names = [f"{self.view.shares}.{place}" for place in range(self.modes or 0)]
         if not names or not all(name in self.columns for name in names):
             return None
+        # samples that are not finite lie in no mode
         return np.nan_to_num(np.stack([self.columns[name] for name in names], axis=1))
 
 

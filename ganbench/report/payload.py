@@ -133,7 +133,7 @@ class _Curves:
         with np.errstate(invalid="ignore"):
             scaled = np.rint((np.clip(values, *bounds) - bounds[0]) / span * (LEVELS - 1))
         # infinities are clipped to the bounds of what is finite; only what is missing is missing
-        codes = np.where(np.isnan(values), MISSING, np.nan_to_num(scaled)).astype("<u2")
+        codes = np.where(np.isnan(values), MISSING, scaled).astype("<u2")
         start, self.size = self.size, self.size + codes.size
         self.codes.append(codes.ravel())
         worst = worst_value(known)

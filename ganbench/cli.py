@@ -58,11 +58,12 @@ def run(
         bool, typer.Option("--dry-run", help="Print the plan and what it would cost; train nothing.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over where a study exists.")] = False,
+    margin: Margins = None,
 ) -> None:
     """Train a suite and write its report. Repeat the command to go on after an interruption."""
     from ganbench import api
 
-    plan = api.make_plan(None, overrides or [], plugin or [])
+    plan = api.make_plan(None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [])
     if dry_run:
         _print_plan(plan, api.pick_device(device), workers)
         return

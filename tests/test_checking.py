@@ -1,8 +1,11 @@
 """`ganbench baseline` and `ganbench check`, from the command line down, on studies that take seconds."""
 
 import json
+import re
+import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,8 +22,11 @@ from ganbench.analysis.gate import Policy, compare
 from ganbench.analysis.seeds import freeze, seed_results
 from ganbench.cli import app
 from ganbench.errors import UserError
+from ganbench.plan import Variant
 from ganbench.results.baseline import Baseline, IncompatibleBaselineError, SeedResult, load_baseline
+from ganbench.suite import resolve
 
+ROOT = Path(__file__).parents[1]
 TINY = [
     "problem=ring8", "loss=hinge,wasserstein", "steps=20", "batch_size=16", "probe_every=10", "samples=64",
     "neighbours=32", "network.mlp.width=8",
@@ -180,6 +186,23 @@ def test_changed_default_is_compared_and_told(study, baseline):
     assert result.notes == ("optimizer.adam.beta1 is 0.5, in the baseline 0.9.",)
 
 
+def test_hyper_parameters_tell_variants_apart_only_where_nothing_else_does(tmp_path):
+    file = tmp_path / "mine.yaml"
+    keys = [word.replace("=", ": ", 1) for word in TINY if not word.startswith(("problem", "loss"))]
+    lines = ["problem: [ring8, line]", "per_problem: {line: {optimizer.adam.beta1: 0.1}}", "network.mlp.depth: [1, 2]"]
+    file.write_text("\n".join([*keys, *lines]))
+    study = ganbench.run(str(file), ["seeds=1"], out=tmp_path / "study", workers=1)
+    assert freeze(study).swept == ("network.mlp.depth",)
+    # another default of what the suite sets for one problem alone: every variant is still compared
+    checking.make_baseline(study.path, tmp_path / "b.json", {})
+    other = ganbench.run(str(file), ["seeds=1", "optimizer.adam.beta1=0.3"], out=tmp_path / "other", workers=1)
+    result = checking.check_studies([other.path], checking.Request(tmp_path / "b.json"))
+    assert len({c.variant for c in result.judgement.comparisons} - {"all 4 variants"}) == 4
+    assert set(result.notes) == {
+        "optimizer.adam.beta1 is 0.3, in the baseline 0.1.", "optimizer.adam.beta1 is 0.3, in the baseline 0.5."
+    }  # fmt: skip
+
+
 def test_runs_that_the_machine_failed_are_exit_code_5(study, baseline):
     result = checking.check_studies([study.path], checking.Request(baseline))
     assert replace(result, failures=("MemoryError",)).exit_code == 5
@@ -212,6 +235,16 @@ def test_margin_of_the_command_comes_before_baseline_before_suite(study, tmp_pat
     assert margins == {"failure rate": expected[0], "tail": expected[1], "typical score": expected[1]}
     overruled = {name for name, value in suite.items() if name not in asked and frozen.get(name, value) != value}
     assert {note.split()[2] for note in result.notes} == overruled
+
+
+def test_margins_of_run_end_up_in_the_baseline(tmp_path, command):
+    words = [*TINY, "steps=10", "seeds=1", "--out", tmp_path / "s", "--workers", "1"]
+    assert invoke("run", *words, "margins.score=0.3", "--margin", "failure_rate=0.4").exit_code == 0
+    assert invoke("baseline", tmp_path / "s", "-o", tmp_path / "b.json", "--margin", "score=0.5").exit_code == 0
+    assert load_baseline(tmp_path / "b.json").margins == {"failure_rate": 0.4, "score": 0.5}
+    assert command("run", *words, "--margin", "scores=0.4") == (
+        2, "Error: Unknown margin 'scores'. Did you mean 'score'? Available: failure_rate, score.\n"
+    )  # fmt: skip
 
 
 def test_baseline_keeps_the_margins_of_its_suite(study, tmp_path):
@@ -380,6 +413,67 @@ def test_studies_of_different_plans_are_not_put_together(study, baseline, tmp_pa
     other = ganbench.run(None, [*TINY, "seeds=1", "steps=10"], out=tmp_path / "other", workers=1)
     with pytest.raises(UserError, match="must differ in seeds alone"):
         checking.check_studies([study.path, other.path], checking.Request(baseline))
+
+
+def test_shipped_baseline_is_of_the_shipped_suite():
+    frozen = load_baseline(ROOT / "reports/baselines/smoke.json")
+    plan = resolve("smoke", ["seeds=20"])
+    remake = (
+        "reports/baselines/smoke.json is of another suite 'smoke' than the shipped one. Make it again, in a clean "
+        "checkout: ganbench run suite=smoke seeds=20 --out reports/smoke-20 && "
+        "ganbench baseline reports/smoke-20 -o reports/baselines/smoke.json"
+    )
+    ids = [Variant(**v.settings, hypers=tuple(v.hypers.items())).id for v in frozen.variants]
+    assert ids == [variant.id for variant in plan.variants], remake
+    assert frozen.measured == {"samples": plan.samples, "neighbours": plan.neighbours}, remake
+    assert all(tuple(run.seed for run in v.runs) == plan.seeds for v in frozen.variants), remake
+    assert frozen.margins == plan.margins, remake
+    # a gate needs variants that can still become worse
+    healthy_ones = [v for v in frozen.variants if sum(run.failed for run in v.runs) <= len(v.runs) // 4]
+    assert len(healthy_ones) >= 3
+
+
+def fenced(language):
+    """The code blocks of docs/gate.md in a language."""
+    blocks = (ROOT / "docs/gate.md").read_text().split("```")[1::2]
+    return [block.removeprefix(language) for block in blocks if block.partition("\n")[0] == language]
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_documented_workflow_does_what_it_says(tmp_path, monkeypatch):
+    (workflow,) = map(yaml.safe_load, fenced("yaml"))
+    lines = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+    _, check, report = (line for line in lines)
+    made = next(block for block in fenced("") if "--plugin" in block).strip().splitlines()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_library").mkdir()
+    (tmp_path / "my_library/losses.py").write_text(
+        "from ganbench import register\nfrom ganbench.gan.losses import hinge\n\n"
+        "@register('loss')\ndef my_loss(real_logits, fake_logits):\n"
+        "    'My loss.'\n    return hinge(real_logits, fake_logits)\n"
+    )
+    tiny = [word for word in TINY if not word.startswith(("problem", "loss"))]
+
+    def done(line, *more):
+        words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "", line).replace("seeds=20", ""))
+        words = [str(f) for w in words for f in (sorted(tmp_path.glob(w)) if "*" in w else [w])]
+        assert words.pop(0) == "ganbench"
+        result = invoke(*words, *more)
+        return result.exit_code, result.output
+
+    run, baseline = made
+    code, output = done(run, *tiny, "seeds=3", "--workers", "1")
+    assert code == 0, output
+    assert done(baseline)[0] == 0
+    with_results(tmp_path / "ganbench-baseline.json", healthy)
+    code, output = done(check, *tiny, "--workers", "1")
+    assert code == 1, output
+    assert json.loads((tmp_path / "ganbench.json").read_text())["verdict"] == "regressed"
+    assert (tmp_path / "ganbench.xml").exists()
+    code, output = done(report)
+    assert code == 0, output
+    uploaded = [step["with"]["path"] for step in workflow["jobs"]["check"]["steps"] if "path" in step.get("with", {})]
+    assert all(list(tmp_path.glob(pattern)) for pattern in uploaded[0].split())
 
 
 def test_baseline_survives_the_file(tmp_path):

@@ -1,5 +1,6 @@
 """`ganbench check` in a CI job: three planted regressions are caught, an unchanged tree passes. Takes minutes."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -18,14 +19,21 @@ export GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY="$PWD/summary.md" PYTHONPATH="$PW
 cd "$PWD"
 "$PYTHON" -m ganbench check suite=smoke --baseline baseline.json --out checks --json check.json
 """
+# what is planted (file, text, replacement), and in which variants it must be found
 PLANTS = {
     "penalty with its sign flipped": (
         "gan/regularizers.py",
         "return gamma / 2 * squared_input_gradient(critic, real)",
         "return -gamma / 2 * squared_input_gradient(critic, real)",
+        "r1",
     ),
-    "power iteration frozen": ("gan/normalizations.py", "            self.u.copy_(u)\n", "            pass\n"),
-    "beta1 of 0.99": ("gan/updates.py", "beta1: float = 0.5", "beta1: float = 0.99"),
+    "power iteration frozen": (
+        "gan/normalizations.py",
+        "            self.u.copy_(u)\n",
+        "            pass\n",
+        "spectral",
+    ),
+    "beta1 of 0.99": ("gan/updates.py", "beta1: float = 0.5", "beta1: float = 0.99", "ring8: "),
 }
 
 
@@ -39,7 +47,7 @@ def baseline(tmp_path_factory):
     return file
 
 
-def job(baseline, folder, plant=None):
+def job(baseline, folder, plant=None, words=""):
     """Check a copy of the package, changed or not, as a CI job does; return exit code and output."""
     tree = folder / "tree"
     shutil.copytree(PACKAGE, tree / "ganbench", ignore=shutil.ignore_patterns("__pycache__"))
@@ -47,12 +55,14 @@ def job(baseline, folder, plant=None):
         shutil.copytree(PACKAGE.parent / "suites", tree / "suites")
     shutil.copy(baseline, folder / "baseline.json")
     if plant:
-        file, old, new = plant
+        file, old, new, _ = plant
         source = (tree / "ganbench" / file).read_text()
         assert source.count(old) == 1
         (tree / "ganbench" / file).write_text(source.replace(old, new))
     environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(["bash", "-c", JOB], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", JOB.rstrip() + " " + words], cwd=folder, env=environment, capture_output=True, text=True
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -62,9 +72,21 @@ def test_planted_regression_is_caught(plant, baseline, tmp_path):
     assert code == 1, output
     assert "::error title=ganbench::" in output
     assert "regressed" in (tmp_path / "summary.md").read_text()
+    found = json.loads((tmp_path / "check.json").read_text())["comparisons"]
+    *_, where = PLANTS[plant]
+    regressed = {c["variant"] for c in found if c["verdict"] == "regressed"} - {c["variant"] for c in found[:1]}
+    assert regressed, "no variant by itself"
+    assert all(where in variant for variant in regressed)
 
 
 def test_unchanged_tree_passes(baseline, tmp_path):
     code, output = job(baseline, tmp_path)
     assert code == 0, output
     assert "PASS" in output
+    assert json.loads((tmp_path / "check.json").read_text())["seeds"] == 20
+
+
+def test_canary_passes_an_unchanged_tree_after_five_seeds(baseline, tmp_path):
+    code, output = job(baseline, tmp_path, words="--canary")
+    assert code == 0, output
+    assert json.loads((tmp_path / "check.json").read_text())["seeds"] == 5

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -36,6 +37,76 @@ def test_adam_is_torchs(betas):
             optimizer.step()
         torch.testing.assert_close(ours, torch.stack(theirs).detach(), rtol=1e-12, atol=1e-12)
     assert (ours - start).abs().min() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "hypers", "theirs"),
+    [
+        ("sgd", {}, torch.optim.SGD),
+        ("sgd", {"momentum": 0.9}, torch.optim.SGD),
+        ("rmsprop", {}, torch.optim.RMSprop),
+        ("rmsprop", {"alpha": 0.9}, torch.optim.RMSprop),
+    ],
+)
+def test_sgd_and_rmsprop_are_torchs(name, hypers, theirs):
+    ours, state = torch.ones(1, SIZE, dtype=torch.float64), {}
+    parameter = torch.ones(1, SIZE, dtype=torch.float64).requires_grad_()
+    optimizer = theirs([parameter], lr=1e-3, **hypers)
+    for step, gradient in enumerate(gradients()[:, :1], 1):
+        registry.get("optimizer", name)(ours, gradient, state, step, 1e-3, **hypers)
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    torch.testing.assert_close(ours, parameter.detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_an_optimistic_step_is_twice_the_step_less_the_last_one(name):
+    plain, optimistic = registry.get("optimizer", name), registry.get("optimizer", f"optimistic_{name}")
+    x, y = torch.zeros(2, RUNS, SIZE, dtype=torch.float64)
+    moved, last, of_x, of_y = torch.zeros_like(x), None, {}, {}
+    for step, gradient in enumerate(gradients(), 1):
+        before = x.clone()
+        plain(x, gradient, of_x, step, 1e-2)
+        own = x - before
+        moved += own if last is None else 2 * own - last
+        optimistic(y, gradient, of_y, step, 1e-2)
+        last = own
+        torch.testing.assert_close(y, moved, rtol=1e-9, atol=1e-12)
+
+
+ETA = 0.2
+
+
+def simultaneous(plugin, **hypers):
+    """Return the spectral radius of one simultaneous step on the game x y, of both players' states and positions."""
+    state, position = {}, torch.ones(2, 1, dtype=torch.float64)
+    turned = lambda at: torch.stack([at[1], -at[0]])  # noqa: E731 - x descends y, y ascends x
+    plugin(position, turned(position), state, 1, ETA, **hypers)
+    names = list(state)
+    columns = []
+    for unit in torch.eye(2 * (1 + len(names)), dtype=torch.float64):
+        position, *parts = unit.reshape(1 + len(names), 2, 1).clone()
+        own = dict(zip(names, parts, strict=True))
+        plugin(position, turned(position), own, 2, ETA, **hypers)
+        columns.append(torch.cat([position, *(own[name] for name in names)]).flatten())
+    return torch.linalg.eigvals(torch.stack(columns, 1)).abs().max().item()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, -0.5])
+def test_gradient_descent_leaves_the_bilinear_game_as_fast_as_known(momentum):
+    # w = x + i y moves by i eta w: the roots of l^2 - (1 + momentum + i eta) l + momentum
+    known = np.abs(np.roots([1, -(1 + momentum + 1j * ETA), momentum])).max()
+    assert simultaneous(registry.get("optimizer", "sgd"), momentum=momentum) == pytest.approx(known, abs=1e-9)
+    assert known > 1
+    if not momentum:
+        assert known == pytest.approx(math.sqrt(1 + ETA**2))
+
+
+def test_optimism_solves_the_bilinear_game_as_fast_as_known():
+    # Liang & Stokes 2019: l^2 - (1 + 2 i eta) l + i eta = 0
+    known = np.abs(np.roots([1, -(1 + 2j * ETA), 1j * ETA])).max()
+    assert simultaneous(registry.get("optimizer", "optimistic_sgd")) == pytest.approx(known, abs=1e-9)
+    assert known < 1
 
 
 @pytest.mark.parametrize("plugin", registry.plugins("optimizer"), ids=lambda plugin: plugin.name)

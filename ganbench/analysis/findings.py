@@ -18,6 +18,7 @@ from ganbench.analysis.statistics import (
     FINISHED,
     SCORES,
     bootstrap_iqm,
+    cost_per_survivor,
     iqm,
     overlap,
     scores,
@@ -83,7 +84,8 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
     failure_low, failure_high (Wilson); tied (its interval overlaps that of the problem's first); one count for each
     verdict; covered, quality, recall: median of the final score, with _iqm, _low, _high (interquartile mean and its
     bootstrap interval over seeds), covered_of and quality_of (which measures these are); frechet_final, frechet_best,
-    frechet_worst_after_best (medians); seconds (median training seconds of a run).
+    frechet_worst_after_best (medians); seconds (median training seconds of a run) and seconds_per_survivor (of all runs
+    together, over those that did not fail; infinite without one).
     """
     verdicts = judge(study) if verdicts is None else verdicts
     views = {problem: view_of(study, problem) for problem in study.runs["problem"].unique()}
@@ -124,7 +126,9 @@ def _typical(finished: pd.DataFrame, wide: pd.DataFrame, seen: View | None) -> d
     for score in SCORES:
         row[f"frechet_{score}"] = _median(_scores(finished["run"], wide, score, "frechet"))
     # a machine's failure has no training time of its own
-    row["seconds"] = _median(finished.loc[finished["status"] != "failed", "seconds"].to_numpy(dtype=float))
+    trained = finished[finished["status"] != "failed"]
+    row["seconds"] = _median(trained["seconds"].to_numpy(dtype=float))
+    row["seconds_per_survivor"] = cost_per_survivor(trained["seconds"].fillna(0.0), trained["failed"].astype(bool))
     return row
 
 

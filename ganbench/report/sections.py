@@ -101,6 +101,7 @@ def _ranked(context: Context, row: Mapping[Any, Any]) -> dict[str, Any]:
         "interval": f"{percent(row['failure_low'])} to {percent(row['failure_high'])} %",
         "values": values,
         "seconds": number(row["seconds"]),
+        "cost": number(row["seconds_per_survivor"]),
     }
 
 

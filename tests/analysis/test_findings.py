@@ -29,6 +29,14 @@ def test_lost_runs_stay_in_every_denominator(study: Any) -> None:
     assert row["frechet_final"] > 1
 
 
+def test_a_survivor_costs_the_time_of_those_that_failed_too(study: Any) -> None:
+    price = rank(study).set_index("label")["seconds_per_survivor"]
+    # of 6 + 4 + (failed by the machine) + 6 + 4 seconds two runs came through
+    assert price["hinge, no normalization, no regularizer"] == 10
+    assert price["minimax, no normalization, no regularizer"] == float("inf")
+    assert price["hinge, no normalization, r1"] == pytest.approx((5 + 6 + 4 + 5 + 6) / 5)
+
+
 def test_rank_goes_by_failures_then_coverage_and_leaves_out_what_was_skipped(study: Any) -> None:
     table = rank(study)
     assert list(table["failures"]) == [0, 3, 5]

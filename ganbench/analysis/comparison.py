@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 from ganbench.analysis import Study
 from ganbench.analysis.findings import labels, view_of
 from ganbench.analysis.gate import holm, worse_rate
-from ganbench.analysis.seeds import MEASURED, seed_results
+from ganbench.analysis.seeds import MEASURED, identity, seed_results, settings_of
 from ganbench.analysis.statistics import (
     CONFIDENCE,
     FINISHED,
@@ -33,7 +33,7 @@ from ganbench.analysis.statistics import (
 )
 from ganbench.analysis.verdicts import judge, judged
 from ganbench.errors import UserError, unknown
-from ganbench.plan import AXES, OWN_NAME, Plan, Variant
+from ganbench.plan import OWN_NAME, Plan, Variant
 
 PAIRS = 20
 """Fewest pairs for McNemar's exact test: with fewer it finds far less than Boschloo's (docs/statistics.md), and of five
@@ -154,8 +154,7 @@ class _Results:
 
 
 def _identity(variant: Variant, swept: Sequence[str]) -> tuple[Any, ...]:
-    hypers = dict(variant.hypers)
-    return (*(getattr(variant, axis) for axis in AXES), *(hypers.get(key) for key in swept))
+    return identity(settings_of(variant), dict(variant.hypers), swept)
 
 
 def _changed(a: Variant, b: Variant) -> str:

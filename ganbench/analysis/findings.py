@@ -17,7 +17,7 @@ from ganbench.analysis.rules import View
 from ganbench.analysis.statistics import (
     FINISHED,
     SCORES,
-    bootstrap_iqm,
+    bootstrap,
     cost_per_survivor,
     iqm,
     overlap,
@@ -121,7 +121,7 @@ def _typical(finished: pd.DataFrame, wide: pd.DataFrame, seen: View | None) -> d
     row: dict[str, Any] = {"covered_of": measures.get("covered"), "quality_of": measures.get("quality")}
     for name in ("covered", "quality", "recall"):
         values = _scores(finished["run"], wide, "final", measures.get(name))
-        low, high = bootstrap_iqm(values)
+        low, high = bootstrap(values)
         row |= {name: _median(values), f"{name}_iqm": iqm(values), f"{name}_low": low, f"{name}_high": high}
     for score in SCORES:
         row[f"frechet_{score}"] = _median(_scores(finished["run"], wide, score, "frechet"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -25,7 +25,7 @@ def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
     variants = tuple(
         BaselineVariant(
             f"{variant.problem}: {names[variant.id]}",
-            _settings(variant),
+            settings_of(variant),
             dict(variant.hypers),
             tuple(results[variant.id]),
         )
@@ -88,11 +88,12 @@ def _swept(variants: Iterable[Variant]) -> tuple[str, ...]:
     values: dict[tuple[Any, ...], set[Any]] = {}
     for variant in variants:
         for key, value in variant.hypers:
-            values.setdefault((key, *_settings(variant).values()), set()).add(value)
+            values.setdefault((key, *settings_of(variant).values()), set()).add(value)
     return tuple(dict.fromkeys(key for (key, *_), seen in values.items() if len(seen) > 1))
 
 
-def _settings(variant: Variant) -> dict[str, Any]:
+def settings_of(variant: Variant) -> dict[str, Any]:
+    """Return what a variant is made of, by axis."""
     return {axis: getattr(variant, axis) for axis in AXES}
 
 
@@ -111,9 +112,9 @@ def tables(
                 f"The baseline was measured with {key} {baseline.measured.get(key)}, this study with "
                 f"{getattr(plan, key)}: their scores cannot be compared."
             )
-    known = {_key(v.settings, v.hypers, baseline.swept): v for v in baseline.variants}
+    known = {identity(v.settings, v.hypers, baseline.swept): v for v in baseline.variants}
     results = seed_results(studies)
-    pairs = [(v, known.get(_key(_settings(v), dict(v.hypers), baseline.swept))) for v in plan.variants]
+    pairs = [(v, known.get(identity(settings_of(v), dict(v.hypers), baseline.swept))) for v in plan.variants]
     matched = [(variant, old) for variant, old in pairs if old is not None and _is_wanted(old.label, wanted)]
     absent = [word for word in wanted if not any(word in old.label for _, old in pairs if old is not None)]
     if absent:
@@ -135,7 +136,8 @@ def _is_wanted(label: str, wanted: Sequence[str]) -> bool:
     return not wanted or any(word in label for word in wanted)
 
 
-def _key(settings: Any, hypers: Any, swept: Sequence[str]) -> tuple[Any, ...]:
+def identity(settings: Mapping[str, Any], hypers: Mapping[str, Any], swept: Sequence[str]) -> tuple[Any, ...]:
+    """Return what a variant is known by in another study: its settings and those hyper-parameters that vary."""
     return tuple(settings.get(axis) for axis in AXES) + tuple(hypers.get(key) for key in swept)
 
 
@@ -151,7 +153,7 @@ def _changed(variant: Variant, old: BaselineVariant) -> list[str]:
 
 
 def _difference(variant: Variant, baseline: Baseline) -> str:
-    settings = _settings(variant)
+    settings = settings_of(variant)
     closest = min(baseline.variants, key=lambda old: sum(settings[a] != old.settings.get(a) for a in AXES))
     differs = [
         f"{a} {settings[a]} for {closest.settings.get(a)}" for a in AXES if settings[a] != closest.settings.get(a)

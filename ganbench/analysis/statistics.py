@@ -133,13 +133,6 @@ def bootstrap(
     return _expanded(estimates, confidence, sample)
 
 
-def bootstrap_iqm(
-    values: ArrayLike, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """Return the bootstrap interval of the interquartile mean; see `bootstrap`."""
-    return bootstrap(values, iqm, confidence=confidence, resamples=resamples, seed=seed)
-
-
 def bootstrap_difference(
     a: ArrayLike,
     b: ArrayLike,

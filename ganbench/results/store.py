@@ -23,6 +23,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -226,6 +227,9 @@ class Store:
                     f"The directory '{self.path}' holds a study of another plan ({other.name}, {other.hash}; this is "
                     f"{plan.name}, {plan.hash}). Choose another --out, or start over with --fresh."
                 )
+            if other.margins != plan.margins:
+                # they judge a study and have no part in it
+                self._write_plan(replace(other, margins=plan.margins))
             return
         if not fresh:
             self._refuse_foreign("--out")

@@ -15,7 +15,6 @@ from ganbench.analysis.statistics import (
     bootstrap,
     bootstrap_difference,
     bootstrap_improvement,
-    bootstrap_iqm,
     cost_per_survivor,
     iqm,
     median,
@@ -122,7 +121,6 @@ def test_bootstrap_depends_on_its_seed_alone() -> None:
     ):
         assert interval(5) == interval(5)
         assert len({interval(seed) for seed in range(5)}) > 1
-    assert bootstrap_iqm(values, seed=2) == bootstrap(values, iqm, seed=2)
 
 
 def test_bootstrap_of_one_seed_says_nothing_and_survives_infinity() -> None:

@@ -222,3 +222,9 @@ def test_sessions_are_lines(store):
     assert store.sessions() == [{"command": "a"}, {"command": "b"}]
     assert len((store.path / "sessions.jsonl").read_text().splitlines()) == 3
     assert json.loads((store.path / "sessions.jsonl").read_text().splitlines()[0]) == {"command": "a"}
+
+
+def test_other_margins_are_taken_over_by_a_study_that_goes_on(store):
+    store.begin(resolve(None, ["loss=hinge", "seeds=2", "margins.score=0.3"]))
+    assert store.read_plan().margins["score"] == 0.3
+    assert store.read_plan().hash == PLAN.hash

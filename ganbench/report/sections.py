@@ -237,7 +237,7 @@ def _is_versions(key: str, value: Any) -> bool:
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if _is_versions(name, value):
+    if _is_versions(name, value) or value == "":
         return
     if isinstance(value, Mapping):
         for key, inner in value.items():

@@ -26,12 +26,17 @@ def test_interrupt_is_one_sentence_and_loses_nothing(tiny, tmp_path, moment):
     with subprocess.Popen(
         [*command, "--out", tmp_path / "study", "--workers", "2"],
         start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # tests that run in the background of a shell are started with the interrupt ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
-        deadline = time.monotonic() + 60
-        while not moment(process, tmp_path / "study"):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
-        _, err = process.communicate(timeout=30)
+        try:
+            deadline = time.monotonic() + 60
+            while not moment(process, tmp_path / "study"):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 128 + signal.SIGINT
     assert err == "Interrupted; repeat the command to go on.\n"

@@ -1,6 +1,8 @@
 """Losses: every registered one by its contract, the built-in ones against their papers' formulas in float64."""
 
+import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +14,14 @@ from ganbench import registry
 LOSSES = registry.plugins("loss")
 BUILT_IN = [plugin for plugin in LOSSES if plugin.function.__module__.startswith("ganbench.")]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda plugin: plugin.name)
+
+
+SETTINGS = {"label_smoothing": (0.1, 0.3), "margin": (0.5, 2.0), "gamma": (0.0, 0.5), "nonsaturating": (True,)}
+
+
+def settings(loss):
+    """Return the defaults, and each known hyper-parameter at other values."""
+    return [{}, *[{name: value} for name in loss.hypers for value in SETTINGS.get(name, ())]]
 
 
 def logits(*shape, seed=0, scale=2.0, requires_grad=False, dtype=torch.float64):
@@ -39,12 +49,12 @@ def undecided(loss, batch=8):
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_finite_value_and_gradient_at_extreme_logits(loss, dtype):
-    for real_sign in (-1, 1):
-        for fake_sign in (-1, 1):
-            real, fake = torch.full((4,), 1e4 * real_sign, dtype=dtype), torch.full((4,), 1e4 * fake_sign, dtype=dtype)
-            values = [*loss(real, fake), *slopes(loss, real, fake)]
-            assert all(value.isfinite().all() for value in values)
-            assert {value.dtype for value in values} == {dtype}
+    for hypers, real_sign, fake_sign in itertools.product(settings(loss), (-1, 1), (-1, 1)):
+        real, fake = torch.full((4,), 1e4 * real_sign, dtype=dtype), torch.full((4,), 1e4 * fake_sign, dtype=dtype)
+        set_up = partial(loss, **hypers)
+        values = [*set_up(real, fake), *slopes(set_up, real, fake)]
+        assert all(value.isfinite().all() for value in values), hypers
+        assert {value.dtype for value in values} == {dtype}
 
 
 @every_loss
@@ -133,8 +143,6 @@ PAPERS = {
         -(torch.sigmoid(-f) ** g * logsigmoid(f)).mean(),
     ),
 }
-SETTINGS = {"label_smoothing": (0.1, 0.3), "margin": (0.5, 2.0), "gamma": (0.0, 1.0)}
-
 # Nowozin 2016, Table 2: output activation g_f(v) and conjugate f*(t)
 F_GAN = {
     "fgan_kl": (lambda v: v, lambda t: (t - 1).exp()),
@@ -152,8 +160,7 @@ def test_every_built_in_loss_has_its_formula_here():
 
 @pytest.mark.parametrize("loss", [registry.get("loss", name) for name in PAPERS], ids=lambda plugin: plugin.name)
 def test_values_and_gradients_of_the_paper(loss):
-    settings = [{}, *[{name: value} for name in loss.hypers for value in SETTINGS[name]]]
-    for hypers in settings:
+    for hypers in settings(loss):
         for seed, scale in enumerate((0.5, 5.0, 20.0)):
             real, fake = logits(16, seed=seed, scale=scale, requires_grad=True)
             expected = PAPERS[loss.name](real, fake, *hypers.values())

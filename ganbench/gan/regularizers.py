@@ -1,8 +1,13 @@
 """Regularizers of the discriminator.
 
 On inputs (the default) a regularizer is `(critic, real, fake, uniform, *, hypers) -> penalty [...]`: `critic` maps
-samples `[..., batch, *shape]` to logits `[..., batch]`, `uniform` holds one number of U[0, 1) a sample. On weights
-(`acts_on="weights"`) it is `(weights, *, hypers) -> weights`, applied after each update of the discriminator.
+samples `[..., batch, *shape]` to logits `[..., batch]`, `uniform` holds one number of U[0, 1) a sample. With
+`draws="normal"` its place is taken by `normal`, one number of N(0, 1) an element of a sample `[..., batch, *shape]`. On
+weights (`acts_on="weights"`) it is `(weights, *, hypers) -> weights`, applied after each update of the discriminator.
+
+A penalty on inputs with the hyper-parameter `lazy` is computed in every lazy-th update of D only, where the engine
+counts it `lazy` times, so that its mean stays (Karras 2020, app. B). It shares the update with the loss, and so the
+optimizer's rates, which the paper corrects for a step of the penalty's own, stay as they are.
 
 Penalties on gradients need independent samples: where a layer mixes the batch, the gradient at one sample is not the
 gradient of the critic.
@@ -30,6 +35,12 @@ def squared_input_gradient(critic: Critic, samples: Tensor) -> Tensor:
     return gradient.flatten(logits.dim()).square().sum(-1)
 
 
+def between(real: Tensor, fake: Tensor, uniform: Tensor) -> Tensor:
+    """Return the points uniform x real + (1 - uniform) x fake, one share a sample, without their history."""
+    share = uniform.reshape(uniform.shape + (1,) * (real.dim() - uniform.dim()))
+    return torch.lerp(fake.detach(), real.detach(), share)
+
+
 @register("regularizer", acts_on="nothing")
 def none(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor) -> Tensor:
     """No regularizer."""
@@ -45,8 +56,7 @@ def weight_clipping(weights: Tensor, *, clip: float = 0.01) -> Tensor:
 @register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: float = 10.0) -> Tensor:
     """WGAN-GP: weight times (gradient norm - 1)^2 between real and fake (Gulrajani 2017, eq. 3)."""
-    share = uniform.reshape(uniform.shape + (1,) * (real.dim() - uniform.dim()))
-    squared = squared_input_gradient(critic, torch.lerp(fake.detach(), real.detach(), share))
+    squared = squared_input_gradient(critic, between(real, fake, uniform))
     # the square root has no gradient at zero, where a critic that ignores its input would sit
     return weight * ((squared + 1e-12).sqrt() - 1).square().mean(-1)
 
@@ -67,3 +77,19 @@ def r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: fl
 def r1r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
     """R1 + R2: gamma/2 times the squared gradient norm on real and on fake samples (Huang 2024, eq. 6)."""
     return r1(critic, real, fake, uniform, gamma=gamma) + r2(critic, real, fake, uniform, gamma=gamma)
+
+
+@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+def lazy_r1(
+    critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1, lazy: int = 16
+) -> Tensor:
+    """Lazy R1: R1 in every lazy-th update of the critic, counted lazy times (Karras 2020, app. B)."""
+    return r1(critic, real, fake, uniform, gamma=gamma)
+
+
+@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+def zero_gradient_penalty(
+    critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: float = 10.0, lazy: int = 1
+) -> Tensor:
+    """0-GP: weight times the squared gradient norm between real and fake (Thanh-Tung 2019): w E|grad D(x^)|^2."""
+    return weight * squared_input_gradient(critic, between(real, fake, uniform)).mean(-1)

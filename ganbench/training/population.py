@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -228,6 +228,13 @@ def _agrees(candidate: Callable[..., Any], real: Tensor, fake: Tensor, expected:
     )
 
 
+def _lazy(name: str, hypers: Mapping[str, Any]) -> int:
+    lazy = int(hypers.get("lazy", 1))
+    if lazy < 1:
+        raise UserError(f"The key 'regularizer.{name}.lazy' counts updates of D and must be at least 1, got {lazy}.")
+    return lazy
+
+
 class Population:
     """The state of all runs of one population, and the forward passes that every step is made of."""
 
@@ -244,6 +251,7 @@ class Population:
         self.losses = _loss_slices(runs, device)
         self.regularizer = registry.get("regularizer", variant.regularizer)
         self.regularizer_hypers = variant.hypers_of("regularizer", variant.regularizer)
+        self.lazy = _lazy(self.regularizer.name, self.regularizer_hypers)
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
         self.step = 0
@@ -252,7 +260,7 @@ class Population:
             purpose: noise.Stream(purpose, seeds, variant.batch_size, how, device, dtype)
             for purpose, how in {
                 "d latent": draw, "g latent": draw, "data": problem.sample, "g data": problem.sample,
-                "uniform": noise.uniform,
+                "uniform": noise.uniform, "normal": noise.normal(problem.shape),
             }.items()
         }  # fmt: skip
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganbench.errors import UserError
+from ganbench.errors import UserError, unknown
 from ganbench.training.population import Population
+
+NOISE = ("uniform", "normal")
+"""What a regularizer may declare that it draws, one number a sample or one an element of a sample."""
 
 
 class _Critic:
@@ -39,23 +42,17 @@ def train_step(population: Population) -> tuple[Tensor, Tensor]:
 def _update_discriminator(population: Population, index: int) -> Tensor:
     discriminator, regularizer = population.discriminator, population.regularizer
     acts_on, hypers = regularizer.meta.get("acts_on", "inputs"), population.regularizer_hypers
+    penalized = acts_on == "inputs" and index % population.lazy == 0
     with torch.no_grad():
         fake = population.generate(population.draw("d latent", index))
     real = population.draw("data", index)
-    if acts_on == "inputs":
+    if penalized:
         real, fake = real.requires_grad_(), fake.requires_grad_()
     critic = _Critic(population)
     d_loss, _ = population.players_losses(critic(real), critic(fake))
     total = d_loss
-    if acts_on == "inputs":
-        penalty = regularizer(critic, real, fake, population.draw("uniform", index), **hypers)
-        if penalty.shape != d_loss.shape:
-            # a mean over all runs would hand every run a share of its neighbours' penalties
-            raise UserError(
-                f"The regularizer '{regularizer.name}' must return one number a run, shape {list(d_loss.shape)}, not "
-                f"{list(penalty.shape)}: take the mean over the last axis, .mean(-1)."
-            )
-        total = d_loss + penalty
+    if penalized:
+        total = d_loss + population.lazy * _penalty(population, critic, (real, fake), index)
     gradient = discriminator.gradient(total)
     population.mark(total.detach(), gradient)
     progress = (population.step, population.variant.steps)
@@ -65,6 +62,21 @@ def _update_discriminator(population: Population, index: int) -> Tensor:
         # a frozen run keeps its last finite weights bit for bit
         discriminator.flat.copy_(torch.where(population.alive.unsqueeze(1), clipped, discriminator.flat))
     return d_loss.detach()
+
+
+def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Tensor], index: int) -> Tensor:
+    """Return the regularizer's penalty [runs] on real and fake samples; UserError where it has another shape."""
+    regularizer, draws = population.regularizer, population.regularizer.meta.get("draws", "uniform")
+    if draws not in NOISE:
+        raise unknown(f"noise drawn by the regularizer '{regularizer.name}'", draws, NOISE)
+    penalty: Tensor = regularizer(critic, *batches, population.draw(draws, index), **population.regularizer_hypers)
+    if penalty.shape != population.alive.shape:
+        # a mean over all runs would hand every run a share of its neighbours' penalties
+        raise UserError(
+            f"The regularizer '{regularizer.name}' must return one number a run, shape {list(population.alive.shape)}, "
+            f"not {list(penalty.shape)}: take the mean over the last axis, .mean(-1)."
+        )
+    return penalty
 
 
 def _update_generator(population: Population, index: int) -> Tensor:

@@ -1,22 +1,75 @@
 """Regularizers against closed forms: a linear critic w.x has the gradient w, the critic |x|^2 / 2 the gradient x."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
 import pytest
 import torch
+from torch import Tensor
 
 from ganbench import registry
+from ganbench.errors import UserError
+from ganbench.suite import resolve
+from ganbench.training.population import Population, make_problem
+from ganbench.training.step import train_step
 
 RUNS, BATCH, DIM = 3, 11, 4
+CPU = torch.device("cpu")
 PENALTIES = [plugin for plugin in registry.plugins("regularizer") if plugin.meta.get("acts_on", "inputs") == "inputs"]
 every_penalty = pytest.mark.parametrize("penalty", PENALTIES, ids=lambda plugin: plugin.name)
+
+
+class Closed(NamedTuple):
+    """What a penalty is worth, derived by hand, for samples [..., batch, dim] and the numbers that it draws."""
+
+    hypers: dict[str, float]
+    on_linear: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # of w [..., dim], real, fake, drawn numbers
+    on_quadratic: Callable[[Tensor, Tensor, Tensor], Tensor]  # of real, fake, drawn numbers
+
+
+def squared(x):
+    return x.square().sum(-1)
+
+
+def mixed(real, fake, uniform):
+    # Gulrajani 2017, alg. 1: x^ = u x + (1 - u) G(z)
+    return uniform.unsqueeze(-1) * real + (1 - uniform.unsqueeze(-1)) * fake
+
+
+CLOSED = {
+    "r1": Closed({"gamma": 0.7}, lambda w, *_: 0.35 * squared(w), lambda real, fake, u: 0.35 * squared(real).mean(-1)),
+    "lazy_r1": Closed(
+        {"gamma": 0.7}, lambda w, *_: 0.35 * squared(w), lambda real, fake, u: 0.35 * squared(real).mean(-1)
+    ),
+    "r2": Closed({"gamma": 0.7}, lambda w, *_: 0.35 * squared(w), lambda real, fake, u: 0.35 * squared(fake).mean(-1)),
+    "r1r2": Closed(
+        {"gamma": 0.7},
+        lambda w, *_: 0.7 * squared(w),
+        lambda real, fake, u: 0.35 * (squared(real) + squared(fake)).mean(-1),
+    ),
+    "gradient_penalty": Closed(
+        {"weight": 0.7},
+        lambda w, *_: 0.7 * (squared(w).sqrt() - 1) ** 2,
+        lambda *batches: 0.7 * (mixed(*batches).norm(dim=-1) - 1).square().mean(-1),
+    ),
+    "zero_gradient_penalty": Closed(
+        {"weight": 0.7}, lambda w, *_: 0.7 * squared(w), lambda *batches: 0.7 * squared(mixed(*batches)).mean(-1)
+    ),
+}
 
 
 def drawn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def batches(*leading):
+def batches(penalty, *leading, shape=(DIM,)):
+    """Return real and fake samples and the numbers that a penalty draws."""
+    real, fake = drawn(*leading, BATCH, *shape, seed=1), drawn(*leading, BATCH, *shape, seed=2) + 3
+    if penalty.meta.get("draws") == "normal":
+        return real, fake, drawn(*leading, BATCH, *shape, seed=3)
     uniform = torch.rand(*leading, BATCH, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    return drawn(*leading, BATCH, DIM, seed=1), drawn(*leading, BATCH, DIM, seed=2) + 3, uniform
+    return real, fake, uniform
 
 
 def linear(w):
@@ -24,88 +77,100 @@ def linear(w):
 
 
 def quadratic(x):
-    return x.square().flatten(x.dim() - 1).sum(-1) / 2
+    return x.square().sum(-1) / 2
 
 
-ON_LINEAR = {  # |w|^2 -> penalty at the strength 0.7
-    "r1": lambda squared: 0.35 * squared,
-    "r2": lambda squared: 0.35 * squared,
-    "r1r2": lambda squared: 0.7 * squared,
-    "gradient_penalty": lambda squared: 0.7 * (squared.sqrt() - 1) ** 2,
-}
-
-
-def strength(penalty):
-    (name,) = penalty.hypers
-    return {name: 0.7}
+def hypers_of(penalty):
+    """Return settings under which a penalty acts: those of its closed form, its defaults where it has none here."""
+    return CLOSED[penalty.name].hypers if penalty.name in CLOSED else {}
 
 
 def test_every_built_in_penalty_has_its_closed_form_here():
-    assert {p.name for p in PENALTIES if p.function.__module__.startswith("ganbench.")} == set(ON_LINEAR)
+    assert {p.name for p in PENALTIES if p.function.__module__.startswith("ganbench.")} == set(CLOSED)
 
 
 @every_penalty
 @pytest.mark.parametrize("leading", [(), (RUNS,), (2, RUNS)])
-def test_linear_critic(penalty, leading):
-    w = drawn(*leading, DIM).requires_grad_()
-    got = penalty(linear(w), *batches(*leading), **strength(penalty))
+def test_linear_critic_in_value_and_gradient(penalty, leading):
+    closed = CLOSED[penalty.name]
+    w, same = drawn(*leading, DIM).requires_grad_(), drawn(*leading, DIM).requires_grad_()
+    got = penalty(linear(w), *batches(penalty, *leading), **closed.hypers)
+    expected = closed.on_linear(same, *batches(penalty, *leading))
     assert got.shape == leading
-    torch.testing.assert_close(got, ON_LINEAR[penalty.name](w.square().sum(-1)), rtol=1e-10, atol=0)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=0)
+    # places, so that a run that is handed its neighbour's gradient is noticed
+    places = torch.arange(1.0, got.numel() + 1).reshape(got.shape)
+    (places * got).sum().backward()
+    (places * expected).sum().backward()
+    assert w.grad.abs().min() > 1e-3
+    torch.testing.assert_close(w.grad, same.grad, rtol=1e-9, atol=1e-12)
 
 
 @every_penalty
-def test_gradient_reaches_the_critic(penalty):
-    w = drawn(RUNS, DIM).requires_grad_()
-    penalty(linear(w), *batches(RUNS), **strength(penalty)).sum().backward()
-    norm = w.detach().norm(dim=-1, keepdim=True)
-    per_gamma = {"r1": w, "r2": w, "r1r2": 2 * w, "gradient_penalty": 2 * (norm - 1) * w / norm}
-    torch.testing.assert_close(w.grad, 0.7 * per_gamma[penalty.name].detach(), rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize("leading", [(), (RUNS,), (2, RUNS)])
+def test_quadratic_critic(penalty, leading):
+    closed = CLOSED[penalty.name]
+    got = penalty(quadratic, *batches(penalty, *leading), **closed.hypers)
+    torch.testing.assert_close(got, closed.on_quadratic(*batches(penalty, *leading)), rtol=1e-10, atol=0)
 
 
-@pytest.mark.parametrize(("name", "sides"), [("r1", [0]), ("r2", [1]), ("r1r2", [0, 1])])
-def test_quadratic_critic_tells_real_from_fake(name, sides):
-    real, fake, uniform = batches(RUNS)
-    expected = sum(0.35 * (real, fake)[side].square().sum(-1).mean(-1) for side in sides)
-    got = registry.get("regularizer", name)(quadratic, real, fake, uniform, gamma=0.7)
-    torch.testing.assert_close(got, expected)
+@every_penalty
+def test_a_populations_penalty_is_each_runs_alone(penalty):
+    w, own = drawn(RUNS, DIM), batches(penalty, RUNS)
+    # bent, so that its gradient differs from sample to sample and from run to run
+    bent = lambda w: lambda x: linear(w)(x).tanh() + linear(w.flip(-1))(x).square()  # noqa: E731
+    together = penalty(bent(w), *own, **hypers_of(penalty))
+    alone = [penalty(bent(w[run]), *(part[run] for part in own), **hypers_of(penalty)) for run in range(RUNS)]
+    torch.testing.assert_close(together, torch.stack(alone), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize(("share", "side"), [(1.0, 0), (0.0, 1)])
-def test_gradient_penalty_mixes_from_fake_to_real(share, side):
-    # Gulrajani 2017, alg. 1: x^ = u x + (1 - u) G(z)
-    real, fake, uniform = batches(RUNS)
-    got = registry.get("regularizer", "gradient_penalty")(
-        quadratic, real, fake, torch.full_like(uniform, share), weight=2.0
-    )
-    torch.testing.assert_close(got, 2 * ((real, fake)[side].norm(dim=-1) - 1).square().mean(-1))
-
-
-def test_gradient_penalty_draws_one_share_a_sample():
-    real, fake, uniform = batches()
-    between = uniform[:, None] * real + (1 - uniform[:, None]) * fake
-    got = registry.get("regularizer", "gradient_penalty")(quadratic, real, fake, uniform)
-    torch.testing.assert_close(got, 10 * (between.norm(dim=-1) - 1).square().mean())
+@every_penalty
+def test_a_run_at_infinity_leaves_its_neighbours_bit_for_bit(penalty):
+    w, (real, fake, numbers) = drawn(RUNS, DIM), batches(penalty, RUNS)
+    clean = penalty(linear(w), real, fake, numbers, **hypers_of(penalty))
+    w[1], real[1], fake[1] = float("inf"), float("inf"), float("nan")
+    assert torch.equal(penalty(linear(w), real, fake, numbers, **hypers_of(penalty))[[0, 2]], clean[[0, 2]])
 
 
 @every_penalty
 def test_samples_of_any_shape(penalty):
-    w = drawn(RUNS, 1, 2, 3, 3)
-    images = [drawn(RUNS, BATCH, 2, 3, 3, seed=seed) for seed in (1, 2)]
-    critic = lambda x: (x * w).flatten(2).sum(-1)  # noqa: E731
-    got = penalty(critic, *images, batches(RUNS)[2], **strength(penalty))
-    torch.testing.assert_close(got, ON_LINEAR[penalty.name](w.flatten(1).square().sum(-1)), rtol=1e-10, atol=0)
+    shape = (2, 3, 3)
+    w, images = drawn(RUNS, *shape), batches(penalty, RUNS, shape=shape)
+    critic = lambda x: (x * w.unsqueeze(1)).flatten(2).sum(-1)  # noqa: E731
+    got = penalty(critic, *images, **hypers_of(penalty))
+    flat = [part.flatten(2) if part.dim() > 2 else part for part in images]
+    expected = penalty(linear(w.flatten(1)), *flat, **hypers_of(penalty))
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=0)
 
 
 @every_penalty
 def test_a_critic_that_ignores_its_input_has_a_finite_gradient(penalty):
     w = torch.zeros(RUNS, DIM, dtype=torch.float64, requires_grad=True)
-    penalty(linear(w), *batches(RUNS)).sum().backward()
+    penalty(linear(w), *batches(penalty, RUNS)).sum().backward()
     assert w.grad.isfinite().all()
 
 
 @every_penalty
-def test_penalties_need_independent_samples(penalty):
-    assert "independent_samples" in penalty.needs
+def test_penalties_that_look_at_gradients_need_independent_samples(penalty):
+    def tilted(x):
+        # the logits of a linear critic with the gradient of another
+        twin = (3 * x).sum(-1)
+        return x.sum(-1) + twin - twin.detach()
+
+    values = [
+        penalty(critic, *batches(penalty, RUNS), **hypers_of(penalty)) for critic in (lambda x: x.sum(-1), tilted)
+    ]
+    looks = not torch.allclose(*values)
+    assert ("independent_samples" in penalty.needs) == looks
+
+
+@pytest.mark.parametrize("penalty", [p for p in PENALTIES if p.needs], ids=lambda plugin: plugin.name)
+def test_a_critic_that_mixes_its_batch_is_refused(penalty):
+    plan = resolve(None, ["normalization=none,batch", f"regularizer={penalty.name}"])
+    assert [variant.normalization for variant in plan.variants] == ["none"]
+    ((variant, reason),) = plan.skipped
+    assert variant.normalization == "batch"
+    assert reason == f"{penalty.name} with normalization batch: {penalty.needs['independent_samples']}"
 
 
 def test_weight_clipping_clamps_and_leaves_the_rest():
@@ -116,5 +181,86 @@ def test_weight_clipping_clamps_and_leaves_the_rest():
 
 
 def test_none_penalizes_nothing():
-    value = registry.get("regularizer", "none")(quadratic, *batches(RUNS))
-    assert value.tolist() == [0.0] * RUNS
+    none = registry.get("regularizer", "none")
+    assert none(quadratic, *batches(none, RUNS)).tolist() == [0.0] * RUNS
+
+
+# ---- in the engine
+
+
+def population(*overrides, dtype=torch.float64):
+    settings = ["batch_size=8", "network.mlp.width=8", "steps=100", "seeds=2", "optimizer=sgd"]
+    runs = resolve(None, [*settings, *overrides]).runs
+    return Population(runs, make_problem(runs[0].variant), CPU, dtype)
+
+
+def test_normal_numbers_of_a_run_depend_on_its_seed_and_the_index_alone():
+    few, many = population("seeds=[3,1]"), population("seeds=[7,1,0,3]", "loss=hinge,wasserstein")
+    for index in (0, 1, 40):
+        for row, run in enumerate(few.runs):
+            numbers = few.draw("normal", index)[row]
+            assert numbers.shape == (8, 2)
+            for place, other in enumerate(many.runs):
+                assert torch.equal(numbers, many.draw("normal", index)[place]) == (run.seed == other.seed)
+    block = torch.stack([few.draw("normal", index) for index in range(400)])
+    # 12 800 numbers: standard errors of mean and variance 0.009 and 0.0125
+    assert block.mean().item() == pytest.approx(0, abs=0.045)
+    assert block.var().item() == pytest.approx(1, abs=0.06)
+
+
+def d_gradients(trained: Population, steps: int) -> list[Tensor]:
+    """Return D's gradient in each update, at weights and batches that stay as they are."""
+    seen, draw = [], trained.draw
+    trained.draw = lambda purpose, index: draw(purpose, 0)
+    trained.discriminator.descend = lambda gradient, *_: seen.append(gradient)
+    trained.generator.descend = lambda *_: None
+    for _ in range(steps):
+        train_step(trained)
+    return seen
+
+
+LAZY = [plugin for plugin in PENALTIES if "lazy" in plugin.hypers]
+every_lazy = pytest.mark.parametrize("penalty", LAZY, ids=lambda plugin: plugin.name)
+
+
+@every_lazy
+@pytest.mark.parametrize("critic_steps", [1, 2])
+def test_the_mean_gradient_of_a_lazy_penalty_is_that_of_the_eager_one(penalty, critic_steps):
+    def gradients(lazy, steps):
+        own = f"regularizer={penalty.name}", f"regularizer.{penalty.name}.lazy={lazy}"
+        return d_gradients(population(*own, f"critic_steps={critic_steps}"), steps)
+
+    eager, lazy = gradients(1, 1)[0], torch.stack(gradients(4, 4)[:4])
+    bare = d_gradients(population(), 1)[0]
+    assert not torch.allclose(eager, bare, rtol=1e-3)
+    torch.testing.assert_close(lazy.mean(0), eager, rtol=1e-9, atol=1e-12)
+    assert all(torch.equal(gradient, bare) for gradient in lazy[1:])
+
+
+def test_lazy_r1_in_every_update_is_r1_bit_for_bit():
+    finals = []
+    for own in (["regularizer=r1"], ["regularizer=lazy_r1", "regularizer.lazy_r1.lazy=1"]):
+        trained = population(*own, "critic_steps=2", "optimizer=adam", dtype=torch.float32)
+        for _ in range(15):
+            train_step(trained)
+        finals.append((trained.generator.flat, trained.discriminator.flat))
+    assert all(torch.equal(*pair) for pair in zip(*finals, strict=True))
+
+
+def test_a_lazy_penalty_is_skipped_where_it_is_not_due():
+    def counted(critic, real, *_, **__):
+        due.append(1)
+        return critic(real).mean(-1)
+
+    trained, due = population("regularizer=lazy_r1", "regularizer.lazy_r1.lazy=3", "critic_steps=2"), []
+    trained.regularizer = replace(trained.regularizer, function=counted)
+    for _ in range(5):
+        train_step(trained)
+    assert len(due) == 4  # of the updates 0 to 9 those with the numbers 0, 3, 6, 9
+
+
+def test_a_lazy_penalty_counts_from_one():
+    with pytest.raises(
+        UserError, match=r"'regularizer\.lazy_r1\.lazy' counts updates of D and must be at least 1, got 0"
+    ):
+        population("regularizer=lazy_r1", "regularizer.lazy_r1.lazy=0")

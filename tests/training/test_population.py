@@ -1,6 +1,7 @@
 """A population against the ordinary loop: one GAN, plain modules, torch.optim.Adam, written from the papers."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -51,12 +52,13 @@ def squared_gradient(logits, x):
     return gradient.flatten(1).pow(2).sum(1)
 
 
-def regularization(name, d, batches, logits, uniform, hypers):
-    if name == "gradient_penalty":
-        share = uniform.view(-1, *[1] * (batches[0].dim() - 1))
+def regularization(name, d, batches, logits, draw, hypers):
+    if name in ("gradient_penalty", "zero_gradient_penalty"):
+        share = draw("uniform").view(-1, *[1] * (batches[0].dim() - 1))
         between = (share * batches[0] + (1 - share) * batches[1]).detach().requires_grad_()
-        return hypers["weight"] * ((squared_gradient(d(between), between).sqrt() - 1) ** 2).mean()
-    sides = {"r1": [0], "r2": [1], "r1r2": [0, 1]}[name]
+        squared = squared_gradient(d(between), between)
+        return hypers["weight"] * ((squared.sqrt() - 1) ** 2 if name == "gradient_penalty" else squared).mean()
+    sides = {"r1": [0], "lazy_r1": [0], "r2": [1], "r1r2": [0, 1]}[name]
     return sum(hypers["gamma"] / 2 * squared_gradient(logits[side], batches[side]).mean() for side in sides)
 
 
@@ -87,9 +89,10 @@ def plain_loop(run: Run, dtype: torch.dtype, steps: int = STEPS) -> tuple[nn.Mod
             fake.requires_grad_()
             real_logits, fake_logits = d(real).flatten(), d(fake).flatten()
             total = loss(real_logits, fake_logits)[0]
-            if registry.get("regularizer", regularizer).meta["acts_on"] == "inputs":
-                logits, uniform = (real_logits, fake_logits), draw("uniform", index)
-                total = total + regularization(regularizer, d, (real, fake), logits, uniform, hypers)
+            lazy = hypers.get("lazy", 1)
+            if registry.get("regularizer", regularizer).meta["acts_on"] == "inputs" and index % lazy == 0:
+                logits, numbers = (real_logits, fake_logits), partial(draw, index=index)
+                total = total + lazy * regularization(regularizer, d, (real, fake), logits, numbers, hypers)
             d_adam.zero_grad()
             total.backward()
             d_adam.step()
@@ -131,6 +134,8 @@ def plans():
     yield pytest.param([*grid, "problem=ring8", "steps=200", "batch_size=16", "seeds=2"], id="mixture")
     yield pytest.param([*grid[:2], *DCGAN, "seeds=1", "regularizer=none,r1"], id="images")
     yield pytest.param([f"g_normalization={norms}", *DCGAN, "seeds=2"], id="generator")
+    penalties = ["loss=hinge,nonsaturating", "normalization=none,spectral", grid[2], "critic_steps=2", "batch_size=16"]
+    yield pytest.param([*penalties, "steps=200"], id="regularizers")
     critic = ["loss=hinge,wasserstein", "critic_steps=3", "latent=uniform", "steps=200", "batch_size=16"]
     yield pytest.param(critic, id="critic")
     more = ["loss=hinge,relativistic_pairing", "generator_steps=3", "steps=200", "batch_size=16"]

@@ -93,3 +93,47 @@ def zero_gradient_penalty(
 ) -> Tensor:
     """0-GP: weight times the squared gradient norm between real and fake (Thanh-Tung 2019): w E|grad D(x^)|^2."""
     return weight * squared_input_gradient(critic, between(real, fake, uniform)).mean(-1)
+
+
+@register("regularizer", acts_on="inputs", draws="normal")
+def consistency(
+    critic: Critic,
+    real: Tensor,
+    fake: Tensor,
+    normal: Tensor,
+    *,
+    real_weight: float = 10.0,
+    fake_weight: float = 10.0,
+    scale: float = 0.05,
+) -> Tensor:
+    """Balanced consistency: weights times E(D(x) - D(Tx))^2 on real and fake samples (Zhao 2021, alg. 1; Zhang 2020).
+
+    T adds N(0, scale^2) to every element, in the units of the samples. fake_weight=0 is CR-GAN, on real samples alone.
+    """
+
+    def inconsistency(samples: Tensor) -> Tensor:
+        return (critic(samples) - critic(samples.detach() + scale * normal)).square().mean(-1)
+
+    return real_weight * inconsistency(real) + fake_weight * inconsistency(fake)
+
+
+@register("regularizer", acts_on="inputs", draws="normal", needs=PER_SAMPLE)
+def dragan(
+    critic: Critic,
+    real: Tensor,
+    fake: Tensor,
+    normal: Tensor,
+    *,
+    weight: float = 10.0,
+    scale: float = 0.5,
+    lazy: int = 1,
+) -> Tensor:
+    """DRAGAN: weight E(gradient norm - 1)^2 at x + d around real samples x (Kodali 2017).
+
+    d is N(0, c) in every element; c^(1/2) is scale times the standard deviation of the batch over all its elements.
+    """
+    leading = critic(real).dim() - 1
+    deviation = real.detach().flatten(leading).std(-1)
+    deviation = deviation.reshape(deviation.shape + (1,) * (real.dim() - leading))
+    squared = squared_input_gradient(critic, real.detach() + scale * deviation * normal)
+    return weight * ((squared + 1e-12).sqrt() - 1).square().mean(-1)

@@ -37,6 +37,11 @@ def mixed(real, fake, uniform):
     return uniform.unsqueeze(-1) * real + (1 - uniform.unsqueeze(-1)) * fake
 
 
+def spread(real):
+    # the standard deviation of each run's batch, over samples and coordinates [..., 1, 1]
+    return real.std(dim=(-2, -1), keepdim=True)
+
+
 CLOSED = {
     "r1": Closed({"gamma": 0.7}, lambda w, *_: 0.35 * squared(w), lambda real, fake, u: 0.35 * squared(real).mean(-1)),
     "lazy_r1": Closed(
@@ -55,6 +60,21 @@ CLOSED = {
     ),
     "zero_gradient_penalty": Closed(
         {"weight": 0.7}, lambda w, *_: 0.7 * squared(w), lambda *batches: 0.7 * squared(mixed(*batches)).mean(-1)
+    ),
+    "consistency": Closed(
+        {"real_weight": 0.7, "fake_weight": 0.2, "scale": 0.3},
+        # w.x - w.(x + s n) = -s w.n
+        lambda w, real, fake, n: (0.7 + 0.2) * 0.3**2 * (n * w.unsqueeze(-2)).sum(-1).square().mean(-1),
+        # |x + s n|^2 / 2 - |x|^2 / 2 = s x.n + s^2 |n|^2 / 2
+        lambda real, fake, n: sum(
+            weight * (0.3 * (x * n).sum(-1) + 0.3**2 * squared(n) / 2).square().mean(-1)
+            for weight, x in ((0.7, real), (0.2, fake))
+        ),
+    ),
+    "dragan": Closed(
+        {"weight": 0.7, "scale": 0.3},
+        lambda w, *_: 0.7 * (squared(w).sqrt() - 1) ** 2,
+        lambda real, fake, n: 0.7 * ((real + 0.3 * spread(real) * n).norm(dim=-1) - 1).square().mean(-1),
     ),
 }
 
@@ -183,6 +203,26 @@ def test_weight_clipping_clamps_and_leaves_the_rest():
 def test_none_penalizes_nothing():
     none = registry.get("regularizer", "none")
     assert none(quadratic, *batches(none, RUNS)).tolist() == [0.0] * RUNS
+
+
+def test_consistency_on_real_samples_alone_ignores_the_fakes():
+    plugin = registry.get("regularizer", "consistency")
+    real, fake, normal = batches(plugin, RUNS)
+    values = [plugin(quadratic, real, fakes, normal, fake_weight=0.0) for fakes in (fake, fake + 9)]
+    assert torch.equal(*values)
+    assert values[0].min() > 0
+
+
+def test_dragan_perturbs_by_the_spread_of_the_batch():
+    # quadratic critic: where the samples are s times as large, so are its gradients
+    plugin = registry.get("regularizer", "dragan")
+    real, fake, normal = batches(plugin)
+    places = []
+    for factor in (1.0, 4.0):
+        plugin(lambda x: places.append(x.detach()) or quadratic(x), factor * real, fake, normal, scale=0.3)
+    _, near, _, far = places
+    torch.testing.assert_close(far, 4 * near)
+    assert (near - real).std().item() == pytest.approx(0.3 * real.std().item() * normal.std().item(), rel=1e-9)
 
 
 # ---- in the engine

@@ -58,6 +58,13 @@ def regularization(name, d, batches, logits, draw, hypers):
         between = (share * batches[0] + (1 - share) * batches[1]).detach().requires_grad_()
         squared = squared_gradient(d(between), between)
         return hypers["weight"] * ((squared.sqrt() - 1) ** 2 if name == "gradient_penalty" else squared).mean()
+    if name == "dragan":
+        around = (batches[0] + hypers["scale"] * batches[0].std() * draw("normal")).detach().requires_grad_()
+        return hypers["weight"] * ((squared_gradient(d(around), around).sqrt() - 1) ** 2).mean()
+    if name == "consistency":
+        jittered = [d(batch.detach() + hypers["scale"] * draw("normal")).flatten() for batch in batches]
+        weights = hypers["real_weight"], hypers["fake_weight"]
+        return sum(w * ((a - b) ** 2).mean() for w, a, b in zip(weights, logits, jittered, strict=True))
     sides = {"r1": [0], "lazy_r1": [0], "r2": [1], "r1r2": [0, 1]}[name]
     return sum(hypers["gamma"] / 2 * squared_gradient(logits[side], batches[side]).mean() for side in sides)
 

@@ -4,6 +4,8 @@ On inputs (the default) a regularizer is `(critic, real, fake, uniform, *, hyper
 samples `[..., batch, *shape]` to logits `[..., batch]`, `uniform` holds one number of U[0, 1) a sample. With
 `draws="normal"` its place is taken by `normal`, one number of N(0, 1) an element of a sample `[..., batch, *shape]`. On
 weights (`acts_on="weights"`) it is `(weights, *, hypers) -> weights`, applied after each update of the discriminator.
+On what the discriminator is shown (`acts_on="samples"`) it is `(samples, normal, progress, *, hypers) -> samples`, for
+real and fake samples in the updates of both players; `progress` is the share of the training that is over, in [0, 1).
 
 A penalty on inputs with the hyper-parameter `lazy` is computed in every lazy-th update of D only, where the engine
 counts it `lazy` times, so that its mean stays (Karras 2020, app. B). It shares the update with the loss, and so the
@@ -18,6 +20,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ganbench.errors import UserError
 from ganbench.registry import register
 
 Critic = Callable[[Tensor], Tensor]
@@ -137,3 +140,16 @@ def dragan(
     deviation = deviation.reshape(deviation.shape + (1,) * (real.dim() - leading))
     squared = squared_input_gradient(critic, real.detach() + scale * deviation * normal)
     return weight * ((squared + 1e-12).sqrt() - 1).square().mean(-1)
+
+
+@register("regularizer", acts_on="samples")
+def instance_noise(
+    samples: Tensor, normal: Tensor, progress: float, *, sigma: float = 0.1, until: float = 1.0
+) -> Tensor:
+    """Instance noise: D is shown x + N(0, s^2), s falls linearly from sigma to 0 (Sonderby 2017; Arjovsky 2017b).
+
+    sigma is in the units of the samples, `until` the share of the training at which the noise is gone, in (0, 1].
+    """
+    if not 0 < until <= 1:
+        raise UserError(f"The key 'regularizer.instance_noise.until' must be above 0 and at most 1, got {until:g}.")
+    return samples + sigma * max(0.0, 1 - progress / until) * normal

@@ -255,12 +255,13 @@ class Population:
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
         self.step = 0
-        draw = noise.latents(variant.latent, variant.latent_dim)
+        draw, normal = noise.latents(variant.latent, variant.latent_dim), noise.normal(problem.shape)
         self._streams = {
             purpose: noise.Stream(purpose, seeds, variant.batch_size, how, device, dtype)
             for purpose, how in {
                 "d latent": draw, "g latent": draw, "data": problem.sample, "g data": problem.sample,
-                "uniform": noise.uniform, "normal": noise.normal(problem.shape),
+                "uniform": noise.uniform, "normal": normal,
+                **{f"{player} {side} noise": normal for player in "dg" for side in ("real", "fake")},
             }.items()
         }  # fmt: skip
 

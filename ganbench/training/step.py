@@ -45,7 +45,8 @@ def _update_discriminator(population: Population, index: int) -> Tensor:
     penalized = acts_on == "inputs" and index % population.lazy == 0
     with torch.no_grad():
         fake = population.generate(population.draw("d latent", index))
-    real = population.draw("data", index)
+    fake = _shown(population, fake, "d fake noise", index)
+    real = _shown(population, population.draw("data", index), "d real noise", index)
     if penalized:
         real, fake = real.requires_grad_(), fake.requires_grad_()
     critic = _Critic(population)
@@ -62,6 +63,16 @@ def _update_discriminator(population: Population, index: int) -> Tensor:
         # a frozen run keeps its last finite weights bit for bit
         discriminator.flat.copy_(torch.where(population.alive.unsqueeze(1), clipped, discriminator.flat))
     return d_loss.detach()
+
+
+def _shown(population: Population, samples: Tensor, purpose: str, index: int) -> Tensor:
+    """Return the samples as the discriminator is shown them, which only a regularizer of samples changes."""
+    regularizer = population.regularizer
+    if regularizer.meta.get("acts_on") != "samples":
+        return samples
+    numbers, progress = population.draw(purpose, index), population.step / population.variant.steps
+    shown: Tensor = regularizer(samples, numbers, progress, **population.regularizer_hypers)
+    return shown
 
 
 def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Tensor], index: int) -> Tensor:
@@ -81,7 +92,7 @@ def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Ten
 
 def _update_generator(population: Population, index: int) -> Tensor:
     fake = population.generate(population.draw("g latent", index), trained=True)
-    fake_logits = population.criticise(fake)
+    fake_logits = population.criticise(_shown(population, fake, "g fake noise", index))
     g_loss = population.players_losses(_paired_logits(population, fake_logits, index), fake_logits)[1]
     gradient = population.generator.gradient(g_loss)
     population.mark(g_loss.detach(), gradient)
@@ -94,7 +105,7 @@ def _paired_logits(population: Population, fake_logits: Tensor, index: int) -> T
     """Return the real logits for the losses that compare real with fake in the generator's step, zeros elsewhere."""
     real_logits = torch.zeros_like(fake_logits)
     if any(part.paired for part in population.losses):
-        real = population.draw("g data", index)
+        real = _shown(population, population.draw("g data", index), "g real noise", index)
         with torch.no_grad():
             for part in population.losses:
                 if part.paired:

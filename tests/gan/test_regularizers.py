@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from typing import NamedTuple
 
 import pytest
@@ -225,6 +226,16 @@ def test_dragan_perturbs_by_the_spread_of_the_batch():
     assert (near - real).std().item() == pytest.approx(0.3 * real.std().item() * normal.std().item(), rel=1e-9)
 
 
+@pytest.mark.parametrize(("progress", "until", "left"), [
+    (0.0, 1.0, 1.0), (0.25, 1.0, 0.75), (0.25, 0.5, 0.5), (0.5, 0.5, 0.0), (0.9, 0.5, 0.0),
+])  # fmt: skip
+def test_instance_noise_falls_linearly_and_is_gone(progress, until, left):
+    samples, normal = drawn(RUNS, BATCH, DIM), drawn(RUNS, BATCH, DIM, seed=1)
+    got = registry.get("regularizer", "instance_noise")(samples, normal, progress, sigma=0.4, until=until)
+    torch.testing.assert_close(got, samples + 0.4 * left * normal, rtol=1e-12, atol=0)
+    assert torch.equal(got, samples) == (left == 0)
+
+
 # ---- in the engine
 
 
@@ -304,3 +315,48 @@ def test_a_lazy_penalty_counts_from_one():
         UserError, match=r"'regularizer\.lazy_r1\.lazy' counts updates of D and must be at least 1, got 0"
     ):
         population("regularizer=lazy_r1", "regularizer.lazy_r1.lazy=0")
+
+
+def shown(*overrides, steps):
+    """Return what D is shown in the last of some steps, and the samples behind it: real, fake of D, fake, real of G."""
+    trained, seen, own = population(*overrides), [], []
+    criticise, generate, draw = trained.criticise, trained.generate, trained.draw
+
+    def recorded(what, into):
+        into.append(what.detach())
+        return what
+
+    trained.criticise = lambda x, **how: criticise(recorded(x, seen), **how)
+    trained.generate = lambda *args, **how: recorded(generate(*args, **how), own)
+    trained.draw = lambda purpose, index: (
+        recorded(draw(purpose, index), own) if "data" in purpose else draw(purpose, index)
+    )
+    for _ in range(steps):
+        train_step(trained)
+    d_fake, d_real, g_fake, g_real = own[-4:]
+    return trained, seen[-4:], (d_real, d_fake, g_fake, g_real)
+
+
+NOISY = ["regularizer=instance_noise", "regularizer.instance_noise.sigma=0.4", "regularizer.instance_noise.until=0.04"]
+
+
+def test_instance_noise_is_on_real_and_fake_samples_of_both_players():
+    # the loss that looks at real samples in the generator's step too; the second of the four steps that have noise
+    trained, seen, clean = shown(*NOISY, "loss=relativistic_pairing", steps=2)
+    noise = [trained.draw(f"{who} noise", 1) for who in ("d real", "d fake", "g fake", "g real")]
+    for got, samples, own in zip(seen, clean, noise, strict=True):
+        torch.testing.assert_close(got, samples + 0.4 * 0.75 * own)
+    for first, second in combinations(noise, 2):
+        assert not torch.equal(first, second), "every batch has noise of its own"
+
+
+def test_instance_noise_ends():
+    _, seen, clean = shown(*NOISY, "loss=relativistic_pairing", steps=5)
+    assert all(torch.equal(*pair) for pair in zip(seen, clean, strict=True))
+
+
+def test_instance_noise_ends_within_the_training():
+    with pytest.raises(
+        UserError, match=r"'regularizer\.instance_noise\.until' must be above 0 and at most 1, got 1\.5"
+    ):
+        train_step(population("regularizer=instance_noise", "regularizer.instance_noise.until=1.5"))

@@ -87,11 +87,18 @@ def plain_loop(run: Run, dtype: torch.dtype, steps: int = STEPS) -> tuple[nn.Mod
     g_adam, d_adam = torch.optim.Adam(g.parameters(), **settings), torch.optim.Adam(d.parameters(), **settings)
     loss, regularizer = LOSSES[variant.loss], variant.regularizer
     hypers = variant.hypers_of("regularizer", regularizer)
+
+    def noisy(x, purpose, index):
+        if regularizer != "instance_noise":
+            return x
+        return x + hypers["sigma"] * max(0, 1 - step / (hypers["until"] * variant.steps)) * draw(purpose, index)
+
     for step in range(steps):
         for optimizer in (g_adam, d_adam):
             optimizer.param_groups[0]["lr"] = 2e-3 * math.sqrt(1 - step / variant.steps)
         for index in range(step * variant.critic_steps, (step + 1) * variant.critic_steps):
-            real, fake = draw("data", index), g(draw("d latent", index)).detach()
+            real = noisy(draw("data", index), "d real noise", index)
+            fake = noisy(g(draw("d latent", index)).detach(), "d fake noise", index)
             real.requires_grad_()
             fake.requires_grad_()
             real_logits, fake_logits = d(real).flatten(), d(fake).flatten()
@@ -107,8 +114,9 @@ def plain_loop(run: Run, dtype: torch.dtype, steps: int = STEPS) -> tuple[nn.Mod
                 for parameter in d.parameters():
                     parameter.data.clamp_(-hypers["clip"], hypers["clip"])
         for index in range(step * variant.generator_steps, (step + 1) * variant.generator_steps):
-            fake_logits = d(g(draw("g latent", index))).flatten()
-            real_logits = d(draw("g data", index)).flatten() if variant.loss == "relativistic_pairing" else fake_logits
+            fake_logits = d(noisy(g(draw("g latent", index)), "g fake noise", index)).flatten()
+            g_real = noisy(draw("g data", index), "g real noise", index)
+            real_logits = d(g_real).flatten() if variant.loss == "relativistic_pairing" else fake_logits
             g_adam.zero_grad()
             loss(real_logits, fake_logits)[1].backward()
             g_adam.step()
@@ -141,8 +149,16 @@ def plans():
     yield pytest.param([*grid, "problem=ring8", "steps=200", "batch_size=16", "seeds=2"], id="mixture")
     yield pytest.param([*grid[:2], *DCGAN, "seeds=1", "regularizer=none,r1"], id="images")
     yield pytest.param([f"g_normalization={norms}", *DCGAN, "seeds=2"], id="generator")
-    penalties = ["loss=hinge,nonsaturating", "normalization=none,spectral", grid[2], "critic_steps=2", "batch_size=16"]
+    penalties = [
+        "loss=hinge,relativistic_pairing",
+        "normalization=none,spectral",
+        grid[2],
+        "critic_steps=2",
+        "batch_size=16",
+    ]
+    penalties += ["regularizer.instance_noise.until=0.05"]  # the half of these steps
     yield pytest.param([*penalties, "steps=200"], id="regularizers")
+    yield pytest.param(["loss=hinge", grid[2], *DCGAN, "seeds=1"], id="regularizers on images")
     critic = ["loss=hinge,wasserstein", "critic_steps=3", "latent=uniform", "steps=200", "batch_size=16"]
     yield pytest.param(critic, id="critic")
     more = ["loss=hinge,relativistic_pairing", "generator_steps=3", "steps=200", "batch_size=16"]

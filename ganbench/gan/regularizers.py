@@ -6,8 +6,10 @@ samples `[..., batch, *shape]` to logits `[..., batch]`, `uniform` holds one num
 weights (`acts_on="weights"`) it is `(weights, *, hypers) -> weights`, applied after each update of the discriminator.
 On what the discriminator is shown (`acts_on="samples"`) it is `(samples, normal, progress, *, hypers) -> samples`, for
 real and fake samples in the updates of both players; `progress` is the share of the training that is over, in [0, 1).
+On the discriminator's matrices (`acts_on="matrices"`) it is `(matrices, *, hypers) -> penalty [...]` for a list of all
+trained weights as `[..., out, in]`, before any normalization of them.
 
-A penalty on inputs with the hyper-parameter `lazy` is computed in every lazy-th update of D only, where the engine
+A penalty with the hyper-parameter `lazy` is computed in every lazy-th update of D only, where the engine
 counts it `lazy` times, so that its mean stays (Karras 2020, app. B). It shares the update with the loss, and so the
 optimizer's rates, which the paper corrects for a step of the penalty's own, stay as they are.
 
@@ -15,7 +17,7 @@ Penalties on gradients need independent samples: where a layer mixes the batch, 
 gradient of the critic.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -153,3 +155,15 @@ def instance_noise(
     if not 0 < until <= 1:
         raise UserError(f"The key 'regularizer.instance_noise.until' must be above 0 and at most 1, got {until:g}.")
     return samples + sigma * max(0.0, 1 - progress / until) * normal
+
+
+@register("regularizer", acts_on="matrices")
+def orthogonal(matrices: Sequence[Tensor], *, beta: float = 1e-4) -> Tensor:
+    """Orthogonal regularization: beta times the squared off-diagonals of W W^T, over all layers (Brock 2019, eq. 3)."""
+    return beta * torch.stack([_off_diagonal(matrix @ matrix.mT) for matrix in matrices]).sum(0)
+
+
+def _off_diagonal(gram: Tensor) -> Tensor:
+    # masked rather than subtracted: the diagonal is the larger part and would drown what is left
+    apart = ~torch.eye(gram.shape[-1], dtype=torch.bool, device=gram.device)
+    return (gram * apart).square().sum((-2, -1))

@@ -18,6 +18,7 @@ from torch.func import vmap
 from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.gan.networks import NetworkSpec, Normalize
+from ganbench.gan.normalizations import as_matrix
 from ganbench.gan.updates import rate_factor
 from ganbench.plan import AXES, Run, Variant
 from ganbench.problems.base import Problem, stream
@@ -135,6 +136,12 @@ class Player:
         if runs != slice(None):
             tensors = {name: tensor[runs] for name, tensor in tensors.items()}
         return batched.forward(self.module, tensors, x, tap=tap)
+
+    def matrices(self) -> list[Tensor]:
+        """Return the trained weights of all linear and convolution layers as matrices [runs, out, in]."""
+        layers = {f"{name}.weight".removeprefix("."): layer for name, layer in self.module.named_modules()
+                  if isinstance(layer, batched.LAYERS)}  # fmt: skip
+        return [as_matrix(self.trained[name], layer) for name, layer in layers.items() if name in self.trained]
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Return the gradient [runs, size] of each run's own loss [runs]."""

@@ -42,12 +42,12 @@ def train_step(population: Population) -> tuple[Tensor, Tensor]:
 def _update_discriminator(population: Population, index: int) -> Tensor:
     discriminator, regularizer = population.discriminator, population.regularizer
     acts_on, hypers = regularizer.meta.get("acts_on", "inputs"), population.regularizer_hypers
-    penalized = acts_on == "inputs" and index % population.lazy == 0
+    penalized = acts_on in ("inputs", "matrices") and index % population.lazy == 0
     with torch.no_grad():
         fake = population.generate(population.draw("d latent", index))
     fake = _shown(population, fake, "d fake noise", index)
     real = _shown(population, population.draw("data", index), "d real noise", index)
-    if penalized:
+    if penalized and acts_on == "inputs":
         real, fake = real.requires_grad_(), fake.requires_grad_()
     critic = _Critic(population)
     d_loss, _ = population.players_losses(critic(real), critic(fake))
@@ -76,11 +76,12 @@ def _shown(population: Population, samples: Tensor, purpose: str, index: int) ->
 
 
 def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Tensor], index: int) -> Tensor:
-    """Return the regularizer's penalty [runs] on real and fake samples; UserError where it has another shape."""
-    regularizer, draws = population.regularizer, population.regularizer.meta.get("draws", "uniform")
-    if draws not in NOISE:
-        raise unknown(f"noise drawn by the regularizer '{regularizer.name}'", draws, NOISE)
-    penalty: Tensor = regularizer(critic, *batches, population.draw(draws, index), **population.regularizer_hypers)
+    """Return the regularizer's penalty [runs]; UserError where it has another shape."""
+    regularizer, hypers = population.regularizer, population.regularizer_hypers
+    if regularizer.meta.get("acts_on") == "matrices":
+        penalty: Tensor = regularizer(population.discriminator.matrices(), **hypers)
+    else:
+        penalty = regularizer(critic, *batches, _numbers(population, index), **hypers)
     if penalty.shape != population.alive.shape:
         # a mean over all runs would hand every run a share of its neighbours' penalties
         raise UserError(
@@ -88,6 +89,14 @@ def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Ten
             f"not {list(penalty.shape)}: take the mean over the last axis, .mean(-1)."
         )
     return penalty
+
+
+def _numbers(population: Population, index: int) -> Tensor:
+    """Return the random numbers that the regularizer declares to draw; UserError for an unknown kind of them."""
+    regularizer, draws = population.regularizer, population.regularizer.meta.get("draws", "uniform")
+    if draws not in NOISE:
+        raise unknown(f"noise drawn by the regularizer '{regularizer.name}'", draws, NOISE)
+    return population.draw(draws, index)
 
 
 def _update_generator(population: Population, index: int) -> Tensor:

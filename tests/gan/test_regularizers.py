@@ -236,11 +236,46 @@ def test_instance_noise_falls_linearly_and_is_gone(progress, until, left):
     assert torch.equal(got, samples) == (left == 0)
 
 
+@pytest.mark.parametrize("leading", [(), (RUNS,)])
+def test_orthogonal_is_the_sum_over_pairs_of_rows(leading):
+    first, second = drawn(*leading, 3, 5).requires_grad_(), drawn(*leading, 4, 2, seed=1)
+    got = registry.get("regularizer", "orthogonal")([first, second], beta=0.7)
+    # W W^T holds the product of every pair of rows, twice
+    pairs = [
+        (a * b).sum(-1).square() for matrix in (first, second) for a, b in combinations(matrix.unbind(-2), 2)
+    ]  # fmt: skip
+    torch.testing.assert_close(got, 0.7 * 2 * sum(pairs))
+    (gradient,) = torch.autograd.grad(got.sum(), first)
+    gram = first.detach() @ first.detach().mT
+    apart = gram - torch.diag_embed(gram.diagonal(dim1=-2, dim2=-1))
+    torch.testing.assert_close(gradient, 0.7 * 4 * apart @ first.detach())
+
+
+def test_orthogonal_rows_of_any_length_cost_nothing():
+    basis = torch.linalg.qr(drawn(6, 6)).Q[:4] * torch.tensor([[1.0], [9.0], [0.1], [0.0]])
+    assert registry.get("regularizer", "orthogonal")([basis], beta=1.0).item() == pytest.approx(0, abs=1e-20)
+
+
 # ---- in the engine
 
 
+@pytest.mark.parametrize("normalization", ["none", "spectral", "weight"])
+def test_matrices_are_the_trained_weights_of_every_layer(normalization):
+    own = [f"normalization={normalization}", "problem=digits", "network=dcgan", "network.dcgan.width=4"]
+    player = population(*own).discriminator
+    layers = [
+        name for name, layer in player.module.named_modules() if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
+    ]
+    matrices = player.matrices()
+    assert len(matrices) == len(layers) >= 3
+    for matrix, weight in zip(matrices, [player.trained[f"{name}.weight"] for name in layers], strict=True):
+        # no layer of this discriminator is transposed, so the filters lie along the first axis
+        assert torch.equal(matrix, weight.flatten(2))
+        assert torch.autograd.grad(matrix.sum(), weight)[0].eq(1).all()
+
+
 def population(*overrides, dtype=torch.float64):
-    settings = ["batch_size=8", "network.mlp.width=8", "steps=100", "seeds=2", "optimizer=sgd"]
+    settings = ["batch_size=8", "steps=100", "seeds=2", "optimizer=sgd"]
     runs = resolve(None, [*settings, *overrides]).runs
     return Population(runs, make_problem(runs[0].variant), CPU, dtype)
 

@@ -107,6 +107,10 @@ def plain_loop(run: Run, dtype: torch.dtype, steps: int = STEPS) -> tuple[nn.Mod
             if registry.get("regularizer", regularizer).meta["acts_on"] == "inputs" and index % lazy == 0:
                 logits, numbers = (real_logits, fake_logits), partial(draw, index=index)
                 total = total + lazy * regularization(regularizer, d, (real, fake), logits, numbers, hypers)
+            if regularizer == "orthogonal":
+                weights = [m.weight.flatten(1) for m in d.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+                grams = [w @ w.T for w in weights]
+                total = total + hypers["beta"] * sum((g - g.diag().diag()).pow(2).sum() for g in grams)
             d_adam.zero_grad()
             total.backward()
             d_adam.step()
@@ -157,6 +161,7 @@ def plans():
         "batch_size=16",
     ]
     penalties += ["regularizer.instance_noise.until=0.05"]  # the half of these steps
+    penalties += ["regularizer.orthogonal.beta=0.1"]
     yield pytest.param([*penalties, "steps=200"], id="regularizers")
     yield pytest.param(["loss=hinge", grid[2], *DCGAN, "seeds=1"], id="regularizers on images")
     critic = ["loss=hinge,wasserstein", "critic_steps=3", "latent=uniform", "steps=200", "batch_size=16"]

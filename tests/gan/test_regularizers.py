@@ -352,6 +352,28 @@ def test_a_lazy_penalty_counts_from_one():
         population("regularizer=lazy_r1", "regularizer.lazy_r1.lazy=0")
 
 
+@pytest.mark.usefixtures("own_registry")
+def test_numbers_that_nobody_draws_are_refused_by_name():
+    @registry.register("regularizer", draws="normals")
+    def wrong(critic, real, fake, normals):
+        return critic(real).mean(-1)
+
+    with pytest.raises(UserError, match=r"'wrong' 'normals'\. Did you mean 'normal'\? Available: normal, uniform\."):
+        train_step(population("regularizer=wrong"))
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_a_penalty_on_matrices_is_one_number_a_run():
+    @registry.register("regularizer", acts_on="matrices")
+    def shared(matrices):
+        return matrices[0].square().mean()
+
+    with pytest.raises(
+        UserError, match=r"The regularizer 'shared' must return one number a run, shape \[2\], not \[\]"
+    ):
+        train_step(population("regularizer=shared"))
+
+
 def shown(*overrides, steps):
     """Return what D is shown in the last of some steps, and the samples behind it: real, fake of D, fake, real of G."""
     trained, seen, own = population(*overrides), [], []

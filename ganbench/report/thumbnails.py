@@ -124,6 +124,7 @@ def _images(samples: Array) -> Image.Image:
     """Tile images [n, c, h, w] in [-1, 1] into a square of at most about 100 pixels a side, with a line between."""
     n, channels, height, width = samples.shape
     across = min(6, max(2, 106 // (max(height, width) + 1)), max(1, int(np.sqrt(n))))
+    # a sample that is not finite is a grey tile
     tiles = np.nan_to_num(samples[: across * across], nan=0.0)
     shown = np.clip((tiles[:, : 3 if channels >= 3 else 1] + 1) * 127.5, 0, 255).astype(np.uint8)
     canvas = np.full((across * (height + 1) - 1, across * (width + 1) - 1, shown.shape[1]), 128, dtype=np.uint8)

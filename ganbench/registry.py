@@ -26,7 +26,8 @@ KINDS = {
     "loss": "ganbench.gan.losses",
     "normalization": "ganbench.gan.normalizations",
     "regularizer": "ganbench.gan.regularizers",
-    "optimizer": "ganbench.gan.updates",
+    "optimizer": "ganbench.gan.optimizers",
+    "update": "ganbench.gan.updates",
     "metric": "ganbench.measure.metrics",
     "diagnostic": "ganbench.measure.diagnostics",
 }

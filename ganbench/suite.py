@@ -54,6 +54,7 @@ class Settings(BaseModel):
     g_normalization: list[str] = ["none"]
     regularizer: list[str] = ["none"]
     optimizer: list[str] = ["adam"]
+    update: list[str] = ["alternating"]
     latent: list[str] = ["normal"]
     seeds: list[int] = [0, 1, 2, 3, 4]
     steps: list[int] = [2000]
@@ -319,6 +320,8 @@ def impossible(variant: Variant) -> str:
         "G": _provided(variant, ("problem", "network", "g_normalization")),
         "D": _provided(variant, ("problem", "network", "normalization")),
     }
+    if variant.critic_steps == variant.generator_steps == 1:
+        provided["D"].add("one_turn_each")
     for axis in PLUGIN_AXES:
         plugin = registry.get(kind_of(axis), getattr(variant, axis))
         for need, reason in plugin.needs.items():
@@ -333,6 +336,8 @@ def _provided(variant: Variant, axes: Iterable[str]) -> set[str]:
 
 def _blocker(variant: Variant, need: str, axis: str) -> str:
     """Name the part of a variant that fails to provide what another needs: the one whose siblings do provide it."""
+    if need == "one_turn_each":
+        return f"critic_steps {variant.critic_steps} and generator_steps {variant.generator_steps}"
     for other in ("normalization", "network", "problem"):
         if other != axis and any(need in plugin.provides for plugin in registry.plugins(other)):
             return f"{other} {getattr(variant, other)}"

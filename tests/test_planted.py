@@ -33,7 +33,7 @@ PLANTS = {
         "            pass\n",
         "spectral",
     ),
-    "beta1 of 0.99": ("gan/updates.py", "beta1: float = 0.5", "beta1: float = 0.99", "ring8: "),
+    "beta1 of 0.99": ("gan/optimizers.py", "beta1: float = 0.5", "beta1: float = 0.99", "ring8: "),
 }
 
 

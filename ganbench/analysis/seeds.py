@@ -10,7 +10,7 @@ import pandas as pd
 from ganbench.analysis.findings import labels, view_of
 from ganbench.analysis.statistics import FINISHED
 from ganbench.errors import UserError, unknown
-from ganbench.plan import AXES, Variant
+from ganbench.plan import AXES, LATER, Variant
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
 from ganbench.results.study import Study
 
@@ -138,7 +138,7 @@ def _is_wanted(label: str, wanted: Sequence[str]) -> bool:
 
 def identity(settings: Mapping[str, Any], hypers: Mapping[str, Any], swept: Sequence[str]) -> tuple[Any, ...]:
     """Return what a variant is known by in another study: its settings and those hyper-parameters that vary."""
-    return tuple(settings.get(axis) for axis in AXES) + tuple(hypers.get(key) for key in swept)
+    return tuple(settings.get(axis, LATER.get(axis)) for axis in AXES) + tuple(hypers.get(key) for key in swept)
 
 
 def _rows(label: str, runs: Sequence[SeedResult]) -> pd.DataFrame:
@@ -154,8 +154,12 @@ def _changed(variant: Variant, old: BaselineVariant) -> list[str]:
 
 def _difference(variant: Variant, baseline: Baseline) -> str:
     settings = settings_of(variant)
-    closest = min(baseline.variants, key=lambda old: sum(settings[a] != old.settings.get(a) for a in AXES))
+    closest = min(
+        baseline.variants, key=lambda old: sum(settings[a] != old.settings.get(a, LATER.get(a)) for a in AXES)
+    )
     differs = [
-        f"{a} {settings[a]} for {closest.settings.get(a)}" for a in AXES if settings[a] != closest.settings.get(a)
+        f"{a} {settings[a]} for {closest.settings.get(a, LATER.get(a))}"
+        for a in AXES
+        if settings[a] != closest.settings.get(a, LATER.get(a))
     ]
     return f"; the nearest differs in {', '.join(differs)}" if differs else ""

@@ -1,139 +1,198 @@
-"""Optimizers of the two players.
+"""Update rules: in what order, from where and against what the two players move.
 
-An optimizer is `(parameters, gradient, state, step, lr, *, hypers) -> None`: it moves `parameters` in place against
-`gradient`, both `[..., size]`; `state` is a dictionary of its own tensors, empty at step 1; `lr` and the numeric
-hyper-parameters are numbers or tensors that broadcast, one a run. Every optimizer declares `g_lr` and `d_lr`, the
-rates of G and D, and `decay`, their course over training; the engine makes `lr` of them.
+An update rule is `(round, *, hypers) -> None`. It plays one training step through a `Round`, which holds the players
+"d" and "g" of all runs as flat parameters [runs, size] and draws the next batch for each gradient that it is asked
+for. How far a gradient moves a player is the optimizer's affair. What a rule must remember from step to step is kept
+in `round.memory`, tensors [runs, ...] that survive an interruption.
 """
 
-import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ganbench.errors import unknown
+from ganbench.errors import UserError
 from ganbench.registry import register
 
-DECAYS = {
-    "none": lambda progress: 1.0,
-    "sqrt": lambda progress: math.sqrt(1.0 - progress),
-    "linear": lambda progress: 1.0 - progress,
-    "cosine": lambda progress: (1.0 + math.cos(math.pi * progress)) / 2,
-}
+PLAYERS = ("d", "g")
+ONE_EACH = {"one_turn_each": "the rule moves both players at once: it has no turns to count (critic_steps=1, "
+            "generator_steps=1)"}  # fmt: skip
+Gradients = dict[str, Tensor]
 
 
-def rate_factor(decay: str, step: int, steps: int) -> float:
-    """Return the factor on the learning rate at a step (from 0) of `steps`; UserError for an unknown decay."""
-    if decay not in DECAYS:
-        raise unknown("decay of the learning rate", decay, DECAYS)
-    return float(DECAYS[decay](step / steps))
+class Field(Protocol):
+    """The gradients of both players on one batch, and their derivatives in the parameters of both."""
+
+    @property
+    def gradients(self) -> Gradients: ...
+    def pulled_back(self, vectors: Gradients) -> Gradients:
+        """Return J^T v, the transposed Jacobian of the gradients times vectors [runs, size]."""
+
+    def pushed_forward(self, vectors: Gradients) -> Gradients:
+        """Return J v, the Jacobian of the gradients times vectors [runs, size]."""
 
 
-@register("optimizer")
-def sgd(
-    parameters: Tensor,
-    gradient: Tensor,
-    state: dict[str, Tensor],
-    step: int,
-    lr: Any,
-    *,
-    g_lr: float = 1e-2,
-    d_lr: float = 1e-2,
-    momentum: float = 0.0,
-    decay: str = "none",
-) -> None:
-    """Gradient descent with heavy-ball momentum, which may be negative (Polyak 1964; Gidel 2019, eq. 3)."""
-    if not state:
-        state["velocity"] = torch.zeros_like(parameters)
-    velocity = state["velocity"].mul_(momentum).add_(gradient)
-    parameters.sub_(velocity * lr)
+class Round(Protocol):
+    """One training step as an update rule plays it."""
+
+    @property
+    def step(self) -> int:
+        """Training steps made before this one."""
+
+    @property
+    def turns(self) -> Mapping[str, int]:
+        """How often each player moves in a step: critic_steps and generator_steps."""
+
+    @property
+    def memory(self) -> dict[str, Tensor]:
+        """What the rule remembers."""
+
+    def gradient(self, player: str) -> Tensor:
+        """Return the gradient [runs, size] of a player's loss on its next batch, where both players now stand."""
+
+    def unrolled_gradient(self, steps: int, rate: float) -> Tensor:
+        """Return G's gradient through `steps` gradient steps of size `rate` that D would make on the same batch."""
+
+    def field(self) -> Field:
+        """Return both gradients on D's next batch, differentiable."""
+
+    def descend(self, player: str, gradient: Tensor) -> None:
+        """Make one step of a player's optimizer."""
+
+    def positions(self) -> Gradients:
+        """Return copies of both players' parameters."""
+
+    def place(self, positions: Gradients) -> None:
+        """Put both players elsewhere; a run that had diverged before this step stays where it is."""
 
 
-@register("optimizer")
-def rmsprop(
-    parameters: Tensor,
-    gradient: Tensor,
-    state: dict[str, Tensor],
-    step: int,
-    lr: Any,
-    *,
-    g_lr: float = 5e-4,
-    d_lr: float = 5e-4,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
-    decay: str = "none",
-) -> None:
-    """RMSProp without momentum, the optimizer of weight-clipped critics (Tieleman & Hinton 2012; Arjovsky 2017)."""
-    if not state:
-        state["square"] = torch.zeros_like(parameters)
-    square = state["square"].lerp_(gradient.square(), 1 - alpha)
-    parameters.sub_(gradient / (square.sqrt() + eps) * lr)
+def _both(round: Round) -> Gradients:
+    return {player: round.gradient(player) for player in PLAYERS}
 
 
-@register("optimizer")
-def optimistic_sgd(
-    parameters: Tensor,
-    gradient: Tensor,
-    state: dict[str, Tensor],
-    step: int,
-    lr: Any,
-    *,
-    g_lr: float = 1e-2,
-    d_lr: float = 1e-2,
-    decay: str = "none",
-) -> None:
-    """Optimistic gradient descent: twice this gradient less the last one (Daskalakis 2018, eq. 6)."""
-    _optimistic(parameters, gradient, state, lr)
+def _descend(round: Round, gradients: Gradients) -> None:
+    for player, gradient in gradients.items():
+        round.descend(player, gradient)
 
 
-@register("optimizer")
-def adam(
-    parameters: Tensor,
-    gradient: Tensor,
-    state: dict[str, Tensor],
-    step: int,
-    lr: Any,
-    *,
-    g_lr: float = 2e-3,
-    d_lr: float = 2e-3,
-    beta1: float = 0.5,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    decay: str = "sqrt",
-) -> None:
-    """Adam with bias correction (Kingma & Ba 2015, alg. 1)."""
-    if not state:
-        state.update(mean=torch.zeros_like(parameters), square=torch.zeros_like(parameters))
-    mean = state["mean"].lerp_(gradient, 1 - beta1)
-    square = state["square"].lerp_(gradient.square(), 1 - beta2)
-    size = square.sqrt().mul_((1 - beta2**step) ** -0.5).add_(eps)
-    parameters.addcdiv_(mean * (lr / (1 - beta1**step)), size, value=-1)
+def _take_turns(round: Round, order: tuple[str, ...]) -> None:
+    for player in order:
+        for _ in range(round.turns[player]):
+            round.descend(player, round.gradient(player))
 
 
-@register("optimizer")
-def optimistic_adam(
-    parameters: Tensor,
-    gradient: Tensor,
-    state: dict[str, Tensor],
-    step: int,
-    lr: Any,
-    *,
-    g_lr: float = 2e-3,
-    d_lr: float = 2e-3,
-    beta1: float = 0.5,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    decay: str = "sqrt",
-) -> None:
-    """Optimistic Adam: twice Adam's step less its last one (Daskalakis 2018, alg. 1)."""
-    direction = torch.zeros_like(parameters)
-    adam(direction, gradient, state, step, -1.0, beta1=beta1, beta2=beta2, eps=eps)
-    _optimistic(parameters, direction, state, lr)
+@register("update")
+def alternating(round: Round) -> None:
+    """Alternating updates, D first: G answers to the D that has just moved (Goodfellow 2014, alg. 1)."""
+    _take_turns(round, ("d", "g"))
 
 
-def _optimistic(parameters: Tensor, direction: Tensor, state: dict[str, Tensor], lr: Any) -> None:
-    # before the first step there is no other direction, and the step is an ordinary one
-    last = state.get("last", direction)
-    parameters.sub_((2 * direction - last) * lr)
-    state["last"] = direction.clone()
+@register("update")
+def generator_first(round: Round) -> None:
+    """Alternating updates, G first: D answers to the G that has just moved."""
+    _take_turns(round, ("g", "d"))
+
+
+@register("update", needs=ONE_EACH)
+def simultaneous(round: Round) -> None:
+    """Simultaneous updates: both players move from where both stood (Mescheder 2017, sec. 2)."""
+    _descend(round, _both(round))
+
+
+@register("update", needs=ONE_EACH)
+def extragradient(round: Round) -> None:
+    """Extragradient: each step is made again from its start, with the gradients at its end (Gidel 2019, alg. 2).
+
+    Both are steps of the optimizer on batches of their own: with Adam it is ExtraAdam (alg. 4).
+    """
+    start = round.positions()
+    _descend(round, _both(round))
+    _step_from(round, start)
+
+
+@register("update", needs=ONE_EACH)
+def past_extragradient(round: Round) -> None:
+    """Extragradient from the past: looks ahead along the last step's gradients (Popov 1980; Gidel 2019, sec. 3.2).
+
+    One new gradient a player and a step, as many as without extrapolation.
+    """
+    start = round.positions()
+    past = {player: round.memory[player] for player in PLAYERS if player in round.memory}
+    _descend(round, past or _both(round))
+    round.memory.update(_step_from(round, start))
+
+
+def _step_from(round: Round, start: Gradients) -> Gradients:
+    """Move from `start` with the gradients at the present place, and return these."""
+    gradients = _both(round)
+    round.place(start)
+    _descend(round, gradients)
+    return gradients
+
+
+@register("update")
+def lookahead(round: Round, *, every: int = 5, share: float = 0.5) -> None:
+    """Lookahead-minimax: every few steps both go back to a share of the way they came (Chavdarova 2021, alg. 1).
+
+    The steps between are alternating ones; `share` is in (0, 1], 1 is no lookahead.
+    """
+    _at_least_one("lookahead.every", every)
+    if not 0 < share <= 1:
+        raise UserError(f"The key 'update.lookahead.share' must be above 0 and at most 1, got {share:g}.")
+    if not round.memory:
+        round.memory.update(round.positions())
+    _take_turns(round, ("d", "g"))
+    if (round.step + 1) % every == 0:
+        slow = {player: torch.lerp(round.memory[player], fast, share) for player, fast in round.positions().items()}
+        round.place(slow)
+        round.memory.update(round.positions())
+
+
+@register("update", needs=ONE_EACH)
+def consensus(round: Round, *, weight: float = 1.0) -> None:
+    """Consensus optimisation: both also descend weight/2 times the squared norm of all gradients (Mescheder 2017)."""
+    field = round.field()
+    pulled = field.pulled_back(field.gradients)
+    _descend(round, {player: field.gradients[player] + weight * pulled[player] for player in PLAYERS})
+
+
+@register("update", needs=ONE_EACH)
+def symplectic(round: Round, *, weight: float = 1.0, align: bool = True) -> None:
+    """Symplectic gradient adjustment: adds A^T xi, A the antisymmetric part of the Jacobian (Balduzzi 2018, alg. 1).
+
+    With `align` the sign of `weight` follows the paper's criterion, towards stable and away from unstable points.
+    """
+    field = round.field()
+    gradients, pulled = field.gradients, field.pulled_back(field.gradients)
+    pushed = field.pushed_forward(gradients)
+    adjustment = {player: (pulled[player] - pushed[player]) / 2 for player in PLAYERS}
+    signed = torch.full_like(gradients["d"][:, :1], weight)
+    if align:
+        size = sum(gradient.shape[1] for gradient in gradients.values())
+        agreement = _dot(gradients, pulled) * _dot(adjustment, pulled) / size
+        # the paper's small positive number, which leans towards the adjustment where the criterion is undecided
+        signed = signed * (agreement + 0.1).sign()
+    _descend(round, {player: gradients[player] + signed * adjustment[player] for player in PLAYERS})
+
+
+def _dot(a: Gradients, b: Gradients) -> Tensor:
+    return torch.stack([(a[player] * b[player]).sum(1, keepdim=True) for player in PLAYERS]).sum(0)
+
+
+@register("update")
+def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1) -> None:
+    """Unrolled critic: G descends through `steps` gradient steps that D would make (Metz 2017, eq. 7 to 9).
+
+    Alternating, D first. The steps that D would make are plain gradient steps of size `rate` on G's own batch.
+    """
+    _at_least_one("unrolled.steps", steps)
+    for _ in range(round.turns["d"]):
+        round.descend("d", round.gradient("d"))
+    for _ in range(round.turns["g"]):
+        round.descend("g", round.unrolled_gradient(steps, rate))
+
+
+def _at_least_one(key: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"The key 'update.{key}' counts steps and must be at least 1, got {value}.")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench.gan.updates import adam
+from ganbench.gan.optimizers import adam
 from ganbench.measure.spectrum import Array, Operator, eigenvalue_extremes, symmetric_extremes
 from ganbench.problems.base import stream
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a population. Random streams need none: they are functions of the step."""
+"""Checkpoints of a population. Random streams need none: they are functions of the number of batches drawn."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def save(population: Population, clock: dict[str, float], file: Path) -> None:
         "step": population.step,
         "alive": population.alive,
         "diverged_step": population.diverged_step,
-        "generator": _player(population.generator),
-        "discriminator": _player(population.discriminator),
+        "memory": population.memory,
+        "players": {name: _player(player) for name, player in population.players.items()},
         "clock": clock,
     }
     with replace_file(file) as target:
@@ -33,17 +33,18 @@ def restore(population: Population, clock: dict[str, float], file: Path) -> bool
     population.step = state["step"]
     population.alive.copy_(state["alive"])
     population.diverged_step.copy_(state["diverged_step"])
-    for player, saved in (
-        (population.generator, state["generator"]),
-        (population.discriminator, state["discriminator"]),
-    ):
+    population.memory.update(state["memory"])
+    for name, player in population.players.items():
+        saved = state["players"][name]
+        player.batches, player.descents = saved["batches"], saved["descents"]
         player.flat.copy_(saved["flat"])
         player.state.update(saved["state"])
-        for name, buffer in saved["buffers"].items():
-            player.buffers[name].copy_(buffer)
+        for label, buffer in saved["buffers"].items():
+            player.buffers[label].copy_(buffer)
     clock.update(state["clock"])
     return True
 
 
 def _player(player: Player) -> dict[str, Any]:
-    return {"flat": player.flat, "state": player.state, "buffers": player.buffers}
+    counted = {"batches": player.batches, "descents": player.descents}
+    return {"flat": player.flat, "state": player.state, "buffers": player.buffers, **counted}

@@ -19,11 +19,12 @@ from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.gan.normalizations import as_matrix
-from ganbench.gan.updates import rate_factor
+from ganbench.gan.optimizers import rate_factor
 from ganbench.plan import AXES, Run, Variant
 from ganbench.problems.base import Problem, stream
 from ganbench.training import batched, noise
 
+Tensors = Mapping[str, Tensor]
 NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
 # Runs beyond this gain nothing on a CPU, whose caches they leave; a GPU fills up later. Fixed, and so is the memory
 # below: what a plan's populations are must not depend on the machine's mood.
@@ -108,6 +109,8 @@ class Player:
         self.trained = {name: view.detach().requires_grad_() for name, view in self._views().items()}
         self._set_optimizer(runs, rate)
         self.state: dict[str, Tensor] = {}
+        # batches that gradients were taken on, and steps of the optimizer: an update rule makes more or fewer a round
+        self.batches = self.descents = 0
 
     def _views(self) -> dict[str, Tensor]:
         parts = self.flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
@@ -129,10 +132,16 @@ class Player:
         return torch.tensor(values, device=self.flat.device, dtype=self.flat.dtype).unsqueeze(1)
 
     def __call__(
-        self, x: Tensor, *, trained: bool = False, runs: slice = slice(None), tap: batched.Tap | None = None
+        self,
+        x: Tensor,
+        *,
+        trained: bool = False,
+        runs: slice = slice(None),
+        tap: batched.Tap | None = None,
+        tensors: Tensors | None = None,
     ) -> Tensor:
-        """Map x [runs, batch, ...] with the parameters of all runs, or of a slice of them."""
-        tensors = {**(self.trained if trained else self.frozen), **self.buffers}
+        """Map x [runs, batch, ...] with the parameters of all runs, a slice of them, or others given by name."""
+        tensors = {**(tensors or (self.trained if trained else self.frozen)), **self.buffers}
         if runs != slice(None):
             tensors = {name: tensor[runs] for name, tensor in tensors.items()}
         return batched.forward(self.module, tensors, x, tap=tap)
@@ -156,14 +165,18 @@ class Player:
         )
         return dict(zip(self.trained, parts, strict=True))
 
-    def descend(self, gradient: Tensor, alive: Tensor, step: int, progress: tuple[int, int]) -> None:
-        """Make one optimizer step (from 1) for the runs that are alive; the others stay exactly where they are."""
+    def descend(self, gradient: Tensor, alive: Tensor, progress: tuple[int, int]) -> None:
+        """Make one optimizer step for the runs that are alive; the others stay exactly where they are.
+
+        progress: training steps made, and in all.
+        """
+        self.descents += 1
         lr = self.rate * rate_factor(self.decay, *progress) * alive.unsqueeze(1)
         # on a GPU the question whether all are alive would wait for the device
         if alive.device.type != "cpu" or not alive.all():
             gradient = torch.where(alive.unsqueeze(1), gradient, 0.0)
         with torch.no_grad():
-            self.optimizer(self.flat, gradient, self.state, step, lr, **self.hypers)
+            self.optimizer(self.flat, gradient, self.state, self.descents, lr, **self.hypers)
 
 
 @dataclass(frozen=True)
@@ -255,7 +268,11 @@ class Population:
         pairs = {seed: build_networks(variant, problem, seed) for seed in seeds}
         self.generator = Player([pairs[run.seed][0] for run in runs], runs, "g_lr", device, dtype)
         self.discriminator = Player([pairs[run.seed][1] for run in runs], runs, "d_lr", device, dtype)
+        self.players = {"d": self.discriminator, "g": self.generator}
         self.losses = _loss_slices(runs, device)
+        self.update = registry.get("update", variant.update)
+        self.update_hypers = variant.hypers_of("update", variant.update)
+        self.memory: dict[str, Tensor] = {}
         self.regularizer = registry.get("regularizer", variant.regularizer)
         self.regularizer_hypers = variant.hypers_of("regularizer", variant.regularizer)
         self.lazy = _lazy(self.regularizer.name, self.regularizer_hypers)
@@ -280,9 +297,11 @@ class Population:
         """Map latents [runs, batch, latent_dim] to samples [runs, batch, *shape]."""
         return self.generator(latents, trained=trained)
 
-    def criticise(self, samples: Tensor, *, trained: bool = False, runs: slice = slice(None)) -> Tensor:
+    def criticise(
+        self, samples: Tensor, *, trained: bool = False, runs: slice = slice(None), tensors: Tensors | None = None
+    ) -> Tensor:
         """Map samples [runs, batch, *shape] to logits [runs, batch]."""
-        return self.discriminator(samples, trained=trained, runs=runs).flatten(1)
+        return self.discriminator(samples, trained=trained, runs=runs, tensors=tensors).flatten(1)
 
     def players_losses(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses of D and of G, both [runs], from logits [runs, batch]."""

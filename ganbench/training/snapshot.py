@@ -45,11 +45,10 @@ class Snapshot:
 
         The step is made on copies, at the learning rate before any decay.
         """
-        own, variant = self._player(player), self._population.variant
-        made = self._population.step * (variant.generator_steps if player == "g" else variant.critic_steps)
+        own = self._player(player)
         parameters, state = own.flat.clone(), {name: tensor.clone() for name, tensor in own.state.items()}
         with torch.no_grad():
-            own.optimizer(parameters, gradient, state, made + 1, own.rate, **own.hypers)
+            own.optimizer(parameters, gradient, state, own.descents + 1, own.rate, **own.hypers)
         return parameters
 
     def differentiable(
@@ -72,7 +71,7 @@ class Snapshot:
         return DifferentiableGame(generator.start, discriminator.start, losses)
 
     def _player(self, player: str) -> Player:
-        return self._population.generator if player == "g" else self._population.discriminator
+        return self._population.players[player]
 
 
 class _Copy:

@@ -1,12 +1,15 @@
-"""One training step of a population: `critic_steps` updates of D, then `generator_steps` of G, which sees the new D."""
+"""One training step of a population, which its update rule plays through a `Round`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ganbench.errors import UserError, unknown
-from ganbench.training.population import Population
+from ganbench.gan.updates import Gradients
+from ganbench.training.population import Player, Population, Tensors
 
 NOISE = ("uniform", "normal")
 """What a regularizer may declare that it draws, one number a sample or one an element of a sample."""
@@ -15,54 +18,189 @@ NOISE = ("uniform", "normal")
 class _Critic:
     """The discriminator as a regularizer sees it: the logits of the step's own batches are computed once."""
 
-    def __init__(self, population: Population) -> None:
-        self.population = population
+    def __init__(self, population: Population, tensors: Tensors | None = None) -> None:
+        self.population, self.tensors = population, tensors
         self._known: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, samples: Tensor) -> Tensor:
         for batch, logits in self._known:
             if batch is samples:
                 return logits
-        logits = self.population.criticise(samples, trained=True)
+        logits = self.population.criticise(samples, trained=True, tensors=self.tensors)
         self._known.append((samples, logits))
         return logits
 
 
 def train_step(population: Population) -> tuple[Tensor, Tensor]:
     """Advance every living run by one step and return the last losses of D (without penalty) and G, both [runs]."""
-    critic_steps, generator_steps = population.variant.critic_steps, population.variant.generator_steps
-    for inner in range(critic_steps):
-        d_loss = _update_discriminator(population, population.step * critic_steps + inner)
-    for inner in range(generator_steps):
-        g_loss = _update_generator(population, population.step * generator_steps + inner)
+    played = PlayedRound(population)
+    population.update(played, **population.update_hypers)
     population.step += 1
-    return d_loss, g_loss
+    return played.losses["d"], played.losses["g"]
 
 
-def _update_discriminator(population: Population, index: int) -> Tensor:
-    discriminator, regularizer = population.discriminator, population.regularizer
-    acts_on, hypers = regularizer.meta.get("acts_on", "inputs"), population.regularizer_hypers
-    penalized = acts_on in ("inputs", "matrices") and index % population.lazy == 0
+class PlayedRound:
+    """A step of a population as its update rule sees it (gan.updates.Round)."""
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        self.losses: dict[str, Tensor] = {}
+        self._alive = population.alive.clone()
+
+    @property
+    def step(self) -> int:
+        return self.population.step
+
+    @property
+    def turns(self) -> dict[str, int]:
+        variant = self.population.variant
+        return {"d": variant.critic_steps, "g": variant.generator_steps}
+
+    @property
+    def memory(self) -> dict[str, Tensor]:
+        return self.population.memory
+
+    def gradient(self, player: str) -> Tensor:
+        """Return the gradient of a player's loss on its next batch [runs, size]; runs where it is not finite freeze."""
+        index = self._next_batch(player)
+        loss, total = (_d_loss if player == "d" else _g_loss)(self.population, index)
+        return self._marked(player, loss, total, self.population.players[player].gradient(total))
+
+    def unrolled_gradient(self, steps: int, rate: float) -> Tensor:
+        """Return G's gradient [runs, size] through the steps that D would make on the same batch."""
+        population, index = self.population, self._next_batch("g")
+        latents, real = population.draw("g latent", index), population.draw("g data", index)
+        fake = population.generate(latents, trained=True)
+        real, fake = _shown(population, real, "g real noise", index), _shown(population, fake, "g fake noise", index)
+        critic: Tensors = population.discriminator.trained
+        for _ in range(steps):
+            d_loss = population.players_losses(*(population.criticise(x, tensors=critic) for x in (real, fake)))[0]
+            moves = torch.autograd.grad(d_loss.sum(), list(critic.values()), create_graph=True)
+            critic = {name: own - rate * move for (name, own), move in zip(critic.items(), moves, strict=True)}
+        g_loss = population.players_losses(*(population.criticise(x, tensors=critic) for x in (real, fake)))[1]
+        return self._marked("g", g_loss, g_loss, population.generator.gradient(g_loss))
+
+    def field(self) -> PlayedField:
+        """Return both players' gradients on D's next batch, differentiable in the parameters of both."""
+        population, index = self.population, self._next_batch("d")
+        d_loss, total, g_loss = _both_losses(population, index)
+        field = PlayedField(population.players, {"d": total, "g": g_loss})
+        for player, loss, whole in (("d", d_loss, total), ("g", g_loss, g_loss)):
+            self._marked(player, loss, whole, field.gradients[player])
+        return field
+
+    def descend(self, player: str, gradient: Tensor) -> None:
+        """Make one step of a player's optimizer for the runs that are alive."""
+        population, own, regularizer = self.population, self.population.players[player], self.population.regularizer
+        own.descend(gradient, population.alive, (population.step, population.variant.steps))
+        if player == "d" and regularizer.meta.get("acts_on") == "weights":
+            clipped = regularizer(own.flat, **population.regularizer_hypers)
+            # a frozen run keeps its last finite weights bit for bit
+            own.flat.copy_(torch.where(population.alive.unsqueeze(1), clipped, own.flat))
+
+    def positions(self) -> Gradients:
+        """Return copies of both players' parameters [runs, size]."""
+        return {name: player.flat.clone() for name, player in self.population.players.items()}
+
+    def place(self, positions: Gradients) -> None:
+        """Put both players elsewhere; runs that had diverged before this step stay where they are."""
+        for name, player in self.population.players.items():
+            player.flat.copy_(torch.where(self._alive.unsqueeze(1), positions[name], player.flat))
+
+    def _next_batch(self, player: str) -> int:
+        own = self.population.players[player]
+        own.batches += 1
+        return own.batches - 1
+
+    def _marked(self, player: str, loss: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
+        self.losses[player] = loss.detach()
+        self.population.mark(total.detach(), gradient)
+        return gradient
+
+
+class PlayedField:
+    """The gradients of both players on one batch (gan.updates.Field); without their graphs in `gradients`."""
+
+    def __init__(self, players: dict[str, Player], losses: dict[str, Tensor]) -> None:
+        self._leaves = {name: list(player.trained.values()) for name, player in players.items()}
+        self._graphs = {
+            name: _flat(torch.autograd.grad(loss.sum(), self._leaves[name], create_graph=True, materialize_grads=True,
+                                            allow_unused=True))
+            for name, loss in losses.items()
+        }  # fmt: skip
+        self.gradients = {name: graph.detach() for name, graph in self._graphs.items()}
+
+    def pulled_back(self, vectors: Gradients) -> Gradients:
+        """Return J^T v for v [runs, size] a player, in the same shape."""
+        return {name: pulled.detach() for name, pulled in self._pulled_back(vectors, create_graph=False).items()}
+
+    def pushed_forward(self, vectors: Gradients) -> Gradients:
+        """Return J v for v [runs, size] a player: the derivative of J^T u in u."""
+        dual = {name: torch.zeros_like(vector).requires_grad_() for name, vector in vectors.items()}
+        pulled = self._pulled_back(dual, create_graph=True)
+        inner = torch.stack([(pulled[name] * vectors[name]).sum() for name in vectors]).sum()
+        parts = torch.autograd.grad(inner, list(dual.values()), retain_graph=True)
+        return dict(zip(dual, parts, strict=True))
+
+    def _pulled_back(self, vectors: Gradients, create_graph: bool) -> Gradients:
+        names = list(self._leaves)
+        # a constant gradient has no graph, and moves with nobody's parameters
+        known = [name for name in names if self._graphs[name].requires_grad]
+        leaves = [leaf for name in names for leaf in self._leaves[name]]
+        parts = torch.autograd.grad(
+            [self._graphs[name] for name in known], leaves, [vectors[name] for name in known],
+            create_graph=create_graph, retain_graph=True, allow_unused=True, materialize_grads=True,
+        )  # fmt: skip
+        count = len(self._leaves[names[0]])
+        return {names[0]: _flat(parts[:count]), names[1]: _flat(parts[count:])}
+
+
+def _flat(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
+
+
+def _d_loss(population: Population, index: int) -> tuple[Tensor, Tensor]:
+    """Return D's loss on a batch and its loss with the penalty, both [runs]."""
     with torch.no_grad():
         fake = population.generate(population.draw("d latent", index))
+    batches = _shown_batches(population, fake, index)
+    critic = _Critic(population)
+    d_loss, _ = population.players_losses(*map(critic, batches))
+    return d_loss, _with_penalty(population, critic, d_loss, batches, index)
+
+
+def _both_losses(population: Population, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return D's loss, the same with the penalty, and G's loss on D's batch [runs], in graphs of both players."""
+    fake = population.generate(population.draw("d latent", index), trained=True)
+    batches = _shown_batches(population, fake, index)
+    critic = _Critic(population)
+    d_loss, g_loss = population.players_losses(*map(critic, batches))
+    return d_loss, _with_penalty(population, critic, d_loss, batches, index), g_loss
+
+
+def _shown_batches(population: Population, fake: Tensor, index: int) -> tuple[Tensor, Tensor]:
+    """Return real and fake samples as D sees them, ready for a penalty on inputs where one is due."""
     fake = _shown(population, fake, "d fake noise", index)
     real = _shown(population, population.draw("data", index), "d real noise", index)
-    if penalized and acts_on == "inputs":
-        real, fake = real.requires_grad_(), fake.requires_grad_()
-    critic = _Critic(population)
-    d_loss, _ = population.players_losses(critic(real), critic(fake))
-    total = d_loss
-    if penalized:
-        total = d_loss + population.lazy * _penalty(population, critic, (real, fake), index)
-    gradient = discriminator.gradient(total)
-    population.mark(total.detach(), gradient)
-    progress = (population.step, population.variant.steps)
-    discriminator.descend(gradient, population.alive, index + 1, progress)
-    if acts_on == "weights":
-        clipped = regularizer(discriminator.flat, **hypers)
-        # a frozen run keeps its last finite weights bit for bit
-        discriminator.flat.copy_(torch.where(population.alive.unsqueeze(1), clipped, discriminator.flat))
-    return d_loss.detach()
+    if _penalty_due(population, index) and _acts_on(population) == "inputs":
+        real, fake = (batch if batch.requires_grad else batch.requires_grad_() for batch in (real, fake))
+    return real, fake
+
+
+def _acts_on(population: Population) -> str:
+    return str(population.regularizer.meta.get("acts_on", "inputs"))
+
+
+def _penalty_due(population: Population, index: int) -> bool:
+    return _acts_on(population) in ("inputs", "matrices") and index % population.lazy == 0
+
+
+def _with_penalty(
+    population: Population, critic: _Critic, d_loss: Tensor, batches: tuple[Tensor, Tensor], index: int
+) -> Tensor:
+    if not _penalty_due(population, index):
+        return d_loss
+    return d_loss + population.lazy * _penalty(population, critic, batches, index)
 
 
 def _shown(population: Population, samples: Tensor, purpose: str, index: int) -> Tensor:
@@ -99,15 +237,12 @@ def _numbers(population: Population, index: int) -> Tensor:
     return population.draw(draws, index)
 
 
-def _update_generator(population: Population, index: int) -> Tensor:
+def _g_loss(population: Population, index: int) -> tuple[Tensor, Tensor]:
+    """Return G's loss on a batch [runs], twice: nothing is added to it."""
     fake = population.generate(population.draw("g latent", index), trained=True)
     fake_logits = population.criticise(_shown(population, fake, "g fake noise", index))
     g_loss = population.players_losses(_paired_logits(population, fake_logits, index), fake_logits)[1]
-    gradient = population.generator.gradient(g_loss)
-    population.mark(g_loss.detach(), gradient)
-    progress = (population.step, population.variant.steps)
-    population.generator.descend(gradient, population.alive, index + 1, progress)
-    return g_loss.detach()
+    return g_loss, g_loss
 
 
 def _paired_logits(population: Population, fake_logits: Tensor, index: int) -> Tensor:

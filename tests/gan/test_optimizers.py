@@ -8,7 +8,7 @@ import torch
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.gan.updates import DECAYS, rate_factor
+from ganbench.gan.optimizers import DECAYS, rate_factor
 
 RUNS, SIZE, STEPS = 3, 7, 50
 

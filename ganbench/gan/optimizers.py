@@ -1,0 +1,139 @@
+"""Optimizers of the two players.
+
+An optimizer is `(parameters, gradient, state, step, lr, *, hypers) -> None`: it moves `parameters` in place against
+`gradient`, both `[..., size]`; `state` is a dictionary of its own tensors, empty at step 1; `lr` and the numeric
+hyper-parameters are numbers or tensors that broadcast, one a run. Every optimizer declares `g_lr` and `d_lr`, the
+rates of G and D, and `decay`, their course over training; the engine makes `lr` of them.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganbench.errors import unknown
+from ganbench.registry import register
+
+DECAYS = {
+    "none": lambda progress: 1.0,
+    "sqrt": lambda progress: math.sqrt(1.0 - progress),
+    "linear": lambda progress: 1.0 - progress,
+    "cosine": lambda progress: (1.0 + math.cos(math.pi * progress)) / 2,
+}
+
+
+def rate_factor(decay: str, step: int, steps: int) -> float:
+    """Return the factor on the learning rate at a step (from 0) of `steps`; UserError for an unknown decay."""
+    if decay not in DECAYS:
+        raise unknown("decay of the learning rate", decay, DECAYS)
+    return float(DECAYS[decay](step / steps))
+
+
+@register("optimizer")
+def sgd(
+    parameters: Tensor,
+    gradient: Tensor,
+    state: dict[str, Tensor],
+    step: int,
+    lr: Any,
+    *,
+    g_lr: float = 1e-2,
+    d_lr: float = 1e-2,
+    momentum: float = 0.0,
+    decay: str = "none",
+) -> None:
+    """Gradient descent with heavy-ball momentum, which may be negative (Polyak 1964; Gidel 2019, eq. 3)."""
+    if not state:
+        state["velocity"] = torch.zeros_like(parameters)
+    velocity = state["velocity"].mul_(momentum).add_(gradient)
+    parameters.sub_(velocity * lr)
+
+
+@register("optimizer")
+def rmsprop(
+    parameters: Tensor,
+    gradient: Tensor,
+    state: dict[str, Tensor],
+    step: int,
+    lr: Any,
+    *,
+    g_lr: float = 5e-4,
+    d_lr: float = 5e-4,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    decay: str = "none",
+) -> None:
+    """RMSProp without momentum, the optimizer of weight-clipped critics (Tieleman & Hinton 2012; Arjovsky 2017)."""
+    if not state:
+        state["square"] = torch.zeros_like(parameters)
+    square = state["square"].lerp_(gradient.square(), 1 - alpha)
+    parameters.sub_(gradient / (square.sqrt() + eps) * lr)
+
+
+@register("optimizer")
+def optimistic_sgd(
+    parameters: Tensor,
+    gradient: Tensor,
+    state: dict[str, Tensor],
+    step: int,
+    lr: Any,
+    *,
+    g_lr: float = 1e-2,
+    d_lr: float = 1e-2,
+    decay: str = "none",
+) -> None:
+    """Optimistic gradient descent: twice this gradient less the last one (Daskalakis 2018, eq. 6)."""
+    _optimistic(parameters, gradient, state, lr)
+
+
+@register("optimizer")
+def adam(
+    parameters: Tensor,
+    gradient: Tensor,
+    state: dict[str, Tensor],
+    step: int,
+    lr: Any,
+    *,
+    g_lr: float = 2e-3,
+    d_lr: float = 2e-3,
+    beta1: float = 0.5,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    decay: str = "sqrt",
+) -> None:
+    """Adam with bias correction (Kingma & Ba 2015, alg. 1)."""
+    if not state:
+        state.update(mean=torch.zeros_like(parameters), square=torch.zeros_like(parameters))
+    mean = state["mean"].lerp_(gradient, 1 - beta1)
+    square = state["square"].lerp_(gradient.square(), 1 - beta2)
+    size = square.sqrt().mul_((1 - beta2**step) ** -0.5).add_(eps)
+    parameters.addcdiv_(mean * (lr / (1 - beta1**step)), size, value=-1)
+
+
+@register("optimizer")
+def optimistic_adam(
+    parameters: Tensor,
+    gradient: Tensor,
+    state: dict[str, Tensor],
+    step: int,
+    lr: Any,
+    *,
+    g_lr: float = 2e-3,
+    d_lr: float = 2e-3,
+    beta1: float = 0.5,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    decay: str = "sqrt",
+) -> None:
+    """Optimistic Adam: twice Adam's step less its last one (Daskalakis 2018, alg. 1)."""
+    direction = torch.zeros_like(parameters)
+    adam(direction, gradient, state, step, -1.0, beta1=beta1, beta2=beta2, eps=eps)
+    _optimistic(parameters, direction, state, lr)
+
+
+def _optimistic(parameters: Tensor, direction: Tensor, state: dict[str, Tensor], lr: Any) -> None:
+    # before the first step there is no other direction, and the step is an ordinary one
+    last = state.get("last", direction)
+    parameters.sub_((2 * direction - last) * lr)
+    state["last"] = direction.clone()

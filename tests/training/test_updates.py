@@ -1,0 +1,263 @@
+"""Update rules: a population against one GAN moved by torch.optim, each rule written out from its paper."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn.functional import softplus
+
+from ganbench import registry
+from ganbench.errors import UserError
+from ganbench.suite import resolve
+from ganbench.training import checkpoint
+from ganbench.training.population import Population, build_networks, make_problem
+from ganbench.training.step import train_step
+
+CPU, STEPS, RATE, GAMMA = torch.device("cpu"), 12, 0.05, 0.3
+RULES = registry.names("update")
+BASE = ["problem=ring8", "loss=nonsaturating", "steps=1000", "batch_size=16", "network.mlp.width=8"]
+
+
+class Loop:
+    """One GAN with its optimizers; batches in the order in which a population draws them."""
+
+    def __init__(self, run):
+        self.population = Population([run], make_problem(run.variant), CPU, torch.float64)
+        networks = build_networks(run.variant, make_problem(run.variant), run.seed)
+        self.g, self.d = (module.double() for module in networks)
+        self.penalized = run.variant.regularizer == "r1"
+        kind, settings = {
+            "sgd": (torch.optim.SGD, {}), "adam": (torch.optim.Adam, {"betas": (0.5, 0.999)}),
+        }[run.variant.optimizer]  # fmt: skip
+        self.optimizers = {
+            name: kind(module.parameters(), lr=RATE, **settings) for name, module in (("d", self.d), ("g", self.g))
+        }
+        self.drawn = {"d": 0, "g": 0}
+
+    def draw(self, purpose, player):
+        return self.population.draw(purpose, self.drawn[player])[0]
+
+    def parameters(self, player):
+        return list(getattr(self, player).parameters())
+
+    def d_loss(self, real, fake):
+        real = real.requires_grad_()
+        real_logits = self.d(real)
+        loss = softplus(-real_logits).mean() + softplus(self.d(fake)).mean()
+        if self.penalized:
+            (slope,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+            loss = loss + GAMMA / 2 * slope.pow(2).sum(1).mean()
+        return loss
+
+    def gradient(self, player):
+        if player == "d":
+            loss = self.d_loss(self.draw("data", "d"), self.g(self.draw("d latent", "d")).detach())
+        else:
+            loss = softplus(-self.d(self.g(self.draw("g latent", "g")))).mean()
+        self.drawn[player] += 1
+        return torch.autograd.grad(loss, self.parameters(player))
+
+    def both(self):
+        return {player: self.gradient(player) for player in "dg"}
+
+    def move(self, gradients):
+        for player, parts in gradients.items():
+            for parameter, part in zip(self.parameters(player), parts, strict=True):
+                parameter.grad = part.detach().clone()
+            self.optimizers[player].step()
+
+    def turn(self, player):
+        self.move({player: self.gradient(player)})
+
+    def positions(self):
+        return {player: copy.deepcopy([p.detach() for p in self.parameters(player)]) for player in "dg"}
+
+    def place(self, positions):
+        with torch.no_grad():
+            for player, values in positions.items():
+                for parameter, value in zip(self.parameters(player), values, strict=True):
+                    parameter.copy_(value)
+
+    def field(self):
+        """Return all parameters, D's first, and the gradients of both losses on D's batch, with their graphs."""
+        fake = self.g(self.draw("d latent", "d"))
+        losses = self.d_loss(self.draw("data", "d"), fake), softplus(-self.d(fake)).mean()
+        self.drawn["d"] += 1
+        parts = [
+            torch.autograd.grad(loss, self.parameters(player), create_graph=True)
+            for player, loss in zip("dg", losses, strict=True)
+        ]
+        return [*self.parameters("d"), *self.parameters("g")], [*parts[0], *parts[1]]
+
+    def split(self, parts):
+        count = len(self.parameters("d"))
+        return {"d": parts[:count], "g": parts[count:]}
+
+
+def alternating(loop, step, memory):
+    loop.turn("d")
+    loop.turn("g")
+
+
+def generator_first(loop, step, memory):
+    loop.turn("g")
+    loop.turn("d")
+
+
+def simultaneous(loop, step, memory):
+    loop.move(loop.both())
+
+
+def extragradient(loop, step, memory):
+    start = loop.positions()
+    loop.move(loop.both())
+    there = loop.both()
+    loop.place(start)
+    loop.move(there)
+
+
+def past_extragradient(loop, step, memory):
+    start = loop.positions()
+    loop.move(memory.get("last") or loop.both())
+    memory["last"] = loop.both()
+    loop.place(start)
+    loop.move(memory["last"])
+
+
+def lookahead(loop, step, memory):
+    memory.setdefault("slow", loop.positions())
+    alternating(loop, step, memory)
+    if step % 5 == 4:
+        fast = loop.positions()
+        memory["slow"] = {p: [(a + b) / 2 for a, b in zip(memory["slow"][p], fast[p], strict=True)] for p in "dg"}
+        loop.place(memory["slow"])
+
+
+def consensus(loop, step, memory):
+    parameters, field = loop.field()
+    energy = sum(part.pow(2).sum() for part in field) / 2
+    pull = torch.autograd.grad(energy, parameters)
+    loop.move(loop.split([part + extra for part, extra in zip(field, pull, strict=True)]))
+
+
+def symplectic(loop, step, memory):
+    parameters, field = loop.field()
+    flat = torch.cat([part.flatten() for part in field])
+    rows = [torch.autograd.grad(entry, parameters, retain_graph=True, materialize_grads=True, allow_unused=True)
+            for entry in flat]  # fmt: skip
+    jacobian = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
+    xi = flat.detach()
+    adjustment = (jacobian - jacobian.T).T @ xi / 2
+    steepest = jacobian.T @ xi
+    sign = torch.sign((xi @ steepest) * (adjustment @ steepest) / len(xi) + 0.1)
+    whole = xi + sign * adjustment
+    sizes = [parameter.numel() for parameter in parameters]
+    parts = [part.view_as(p) for part, p in zip(whole.split(sizes), parameters, strict=True)]
+    loop.move(loop.split(parts))
+
+
+def unrolled(loop, step, memory):
+    loop.turn("d")
+    real, fake = loop.draw("g data", "g"), loop.g(loop.draw("g latent", "g"))
+    loop.drawn["g"] += 1
+    names = [name for name, _ in loop.d.named_parameters()]
+    critic = dict(loop.d.named_parameters())
+
+    def logits(x):
+        return torch.func.functional_call(loop.d, critic, (x,))
+
+    for _ in range(5):
+        loss = softplus(-logits(real)).mean() + softplus(logits(fake)).mean()
+        moves = torch.autograd.grad(loss, list(critic.values()), create_graph=True)
+        critic = {name: critic[name] - 0.1 * move for name, move in zip(names, moves, strict=True)}
+    loop.move({"g": torch.autograd.grad(softplus(-logits(fake)).mean(), loop.parameters("g"))})
+
+
+FROM_PAPERS = {
+    f.__name__: f
+    for f in (alternating, generator_first, simultaneous, extragradient, past_extragradient, lookahead, consensus,
+              symplectic, unrolled)
+}  # fmt: skip
+
+
+def difference(population, row, loop):
+    flats = [torch.cat([p.detach().flatten() for p in loop.parameters(player)]) for player in "dg"]
+    return max((population.players[p].flat[row] - flat).abs().max().item() for p, flat in zip("dg", flats, strict=True))
+
+
+def test_every_rule_is_written_out_here():
+    assert set(FROM_PAPERS) == set(RULES)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("regularizer", [["regularizer=none"], ["regularizer=r1", f"regularizer.r1.gamma={GAMMA}"]])
+@pytest.mark.parametrize("rule", RULES)
+def test_population_equals_loop(rule, regularizer, optimizer):
+    rates = [f"optimizer.{optimizer}.{player}_lr={RATE}" for player in "gd"]
+    rates += [f"optimizer.{optimizer}.decay=none", f"optimizer={optimizer}"]
+    runs = resolve(None, [*BASE, *rates, f"update={rule}", *regularizer, "seeds=2"]).runs
+    population = Population(runs, make_problem(runs[0].variant), CPU, torch.float64)
+    loops, memories = [Loop(run) for run in runs], [{} for _ in runs]
+    for step in range(STEPS):
+        train_step(population)
+        for loop, memory in zip(loops, memories, strict=True):
+            FROM_PAPERS[rule](loop, step, memory)
+    for row, loop in enumerate(loops):
+        assert difference(population, row, loop) < 1e-8
+    assert not torch.equal(*population.generator.flat)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_diverged_run_stays_and_its_neighbour_does_not_notice(rule):
+    both = [*BASE, f"update={rule}", "optimizer=sgd", "optimizer.sgd.d_lr=1e30,0.01", "seeds=1"]
+    runs = resolve(None, both).runs
+    together = Population(runs, make_problem(runs[0].variant), CPU)
+    well = next(row for row, run in enumerate(runs) if dict(run.variant.hypers)["optimizer.sgd.d_lr"] < 1)
+    alone = Population([runs[well]], make_problem(runs[0].variant), CPU)
+    kept = []
+    for _ in range(8):
+        train_step(together)
+        train_step(alone)
+        kept.append({name: player.flat.clone() for name, player in together.players.items()})
+    assert together.alive.tolist() == [row == well for row in range(2)]
+    step = int(together.diverged_step[1 - well])
+    for name, player in together.players.items():
+        assert torch.equal(kept[-1][name][1 - well], kept[step][name][1 - well])
+        assert kept[-1][name].isfinite().all()
+        torch.testing.assert_close(player.flat[well], alone.players[name].flat[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_training_goes_on_bit_for_bit(rule, tmp_path):
+    runs = resolve(None, [*BASE, f"update={rule}", "seeds=2"]).runs
+    straight, first, second = (Population(runs, make_problem(runs[0].variant), CPU) for _ in range(3))
+    for _ in range(12):
+        train_step(straight)
+    for _ in range(7):
+        train_step(first)
+    checkpoint.save(first, {}, tmp_path / "checkpoint.pt")
+    assert checkpoint.restore(second, {}, tmp_path / "checkpoint.pt")
+    for _ in range(5):
+        train_step(second)
+    for name, player in straight.players.items():
+        assert torch.equal(second.players[name].flat, player.flat)
+
+
+def test_rules_that_move_both_at_once_have_no_turns():
+    reason = "both players at once"
+    for rule in RULES:
+        plan = resolve(None, ["loss=hinge", "seeds=1", "critic_steps=1,5", f"update={rule}"])
+        told = [why for _, why in plan.skipped]
+        assert all(reason in why and "critic_steps 5" in why for why in told)
+        assert bool(told) is ("one_turn_each" in registry.get("update", rule).needs)
+
+
+@pytest.mark.parametrize(("setting", "told"), [
+    ("update.lookahead.every=0", "at least 1, got 0"),
+    ("update.lookahead.share=0", "above 0 and at most 1, got 0"),
+    ("update.unrolled.steps=0", "at least 1, got 0"),
+])  # fmt: skip
+def test_values_that_make_no_sense_are_refused(setting, told):
+    run = resolve(None, [*BASE, f"update={setting.split('.')[1]}", setting, "seeds=1"]).runs[0]
+    with pytest.raises(UserError, match=told):
+        train_step(Population([run], make_problem(run.variant), CPU))

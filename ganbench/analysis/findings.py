@@ -30,7 +30,7 @@ from ganbench.plan import OWN_NAME
 LATE = 1.5
 """A run is degraded late where its final Frechet distance is above this multiple of its own best."""
 
-SETTINGS = ("loss", "normalization", "regularizer", "network", "g_normalization", "optimizer")
+SETTINGS = ("loss", "normalization", "regularizer", "network", "g_normalization", "optimizer", "update")
 
 
 def view_of(study: Study, problem: str) -> View | None:
@@ -89,7 +89,7 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
     """
     verdicts = judge(study) if verdicts is None else verdicts
     views = {problem: view_of(study, problem) for problem in study.runs["problem"].unique()}
-    wanted = {name for seen in views.values() if seen for name in _key(seen).values()} | {"recall", "frechet"}
+    wanted = {name for seen in views.values() if seen for name in _key(seen).values() if name} | {"recall", "frechet"}
     table = scores(study, sorted(wanted))
     wide = table.pivot(index="run", columns="measure", values=list(SCORES))
     names = labels(study)
@@ -104,8 +104,8 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
     return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
 
 
-def _key(seen: View) -> dict[str, str]:
-    return {"covered": seen.count or "coverage", "quality": seen.quality}
+def _key(seen: View) -> dict[str, str | None]:
+    return {"covered": seen.covered, "quality": seen.quality}
 
 
 def _counts(finished: pd.DataFrame) -> dict[str, Any]:

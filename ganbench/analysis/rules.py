@@ -82,6 +82,11 @@ class View:
     diversity: tuple[str, ...]
     narrow: tuple[str, ...]
 
+    @property
+    def covered(self) -> str | None:
+        """How much of the problem the samples cover, None where there is nothing to cover."""
+        return self.count or next(iter(self.diversity), None)
+
 
 _DIVERSITY = ("coverage", "recall")
 VIEWS = (
@@ -97,9 +102,13 @@ VIEWS = (
         ("coverage",),
     ),
     View(None, None, None, "precision", "precision_bar", ("coverage", "recall"), ("coverage", "recall")),
+    # a game in closed form: to arrive at its equilibrium is all there is to do
+    View(None, None, None, "nearness", "quality_bar", (), ()),
 )
-JUDGED = ("step", "high_quality", "precision", "modes_covered", "classes_covered", *_DIVERSITY, "saturation",
-          "g_gradient_norm")  # fmt: skip
+JUDGED = (
+    "step", "high_quality", "precision", "nearness", "modes_covered", "classes_covered", *_DIVERSITY, "saturation",
+    "g_gradient_norm",
+)  # fmt: skip
 """The columns that verdicts read, beside those of `mode_share` and `class_share`."""
 
 

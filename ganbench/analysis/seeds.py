@@ -74,9 +74,8 @@ def _score(study: Study, problem: str, final: pd.Series) -> float:
     if seen is None:
         return 0.0
     oracle = study.oracle.get(problem, {})
-    shares = [seen.quality] if seen.count else [seen.quality, "recall"]
     score = 1.0
-    for measure in [*shares, *([seen.count] if seen.count else [])]:
+    for measure in [seen.quality, seen.count] if seen.count else [seen.quality, *seen.diversity[-1:]]:
         perfect = oracle.get(measure) or 1.0
         score *= min(1.0, max(0.0, float(final[measure]) / perfect))
     return 0.0 if pd.isna(score) else score

@@ -105,7 +105,7 @@ def _reweighted(layer: nn.Module, kind: type[nn.Module]) -> nn.Module:
     return Reweighted(layer, kind(as_matrix(raw_weight(layer).detach(), layer)))
 
 
-@register("normalization", acts_on="activations", provides=PER_SAMPLE)
+@register("normalization", acts_on="activations", provides=PER_SAMPLE | {"plain"})
 def none(layer: nn.Module) -> nn.Module:
     """No normalization."""
     return layer

@@ -71,6 +71,13 @@ class Playable(Snapshot, Protocol):
     ) -> DifferentiableGame: ...
 
 
+@runtime_checkable
+class Balanced(Snapshot, Protocol):
+    """A snapshot that can tell how far its players are from a known equilibrium."""
+
+    def displacement(self) -> Tensor | None: ...
+
+
 class Game:
     """One probe batch played through a population; everything is computed when first asked for.
 
@@ -300,6 +307,31 @@ def spectra(game: Game) -> dict[str, Tensor]:
         return {}
     largest = torch.stack(list(norms.values())).max(0).values
     return {"d_spectral_norm": largest, **{f"d_spectral_norm.{layer}": norm for layer, norm in norms.items()}}
+
+
+# at this distance from the equilibrium `nearness` is one half
+NEAR = 0.1
+
+
+@register(
+    "diagnostic",
+    measures={
+        "equilibrium_distance": positive("distance of both players' parameters from the nearest equilibrium", "down"),
+        "nearness": Measure(
+            f"1 at the equilibrium, one half at distance {NEAR}: {NEAR} / ({NEAR} + distance)", "up", (0.0, 1.0),
+            "share", 1.0,
+        ),
+        "displacement": Measure("how far a parameter is from its value at the equilibrium, G's parameters first"),
+    },
+)  # fmt: skip
+def equilibrium(game: Game) -> dict[str, Tensor]:
+    """Distance from the equilibrium, in the games where it is known."""
+    displacement = game.population.displacement() if isinstance(game.population, Balanced) else None
+    if displacement is None:
+        return {}
+    distance = displacement.norm(dim=1)
+    coordinates = {f"displacement.{place}": column for place, column in enumerate(displacement.unbind(1))}
+    return {"equilibrium_distance": distance, "nearness": NEAR / (NEAR + distance), **coordinates}
 
 
 from ganbench.measure import costly  # noqa: E402, F401 - registers the medium and the expensive diagnostics

@@ -85,7 +85,7 @@ class Context:
     def measures(self, problem: str) -> list[str]:
         """Return the measures that a problem's tables show: coverage of modes, quality, recall and Frechet."""
         seen = view_of(self.study, problem)
-        names = [seen.count or "coverage", seen.quality] if seen else []
+        names = [name for name in (seen.covered, seen.quality) if name] if seen else []
         names += [name for name in ("recall", "frechet") if name in self.oracle(problem) or not names]
         return [name for name in names if name in self.study.measures]
 

@@ -30,6 +30,6 @@ class NetworkSpec:
     d_weight: Normalize
 
 
-from ganbench.gan.networks import dcgan, mlp  # noqa: E402
+from ganbench.gan.networks import dcgan, games, mlp  # noqa: E402
 
-__all__ = ["NetworkSpec", "dcgan", "mlp"]
+__all__ = ["NetworkSpec", "dcgan", "games", "mlp"]

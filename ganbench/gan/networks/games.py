@@ -1,0 +1,80 @@
+"""The players of the games in closed form (problems.games): a few parameters each, and nothing to normalize.
+
+They start in a random direction from the equilibrium, at a distance that is known.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ganbench.errors import UserError
+from ganbench.gan.networks import NetworkSpec
+from ganbench.registry import register
+
+PLAIN = {"plain": "the players of a game in closed form are single layers without normalization"}
+
+
+class _One(nn.Module):
+    def forward(self, latents: Tensor) -> Tensor:
+        return torch.ones_like(latents[:, :1])
+
+
+class _Sign(nn.Module):
+    def forward(self, latents: Tensor) -> Tensor:
+        # latents are zero with probability 0, and then positive
+        return torch.where(latents[:, :1] < 0, -1.0, 1.0).to(latents.dtype)
+
+
+class _Square(nn.Module):
+    def forward(self, samples: Tensor) -> Tensor:
+        return samples.square()
+
+
+class _Scaled(nn.Module):
+    """A x for the diagonal matrix A of a bilinear game, which nobody trains."""
+
+    factors: Tensor
+
+    def __init__(self, factors: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("factors", factors)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return samples * self.factors
+
+
+def _layer(weights: Tensor, rows: int) -> nn.Linear:
+    layer = nn.Linear(weights.numel() // rows, rows, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(weights.reshape(layer.weight.shape))
+    return layer
+
+
+def _direction(size: int) -> Tensor:
+    drawn = torch.randn(size)
+    return drawn / drawn.norm()
+
+
+def interactions(dimension: int, condition: float) -> Tensor:
+    """Return the diagonal of a bilinear game's matrix [dimension], from 1 down to 1 / condition, in geometric steps."""
+    return torch.logspace(0, -1, dimension, base=condition) if dimension > 1 else torch.ones(1)
+
+
+@register("network", needs={"game of points": "it plays the games 'dirac' and 'bilinear'", **PLAIN}, provides={"point"})
+def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.Module]:
+    """G puts out one point x, D is linear: D(s) = y^T A s (Mescheder 2018, sec. 3); both start on the unit sphere.
+
+    A is diagonal, from 1 down to 1 / condition.
+    """
+    if not condition >= 1:
+        raise UserError(f"The network 'point' needs a condition of at least 1, got {condition:g}.")
+    (size,) = spec.shape
+    x, y = _direction(2 * size).split(size)
+    generator = nn.Sequential(_One(), _layer(x, size))
+    return generator, nn.Sequential(_Scaled(interactions(size, condition)), _layer(y, 1))
+
+
+@register("network", needs={"game of scales": "it plays the game 'covariance'", **PLAIN}, provides={"scale"})
+def scale(spec: NetworkSpec) -> tuple[nn.Module, nn.Module]:
+    """G puts out v and -v, D(s) = w s^2; both start half a unit from v = 1, w = 0."""
+    v, w = 0.5 * _direction(2) + torch.tensor([1.0, 0.0])
+    return nn.Sequential(_Sign(), _layer(v, 1)), nn.Sequential(_Square(), _layer(w, 1))

@@ -184,7 +184,9 @@ def _dot(a: Gradients, b: Gradients) -> Tensor:
 def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1) -> None:
     """Unrolled critic: G descends through `steps` gradient steps that D would make (Metz 2017, eq. 7 to 9).
 
-    Alternating, D first. The steps that D would make are plain gradient steps of size `rate` on G's own batch.
+    Alternating, D first. The steps that D would make are plain gradient steps of size `rate` on G's own batch. Their
+    objective is D's loss on both sides: G descends its own loss on the samples, which may be the non-saturating one,
+    and ascends D's loss on the real data, whose logits those steps move.
     """
     _at_least_one("unrolled.steps", steps)
     for _ in range(round.turns["d"]):

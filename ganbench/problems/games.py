@@ -18,7 +18,6 @@ from ganbench.registry import register
 class Game(Problem):
     """A game of two players of as many parameters each, for a network of its own."""
 
-    capabilities = frozenset({"game"})
     feature_spaces = ()
 
     def displacement(self, g: Tensor, d: Tensor) -> Tensor:
@@ -28,6 +27,8 @@ class Game(Problem):
 
 class PointGame(Game):
     """All data at the origin of n dimensions, where both players end."""
+
+    capabilities = frozenset({"game", "game_of_points"})
 
     def __init__(self, name: str, dimension: int) -> None:
         if dimension < 1:
@@ -42,6 +43,7 @@ class PointGame(Game):
 class ScaleGame(Game):
     """Data at 1 and -1 in turn, so that every batch of even size has variance 1; G learns the scale."""
 
+    capabilities = frozenset({"game", "game_of_scales"})
     name, shape = "covariance", (1,)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -56,7 +58,7 @@ class ScaleGame(Game):
 NEEDS_POINT = {"point": "its equilibrium is known for the network 'point'"}
 
 
-@register("problem", needs=NEEDS_POINT, provides={"game of points"})
+@register("problem", needs=NEEDS_POINT, provides={"game", "game_of_points"})
 def dirac() -> PointGame:
     """The Dirac-GAN: all data at one point, G one parameter, D linear; equilibrium at (0, 0) (Mescheder 2018, sec. 3).
 
@@ -65,7 +67,7 @@ def dirac() -> PointGame:
     return PointGame("dirac", 1)
 
 
-@register("problem", needs=NEEDS_POINT, provides={"game of points"})
+@register("problem", needs=NEEDS_POINT, provides={"game", "game_of_points"})
 def bilinear(*, dimension: int = 2) -> PointGame:
     """The bilinear game min max x^T A y with the Wasserstein loss; equilibrium at 0 (Gidel 2019, eq. 9).
 
@@ -74,7 +76,9 @@ def bilinear(*, dimension: int = 2) -> PointGame:
     return PointGame("bilinear", dimension)
 
 
-@register("problem", needs={"scale": "its equilibrium is known for the network 'scale'"}, provides={"game of scales"})
+@register(
+    "problem", needs={"scale": "its equilibrium is known for the network 'scale'"}, provides={"game", "game_of_scales"}
+)
 def covariance() -> ScaleGame:
     """Learning a variance in one dimension: data +-1, samples +-v, D(x) = w x^2 (after Daskalakis 2018, sec. 3).
 

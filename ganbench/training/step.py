@@ -77,8 +77,11 @@ class PlayedRound:
             d_loss = population.players_losses(*(population.criticise(x, tensors=critic) for x in (real, fake)))[0]
             moves = torch.autograd.grad(d_loss.sum(), list(critic.values()), create_graph=True)
             critic = {name: own - rate * move for (name, own), move in zip(critic.items(), moves, strict=True)}
-        g_loss = population.players_losses(*(population.criticise(x, tensors=critic) for x in (real, fake)))[1]
-        return self._marked("g", g_loss, g_loss, population.generator.gradient(g_loss))
+        real_logits, fake_logits = (population.criticise(x, tensors=critic) for x in (real, fake))
+        g_loss = population.players_losses(real_logits.detach(), fake_logits)[1]
+        # the real samples' logits follow G too, through the steps that D would make
+        against_d = population.players_losses(real_logits, fake_logits.detach())[0]
+        return self._marked("g", g_loss, g_loss, population.generator.gradient(g_loss - against_d))
 
     def field(self) -> PlayedField:
         """Return both players' gradients on D's next batch, differentiable in the parameters of both."""

@@ -55,11 +55,12 @@ def _direction(size: int) -> Tensor:
 
 
 def interactions(dimension: int, condition: float) -> Tensor:
-    """Return the diagonal of a bilinear game's matrix [dimension], from 1 down to 1 / condition, in geometric steps."""
-    return torch.logspace(0, -1, dimension, base=condition) if dimension > 1 else torch.ones(1)
+    """Return the diagonal of a bilinear game's matrix [dimension], float64, from 1 down to 1 / condition."""
+    exponents = torch.linspace(0, -1, dimension, dtype=torch.float64)
+    return torch.tensor(condition, dtype=torch.float64) ** exponents
 
 
-@register("network", needs={"game of points": "it plays the games 'dirac' and 'bilinear'", **PLAIN}, provides={"point"})
+@register("network", needs={"game_of_points": "it plays the games 'dirac' and 'bilinear'", **PLAIN}, provides={"point"})
 def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.Module]:
     """G puts out one point x, D is linear: D(s) = y^T A s (Mescheder 2018, sec. 3); both start on the unit sphere.
 
@@ -70,10 +71,10 @@ def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.M
     (size,) = spec.shape
     x, y = _direction(2 * size).split(size)
     generator = nn.Sequential(_One(), _layer(x, size))
-    return generator, nn.Sequential(_Scaled(interactions(size, condition)), _layer(y, 1))
+    return generator, nn.Sequential(_Scaled(interactions(size, condition).float()), _layer(y, 1))
 
 
-@register("network", needs={"game of scales": "it plays the game 'covariance'", **PLAIN}, provides={"scale"})
+@register("network", needs={"game_of_scales": "it plays the game 'covariance'", **PLAIN}, provides={"scale"})
 def scale(spec: NetworkSpec) -> tuple[nn.Module, nn.Module]:
     """G puts out v and -v, D(s) = w s^2; both start half a unit from v = 1, w = 0."""
     v, w = 0.5 * _direction(2) + torch.tensor([1.0, 0.0])

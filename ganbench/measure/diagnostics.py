@@ -310,7 +310,7 @@ def spectra(game: Game) -> dict[str, Tensor]:
 
 
 # at this distance from the equilibrium `nearness` is one half
-NEAR = 0.1
+NEAR = 0.01
 
 
 @register(

@@ -42,7 +42,7 @@ class Study:
         What differs between problems only (their steps, their networks) tells no two variants apart.
         """
         seen: dict[tuple[str, str], set[Any]] = {}
-        for variant in self._variants:
+        for variant in [*self.variants, *(variant for variant, _ in self.plan.skipped)]:
             settings = {key: getattr(variant, key) for key in AXES if key != "problem"}
             hypers = {key: value for key, value in variant.hypers if not key.startswith("problem.")}
             for key, value in (settings | hypers).items():
@@ -50,6 +50,11 @@ class Study:
         # the name of a watched loop is shown even where it is the only one: nothing else is known of it
         keys = dict.fromkeys(key for (_, key), values in seen.items() if len(values) > 1 or key == OWN_NAME)
         return ["problem"] * (len({label for label, _ in seen}) > 1) + list(keys)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The plan's variants, without those that were skipped."""
+        return self.plan.variants
 
     @property
     def measures(self) -> dict[str, Measure]:
@@ -143,10 +148,6 @@ class Study:
             "plugin_files": list(self.plan.plugin_files),
             "plugin_versions": dict(self.plan.versions),
         }
-
-    @property
-    def _variants(self) -> list[Variant]:
-        return [*self.plan.variants, *(variant for variant, _ in self.plan.skipped)]
 
     @cached_property
     def _populations(self) -> list[PopulationFolder]:

@@ -173,8 +173,17 @@ def test_rounding_at_the_end_of_a_path_is_left_out():
     steps = np.arange(300)
     path = 0.9 ** steps[:, None] * np.stack([np.cos(steps), np.sin(steps)], axis=1)
     noisy = path + 1e-7 * np.random.default_rng(0).normal(size=path.shape)
-    assert contraction(noisy, 1) == pytest.approx(0.9, abs=1e-3)
-    assert math.isnan(contraction(path[:2], 1))
+    assert contraction(noisy, 1, 1e-5) == pytest.approx(0.9, abs=1e-3)
+    assert course(np.linalg.norm(noisy, axis=1), 1e-6) == "converges"
+
+
+def test_a_direction_that_has_died_out_has_no_factor():
+    steps = np.arange(200)
+    path = np.stack([0.95**steps, 0.5**steps], axis=1)
+    noisy = path * (1 + 1e-7 * np.random.default_rng(0).normal(size=path.shape))
+    noisy[:, 1] += 1e-8 * noisy[:, 0] * np.random.default_rng(1).normal(size=len(path))
+    assert contraction(noisy, 1) == pytest.approx(0.95, abs=1e-6)
+    assert math.isnan(contraction(path[:3], 1))
 
 
 def test_a_path_that_leaves_the_finite_numbers():

@@ -141,7 +141,7 @@ def test_instance_noise_and_consensus_converge():
     for method in (noise, ["update=consensus"]):
         plan = [f"optimizer.sgd.{player}_lr={RATE}" for player in "gd"]
         norms = play(*plan, "loss=nonsaturating", *method, steps=990).norm(dim=-1)
-        assert (norms[-1] < 0.1 * norms[0]).all(), method
+        assert (norms[-1] < 0.3 * norms[0]).all(), method
 
 
 def test_dragan_does_not_converge():

@@ -10,6 +10,7 @@ from ganbench.errors import UserError
 from ganbench.gan.networks import NetworkSpec
 from ganbench.registry import register
 
+START = 0.1
 PLAIN = {"plain": "the players of a game in closed form are single layers without normalization"}
 
 
@@ -49,9 +50,9 @@ def _layer(weights: Tensor, rows: int) -> nn.Linear:
     return layer
 
 
-def _direction(size: int) -> Tensor:
+def _start(size: int) -> Tensor:
     drawn = torch.randn(size)
-    return drawn / drawn.norm()
+    return START * drawn / drawn.norm()
 
 
 def interactions(dimension: int, condition: float) -> Tensor:
@@ -62,20 +63,20 @@ def interactions(dimension: int, condition: float) -> Tensor:
 
 @register("network", needs={"game_of_points": "it plays the games 'dirac' and 'bilinear'", **PLAIN}, provides={"point"})
 def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.Module]:
-    """G puts out one point x, D is linear: D(s) = y^T A s (Mescheder 2018, sec. 3); both start on the unit sphere.
+    """G puts out one point x, D is linear: D(s) = y^T A s (Mescheder 2018); A is diagonal, from 1 to 1 / condition.
 
-    A is diagonal, from 1 down to 1 / condition.
+    Both start a distance of START from the equilibrium, near enough for the game to be linear.
     """
     if not condition >= 1:
         raise UserError(f"The network 'point' needs a condition of at least 1, got {condition:g}.")
     (size,) = spec.shape
-    x, y = _direction(2 * size).split(size)
+    x, y = _start(2 * size).split(size)
     generator = nn.Sequential(_One(), _layer(x, size))
     return generator, nn.Sequential(_Scaled(interactions(size, condition).float()), _layer(y, 1))
 
 
 @register("network", needs={"game_of_scales": "it plays the game 'covariance'", **PLAIN}, provides={"scale"})
 def scale(spec: NetworkSpec) -> tuple[nn.Module, nn.Module]:
-    """G puts out v and -v, D(s) = w s^2; both start half a unit from v = 1, w = 0."""
-    v, w = 0.5 * _direction(2) + torch.tensor([1.0, 0.0])
+    """G puts out v and -v, D(s) = w s^2; both start a distance of START from v = 1, w = 0."""
+    v, w = _start(2) + torch.tensor([1.0, 0.0])
     return nn.Sequential(_Sign(), _layer(v, 1)), nn.Sequential(_Square(), _layer(w, 1))

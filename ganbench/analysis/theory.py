@@ -362,6 +362,16 @@ def table(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
+def sentences(rows: pd.DataFrame) -> list[str]:
+    """Return what the table of a study shows, in a sentence; none where it has no prediction."""
+    known = rows[rows["agrees"].notna()]
+    if known.empty:
+        return []
+    wrong = known.loc[~known["agrees"].astype(bool), "variant"].tolist()
+    text = f"Theory: {len(known) - len(wrong)} of {len(known)} variants with a prediction went as it says"
+    return [text + (f", not {', '.join(wrong[:3])}{' and others' if len(wrong) > 3 else ''}." if wrong else ".")]
+
+
 _COLUMNS = ("problem", "variant", "theory", "radius", "radius_low", "radius_high", "went", "distance", "agrees")
 
 

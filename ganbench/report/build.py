@@ -21,13 +21,14 @@ from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.payload import payload
 from ganbench.report.survival import survival
+from ganbench.report.theory import theory
 from ganbench.report.thumbnails import png_uri
 
 PAGE = Path(__file__).parent / "page"
 PAGES = (
     ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("survival", "Survival"),
-    ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"), ("missing", "Skipped and failed"),
-    ("measures", "Measures"), ("provenance", "Provenance"),
+    ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"), ("theory", "Theory"),
+    ("missing", "Skipped and failed"), ("measures", "Measures"), ("provenance", "Provenance"),
 )  # fmt: skip
 
 
@@ -52,7 +53,8 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
         one, folder = context.study, target.parent / "figures"
         page = sections.section(context, prefix)
         data.append({"prefix": prefix, "name": one.name, **payload(context)})
-        pages.append({**page, "survival": _survival(context, folder, prefix), "curves": _curves(one, folder, prefix)})
+        figures = {"survival": _survival(context, folder, prefix), "curves": _curves(one, folder, prefix)}
+        pages.append({**page, **figures, "theory": _theory(context, folder, prefix)})
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -95,6 +97,16 @@ def _survival(context: Context, folder: Path, prefix: str) -> list[dict[str, Any
         _save(figure, folder, prefix)
         groups.append({**group, "title": figure.title, "uri": png_uri(figure.png)})
     return groups
+
+
+def _theory(context: Context, folder: Path, prefix: str) -> dict[str, Any] | None:
+    page = theory(context)
+    for game in page["games"] if page else []:
+        figure = game.pop("figure")
+        if figure:
+            _save(figure, folder, prefix)
+        game["pictures"] = _embedded([figure] if figure else [])
+    return page
 
 
 def _save(figure: Curves, folder: Path, prefix: str) -> None:

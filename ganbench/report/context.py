@@ -13,6 +13,8 @@ import pandas as pd
 from ganbench.analysis import Study
 from ganbench.analysis.findings import labels, rank, sentences, view_of
 from ganbench.analysis.statistics import SCORES, scores
+from ganbench.analysis.theory import sentences as theory_sentences
+from ganbench.analysis.theory import table as theory_table
 from ganbench.analysis.verdicts import judge, judged
 
 # by their code points: they look like an x and a hyphen
@@ -62,7 +64,13 @@ class Context:
     @cached_property
     def findings(self) -> list[str]:
         """What the study shows, in sentences."""
-        return sentences(self.study, self.verdicts, self.ranking)
+        found = sentences(self.study, self.verdicts, self.ranking)
+        return [*found[:1], *theory_sentences(self.theory), *found[1:]]
+
+    @cached_property
+    def theory(self) -> pd.DataFrame:
+        """What theory says of the variants on games in closed form, and what was measured."""
+        return theory_table(self.study)
 
     @cached_property
     def scores(self) -> pd.DataFrame:

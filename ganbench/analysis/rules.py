@@ -59,7 +59,7 @@ THRESHOLDS = {
         0.3, "of the oracle's quality or modes, up or down: ten standard deviations of one probe of 250 samples"
     ),
     "swings": Threshold(4, "falls and rises after the first peak: down and up, twice, for once could be an accident"),
-    "saturated": Threshold(0.95, "share of samples that send back under 1 % of the loss's largest derivative"),
+    "saturated": Threshold(0.95, "share of samples that send back under 1 % of the derivative where D is undecided"),
     "gradient_gone": Threshold(1e-3, "generator gradient norm against its largest value in the first three probes"),
 }
 """Every number that a verdict depends on; how often they are right is measured in docs/verdicts.md."""

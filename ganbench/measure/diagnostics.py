@@ -243,20 +243,18 @@ def overfitting(game: Game) -> dict[str, Tensor]:
     "diagnostic",
     measures={
         "saturation": share(
-            "share of fakes whose generator-loss derivative is under 1 % of its largest over logits in [-20, 20]",
-            "down",
+            "share of fakes whose generator-loss derivative is under 1 % of that where D is undecided", "down"
         ),
     },
 )
 def saturation(game: Game) -> dict[str, Tensor]:
     """Share of fakes that hardly move the generator: their logits no longer count."""
     fake = game.fake_logits.detach().requires_grad_()
-    real = game.real_logits.detach()
-    slope = _slope(game, real, fake)
-    grid = torch.linspace(-20, 20, 81, device=fake.device).expand(len(fake), -1).requires_grad_()
-    # real logits centred on the boundary: where a loss compares, the grid spans the differences
-    largest = _slope(game, torch.zeros_like(grid), grid).max(1, keepdim=True).values
-    return {"saturation": (slope < 0.01 * largest).double().mean(1)}
+    slope = _slope(game, game.real_logits.detach(), fake)
+    # a loss that compares is undecided where both sides score the same
+    undecided = game.boundary.nan_to_num(0.0).unsqueeze(1).to(fake.dtype)
+    least = 0.01 * _slope(game, undecided, undecided.clone().requires_grad_())
+    return {"saturation": (slope < least).double().mean(1)}
 
 
 def _slope(game: Game, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -233,6 +233,9 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
         out.print(f"  needs {need}: {escape(reason)}", soft_wrap=True)
     if record.provides:
         out.print(f"  provides {', '.join(sorted(record.provides))}")
+    for declared, value in record.meta.items():
+        if declared != "measures":
+            out.print(f"  {declared}: {escape(str(getattr(value, 'name', value)))}", soft_wrap=True)
     for measure, about in record.meta.get("measures", {}).items():
         better = {"up": ", larger is better", "down": ", smaller is better"}.get(about.direction or "", "")
         out.print(f"  {measure}: {escape(about.legend)}{better}", soft_wrap=True)

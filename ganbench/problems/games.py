@@ -60,7 +60,7 @@ NEEDS_POINT = {"point": "its equilibrium is known for the network 'point'"}
 
 @register("problem", needs=NEEDS_POINT, provides={"game", "game_of_points"})
 def dirac() -> PointGame:
-    """The Dirac-GAN: all data at one point, G one parameter, D linear; equilibrium at (0, 0) (Mescheder 2018, sec. 3).
+    """The Dirac-GAN: all data at one point, G one parameter, D linear; equilibrium at (0, 0) (Mescheder 2018).
 
     For the network `point`.
     """
@@ -69,7 +69,7 @@ def dirac() -> PointGame:
 
 @register("problem", needs=NEEDS_POINT, provides={"game", "game_of_points"})
 def bilinear(*, dimension: int = 2) -> PointGame:
-    """The bilinear game min max x^T A y with the Wasserstein loss; equilibrium at 0 (Gidel 2019, eq. 9).
+    """The bilinear game min max x^T A y with the Wasserstein loss; equilibrium at 0 (Gidel 2019).
 
     For the network `point`, which sets A.
     """
@@ -80,7 +80,7 @@ def bilinear(*, dimension: int = 2) -> PointGame:
     "problem", needs={"scale": "its equilibrium is known for the network 'scale'"}, provides={"game", "game_of_scales"}
 )
 def covariance() -> ScaleGame:
-    """Learning a variance in one dimension: data +-1, samples +-v, D(x) = w x^2 (after Daskalakis 2018, sec. 3).
+    """Learning a variance in one dimension: data +-1, samples +-v, D(x) = w x^2 (after Daskalakis 2018).
 
     Equilibria at v = 1 and -1 with w = 0. For the network `scale`.
     """

@@ -24,6 +24,8 @@ from ganbench.report.survival import survival
 from ganbench.report.thumbnails import png_uri
 
 PAGE = Path(__file__).parent / "page"
+SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
+"""The page's own script, in the order of its parts: `pages.js`, which puts it together, is the last."""
 PAGES = (
     ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("survival", "Survival"),
     ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"), ("missing", "Skipped and failed"),
@@ -57,7 +59,7 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["number"] = number
-    scripts = [_file("uPlot.iife.min.js"), _file("report.js")]
+    scripts = [_file("uPlot.iife.min.js"), _script()]
     html = environment.get_template("template.html").render(
         studies=pages,
         pages=PAGES,
@@ -75,6 +77,11 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
 
 def _file(name: str) -> str:
     return (PAGE / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """Return the parts of the page's script as one, out of which no name leaks."""
+    return '(() => {\n"use strict";\n' + "\n".join(map(_file, SCRIPT)) + "})();"
 
 
 def _hash(script: str) -> str:

@@ -86,4 +86,3 @@ def _panel(panel: Axes, runs: pd.DataFrame, name: str | None) -> None:
     panel.set_title("by " + name.replace("_", " ") if name else "all runs")
     if name:
         panel.legend(fontsize=6.5, framealpha=0.7, edgecolor="none", loc="best")
-    sns.despine(ax=panel)

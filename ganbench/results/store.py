@@ -24,6 +24,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -191,8 +192,13 @@ class PopulationFolder:
 
     def samples(self, row: int) -> dict[int, Array]:
         """Return the samples [n, *shape] of one run by step."""
+        return {step: kept[row].astype(np.float32) for step, kept in self._samples.items()}
+
+    @cached_property
+    def _samples(self) -> dict[int, Array]:
+        """The samples of all runs by step, mapped rather than read; a reader looks at them once for every run."""
         files = {int(file.stem.removeprefix("samples-")): file for file in self.path.glob("samples-*.npy")}
-        return {step: np.load(files[step], mmap_mode="r")[row].astype(np.float32) for step in sorted(files)}
+        return {step: np.load(files[step], mmap_mode="r") for step in sorted(files)}
 
     def _json(self, name: str, missing: Any) -> Any:
         file = self.path / name

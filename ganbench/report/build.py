@@ -20,6 +20,7 @@ from ganbench.report.compare import comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.payload import payload
+from ganbench.report.profiles import statistics
 from ganbench.report.survival import survival
 from ganbench.report.thumbnails import png_uri
 
@@ -28,8 +29,8 @@ SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
 """The page's own script, in the order of its parts: `pages.js`, which puts it together, is the last."""
 PAGES = (
     ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("survival", "Survival"),
-    ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"), ("missing", "Skipped and failed"),
-    ("measures", "Measures"), ("provenance", "Provenance"),
+    ("statistics", "Statistics"), ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"),
+    ("missing", "Skipped and failed"), ("measures", "Measures"), ("provenance", "Provenance"),
 )  # fmt: skip
 
 
@@ -53,8 +54,14 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
         prefix = f"s{index + 1}-" if len(studies) > 1 else ""
         one, folder = context.study, target.parent / "figures"
         page = sections.section(context, prefix)
-        data.append({"prefix": prefix, "name": one.name, **payload(context)})
-        pages.append({**page, "survival": _survival(context, folder, prefix), "curves": _curves(one, folder, prefix)})
+        alive, over = _survival(context, folder, prefix), _statistics(context, folder, prefix)
+        lines = {
+            "survival": {group["problem"]: group.pop("lines") for group in alive},
+            "profiles": over.pop("lines"),
+            "ranked": over.pop("ranked"),
+        }
+        data.append({"prefix": prefix, "name": one.name, **payload(context), **lines})
+        pages.append({**page, "survival": alive, "statistics": over, "curves": _curves(one, folder, prefix)})
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -102,6 +109,15 @@ def _survival(context: Context, folder: Path, prefix: str) -> list[dict[str, Any
         _save(figure, folder, prefix)
         groups.append({**group, "title": figure.title, "uri": png_uri(figure.png)})
     return groups
+
+
+def _statistics(context: Context, folder: Path, prefix: str) -> dict[str, Any]:
+    page = statistics(context)
+    figure = page.pop("figure")
+    if figure is None:
+        return {**page, "title": "", "uri": ""}
+    _save(figure, folder, prefix)
+    return {**page, "title": figure.title, "uri": png_uri(figure.png)}
 
 
 def _save(figure: Curves, folder: Path, prefix: str) -> None:

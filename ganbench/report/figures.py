@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -153,7 +154,7 @@ class _Grid:
         columns = levels(self.runs[self.column]) if self.column else [None]
         groups = [self._lines(value) for value in columns]
         legend_rows = -(-(len(self.hues) + 1) // 8)
-        with sns.axes_style("whitegrid", rc={"grid.color": ".92"}), matplotlib.rc_context(STYLE):
+        with sns.axes_style("white"), matplotlib.rc_context(STYLE | {"axes.edgecolor": ".8"}):
             if len(columns) > 1:
                 figure, panels = _panels(len(shown), len(columns), (1.7, 1.12), (0.13, 0.13), legend_rows)
                 for row, measure in enumerate(shown):
@@ -166,8 +167,9 @@ class _Grid:
                     axis.set_visible(False)
                 for axis, measure in zip(panels.flat, shown, strict=False):
                     self._row([axis], measure, groups)
-            for axis in panels[:-1].flat:
-                axis.tick_params(labelbottom=False)
+            for axis in [axis for above, below in pairwise(panels) for axis, under in zip(above, below, strict=True)
+                         if under.get_visible()]:  # fmt: skip
+                axis.xaxis.set_major_locator(NullLocator())
             self._legend(figure)
             figure.text(0.5, 0.06 / figure.get_figheight(), "training step", ha="center", va="bottom", fontsize=9)
         return figure
@@ -208,7 +210,9 @@ class _Grid:
                 axis.axhline(perfect, color=".25", linewidth=0.9, linestyle="--", zorder=1)
             axis.set_xlim(_limits(self.steps, False, 0.02))
             axis.set_ylim(limits)
-            axis.tick_params(labelleft=axis is panels[0])
+            _gridlines(axis, panels[0].get_yticks())
+            if axis is not panels[0]:
+                axis.yaxis.set_major_locator(NullLocator())
         panels[0].set_ylabel(measure.replace("_", " "))
 
     def _curves(self, axis: Axes, lines: list[_Line], raw: Array, filled: Array) -> None:
@@ -233,8 +237,8 @@ class _Grid:
             LineCollection(medians, colors=colours, linestyles=dashes, linewidths=1.5, zorder=2.1), autolim=False
         )
         if ends:
-            steps, values = zip(*ends, strict=True)
-            axis.scatter(steps, values, c=end_colours, marker="x", s=16, linewidths=1.1, zorder=2.2)
+            at_step, value = np.array(ends).T
+            axis.scatter(at_step, value, c=end_colours, marker="x", s=16, linewidths=1.1, zorder=2.2)
 
     def _filled(self, raw: Array, measure: str, lost: Array) -> Array:
         worst = worst_value(self.known.get(measure))
@@ -259,6 +263,15 @@ def _panels(
     edges = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
     space = {"wspace": gap[0] / size[0], "hspace": gap[1] / size[1]}
     return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | space)
+
+
+def _gridlines(axis: Axes, heights: Array) -> None:
+    """Draw the grid as one artist: ticks, each of which is six, are for the panels at the left and at the bottom."""
+    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+    level = [[(left, y), (right, y)] for y in heights if low <= y <= high]
+    upright = [[(x, low), (x, high)] for x in axis.get_xticks() if left <= x <= right]
+    axis.grid(False)
+    axis.add_collection(LineCollection(level + upright, colors=".92", linewidths=0.8, zorder=0.5), autolim=False)
 
 
 def _limits(values: Array, logarithmic: bool, margin: float = 0.05) -> tuple[float, float]:

@@ -30,11 +30,32 @@ function number(value) {
   const size = Math.abs(value);
   return size !== 0 && (size < 1e-3 || size >= 1e5) ? value.toExponential(1) : String(Number(value.toPrecision(3)));
 }
+// The variants of a problem that have runs, the best first.
+function ranked_variants(study, problem) {
+  const rows = [...document.querySelectorAll(`#${CSS.escape(study.prefix)}variants tr[data-variant]`)].map((row) => row.dataset.variant);
+  const here = (id) => study.variants[id]?.problem === problem && study.variants[id].runs;
+  const known = rows.filter(here);
+  return known.length ? known : Object.keys(study.variants).filter(here);
+}
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 function select(label, options, chosen, change) {
   const list = h("select", { onchange: () => change(list.value) });
   for (const [value, text] of options) list.append(h("option", { value, selected: value === chosen }, text));
   return h("label", {}, `${label} `, list);
+}
+// What is drawn, each a button that takes it out, and a field that adds one of the others by its label.
+function tokens(chosen, all, label, list, change) {
+  const left = all.filter((id) => !chosen.includes(id));
+  const field = h("input", { list, placeholder: "add one", "aria-label": "Add one", size: 34, onchange: () => {
+    const found = left.find((id) => label(id) === field.value);
+    if (found !== undefined) change([...chosen, found]);
+  } });
+  return [
+    ...chosen.map((id, place) => h("button", { type: "button", class: "token", title: "Take it out", style: `border-color:${colour(place)}`, onclick: () => change(chosen.filter((other) => other !== id)) },
+      h("span", { class: "swatch", style: `background:${colour(place)}` }), label(id), " ×")),
+    !left.length ? "" : chosen.length < MOST ? field : h("span", { class: "soft" }, `${MOST} at most`),
+    h("datalist", { id: list }, ...left.map((id) => h("option", { value: label(id) }))),
+  ];
 }
 const chip = (verdict) => {
   const rule = RULES[verdict];

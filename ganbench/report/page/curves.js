@@ -95,11 +95,7 @@ function curves(section, study) {
   const state = { problem: problems[0], variants: [], measures: [], seeds: false };
   const bar = toolbar(), pick = h("div", { class: "pick" }), legend = h("p", { class: "legend" }), host = h("div", { class: "panels" });
   section.append(bar, pick, legend, host);
-  const ordered = (problem) => {
-    const rows = document.querySelectorAll(`#${CSS.escape(study.prefix)}variants tr[data-variant]`);
-    const known = [...rows].map((row) => row.dataset.variant).filter((id) => study.variants[id]?.problem === problem && study.variants[id].runs);
-    return known.length ? known : Object.keys(study.variants).filter((id) => study.variants[id].problem === problem && study.variants[id].runs);
-  };
+  const ordered = (problem) => ranked_variants(study, problem);
   function choose(problem) {
     const ids = ordered(problem);
     state.problem = problem;
@@ -115,16 +111,8 @@ function curves(section, study) {
       select("Add a measure", [["", "…"], ...more.map((name) => [name, words(name)])], "", (name) => { if (name) state.measures = [...state.measures, name]; controls(); draw(); }),
       h("label", {}, h("input", { type: "checkbox", checked: state.seeds, onchange: (event) => { state.seeds = event.target.checked; draw(); } }), " single seeds"),
     );
-    const left = ordered(state.problem).filter((id) => !state.variants.includes(id));
-    const listed = h("input", { list: `${study.prefix}more`, placeholder: "add a variant", "aria-label": "Add a variant", size: 40, onchange: () => {
-      const found = left.find((id) => study.variants[id].label === listed.value);
-      if (found && state.variants.length < MOST) { state.variants = [...state.variants, found]; controls(); draw(); }
-    } });
     pick.replaceChildren(
-      ...state.variants.map((id, place) => h("button", { type: "button", class: "token", title: "Take it out", style: `border-color:${colour(place)}`, onclick: () => { state.variants = state.variants.filter((other) => other !== id); controls(); draw(); } },
-        h("span", { class: "swatch", style: `background:${colour(place)}` }), study.variants[id].label, " ×")),
-      state.variants.length < MOST ? listed : h("span", { class: "soft" }, `${MOST} at most`),
-      h("datalist", { id: `${study.prefix}more` }, ...left.map((id) => h("option", { value: study.variants[id].label }))),
+      ...tokens(state.variants, ordered(state.problem), (id) => study.variants[id].label, `${study.prefix}more`, (ids) => { state.variants = ids; controls(); draw(); }),
       h("span", { class: "measures" }, ...state.measures.map((name) => h("button", { type: "button", class: "token", title: "Take it out", onclick: () => { state.measures = state.measures.filter((other) => other !== name); controls(); draw(); } }, words(name), " ×"))),
     );
   }

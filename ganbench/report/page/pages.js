@@ -97,6 +97,8 @@ function set_up(section) {
   const study = study_of(section), page = section.id.slice((study?.prefix ?? "").length);
   if (page === "grid") grid(section);
   if (page === "curves") curves(section, study);
+  if (page === "survival") survival(section, study);
+  if (page === "statistics") statistics(section, study);
   if (page === "samples") samples(section, study);
   if (page === "variants") {
     const rows = [...section.querySelectorAll("tr[data-variant]")], chosen = new Set();

@@ -163,9 +163,12 @@ class PopulationFolder:
             np.save(stream, samples)
         _append_line(self.path / "series.jsonl", {"step": step, "values": values})
 
-    def finish(self, clock: dict[str, float], diverged_step: Sequence[int]) -> None:
-        """Mark the population complete."""
-        _write_text(self.path / "done.json", json.dumps({"seconds": clock, "diverged_step": list(diverged_step)}))
+    def finish(
+        self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None
+    ) -> None:
+        """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
+        record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
+        _write_text(self.path / "done.json", json.dumps(record))
         self.checkpoint.unlink(missing_ok=True)
 
     def fail(self, error: str, details: str = "") -> None:

@@ -87,6 +87,11 @@ class View:
         """How much of the problem the samples cover, None where there is nothing to cover."""
         return self.count or next(iter(self.diversity), None)
 
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The measures whose product is the one score of a run: quality, and modes, else recall, where there are any."""
+        return (self.quality, *([self.count] if self.count else self.diversity[-1:]))
+
 
 _DIVERSITY = ("coverage", "recall")
 VIEWS = (

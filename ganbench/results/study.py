@@ -14,7 +14,8 @@ from ganbench.plan import AXES, OWN_NAME, PLUGIN_AXES, Plan, Variant
 from ganbench.registry import Measure
 from ganbench.results.store import Array, PopulationFolder, Store
 
-_UNKNOWN = {"status": "", "reason": "", "diverged_step": None, "seconds": float("nan")}
+_COSTS = ("seconds", "gflop", "memory_mb")
+_UNKNOWN = {"status": "", "reason": "", "diverged_step": None, **dict.fromkeys(_COSTS, float("nan"))}
 
 
 class Study:
@@ -77,7 +78,7 @@ class Study:
         for variant, reason in self.plan.skipped:
             known = {"seed": None, **_UNKNOWN, "status": "skipped", "reason": reason}
             rows.append({"run": variant.id, **self._settings(variant), **known})
-        table = pd.DataFrame(rows).astype({"seed": "Int64", "diverged_step": "Int64", "seconds": float})
+        table = pd.DataFrame(rows).astype({"seed": "Int64", "diverged_step": "Int64", **dict.fromkeys(_COSTS, float)})
         if self.plan.listed:
             # how long a watched loop trains is known when it has
             reached = self.series.groupby("run")["step"].max()
@@ -134,6 +135,12 @@ class Study:
         sessions = self.store.sessions()
         latest = sessions[-1] if sessions else {}
         clocks = [done["seconds"] for done in self._done.values()]
+        # populations of an earlier version, and watched loops, have no count
+        costs = [done["cost"] for done in self._done.values() if "cost" in done]
+        counted = {
+            "training_gflop": sum(sum(cost["gflop"]) for cost in costs),
+            "peak_mb": max((cost["peak_bytes"] / 1e6 for cost in costs), default=0.0),
+        }
         return {
             **latest,
             "suite": self.plan.name,
@@ -145,6 +152,7 @@ class Study:
             "wall_seconds": sum(session.get("wall_seconds", 0.0) for session in sessions),
             "training_seconds": sum(clock["train"] for clock in clocks),
             "probing_seconds": sum(clock["probe"] for clock in clocks),
+            **(counted if costs else {}),
             "plugin_files": list(self.plan.plugin_files),
             "plugin_versions": dict(self.plan.versions),
         }
@@ -184,9 +192,17 @@ class Study:
                 if done:
                     step = done["diverged_step"][row]
                     status = {"status": "diverged", "diverged_step": step} if step >= 0 else {"status": "done"}
-                    states[run] = {**status, "seconds": done["seconds"]["train"] / len(runs)}
+                    states[run] = {**status, "seconds": done["seconds"]["train"] / len(runs), **_cost(done, row)}
                 elif failed:
                     states[run] = {"status": "failed", "reason": failed["error"]}
                 else:
                     states[run] = {"status": "running"}
         return states
+
+
+def _cost(done: dict[str, Any], row: int) -> dict[str, float]:
+    """Return a run's arithmetic and its share of its population's peak; nothing where they were not counted."""
+    cost = done.get("cost")
+    if not cost:
+        return {}
+    return {"gflop": cost["gflop"][row], "memory_mb": cost["peak_bytes"] / 1e6 / len(cost["gflop"])}

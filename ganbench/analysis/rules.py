@@ -89,7 +89,7 @@ class View:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The measures whose product is the one score of a run: quality, and modes, else recall, where there are any."""
+        """The measures whose product is the one score of a run: quality with modes, else with recall, if any."""
         return (self.quality, *([self.count] if self.count else self.diversity[-1:]))
 
 

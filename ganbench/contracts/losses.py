@@ -53,7 +53,7 @@ def resting_logit(loss: LossSlice) -> float:
     values = loss(*[constant(*constants.tolist())] * 2)[0]
     best = int(values.argmin())
     edge = best in (0, len(constants) - 1) or values.max() - values.min() < 1e-9
-    return 0.0 if edge else float(constants[best])
+    return 0.0 if edge else (best - 300) / 100
 
 
 def undecided(plugin: Plugin, loss: LossSlice) -> float:

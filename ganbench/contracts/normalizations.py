@@ -156,13 +156,18 @@ def finite(plugin: Plugin) -> Outcome:
         for name, x in {"normal samples": batch(place), "equal samples": torch.ones_like(batch(place))}.items():
             module = layers(plugin, place)[1]
             out = module(x)
-            tensors = list(module.parameters())
-            found = torch.autograd.grad(out.square().sum(), tensors, allow_unused=True, materialize_grads=True)
+            found = _gradients(out.square().sum(), [part for part in module.parameters() if part.requires_grad])
             if not all(bool(part.isfinite().all()) for part in (out, *found)):
                 return Breach(f"not all outputs and gradients are finite for {name} at {place.name}")
             if name == "normal samples" and not any(bool(part.any()) for part in found):
                 return Breach(f"no parameter has a gradient at {place.name}")
     return None
+
+
+def _gradients(value: Tensor, tensors: list[nn.Parameter]) -> tuple[Tensor, ...]:
+    if not value.requires_grad or not tensors:
+        return ()
+    return torch.autograd.grad(value, tensors, allow_unused=True, materialize_grads=True)
 
 
 @law

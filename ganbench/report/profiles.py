@@ -27,6 +27,8 @@ def statistics(context: Context) -> dict[str, Any]:
     table = [_row(scores, row) for row in improvement(scores).to_dict("records")]
     lines = {_name(names): _lines(scores, names) for names in _choices(scores)}
     lines = {name: found for name, found in lines.items() if found}
+    # the first is what is seen: all problems together, unless most variants are missing there
+    lines = dict(sorted(lines.items(), key=lambda item: 2 * len(item[1]) < len(table)))
     ranked = [row["label"] for row in table]
     figure = _figure(next(iter(lines)), _most(next(iter(lines.values())), ranked)) if lines else None
     return {

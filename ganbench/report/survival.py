@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ganbench.analysis.findings import axes, level, percent
 from ganbench.analysis.gate import holm
-from ganbench.analysis.statistics import FINISHED
+from ganbench.analysis.statistics import FINISHED, wilson
 from ganbench.analysis.survival import Survival, kaplan_meier, logrank_p, times
 from ganbench.report.context import DASH, Context, number
 from ganbench.report.figures import STYLE, Curves, at, levels, render
@@ -50,7 +50,9 @@ def survival(context: Context) -> Iterator[dict[str, Any]]:
 
 
 def _line(curve: Survival) -> Line:
-    return line(np.r_[0, curve.steps], np.r_[1, curve.alive], np.r_[1, curve.low], np.r_[1, curve.high])
+    # until the first failure the interval is Wilson's for none of all runs, as everywhere where none has failed
+    low = wilson(curve.runs, curve.runs)[0]
+    return line(np.r_[0, curve.steps], np.r_[1, curve.alive], np.r_[low, curve.low], np.r_[1, curve.high])
 
 
 def _table(axis: str, groups: Mapping[Any, Any], curves: Mapping[Any, Survival]) -> dict[str, Any]:
@@ -93,11 +95,11 @@ def _panel(panel: Axes, name: str, found: Mapping[Any, Survival]) -> None:
     palette = sns.color_palette("colorblind", 10)
     for place, (value, curve) in enumerate(found.items()):
         style: dict[str, Any] = {"color": palette[place % 10], "linestyle": ("-", "--", ":")[place // 5 % 3]}
-        steps, alive = np.r_[0, curve.steps], np.r_[1, curve.alive]
-        panel.step(steps, alive, where="post", linewidth=1.5, label=level(name, value) or DASH, **style)
+        drawn = _line(curve)
+        panel.step(drawn["x"], drawn["y"], where="post", linewidth=1.5, label=level(name, value) or DASH, **style)
         if len(found) <= 3:
-            low, high = np.r_[1, curve.low], np.r_[1, curve.high]
-            panel.fill_between(steps, low, high, step="post", color=style["color"], alpha=0.12, linewidth=0)
+            shade = {"color": style["color"], "alpha": 0.12, "linewidth": 0}
+            panel.fill_between(drawn["x"], drawn["low"], drawn["high"], step="post", **shade)
     panel.set_ylim(-0.03, 1.03)
     panel.set_title("by " + name.replace("_", " ") if name else "all runs")
     if name:

@@ -3,7 +3,7 @@
 function grid(section) {
   const blocks = [...section.querySelectorAll(".problem")];
   if (!blocks.length) return;
-  const scores = [["0", "final"], ["1", "best"], ["2", "worst after best"], ["3", "mean over training (area under the curve)"]];
+  const scores = [["0", "final"], ["1", "best"], ["2", "worst after best"], ["3", "mean over training"]];
   const others = (score) => ["0", "1", "2"].filter((one) => one !== score);
   const state = { problem: blocks[0].dataset.problem, measure: "", score: "0" };
   const bar = toolbar();

@@ -25,6 +25,7 @@ KINDS = {
     "regularizer": ("ganbench.contracts.regularizers",),
     "normalization": ("ganbench.contracts.normalizations",),
     "optimizer": ("ganbench.contracts.optimizers",),
+    "update": ("ganbench.contracts.updates",),
 }
 """The modules that hold the laws of each kind; the kinds that are not here have none yet."""
 

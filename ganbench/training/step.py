@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -32,7 +33,10 @@ class _Critic:
 
 
 def train_step(population: Population) -> tuple[Tensor, Tensor]:
-    """Advance every living run by one step and return the last losses of D (without penalty) and G, both [runs]."""
+    """Advance every living run by one step and return the last losses of D (without penalty) and G, both [runs].
+
+    NaN for a player that the update rule did not ask for a gradient in this step.
+    """
     played = PlayedRound(population)
     population.update(played, **population.update_hypers)
     population.step += 1
@@ -44,7 +48,7 @@ class PlayedRound:
 
     def __init__(self, population: Population) -> None:
         self.population = population
-        self.losses: dict[str, Tensor] = {}
+        self.losses = {player: torch.full_like(population.alive, math.nan, dtype=torch.float) for player in "dg"}
         self._alive = population.alive.clone()
 
     @property

@@ -473,6 +473,53 @@ def law_of(kind, name):
     return next(law for law in laws(kind) if law.name == name)
 
 
+# ------------------------------------------------------------------------------------------ update rules
+
+
+@breaks("update", "moves_both_players", "G is where it was after 12 steps")
+def lonely(round):
+    round.descend("d", round.gradient("d"))
+
+
+@breaks("update", "rests_at_the_equilibrium", "from the equilibrium that they began at")
+@breaks("update", "runs_do_not_mix", "from its way alone")
+def mixed(round):
+    for player in "dg":
+        gradient = round.gradient(player)
+        round.descend(player, gradient + gradient.mean(0) + 1e-3 * len(gradient))
+
+
+@breaks("update", "arrives_where_every_descent_does", "of the distance is left, and should be below 0.3")
+def uphill(round):
+    for player in "dg":
+        gradient = round.gradient(player)
+        round.descend(player, gradient if player == "g" else -gradient)
+
+
+@breaks("update", "diverged_runs_stay", "a diverged run has moved by 0.0")
+def pulling(round):
+    round.descend("d", round.gradient("d"))
+    round.descend("g", round.gradient("g"))
+    for player in round.population.players.values():
+        player.flat.mul_(0.99)
+
+
+_kept = {}
+
+
+@breaks("update", "goes_on_after_an_interruption", "a run that was interrupted is")
+def forgetful(round):
+    kept = _kept.setdefault(id(round.population), {"steps": 0})
+    kept["steps"] += 1
+    for player in "dg":
+        round.descend(player, round.gradient(player) * (1 + kept["steps"] % 7))
+
+
+@breaks("update", "moves_both_players", "raised KeyError: 'x' (test_mutants.py, line")
+def misspelled(round):
+    round.descend("x", round.gradient("d"))
+
+
 @pytest.mark.parametrize(("plugin", "law", "told"), MUTANTS)
 def test_mutant_is_caught(plugin, law, told):
     result = judge(plugin, law_of(plugin.kind, law))

@@ -163,9 +163,7 @@ class PopulationFolder:
             np.save(stream, samples)
         _append_line(self.path / "series.jsonl", {"step": step, "values": values})
 
-    def finish(
-        self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None
-    ) -> None:
+    def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None) -> None:
         """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
         record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
         _write_text(self.path / "done.json", json.dumps(record))

@@ -90,17 +90,19 @@ class Study:
         """One row a run and probe: run, step, and a column a measurement."""
         parts = []
         for population in self._populations:
-            ids = population.runs()
-            for step, values in population.series().items():
-                columns = {name: np.asarray(column, dtype=float) for name, column in values.items()}
-                parts.append(pd.DataFrame({"run": ids, "step": step, **columns}))
+            ids, probes = population.runs(), population.series()
+            names = dict.fromkeys(name for values in probes.values() for name in values)
+            missing = [float("nan")] * len(ids)
+            columns = {name: np.ravel([values.get(name, missing) for values in probes.values()]) for name in names}
+            numbers = {name: column.astype(float) for name, column in columns.items()}
+            if probes:
+                steps = np.repeat(list(probes), len(ids))
+                parts.append(pd.DataFrame({"run": ids * len(probes), "step": steps, **numbers}))
         if not parts:
             return pd.DataFrame({"run": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
         order = {run.id: place for place, run in enumerate(self.plan.runs)}
         table = pd.concat(parts, ignore_index=True)
-        return table.sort_values(
-            ["run", "step"], key=lambda c: c.map(order) if c.name == "run" else c, ignore_index=True
-        )
+        return table.iloc[np.lexsort((table["step"], table["run"].map(order)))].reset_index(drop=True)
 
     @cached_property
     def oracle(self) -> dict[str, dict[str, float]]:

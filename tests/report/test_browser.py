@@ -169,6 +169,12 @@ def test_survival_draws_the_lines_chosen_and_tells_them(page: Any) -> None:
         name, failures = [cell.inner_text() for cell in row.query_selector_all("th, td")[:2]]
         gone, runs = map(int, failures.split("/"))
         assert f"{name} {round(1 - gone / runs, 3):g}" in told
+    # just before a failure it has not happened yet, however near
+    lines = page.evaluate("JSON.parse(document.getElementById('data').textContent).studies[0].survival.ring8")
+    event = next(x for line in lines["settings"]["loss"].values() for x in line["x"] if 0 < x < lines["last"])
+    page.mouse.move(box["x"] + box["width"] * event / lines["last"] - 3, box["y"] + 20)
+    page.wait_for_timeout(100)
+    assert int(page.inner_text("#survival .told").split(":")[0].removeprefix("step from ")) < event
     page.select_option("#survival select >> nth=1", label="single variants")
     page.click("#survival .token >> nth=0")
     assert len(visible(page, "#survival .token")) == 3

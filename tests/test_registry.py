@@ -93,7 +93,7 @@ def test_hyper_parameter_without_default():
 
 
 def test_unknown_kind_names_the_nearest():
-    available = "diagnostic, loss, metric, network, normalization, optimizer, problem, regularizer"
+    available = "diagnostic, loss, metric, network, normalization, optimizer, problem, regularizer, trick, update"
     expected = f"Unknown kind of plug-in 'losses'. Did you mean 'loss'? Available: {available}."
     assert sentence(lambda: register("losses")) == expected
     assert sentence(lambda: registry.plugins("losses")) == expected
@@ -214,8 +214,9 @@ def test_every_measured_column_is_declared_once():
     declared = [
         name for kind in ("metric", "diagnostic") for p in registry.plugins(kind) for name in p.meta["measures"]
     ]
-    assert len(declared) == len(set(declared))
-    assert list(registry.measures()) == declared
+    averages = [registry.averaged(name) for p in registry.plugins("metric") for name in p.meta["measures"]]
+    assert len([*declared, *averages]) == len({*declared, *averages})
+    assert list(registry.measures()) == [*declared, *averages]
     assert {m.direction for m in registry.measures().values()} <= {"up", "down", None}
 
 

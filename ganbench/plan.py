@@ -12,11 +12,15 @@ from typing import Any
 from ganbench.errors import UserError, unknown
 
 SCHEMA = 1
-PLUGIN_AXES = ("problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer", "update")
+PLUGIN_AXES = (
+    "problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer", "update", "trick",
+)  # fmt: skip
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
 # settings that came after the first studies: at these values they are left out of ids and files, so that those last
-LATER = {"generator_steps": 1, "update": "alternating", "diagnostics": "cheap", "listed": [], "margins": {}}
+LATER = {
+    "generator_steps": 1, "update": "alternating", "trick": "none", "diagnostics": "cheap", "listed": [], "margins": {},
+}  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
 # of a training loop that ganbench only watches nothing is known but the name that its author gives to it
@@ -46,6 +50,7 @@ class Variant:
     latent_dim: int
     generator_steps: int = 1
     update: str = "alternating"
+    trick: str = "none"
     hypers: tuple[tuple[str, Any], ...] = ()
 
     @cached_property
@@ -57,6 +62,7 @@ class Variant:
         words += [f"g_{self.g_normalization}"] * (self.g_normalization != "none")
         words += [self.regularizer] * (self.regularizer != "none")
         words += [self.update] * (self.update != LATER["update"])
+        words += [self.trick] * (self.trick != LATER["trick"])
         return f"{'-'.join(words)}-{_digest(_without_later(asdict(self)), 6)}"
 
     def hypers_of(self, kind: str, name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ KINDS = {
     "regularizer": "ganbench.gan.regularizers",
     "optimizer": "ganbench.gan.optimizers",
     "update": "ganbench.gan.updates",
+    "trick": "ganbench.gan.tricks",
     "metric": "ganbench.measure.metrics",
     "diagnostic": "ganbench.measure.diagnostics",
 }
@@ -179,13 +180,25 @@ def get(kind: str, name: str) -> Plugin:
 
 
 def measures() -> dict[str, Measure]:
-    """Return what every measured column means, from the registered metrics and diagnostics."""
-    return {
-        name: measure
+    """Return what every measured column means, from the registered metrics and diagnostics.
+
+    Metrics have a second column each, of the average of G's weights that a trick may keep.
+    """
+    plain = {
+        kind: {name: measure for plugin in plugins(kind) for name, measure in plugin.meta["measures"].items()}
         for kind in ("metric", "diagnostic")
-        for plugin in plugins(kind)
-        for name, measure in plugin.meta["measures"].items()
     }
+    averages = {
+        averaged(name): replace(measure, legend=f"{measure.legend}; of the average of G's weights")
+        for name, measure in plain["metric"].items()
+    }
+    return {**plain["metric"], **plain["diagnostic"], **averages}
+
+
+def averaged(column: str) -> str:
+    """Return the name of a metric's column where the average of G's weights is measured: `measure_ema.PLACE`."""
+    measure, dot, place = column.partition(".")
+    return f"{measure}_ema{dot}{place}"
 
 
 def load_file(path: str | Path) -> None:

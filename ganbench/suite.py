@@ -55,6 +55,7 @@ class Settings(BaseModel):
     regularizer: list[str] = ["none"]
     optimizer: list[str] = ["adam"]
     update: list[str] = ["alternating"]
+    trick: list[str] = ["none"]
     latent: list[str] = ["normal"]
     seeds: list[int] = [0, 1, 2, 3, 4]
     steps: list[int] = [2000]
@@ -320,6 +321,7 @@ def impossible(variant: Variant) -> str:
         "G": _provided(variant, ("problem", "network", "g_normalization")),
         "D": _provided(variant, ("problem", "network", "normalization")),
     }
+    provided["D"] -= _withheld(variant)
     if variant.critic_steps == variant.generator_steps == 1:
         provided["D"].add("one_turn_each")
     for axis in PLUGIN_AXES:
@@ -337,10 +339,16 @@ def _provided(variant: Variant, axes: Iterable[str]) -> set[str]:
     return {what for axis in axes for what in registry.get(kind_of(axis), getattr(variant, axis)).provides}
 
 
+def _withheld(variant: Variant) -> set[str]:
+    return set(registry.get("trick", variant.trick).meta.get("withholds", ()))
+
+
 def _blocker(variant: Variant, need: str, axis: str, player: str) -> str:
     """Name the part of a variant that fails to provide what another needs: the one whose siblings do provide it."""
     if need == "one_turn_each":
         return f"critic_steps {variant.critic_steps} and generator_steps {variant.generator_steps}"
+    if need in _withheld(variant):
+        return f"trick {variant.trick}"
     norm = "g_normalization" if player == "G" else "normalization"
     for other in (norm, "network", "problem"):
         if other != axis and any(need in plugin.provides for plugin in registry.plugins(kind_of(other))):

@@ -197,7 +197,7 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
 KEYS = (
     "batch_size, critic_steps, description, diagnostics, g_normalization, generator_steps, latent, latent_dim, loss, "
     "margins, neighbours, network, normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, "
-    "suite, update"
+    "suite, trick, update"
 )
 
 
@@ -377,6 +377,7 @@ BASE = ("loss=hinge", "seeds=0,1")
         "problem=grid25", "loss=minimax", "normalization=layer", "g_normalization=layer", "regularizer=r1",
         "latent=uniform", "steps=2001", "batch_size=129", "critic_steps=2", "generator_steps=2", "latent_dim=9",
         "probe_every=501", "samples=1001", "neighbours=501", "diagnostics=medium", "update=simultaneous",
+        "trick=ema",
         "seeds=0,2", "seeds=[0]", "loss.hinge.margin=1.5", "network.mlp.depth=3",
         "problem.ring8.std=0.11", "optimizer.adam.beta1=0.4",
     ],
@@ -390,7 +391,7 @@ def test_settings_that_came_later_leave_older_plans_alone():
     data = plan.to_dict()
     assert not set(LATER) & {*data, *data["variants"][0]}
     assert Plan.from_dict(data) == plan
-    later = resolve(None, ["loss=hinge", "seeds=1", "diagnostics=medium", "update=lookahead"])
+    later = resolve(None, ["loss=hinge", "seeds=1", "diagnostics=medium", "update=lookahead", "trick=ema"])
     assert Plan.from_dict(later.to_dict()) == later
     assert later.variants[0].id != plan.variants[0].id
 
@@ -423,7 +424,7 @@ def test_margins_are_kept_and_overridden_one_by_one_and_decide_no_result(tmp_pat
 def test_source_of_every_plugin_used_is():
     plan = resolve(None, BASE)
     used = {"loss.hinge", "normalization.none", "problem.ring8", "network.mlp", "optimizer.adam", "regularizer.none"}
-    used.add("update.alternating")
+    used |= {"update.alternating", "trick.none"}
     measured = {f"{kind}.{p.name}" for kind in ("metric", "diagnostic") for p in registry.plugins(kind)}
     assert set(plan.versions) == used | measured
     for key in plan.versions:
@@ -463,10 +464,10 @@ def test_shipped_suite_resolves(name):
     assert read_suite(name)[0] == name == plan.name
 
 
-def test_stability_crosses_its_losses_with_every_normalization():
+def test_stability_crosses_its_losses_with_its_normalizations():
     plan = resolve("stability")
-    losses, normalizations = set(read_suite("stability")[1]["loss"]), set(registry.names("normalization"))
-    assert len(losses) == 6
+    losses, normalizations = (set(read_suite("stability")[1][axis]) for axis in ("loss", "normalization"))
+    assert (len(losses), len(normalizations)) == (6, 7)
     everything = {(loss, norm) for loss in losses for norm in normalizations}
     images = [v for v in plan.variants if "image" in registry.get("problem", v.problem).provides]
     mixtures = [v for v in plan.variants if "modes" in registry.get("problem", v.problem).provides]

@@ -109,6 +109,14 @@ class WeightMap(nn.Module):
         return matrix * (self.gain / matrix.norm(dim=-1)).unsqueeze(-1)
 
 
+class PixelNorm(nn.Module):
+    """x / rms(x), the root mean square over the features of each sample, at each pixel of a feature map."""
+
+    def forward(self, x: Tensor, features: int = 1) -> Tensor:
+        """Map x with its features along the given axis; axes before it are runs and batch."""
+        return x * (x.square().mean(features, keepdim=True) + 1e-8).rsqrt()
+
+
 def _reweighted(layer: nn.Module, kind: type[nn.Module]) -> nn.Module:
     return Reweighted(layer, kind(as_matrix(raw_weight(layer).detach(), layer)))
 
@@ -149,6 +157,15 @@ def instance(layer: nn.Module) -> nn.Module:
 def group(layer: nn.Module, *, groups: int = 4) -> nn.Module:
     """Group normalization over groups of channels of a sample (Wu 2018)."""
     return nn.Sequential(layer, nn.GroupNorm(groups, output_features(layer)))
+
+
+@register("normalization", acts_on="activations", provides=PER_SAMPLE)
+def pixel(layer: nn.Module) -> nn.Module:
+    """Pixelwise feature vector normalization to root mean square 1, without gain or bias (Karras 2018, sec. 4.2).
+
+    Like the other normalizations it stands before the activation; the paper's generator has it behind.
+    """
+    return nn.Sequential(layer, PixelNorm())
 
 
 @register("normalization", acts_on="weights", keeps="spectral norm 1", provides=PER_SAMPLE)

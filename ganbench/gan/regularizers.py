@@ -7,7 +7,9 @@ weights (`acts_on="weights"`) it is `(weights, *, hypers) -> weights`, applied a
 On what the discriminator is shown (`acts_on="samples"`) it is `(samples, normal, progress, *, hypers) -> samples`, for
 real and fake samples in the updates of both players; `progress` is the share of the training that is over, in [0, 1).
 On the discriminator's matrices (`acts_on="matrices"`) it is `(matrices, *, hypers) -> penalty [...]` for a list of all
-trained weights as `[..., out, in]`, before any normalization of them.
+trained weights as `[..., out, in]`, before any normalization of them. One on inputs that `remembers=True` takes a
+dictionary behind the random numbers, `(critic, real, fake, uniform, memory, *, hypers)`: tensors `[...]` that it keeps
+there from one of its calls to the next survive an interruption.
 
 A penalty with the hyper-parameter `lazy` is computed in every lazy-th update of D only, where the engine
 counts it `lazy` times, so that its mean stays (Karras 2020, app. B). It shares the update with the loss, and so the
@@ -17,7 +19,7 @@ Penalties on gradients need independent samples: where a layer mixes the batch, 
 gradient of the critic.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 import torch
 from torch import Tensor
@@ -144,6 +146,29 @@ def dragan(
     return weight * ((squared + 1e-12).sqrt() - 1).square().mean(-1)
 
 
+@register("regularizer", acts_on="inputs", remembers=True)
+def lecam(
+    critic: Critic,
+    real: Tensor,
+    fake: Tensor,
+    uniform: Tensor,
+    memory: MutableMapping[str, Tensor],
+    *,
+    weight: float = 0.3,
+    decay: float = 0.99,
+) -> Tensor:
+    """LeCam: weight times E(D(x) - a_fake)^2 + E(D(G(z)) - a_real)^2, a running means of logits (Tseng 2021).
+
+    a <- decay a + (1 - decay) batch mean, the present batch included; they start at the means of the first batch.
+    """
+    logits = {"real": critic(real), "fake": critic(fake)}
+    for side, own in logits.items():
+        mean = own.detach().mean(-1)
+        memory[side] = torch.lerp(mean, memory.get(side, mean), decay)
+    squares = (logits["real"] - memory["fake"].unsqueeze(-1), logits["fake"] - memory["real"].unsqueeze(-1))
+    return weight * torch.stack([square.square().mean(-1) for square in squares]).sum(0)
+
+
 @register("regularizer", acts_on="samples")
 def instance_noise(
     samples: Tensor, normal: Tensor, progress: float, *, sigma: float = 0.1, until: float = 1.0
@@ -161,6 +186,19 @@ def instance_noise(
 def orthogonal(matrices: Sequence[Tensor], *, beta: float = 1e-4) -> Tensor:
     """Orthogonal regularization: beta times the squared off-diagonals of W W^T, over all layers (Brock 2019, eq. 3)."""
     return beta * torch.stack([_off_diagonal(matrix @ matrix.mT) for matrix in matrices]).sum(0)
+
+
+@register("regularizer", acts_on="matrices")
+def orthonormal(matrices: Sequence[Tensor], *, beta: float = 1e-4) -> Tensor:
+    """Orthonormal regularization: beta times |W W^T - I|_F^2, over all layers (Brock 2017; squared by Miyato 2018).
+
+    Rows that are orthogonal and of length 1 cost nothing; a layer with more rows than columns always costs something.
+    """
+    return beta * torch.stack([_off_identity(matrix @ matrix.mT) for matrix in matrices]).sum(0)
+
+
+def _off_identity(gram: Tensor) -> Tensor:
+    return (gram - torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)).square().sum((-2, -1))
 
 
 def _off_diagonal(gram: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ that no training step sees; columns named `measure.LAYER` belong to the declared
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -87,6 +87,8 @@ class Game:
 
     def __init__(self, population: Snapshot, real: Tensor, latents: Tensor, held_out: Tensor | None = None) -> None:
         self.population, self.latents, self.held_out = population, latents, held_out
+        # G's loss on samples, where training does not take it on logits; few snapshots have one
+        self.matched: Callable[[Tensor, Tensor], Tensor] | None = getattr(population, "matched", None)
         self.g_units: dict[nn.Module, Tensor] = {}
         self.d_units: dict[nn.Module, Tensor] = {}
         self._fake = population.generate(latents, self.g_units)
@@ -98,7 +100,8 @@ class Game:
     @cached_property
     def losses(self) -> tuple[Tensor, Tensor]:
         """Losses of D and G on the probe batch, both [runs]."""
-        return self.players_losses(self.real_logits, self.fake_logits)
+        d_loss, g_loss = self.players_losses(self.real_logits, self.fake_logits)
+        return d_loss, self.matched(self.real.detach(), self.fake.detach()) if self.matched else g_loss
 
     def players_losses(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses of D and G, both [runs], for logits [runs, batch]."""
@@ -123,6 +126,8 @@ class Game:
         """Return the gradient [runs, ...] of a player's loss ("g" or "d") by parameter."""
         if player == "d":
             return self.population.parameter_gradients(self.losses[0], "d")
+        if self.matched:
+            return self.population.parameter_gradients(self.matched(self.real.detach(), self._fake), "g")
         logits = self.population.criticise(self._fake, {})
         g_loss = self.players_losses(self.real_logits.detach(), logits)[1]
         return self.population.parameter_gradients(g_loss, "g")
@@ -248,7 +253,9 @@ def overfitting(game: Game) -> dict[str, Tensor]:
     },
 )
 def saturation(game: Game) -> dict[str, Tensor]:
-    """Share of fakes that hardly move the generator: their logits no longer count."""
+    """Share of fakes that hardly move the generator: their logits no longer count. NaN where none of them does."""
+    if game.matched:
+        return {"saturation": torch.full((len(game.fake),), float("nan"), device=game.fake.device)}
     fake = game.fake_logits.detach().requires_grad_()
     slope = _slope(game, game.real_logits.detach(), fake)
     # a loss that compares is undecided where both sides score the same

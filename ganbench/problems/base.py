@@ -39,6 +39,14 @@ class Problem(ABC):
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw training samples [n, *shape], float32 on the CPU, from nothing but the generator's stream."""
 
+    def group_weights(self) -> Tensor:
+        """Return the weights [groups] of its modes or classes, for problems with "unequal_groups"; they sum to 1."""
+        raise NotImplementedError
+
+    def sample_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Draw training samples [n, *shape] as `sample` does, from groups of these weights [groups] that sum to 1."""
+        raise NotImplementedError
+
     def reference(self, n: int | None = None, seed: int = 0) -> Tensor:
         """Return the fixed real samples [n, *shape] that generators are measured against (None: 10 000)."""
         return self.sample(10_000 if n is None else n, stream("reference", seed))

@@ -16,7 +16,7 @@ HELD_OUT = 500
 class LabelledImages(Problem):
     """A finite set of labelled images: training images as the real ones, held-out images as the oracle."""
 
-    capabilities = frozenset({"image", "classes"})
+    capabilities = frozenset({"image", "classes", "unequal_groups"})
     feature_spaces = ("conv", "pixels", "classifier")
 
     def __init__(
@@ -36,6 +36,20 @@ class LabelledImages(Problem):
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw [n, C, H, W] training images with replacement from the generator's stream."""
         return self.images[torch.randint(len(self.images), (n,), generator=generator)]
+
+    def group_weights(self) -> Tensor:
+        """Return the shares of the classes [classes] in the training images."""
+        return self._class_sizes() / len(self.images)
+
+    def sample_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Draw [n, C, H, W] training images with replacement, each class [classes] with its weight; they sum to 1."""
+        each = (weights / self._class_sizes())[self.labels]
+        uniform = torch.rand(n, dtype=torch.float64, generator=generator)
+        return self.images[torch.searchsorted(each.cumsum(0), uniform, right=True).clamp_(max=len(each) - 1)]
+
+    def _class_sizes(self) -> Tensor:
+        assert self.labels is not None
+        return self.labels.bincount().double()
 
     def reference(self, n: int | None = None, seed: int = 0) -> Tensor:
         """Return all training images (n None, or not below their number), or n distinct ones [n, C, H, W]."""
@@ -66,7 +80,7 @@ def _digits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     return (images[train], labels[train]), (images[held_out], labels[held_out])
 
 
-@register("problem", provides={"image", "classes"})
+@register("problem", provides={"image", "classes", "unequal_groups"})
 def digits() -> LabelledImages:
     """Handwritten digits, 8 x 8 grey pixels in [-1, 1]: 1297 to train on, 500 held out (UCI, scikit-learn)."""
     train, held_out = _digits()

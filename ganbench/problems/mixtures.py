@@ -26,7 +26,11 @@ class Mixture(Problem):
         if not std > 0 or not math.isfinite(std):
             raise UserError(f"The problem '{name}' needs a std above 0, got {std}.")
         centres = centres.double()
-        weights = torch.ones(len(centres), dtype=torch.float64) if weights is None else weights.double()
+        if weights is None:
+            weights = torch.ones(len(centres), dtype=torch.float64)
+        else:
+            self.capabilities = self.capabilities | {"unequal_groups"}
+        weights = weights.double()
         weights = weights / weights.sum()
         mean = weights @ centres
         variance = (weights @ (centres - mean).square()).mean().item() + std**2
@@ -34,13 +38,20 @@ class Mixture(Problem):
         self.shape = (centres.shape[1],)
         self.modes: Modes = Modes((centres - mean) / math.sqrt(variance), std / math.sqrt(variance), weights)
         self._centres = self.modes.centres.float()
-        self._cumulative = weights.cumsum(0)
+
+    def group_weights(self) -> Tensor:
+        """Return the weights of the modes [K]."""
+        return self.modes.weights
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw [n, d] float32 samples from the generator's stream."""
+        return self.sample_groups(self.modes.weights, n, generator)
+
+    def sample_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Draw [n, d] float32 samples of the same modes at other weights [K] that sum to 1."""
         uniform = torch.rand(n, dtype=torch.float64, generator=generator)
         # the cumulated weights may end a rounding error below 1
-        mode = torch.searchsorted(self._cumulative, uniform, right=True).clamp_(max=len(self._centres) - 1)
+        mode = torch.searchsorted(weights.cumsum(0), uniform, right=True).clamp_(max=len(self._centres) - 1)
         noise = torch.randn(n, *self.shape, generator=generator)
         return self._centres[mode].add_(noise, alpha=self.modes.std)
 
@@ -79,7 +90,7 @@ def grid25(*, spacing: float = 2.0, std: float = 0.2) -> Mixture:
     return Mixture("grid25", torch.cartesian_prod(axis, axis), std)
 
 
-@register("problem", provides={"modes"})
+@register("problem", provides={"modes", "unequal_groups"})
 def ring8_imbalanced(*, radius: float = 2.0, std: float = 0.1, ratio: float = 8.0) -> Mixture:
     """Eight Gaussians on a circle, their weights geometric: the heaviest holds `ratio` times the lightest."""
     _positive("ring8_imbalanced", radius=radius, ratio=ratio)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ganbench import registry
 from ganbench.plan import AXES, OWN_NAME, PLUGIN_AXES, Plan, Variant
-from ganbench.registry import Measure
+from ganbench.registry import Measure, averaged
 from ganbench.results.store import Array, PopulationFolder, Store
 
 _COSTS = ("seconds", "gflop", "memory_mb")
@@ -106,8 +106,15 @@ class Study:
 
     @cached_property
     def oracle(self) -> dict[str, dict[str, float]]:
-        """What a perfect sampler scores, by problem and measure, at the study's sample size."""
-        return {label: record.get("oracle", {}) for label, record in self._problems.items()}
+        """What a perfect sampler scores, by problem and measure, at the study's sample size.
+
+        An average of G's weights is measured like G itself, and has the same oracle.
+        """
+        plain = {label: record.get("oracle", {}) for label, record in self._problems.items()}
+        return {
+            label: values | {averaged(k): v for k, v in values.items() if averaged(k) in self.series.columns}
+            for label, values in plain.items()
+        }
 
     @cached_property
     def modes(self) -> dict[str, int]:

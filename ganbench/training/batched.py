@@ -16,7 +16,9 @@ import torch.nn.functional as F  # noqa: N812 - torch's own custom
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ganbench.gan.normalizations import Reweighted, as_matrix
+from ganbench.errors import UserError
+from ganbench.gan.normalizations import PixelNorm, Reweighted, as_matrix
+from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
 
 Tensors = Mapping[str, Tensor]
 Tap = Callable[[nn.Module, Tensor], None]
@@ -109,6 +111,19 @@ def forward(
     rule = RULES.get(kind)
     out = rule(module, tensors, x, prefix) if rule else None
     return _vmapped(module, tensors, x, prefix) if out is None else out
+
+
+def hidden(run: Callable[[Tap], Tensor]) -> Tensor:
+    """Return the output [runs, batch, features] of the last known activation in a forward pass with a tap.
+
+    The pass's own output does not count; UserError where there is no other.
+    """
+    seen: list[Tensor] = []
+    out = run(lambda _, x: seen.append(x))
+    within = [x for x in seen if x is not out]
+    if not within:
+        raise UserError("The discriminator shows no features: none of its known activations comes before its end.")
+    return within[-1].flatten(2)
 
 
 def _returns_its_own(module: nn.Module) -> bool:
@@ -228,6 +243,10 @@ def _unflatten(module: nn.Unflatten, tensors: Tensors, x: Tensor, prefix: str) -
     return x.unflatten(module.dim + 1, module.unflattened_size)
 
 
+def _minibatch_discrimination(module: MinibatchDiscrimination, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
+    return module.beside(x, product(x, tensors[prefix + "tensor"]))
+
+
 RULES: dict[type[nn.Module], Callable[..., Tensor | None]] = {
     nn.Linear: _linear,
     nn.Conv2d: _conv2d,
@@ -238,6 +257,9 @@ RULES: dict[type[nn.Module], Callable[..., Tensor | None]] = {
     nn.Flatten: _flatten,
     nn.Unflatten: _unflatten,
     Reweighted: _reweighted,
+    PixelNorm: lambda module, tensors, x, prefix: module(x, 2),
+    MinibatchStd: lambda module, tensors, x, prefix: module(x),
+    MinibatchDiscrimination: _minibatch_discrimination,
 }
 
 

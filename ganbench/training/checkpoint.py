@@ -33,7 +33,8 @@ def restore(population: Population, clock: dict[str, float], file: Path) -> bool
     population.step = state["step"]
     population.alive.copy_(state["alive"])
     population.diverged_step.copy_(state["diverged_step"])
-    population.memory.update(state["memory"])
+    for owner, memory in state["memory"].items():
+        population.memory[owner].update(memory)
     for name, player in population.players.items():
         saved = state["players"][name]
         player.batches, player.descents = saved["batches"], saved["descents"]

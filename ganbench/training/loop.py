@@ -17,6 +17,7 @@ from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import Plan, Run
 from ganbench.problems.base import Problem, stream
+from ganbench.registry import averaged
 from ganbench.training import checkpoint, noise
 from ganbench.training.cost import step_cost
 from ganbench.training.population import Population, make_problem
@@ -94,16 +95,20 @@ class Prober:
         held_out = population.problem.oracle_samples(variant.batch_size)
         self.latents = self.latents.expand(count, *self.latents.shape)
         self.real, self.held_out = (x.to(population.device).expand(count, *x.shape) for x in (real, held_out))
+        # D may take samples in packs alone
+        self.held_out = self.held_out[:, : population.trick.whole(self.held_out.shape[1])]
+        self.played = self.latents[:, : population.trick.whole(min(evaluator.samples, variant.batch_size))]
 
     def probe(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return every measurement by column [runs], NaN for diverged runs, and samples [runs, n, *shape]."""
         population = self.population
         with population.measuring():
             with torch.no_grad():
-                fake = population.generate(self.latents)
+                fake, average = population.generate(self.latents), population.generate_average(self.latents)
             columns = dict(self.evaluator.measure(fake))
-            latents = self.latents[:, : self.real.shape[1]]
-            game = Game(Snapshot(population), self.real, latents, self.held_out)
+            if average is not None:
+                columns |= {averaged(name): column for name, column in self.evaluator.measure(average).items()}
+            game = Game(Snapshot(population), self.real, self.played, self.held_out)
             for plugin in self.diagnostics:
                 columns.update(plugin(game, **plugin.hypers))
         dead = ~population.alive

@@ -29,6 +29,11 @@ def uniform(n: int, generator: torch.Generator) -> Tensor:
     return torch.rand(n, generator=generator)
 
 
+def uniforms(count: int) -> Draw:
+    """Return the draw of n rows of U[0, 1) numbers [n, count]."""
+    return lambda n, generator: torch.rand(n, count, generator=generator)
+
+
 def normal(shape: Sequence[int]) -> Draw:
     """Return the draw of n samples of N(0, 1) noise [n, *shape]."""
     return lambda n, generator: torch.randn(n, *shape, generator=generator)

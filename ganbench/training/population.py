@@ -6,7 +6,7 @@ import itertools
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ganbench.gan.optimizers import rate_factor
 from ganbench.plan import AXES, Run, Variant
 from ganbench.problems.base import Problem, stream
 from ganbench.training import batched, noise
+from ganbench.training.trick import Trick
 
 Tensors = Mapping[str, Tensor]
 NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
@@ -80,7 +81,8 @@ def bytes_of(variant: Variant) -> int:
         pair = build_networks(variant, make_problem(variant), seed=0)
         for module in (leaf for player in pair for leaf in player.modules() if not list(leaf.children())):
             module.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
-        pair[1](pair[0](torch.zeros(variant.batch_size, variant.latent_dim)))
+        fake = pair[0](torch.zeros(variant.batch_size, variant.latent_dim))
+        pair[1](Trick(variant).packed(fake.unsqueeze(0)).squeeze(0))
     parameters = sum(parameter.numel() for player in pair for parameter in player.parameters())
     # real and fake batches, forward and backward, and once more for a penalty; 4 bytes each
     return 4 * (8 * parameters + 8 * sum(outputs))
@@ -105,15 +107,16 @@ class Player:
         buffers = [dict(module.named_buffers()) for module in modules]
         self.buffers = {name: torch.stack([own[name] for own in buffers]).to(device) for name in buffers[0]}
         self.module = modules[0].to(device)
-        self.frozen = self._views()
-        self.trained = {name: view.detach().requires_grad_() for name, view in self._views().items()}
+        self.frozen = self.views(self.flat)
+        self.trained = {name: view.detach().requires_grad_() for name, view in self.views(self.flat).items()}
         self._set_optimizer(runs, rate)
         self.state: dict[str, Tensor] = {}
         # batches that gradients were taken on, and steps of the optimizer: an update rule makes more or fewer a round
         self.batches = self.descents = 0
 
-    def _views(self) -> dict[str, Tensor]:
-        parts = self.flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Return flat parameters [runs, size] by name."""
+        parts = flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
         return {n: p.unflatten(1, s) if s else p[:, 0] for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
 
     def _set_optimizer(self, runs: Sequence[Run], rate: str) -> None:
@@ -275,26 +278,36 @@ class Population:
         self.losses = _loss_slices(runs, device)
         self.update = registry.get("update", variant.update)
         self.update_hypers = variant.hypers_of("update", variant.update)
-        self.memory: dict[str, Tensor] = {}
+        # what plug-ins remember, each kind for itself
+        self.memory: dict[str, dict[str, Tensor]] = {"update": {}, "regularizer": {}, "trick": {}}
         self.regularizer = registry.get("regularizer", variant.regularizer)
         self.regularizer_hypers = variant.hypers_of("regularizer", variant.regularizer)
         self.lazy = _lazy(self.regularizer.name, self.regularizer_hypers)
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
         self.step = 0
+        self.trick = Trick(variant)
+        self.memory["trick"] = {name: self.players[name].flat.clone() for name in self.trick.averaged}
+        self.streams = self._streams(seeds, dtype)
+
+    def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
+        variant, problem = self.variant, self.problem
+        sample = self.trick.sampler(problem)
         draw, normal = noise.latents(variant.latent, variant.latent_dim), noise.normal(problem.shape)
-        self._streams = {
-            purpose: noise.Stream(purpose, seeds, variant.batch_size, how, device, dtype)
+        sides = [f"{player} {side}" for player in "dg" for side in ("real", "fake")]
+        return {
+            purpose: noise.Stream(purpose, seeds, variant.batch_size, how, self.device, dtype)
             for purpose, how in {
-                "d latent": draw, "g latent": draw, "data": problem.sample, "g data": problem.sample,
+                "d latent": draw, "g latent": draw, "data": sample, "g data": sample,
                 "uniform": noise.uniform, "normal": normal,
-                **{f"{player} {side} noise": normal for player in "dg" for side in ("real", "fake")},
+                **{f"{side} noise": normal for side in sides},
+                **{f"{side} trick": noise.uniforms(self.trick.draws) for side in sides},
             }.items()
         }  # fmt: skip
 
     def draw(self, purpose: str, index: int) -> Tensor:
         """Return the batch of every run [runs, batch, ...] at an index of a stream."""
-        return self._streams[purpose].at(index)[self.seed_index]
+        return self.streams[purpose].at(index)[self.seed_index]
 
     def generate(self, latents: Tensor, *, trained: bool = False) -> Tensor:
         """Map latents [runs, batch, latent_dim] to samples [runs, batch, *shape]."""
@@ -306,6 +319,16 @@ class Population:
         """Map samples [runs, batch, *shape] to logits [runs, batch]."""
         return self.discriminator(samples, trained=trained, runs=runs, tensors=tensors).flatten(1)
 
+    def features(self, samples: Tensor, *, trained: bool = False, tensors: Tensors | None = None) -> Tensor:
+        """Map samples [runs, batch, *shape] to D's hidden features [runs, batch, f]; UserError where it shows none."""
+        return batched.hidden(lambda tap: self.discriminator(samples, trained=trained, tensors=tensors, tap=tap))
+
+    def generate_average(self, latents: Tensor) -> Tensor | None:
+        """Map latents as `generate` does, by the average of G that a trick keeps; None where none does."""
+        if self.trick.place != "average":
+            return None
+        return self.generator(latents, tensors=self.generator.views(self.memory["trick"]["g"]))
+
     def players_losses(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses of D and of G, both [runs], from logits [runs, batch]."""
         # split rather than sliced: its backward joins the parts once instead of padding and adding each
@@ -313,6 +336,12 @@ class Population:
         pairs = zip(self.losses, real_logits.split(sizes), fake_logits.split(sizes), strict=True)
         parts = [part(real, fake) for part, real, fake in pairs]
         return torch.cat([d for d, _ in parts]), torch.cat([g for _, g in parts])
+
+    def remember(self) -> None:
+        """Let a trick that averages parameters see where the living runs stand after a training step."""
+        for name, average in self.memory["trick"].items():
+            moved = self.trick.moved(average, self.players[name].flat, self.step + 2)
+            self.memory["trick"][name] = torch.where(self.alive.unsqueeze(1), moved, average)
 
     def mark(self, loss: Tensor, gradient: Tensor) -> None:
         """Freeze the runs in which the loss [runs] or the gradient [runs, size] has left the finite numbers."""
@@ -350,7 +379,17 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
         full: Normalize = partial(plugin.function, **hypers)
         layers[f"{role}_norm"] = full
         layers[f"{role}_weight"] = full if plugin.meta.get("acts_on") == "weights" else _as_is
-    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers)
+    trick = Trick(variant)
+    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers,
+                       d_batch=trick if trick.place == "batch" else None)  # fmt: skip
+    shape = trick.packed(torch.empty(1, variant.batch_size, *problem.shape)).shape[2:]
+    generator, discriminator = _pair(variant, spec, seed)
+    if shape != problem.shape:
+        discriminator = _pair(variant, replace(spec, shape=tuple(shape)), seed)[1]
+    return generator, discriminator
+
+
+def _pair(variant: Variant, spec: NetworkSpec, seed: int) -> tuple[nn.Module, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream("initial weights", seed).initial_seed())
         pair = registry.get("network", variant.network)(spec, **variant.hypers_of("network", variant.network))

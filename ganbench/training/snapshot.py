@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,17 @@ class Snapshot:
 
     def criticise(self, samples: Tensor, units: dict[nn.Module, Tensor]) -> Tensor:
         """Map samples to logits [runs, batch] with gradients; `units` collects the output of each known activation."""
-        return self._population.discriminator(samples, trained=True, tap=units.__setitem__).flatten(1)
+        packs = self._population.trick.packed(samples)
+        return self._population.discriminator(packs, trained=True, tap=units.__setitem__).flatten(1)
+
+    @property
+    def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """G's loss [runs] on samples, real and fake, where a trick takes it on D's features instead of its logits."""
+        return self._matched if self._population.trick.place == "features" else None
+
+    def _matched(self, real: Tensor, fake: Tensor) -> Tensor:
+        loss: Tensor = self._population.trick(*(self._population.features(x, trained=True) for x in (real, fake)))
+        return loss
 
     def parameter_gradients(self, loss: Tensor, player: str) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of a loss [runs] by parameter of G ("g") or D ("d")."""
@@ -63,11 +74,16 @@ class Snapshot:
         population, places = self._population, range(len(real))[runs]
         generator = _Copy(population.generator, runs, iterate)
         discriminator = _Copy(population.discriminator, runs, iterate)
-        real, latents = real[runs].detach(), latents[runs].detach()
+        trick = population.trick
+        real, latents = trick.packed(real[runs].detach()), latents[runs].detach()
 
         def losses(g: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-            fake_logits = discriminator(d, generator(g, latents)).flatten(1)
-            return _players_losses(population.losses, places, discriminator(d, real).flatten(1), fake_logits)
+            fake = trick.packed(generator(g, latents))
+            fake_logits = discriminator(d, fake).flatten(1)
+            pair = _players_losses(population.losses, places, discriminator(d, real).flatten(1), fake_logits)
+            if trick.place != "features":
+                return pair
+            return pair[0], trick(*(batched.hidden(partial(discriminator, d, x)) for x in (real, fake)))
 
         return DifferentiableGame(generator.start, discriminator.start, losses)
 
@@ -90,13 +106,13 @@ class _Copy:
         self.start = player.flat[runs].clone()
         self.buffers = {name: buffer[runs].clone() for name, buffer in player.buffers.items()}
 
-    def __call__(self, flat: Tensor, x: Tensor) -> Tensor:
+    def __call__(self, flat: Tensor, x: Tensor, tap: batched.Tap | None = None) -> Tensor:
         parts = flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
         tensors = dict(self.buffers)
         for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
             tensors[name] = part.reshape(-1, *shape)
         with _mode(self.module, self.iterate):
-            return batched.forward(self.module, tensors, x)
+            return batched.forward(self.module, tensors, x, tap=tap)
 
 
 @contextmanager

@@ -31,6 +31,10 @@ class _Critic:
         self._known.append((samples, logits))
         return logits
 
+    def features(self, samples: Tensor) -> Tensor:
+        """Map samples to hidden features [runs, batch, f]."""
+        return self.population.features(samples, trained=True, tensors=self.tensors)
+
 
 def train_step(population: Population) -> tuple[Tensor, Tensor]:
     """Advance every living run by one step and return the last losses of D (without penalty) and G, both [runs].
@@ -39,6 +43,7 @@ def train_step(population: Population) -> tuple[Tensor, Tensor]:
     """
     played = PlayedRound(population)
     population.update(played, **population.update_hypers)
+    population.remember()
     population.step += 1
     return played.losses["d"], played.losses["g"]
 
@@ -62,7 +67,7 @@ class PlayedRound:
 
     @property
     def memory(self) -> dict[str, Tensor]:
-        return self.population.memory
+        return self.population.memory["update"]
 
     def gradient(self, player: str) -> Tensor:
         """Return the gradient of a player's loss on its next batch [runs, size]; runs where it is not finite freeze."""
@@ -75,25 +80,26 @@ class PlayedRound:
         population, index = self.population, self._next_batch("g")
         latents, real = population.draw("g latent", index), population.draw("g data", index)
         fake = population.generate(latents, trained=True)
-        real, fake = _shown(population, real, "g real noise", index), _shown(population, fake, "g fake noise", index)
+        real, fake = _shown(population, real, "g real", index), _shown(population, fake, "g fake", index)
         critic: Tensors = population.discriminator.trained
         for _ in range(steps):
             d_loss = population.players_losses(*(population.criticise(x, tensors=critic) for x in (real, fake)))[0]
             moves = torch.autograd.grad(d_loss.sum(), list(critic.values()), create_graph=True)
             critic = {name: own - rate * move for (name, own), move in zip(critic.items(), moves, strict=True)}
-        real_logits, fake_logits = (population.criticise(x, tensors=critic) for x in (real, fake))
-        g_loss = population.players_losses(real_logits.detach(), fake_logits)[1]
-        # the real samples' logits follow G too, through the steps that D would make
-        against_d = population.players_losses(real_logits, fake_logits.detach())[0]
-        return self._marked("g", g_loss, g_loss, population.generator.gradient(g_loss - against_d))
+        unrolled = _Critic(population, critic)
+        g_loss = _generators_loss(population, unrolled, real, fake, fixed_real=True)
+        # the real samples' logits follow G too, through the steps that D would make, and enter by D's loss
+        against_d = population.players_losses(unrolled(real), unrolled(fake).detach())[0]
+        total = _with_history(population, "g", g_loss) - against_d
+        return self._marked("g", g_loss, total, population.generator.gradient(total))
 
     def field(self) -> PlayedField:
         """Return both players' gradients on D's next batch, differentiable in the parameters of both."""
         population, index = self.population, self._next_batch("d")
-        d_loss, total, g_loss = _both_losses(population, index)
-        field = PlayedField(population.players, {"d": total, "g": g_loss})
-        for player, loss, whole in (("d", d_loss, total), ("g", g_loss, g_loss)):
-            self._marked(player, loss, whole, field.gradients[player])
+        losses = _both_losses(population, index)
+        field = PlayedField(population.players, {player: total for player, (_, total) in losses.items()})
+        for player, pair in losses.items():
+            self._marked(player, *pair, field.gradients[player])
         return field
 
     def descend(self, player: str, gradient: Tensor) -> None:
@@ -173,22 +179,24 @@ def _d_loss(population: Population, index: int) -> tuple[Tensor, Tensor]:
     batches = _shown_batches(population, fake, index)
     critic = _Critic(population)
     d_loss, _ = population.players_losses(*map(critic, batches))
-    return d_loss, _with_penalty(population, critic, d_loss, batches, index)
+    return d_loss, _with_history(population, "d", _with_penalty(population, critic, d_loss, batches, index))
 
 
-def _both_losses(population: Population, index: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return D's loss, the same with the penalty, and G's loss on D's batch [runs], in graphs of both players."""
+def _both_losses(population: Population, index: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return both players' losses without and with what is added to them, on D's batch [runs], in graphs of both."""
     fake = population.generate(population.draw("d latent", index), trained=True)
     batches = _shown_batches(population, fake, index)
     critic = _Critic(population)
-    d_loss, g_loss = population.players_losses(*map(critic, batches))
-    return d_loss, _with_penalty(population, critic, d_loss, batches, index), g_loss
+    d_loss, _ = population.players_losses(*map(critic, batches))
+    g_loss = _generators_loss(population, critic, *batches)
+    total = _with_penalty(population, critic, d_loss, batches, index)
+    return {"d": (d_loss, _with_history(population, "d", total)), "g": (g_loss, _with_history(population, "g", g_loss))}
 
 
 def _shown_batches(population: Population, fake: Tensor, index: int) -> tuple[Tensor, Tensor]:
     """Return real and fake samples as D sees them, ready for a penalty on inputs where one is due."""
-    fake = _shown(population, fake, "d fake noise", index)
-    real = _shown(population, population.draw("data", index), "d real noise", index)
+    fake = _shown(population, fake, "d fake", index)
+    real = _shown(population, population.draw("data", index), "d real", index)
     if _penalty_due(population, index) and _acts_on(population) == "inputs":
         real, fake = (batch if batch.requires_grad else batch.requires_grad_() for batch in (real, fake))
     return real, fake
@@ -210,14 +218,42 @@ def _with_penalty(
     return d_loss + population.lazy * _penalty(population, critic, batches, index)
 
 
-def _shown(population: Population, samples: Tensor, purpose: str, index: int) -> Tensor:
-    """Return the samples as the discriminator is shown them, which only a regularizer of samples changes."""
-    regularizer = population.regularizer
-    if regularizer.meta.get("acts_on") != "samples":
-        return samples
-    numbers, progress = population.draw(purpose, index), population.step / population.variant.steps
-    shown: Tensor = regularizer(samples, numbers, progress, **population.regularizer_hypers)
-    return shown
+def _shown(population: Population, samples: Tensor, side: str, index: int) -> Tensor:
+    """Return the samples as D is shown them: changed by a trick and a regularizer of samples, and packed."""
+    if population.trick.place == "samples":
+        samples = population.trick(samples, population.draw(f"{side} trick", index))
+    if _acts_on(population) == "samples":
+        noise, progress = population.draw(f"{side} noise", index), _progress(population)
+        samples = population.regularizer(samples, noise, progress, **population.regularizer_hypers)
+    return population.trick.packed(samples)
+
+
+def _progress(population: Population) -> float:
+    return population.step / population.variant.steps
+
+
+def _with_history(population: Population, player: str, loss: Tensor) -> Tensor:
+    """Return a player's loss with the penalty of a trick on its parameters."""
+    if population.trick.place != "parameters":
+        return loss
+    parameters = torch.cat([own.flatten(1) for own in population.players[player].trained.values()], dim=1)
+    return loss + population.trick(parameters, population.memory["trick"][player])
+
+
+def _generators_loss(
+    population: Population, critic: _Critic, real: Tensor, fake: Tensor, *, fixed_real: bool = False
+) -> Tensor:
+    """Return G's loss [runs] on what D is shown, by features or by logits; those of real samples may count as fixed."""
+    features = population.trick.place == "features"
+    of_real, of_fake = (critic.features(x) if features else critic(x) for x in (real, fake))
+    of_real = of_real.detach() if fixed_real else of_real
+    return population.trick(of_real, of_fake) if features else _loss_of_logits(population, of_real, of_fake)
+
+
+def _loss_of_logits(population: Population, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    if population.trick.place == "logits":
+        real_logits, fake_logits = population.trick(real_logits, fake_logits, _progress(population))
+    return population.players_losses(real_logits, fake_logits)[1]
 
 
 def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Tensor], index: int) -> Tensor:
@@ -226,7 +262,8 @@ def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Ten
     if regularizer.meta.get("acts_on") == "matrices":
         penalty: Tensor = regularizer(population.discriminator.matrices(), **hypers)
     else:
-        penalty = regularizer(critic, *batches, _numbers(population, index), **hypers)
+        own = (population.memory["regularizer"],) if regularizer.meta.get("remembers") else ()
+        penalty = regularizer(critic, *batches, _numbers(population, batches[0], index), *own, **hypers)
     if penalty.shape != population.alive.shape:
         # a mean over all runs would hand every run a share of its neighbours' penalties
         raise UserError(
@@ -236,27 +273,39 @@ def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Ten
     return penalty
 
 
-def _numbers(population: Population, index: int) -> Tensor:
+def _numbers(population: Population, real: Tensor, index: int) -> Tensor:
     """Return the random numbers that the regularizer declares to draw; UserError for an unknown kind of them."""
     regularizer, draws = population.regularizer, population.regularizer.meta.get("draws", "uniform")
     if draws not in NOISE:
         raise unknown(f"noise drawn by the regularizer '{regularizer.name}'", draws, NOISE)
-    return population.draw(draws, index)
+    numbers = population.draw(draws, index)
+    # one number a pack, or as many as it has elements
+    return population.trick.packed(numbers) if draws == "normal" else numbers[:, : real.shape[1]]
 
 
 def _g_loss(population: Population, index: int) -> tuple[Tensor, Tensor]:
-    """Return G's loss on a batch [runs], twice: nothing is added to it."""
+    """Return G's loss on a batch and its loss with what a trick adds, both [runs]."""
     fake = population.generate(population.draw("g latent", index), trained=True)
-    fake_logits = population.criticise(_shown(population, fake, "g fake noise", index))
-    g_loss = population.players_losses(_paired_logits(population, fake_logits, index), fake_logits)[1]
-    return g_loss, g_loss
+    fake = _shown(population, fake, "g fake", index)
+    if population.trick.place == "features":
+        with torch.no_grad():
+            real_features = population.features(_g_real(population, index))
+        g_loss = population.trick(real_features, population.features(fake))
+    else:
+        fake_logits = population.criticise(fake)
+        g_loss = _loss_of_logits(population, _paired_logits(population, fake_logits, index), fake_logits)
+    return g_loss, _with_history(population, "g", g_loss)
+
+
+def _g_real(population: Population, index: int) -> Tensor:
+    return _shown(population, population.draw("g data", index), "g real", index)
 
 
 def _paired_logits(population: Population, fake_logits: Tensor, index: int) -> Tensor:
     """Return the real logits for the losses that compare real with fake in the generator's step, zeros elsewhere."""
     real_logits = torch.zeros_like(fake_logits)
     if any(part.paired for part in population.losses):
-        real = _shown(population, population.draw("g data", index), "g real noise", index)
+        real = _g_real(population, index)
         with torch.no_grad():
             for part in population.losses:
                 if part.paired:

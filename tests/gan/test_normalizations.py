@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ganbench import registry
-from ganbench.gan.normalizations import PER_SAMPLE, Reweighted, SpectralMap, WeightMap
+from ganbench.gan.normalizations import PER_SAMPLE, PixelNorm, Reweighted, SpectralMap, WeightMap
 from ganbench.suite import resolve
 from ganbench.training.population import build_networks, make_problem
 
@@ -119,6 +119,16 @@ def test_activations_have_mean_zero_and_variance_one(name, kind):
         assert all(out.mean(other).abs().max() > 1e-3 for other in others)
 
 
+@every_layer
+def test_pixel_normalization_is_the_papers(kind):
+    # Karras 2018, sec. 4.2: b = a / sqrt(mean over the features of a^2 + 1e-8), at each pixel
+    plain, module, x = normalized("pixel", kind)
+    a, b = plain(x), module(x)
+    torch.testing.assert_close(b, a / torch.sqrt(sum(a[:, j] ** 2 for j in range(8)) / 8 + 1e-8).unsqueeze(1))
+    torch.testing.assert_close(b.square().mean(1), torch.ones_like(b[:, 0]), rtol=1e-9, atol=0)
+    assert not [p for p in module.parameters() if p.shape == (8,) and p is not module[0].bias]
+
+
 @pytest.mark.parametrize("kind", ["linear", "transposed"])
 @pytest.mark.parametrize("groups", [2, 4])
 def test_group_normalization_over_groups_of_channels(kind, groups):
@@ -168,6 +178,8 @@ def signature(module):
     """Return the normalization that a module performs; None for a module that performs none."""
     if isinstance(module, Reweighted):
         return {SpectralMap: "spectral", WeightMap: "weight"}[type(module.weight_map)]
+    if isinstance(module, PixelNorm):
+        return "pixel"
     if isinstance(module, nn.GroupNorm):
         return {1: "layer", module.num_channels: "instance"}.get(module.num_groups, "group")
     if isinstance(module, nn.modules.batchnorm._BatchNorm):

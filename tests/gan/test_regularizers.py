@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from itertools import combinations
 from typing import NamedTuple
 
@@ -17,7 +18,21 @@ from ganbench.training.step import train_step
 
 RUNS, BATCH, DIM = 3, 11, 4
 CPU = torch.device("cpu")
-PENALTIES = [plugin for plugin in registry.plugins("regularizer") if plugin.meta.get("acts_on", "inputs") == "inputs"]
+
+
+def forgetful(plugin):
+    """Return a penalty that remembers nothing from one call to the next."""
+
+    @wraps(plugin.function)
+    def function(*args, **hypers):
+        return plugin(*args, {}, **hypers)
+
+    return replace(plugin, function=function) if plugin.meta.get("remembers") else plugin
+
+
+PENALTIES = [
+    forgetful(plugin) for plugin in registry.plugins("regularizer") if plugin.meta.get("acts_on", "inputs") == "inputs"
+]
 every_penalty = pytest.mark.parametrize("penalty", PENALTIES, ids=lambda plugin: plugin.name)
 
 
@@ -43,7 +58,18 @@ def spread(real):
     return real.std(dim=(-2, -1), keepdim=True)
 
 
+def apart(real_logits, fake_logits):
+    # Tseng 2021: each side's squared distance from the running mean of the other, here that of a first batch
+    means = real_logits.mean(-1, keepdim=True).detach(), fake_logits.mean(-1, keepdim=True).detach()
+    return (real_logits - means[1]).square().mean(-1) + (fake_logits - means[0]).square().mean(-1)
+
+
 CLOSED = {
+    "lecam": Closed(
+        {"weight": 0.7},
+        lambda w, real, fake, u: 0.7 * apart(*((x @ w.unsqueeze(-1)).squeeze(-1) for x in (real, fake))),
+        lambda real, fake, u: 0.7 * apart(squared(real) / 2, squared(fake) / 2),
+    ),
     "r1": Closed({"gamma": 0.7}, lambda w, *_: 0.35 * squared(w), lambda real, fake, u: 0.35 * squared(real).mean(-1)),
     "lazy_r1": Closed(
         {"gamma": 0.7}, lambda w, *_: 0.35 * squared(w), lambda real, fake, u: 0.35 * squared(real).mean(-1)
@@ -254,6 +280,53 @@ def test_orthogonal_is_the_sum_over_pairs_of_rows(leading):
 def test_orthogonal_rows_of_any_length_cost_nothing():
     basis = torch.linalg.qr(drawn(6, 6)).Q[:4] * torch.tensor([[1.0], [9.0], [0.1], [0.0]])
     assert registry.get("regularizer", "orthogonal")([basis], beta=1.0).item() == pytest.approx(0, abs=1e-20)
+
+
+def test_lecam_keeps_a_running_mean_of_each_sides_logits():
+    plugin, memory, means = registry.get("regularizer", "lecam"), {}, {}
+    for call in range(5):
+        real, fake = drawn(RUNS, BATCH, DIM, seed=call), drawn(RUNS, BATCH, DIM, seed=10 + call) + 1
+        got = plugin(quadratic, real, fake, None, memory, weight=0.7, decay=0.9)
+        logits = {"real": squared(real) / 2, "fake": squared(fake) / 2}
+        for side, own in logits.items():
+            means[side] = 0.9 * means[side] + 0.1 * own.mean(-1) if call else own.mean(-1)
+        distances = [(logits[a] - means[b][:, None]).square().mean(-1) for a, b in (("real", "fake"), ("fake", "real"))]
+        torch.testing.assert_close(got, 0.7 * (distances[0] + distances[1]))
+    assert {side: mean.tolist() for side, mean in memory.items()} == {
+        side: pytest.approx(mean.tolist()) for side, mean in means.items()
+    }
+
+
+def test_lecam_takes_its_means_for_constants():
+    w, memory = drawn(RUNS, DIM).requires_grad_(), {}
+    for _ in range(2):
+        registry.get("regularizer", "lecam")(linear(w), drawn(RUNS, BATCH, DIM), drawn(RUNS, BATCH, DIM), None, memory)
+    assert not any(mean.requires_grad for mean in memory.values())
+
+
+@pytest.mark.parametrize("leading", [(), (RUNS,)])
+def test_orthonormal_is_the_distance_of_the_gram_matrix_from_the_identity(leading):
+    first, second = drawn(*leading, 3, 5).requires_grad_(), drawn(*leading, 4, 2, seed=1)
+    got = registry.get("regularizer", "orthonormal")([first, second], beta=0.7)
+    total = 0
+    for matrix in (first.detach(), second):
+        for i, a in enumerate(matrix.unbind(-2)):
+            for j, b in enumerate(matrix.unbind(-2)):
+                total = total + ((a * b).sum(-1) - float(i == j)) ** 2
+    torch.testing.assert_close(got, 0.7 * total)
+    (gradient,) = torch.autograd.grad(got.sum(), first)
+    rows = first.detach()
+    torch.testing.assert_close(gradient, 0.7 * 4 * (rows @ rows.mT @ rows - rows))
+
+
+def test_orthonormal_rows_cost_nothing_and_others_by_their_lengths():
+    plugin, basis = registry.get("regularizer", "orthonormal"), torch.linalg.qr(drawn(6, 6)).Q[:4]
+    assert plugin([basis], beta=1.0).item() == pytest.approx(0, abs=1e-20)
+    lengths = torch.tensor([1.0, 3.0, 0.1, 0.0], dtype=torch.float64)
+    expected = (lengths**2 - 1).square().sum().item()
+    assert plugin([basis * lengths[:, None]], beta=1.0).item() == pytest.approx(expected)
+    # a matrix [out, in] with out > in has a Gram matrix of rank in
+    assert plugin([torch.linalg.qr(drawn(5, 5)).Q[:, :3]], beta=1.0).item() == pytest.approx(2)
 
 
 # ---- in the engine

@@ -87,7 +87,7 @@ def squared_gradient(logits, x):
     return gradient.flatten(1).pow(2).sum(1)
 
 
-def regularization(name, d, batches, logits, draw, hypers):
+def regularization(name, d, batches, logits, draw, hypers, memory):
     if name in ("gradient_penalty", "zero_gradient_penalty"):
         share = draw("uniform").view(-1, *[1] * (batches[0].dim() - 1))
         between = (share * batches[0] + (1 - share) * batches[1]).detach().requires_grad_()
@@ -100,6 +100,12 @@ def regularization(name, d, batches, logits, draw, hypers):
         jittered = [d(batch.detach() + hypers["scale"] * draw("normal")).flatten() for batch in batches]
         weights = hypers["real_weight"], hypers["fake_weight"]
         return sum(w * ((a - b) ** 2).mean() for w, a, b in zip(weights, logits, jittered, strict=True))
+    if name == "lecam":
+        for side, own in zip(("real", "fake"), logits, strict=True):
+            mean = own.detach().mean()
+            memory[side] = hypers["decay"] * memory.get(side, mean) + (1 - hypers["decay"]) * mean
+        real, fake = logits
+        return hypers["weight"] * (((real - memory["fake"]) ** 2).mean() + ((fake - memory["real"]) ** 2).mean())
     sides = {"r1": [0], "lazy_r1": [0], "r2": [1], "r1r2": [0, 1]}[name]
     return sum(hypers["gamma"] / 2 * squared_gradient(logits[side], batches[side]).mean() for side in sides)
 
@@ -121,7 +127,7 @@ def plain_loop(run: Run, dtype: torch.dtype, steps: int = STEPS) -> tuple[nn.Mod
     settings = {"betas": (0.5, 0.999), "eps": 1e-8}
     g_adam, d_adam = torch.optim.Adam(g.parameters(), **settings), torch.optim.Adam(d.parameters(), **settings)
     loss, regularizer = LOSSES[variant.loss], variant.regularizer
-    hypers = variant.hypers_of("regularizer", regularizer)
+    hypers, memory = variant.hypers_of("regularizer", regularizer), {}
 
     def noisy(x, purpose, index):
         if regularizer != "instance_noise":
@@ -141,11 +147,12 @@ def plain_loop(run: Run, dtype: torch.dtype, steps: int = STEPS) -> tuple[nn.Mod
             lazy = hypers.get("lazy", 1)
             if registry.get("regularizer", regularizer).meta["acts_on"] == "inputs" and index % lazy == 0:
                 logits, numbers = (real_logits, fake_logits), partial(draw, index=index)
-                total = total + lazy * regularization(regularizer, d, (real, fake), logits, numbers, hypers)
-            if regularizer == "orthogonal":
+                total = total + lazy * regularization(regularizer, d, (real, fake), logits, numbers, hypers, memory)
+            if regularizer in ("orthogonal", "orthonormal"):
                 weights = [m.weight.flatten(1) for m in d.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-                grams = [w @ w.T for w in weights]
-                total = total + hypers["beta"] * sum((g - g.diag().diag()).pow(2).sum() for g in grams)
+                for gram in (w @ w.T for w in weights):
+                    kept = gram.diag().diag() if regularizer == "orthogonal" else torch.eye(len(gram))
+                    total = total + hypers["beta"] * (gram - kept).pow(2).sum()
             d_adam.zero_grad()
             total.backward()
             d_adam.step()
@@ -200,7 +207,7 @@ def plans():
         "batch_size=16",
     ]
     penalties += ["regularizer.instance_noise.until=0.05"]  # the half of these steps
-    penalties += ["regularizer.orthogonal.beta=0.1"]
+    penalties += ["regularizer.orthogonal.beta=0.1", "regularizer.orthonormal.beta=0.1"]
     yield pytest.param([*penalties, "steps=200"], id="regularizers")
     yield pytest.param(["loss=hinge", grid[2], *DCGAN, "seeds=1"], id="regularizers on images")
     critic = ["loss=hinge,wasserstein", "critic_steps=3", "latent=uniform", "steps=200", "batch_size=16"]

@@ -9,7 +9,7 @@ from ganbench.registry import register
 NEEDS = {"image": "a convolutional network needs images"}
 
 
-@register("network", needs=NEEDS, provides={"feature_maps"})
+@register("network", needs=NEEDS, provides={"feature_maps", "batch_features", "hidden_features"})
 def dcgan(spec: NetworkSpec, *, width: int = 16) -> tuple[nn.Module, nn.Module]:
     """DCGAN: strided 4 x 4 convolutions that halve the image down to 2 x 2, `width` channels at the finest scale."""
     channels, height, image_width = spec.shape
@@ -24,7 +24,7 @@ def dcgan(spec: NetworkSpec, *, width: int = 16) -> tuple[nn.Module, nn.Module]:
         # no activation norm on the critic's first layer, as in the paper
         norm = spec.d_norm if stage else spec.d_weight
         discriminator += [norm(nn.Conv2d(widths[stage], widths[stage + 1], 4, 2, 1)), nn.LeakyReLU(0.2)]
-    discriminator += [nn.Flatten(), spec.d_weight(nn.Linear(widths[-1] * 4, 1))]
+    discriminator += [nn.Flatten(), spec.d_last(widths[-1] * 4)]
     generator: list[nn.Module] = [
         nn.Unflatten(1, (spec.latent_dim, 1, 1)),
         spec.g_norm(nn.ConvTranspose2d(spec.latent_dim, widths[-1], 2)),

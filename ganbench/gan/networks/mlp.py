@@ -9,7 +9,7 @@ from ganbench.gan.networks import NetworkSpec
 from ganbench.registry import register
 
 
-@register("network")
+@register("network", provides={"batch_features", "hidden_features"})
 def mlp(spec: NetworkSpec, *, width: int = 32, depth: int = 2) -> tuple[nn.Module, nn.Module]:
     """Two perceptrons with `depth` hidden layers of `width` units, ReLU in G and LeakyReLU 0.2 in D."""
     if width < 1 or depth < 1:
@@ -21,7 +21,7 @@ def mlp(spec: NetworkSpec, *, width: int = 32, depth: int = 2) -> tuple[nn.Modul
         generator += [spec.g_norm(nn.Linear(width if index else spec.latent_dim, width)), nn.ReLU()]
         discriminator += [spec.d_norm(nn.Linear(width if index else size, width)), nn.LeakyReLU(0.2)]
     generator.append(spec.g_weight(nn.Linear(width, size)))
-    discriminator.append(spec.d_weight(nn.Linear(width, 1)))
+    discriminator.append(spec.d_last(width))
     if spec.value_range:
         generator.append(nn.Tanh())
     if len(spec.shape) > 1:

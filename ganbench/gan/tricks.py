@@ -1,0 +1,201 @@
+"""Tricks: what papers change about training beside loss, normalization, regularizer and update rule; one a variant.
+
+A trick declares what it changes, `acts_on`, and that decides what it is a function of. Keyword-only parameters are its
+hyper-parameters; samples are `[runs, batch, *shape]`, and other leading axes are runs.
+
+- "batch": `(features) -> module` before D's last layer, from `[..., batch, features]` to `[..., batch,
+  module.out_features]`. It lets D see its batch, and so `withholds` the independence of samples that penalties need.
+- "packs": `(samples) -> packs` `[runs, fewer, *larger shape]`: all that D is ever shown, in probes too.
+- "samples": `(samples, uniform) -> samples`, what D is shown in the updates of both players, before any instance noise
+  and in front of any penalty; `uniform` holds as many numbers of U[0, 1) a sample as are declared by `draws`.
+- "data": `(weights) -> weights` `[groups]` of the modes or classes in the training batches, of any sum.
+- "features": `(real_features, fake_features) -> loss` `[...]`, in place of G's loss; features `[..., batch, f]` are the
+  outputs of D's last activation.
+- "logits": `(real_logits, fake_logits, progress) -> pair`, what G's loss is taken on, logits `[..., batch]`; `progress`
+  is the share of the training that is over, in [0, 1).
+- "parameters": `(parameters, mean) -> penalty` `[...]` on each player's own `[..., size]`, added to its loss; the mean
+  is over the places where the player was at the start and after each training step.
+- "average": `(average, parameters) -> average` of G's parameters after each training step, G's first ones at the
+  start. The average takes no part in training; probes measure it beside the trained G.
+
+Losses and gradients at a probe are those of training for "packs" and "features"; the others are left out there.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ganbench.errors import UserError
+from ganbench.registry import register
+
+INDEPENDENT = frozenset({"independent_samples"})
+SEES_BATCH = {"batch_features": "the network has no place where its discriminator could see the batch"}
+
+
+@register("trick", acts_on="nothing")
+def none() -> None:
+    """No trick."""
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Adds sum_j exp(-|M_i - M_j|_1), M = x T, for each of some kernels to the features of sample i."""
+
+    def __init__(self, features: int, kernels: int, dims: int) -> None:
+        super().__init__()
+        self.kernels, self.out_features = kernels, features + kernels
+        self.tensor = nn.Parameter(torch.randn(features, kernels * dims) / math.sqrt(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.beside(x, x @ self.tensor)
+
+    def beside(self, x: Tensor, projected: Tensor) -> Tensor:
+        """Return x [..., batch, features] with the kernels of its projection M [..., batch, kernels x dims] behind."""
+        rows = projected.unflatten(-1, (self.kernels, -1))
+        distances = (rows.unsqueeze(-4) - rows.unsqueeze(-3)).abs().sum(-1)
+        return torch.cat([x, (-distances).exp().sum(-2)], dim=-1)
+
+
+@register("trick", acts_on="batch", withholds=INDEPENDENT, needs=SEES_BATCH)
+def minibatch_discrimination(features: int, *, kernels: int = 8, dims: int = 4) -> nn.Module:
+    """Minibatch discrimination: D's last layer sees how close a sample is to its batch (Salimans 2016, sec. 3.2).
+
+    `kernels` and `dims` are the paper's B and C. The sum runs over the whole batch, the sample itself included.
+    """
+    for name, value in (("kernels", kernels), ("dims", dims)):
+        if value < 1:
+            raise UserError(f"The key 'trick.minibatch_discrimination.{name}' must be at least 1, got {value}.")
+    return MinibatchDiscrimination(features, kernels, dims)
+
+
+class MinibatchStd(nn.Module):
+    """Adds one feature, the same for all samples: the standard deviation over the batch, averaged over features."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.out_features = features + 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        # the root has no gradient at zero, where a generator that has collapsed would put it
+        spread = (x.var(-2, correction=0) + 1e-8).sqrt().mean(-1)
+        return torch.cat([x, spread[..., None, None].expand(*x.shape[:-1], 1)], dim=-1)
+
+
+@register("trick", acts_on="batch", withholds=INDEPENDENT, needs=SEES_BATCH)
+def minibatch_std(features: int) -> nn.Module:
+    """Minibatch standard deviation: one more feature tells D how much its batch varies (Karras 2018, sec. 3).
+
+    Over the whole batch, with n in the denominator, and in front of D's last layer.
+    """
+    return MinibatchStd(features)
+
+
+@register(
+    "trick", acts_on="features", needs={"hidden_features": "it needs a discriminator with an activation that is known"}
+)
+def feature_matching(real_features: Tensor, fake_features: Tensor) -> Tensor:
+    """Feature matching: G's loss is the squared distance of D's mean features, real to fake (Salimans 2016, sec. 3.1).
+
+    It stands in place of the loss's own for G, whatever that is; D keeps its loss.
+    """
+    return (real_features.mean(-2) - fake_features.mean(-2)).square().sum(-1)
+
+
+@register("trick", acts_on="packs")
+def packing(samples: Tensor, *, m: int = 2) -> Tensor:
+    """Packing: D sees m samples at once, side by side, all real or all fake (PacGAN, Lin 2018).
+
+    Points become m d-dimensional, images m C channels deep; logits, and the losses that compare them, are one a pack.
+    D is a critic of packs, so a gradient penalty is taken in the whole pack, as for a critic of any one input, and
+    random points between real and fake have one share a pack. UserError where the batch does not divide by m.
+    """
+    if m < 2:
+        raise UserError(f"The key 'trick.packing.m' must be at least 2, got {m}.")
+    if samples.shape[1] % m:
+        raise UserError(
+            f"Packs of trick.packing.m={m} samples do not divide a batch of {samples.shape[1]}: choose a batch_size "
+            f"that is a multiple of {m}."
+        )
+    return samples.unflatten(1, (-1, m)).flatten(2, 3)
+
+
+@register("trick", acts_on="parameters")
+def historical_averaging(parameters: Tensor, mean: Tensor, *, weight: float = 0.01) -> Tensor:
+    """Historical averaging: weight |theta - mean of past theta|^2 for both players (Salimans 2016, sec. 3.3).
+
+    The paper's term has weight 1.
+    """
+    return weight * (parameters - mean).square().sum(-1)
+
+
+@register("trick", acts_on="average")
+def ema(average: Tensor, parameters: Tensor, *, decay: float = 0.999) -> Tensor:
+    """Exponential moving average of G's weights, measured beside the trained G (Yazici 2019; Karras 2018).
+
+    average <- decay average + (1 - decay) weights. Its measures end in `_ema`; verdicts judge the trained G. What a
+    network keeps in buffers (running statistics, a spectral norm's vector) is the trained G's.
+    """
+    if not 0 <= decay < 1:
+        raise UserError(f"The key 'trick.ema.decay' must be at least 0 and below 1, got {decay:g}.")
+    return torch.lerp(parameters, average, decay)
+
+
+@register("trick", acts_on="samples", draws=3, needs={"image": "it moves and brightens images"})
+def augmentation(images: Tensor, uniform: Tensor, *, brightness: float = 0.5, translation: float = 0.125) -> Tensor:
+    """Differentiable augmentation of all that D is shown, by brightness and translation (DiffAugment, Zhao 2020).
+
+    Each image gets a number of U[-brightness, brightness] added, in the units of its pixels, and is moved by a whole
+    number of pixels, at most the share `translation` of its side either way, with 0 where nothing is left. Penalties
+    are taken at the augmented images: D is shown no others.
+    """
+    if not 0 <= translation <= 1:
+        raise UserError(f"The key 'trick.augmentation.translation' must lie between 0 and 1, got {translation:g}.")
+    shifted = images + brightness * (2 * uniform[..., 0] - 1)[..., None, None, None]
+    rows, columns = (
+        _selector(side, translation, numbers)
+        for side, numbers in zip(images.shape[-2:], uniform[..., 1:].unbind(-1), strict=True)
+    )
+    # matrices of zeros and ones: exact, and differentiable any number of times
+    return rows @ shifted @ columns.mT
+
+
+def _selector(side: int, share: float, uniform: Tensor) -> Tensor:
+    """Return matrices [..., 1, side, side] that move columns vectors by a random whole number of places."""
+    most = int(side * share + 0.5)
+    moves = (uniform * (2 * most + 1)).floor().clamp(max=2 * most) - most
+    place = torch.arange(side, device=uniform.device)
+    return (place - place[:, None] == moves[..., None, None]).to(uniform.dtype).unsqueeze(-3)
+
+
+@register("trick", acts_on="logits")
+def top_k(
+    real_logits: Tensor, fake_logits: Tensor, progress: float, *, share: float = 0.5, until: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """Top-k training: G's loss is taken on the k fakes that D scores highest (Sinha 2020, alg. 1).
+
+    k falls geometrically from the batch to `share` of it, reached at the share `until` of the training, both in (0, 1].
+    A loss that compares with real samples sees as many of them, those in the same places of the batch.
+    """
+    for name, value in (("share", share), ("until", until)):
+        if not 0 < value <= 1:
+            raise UserError(f"The key 'trick.top_k.{name}' must be above 0 and at most 1, got {value:g}.")
+    # rounded up, but not for the rounding of the power
+    k = math.ceil(fake_logits.shape[-1] * share ** min(1.0, progress / until) - 1e-9)
+    best = fake_logits.detach().topk(k, dim=-1).indices
+    return real_logits.gather(-1, best), fake_logits.gather(-1, best)
+
+
+@register(
+    "trick",
+    acts_on="data",
+    needs={"unequal_groups": "it needs modes or classes, and changes nothing where all weigh the same"},
+)
+def weighted_sampling(weights: Tensor, *, power: float = 1.0) -> Tensor:
+    """Weighted sampling: training batches hold modes or classes of weight w in proportion to w^(1 - power).
+
+    power 0 is the data as they are, 1 draws all groups evenly. What metrics and diagnostics compare with stays the data
+    as they are: a G that follows its batches is measured by how far these have moved from the data, in shares of modes
+    above all, and better only where the rare groups would have been dropped.
+    """
+    # a group that is empty has nothing to draw
+    return torch.where(weights > 0, weights ** (1 - power), 0.0)

@@ -1,0 +1,57 @@
+"""A variant's trick at the places where training asks for it (see gan.tricks)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganbench import registry
+from ganbench.errors import unknown
+from ganbench.plan import Variant
+from ganbench.problems.base import Problem
+from ganbench.training.noise import Draw
+
+PLACES = ("nothing", "batch", "packs", "samples", "data", "features", "logits", "parameters", "average")
+"""What a trick may declare that it acts on."""
+
+
+class Trick:
+    """A trick with its hyper-parameters; `place` is what it acts on, and calling it calls its function."""
+
+    def __init__(self, variant: Variant) -> None:
+        plugin = registry.get("trick", variant.trick)
+        self.place = str(plugin.meta.get("acts_on"))
+        if self.place not in PLACES:
+            raise unknown(f"part of the training that the trick '{plugin.name}' acts on", self.place, PLACES)
+        self.draws = int(plugin.meta.get("draws", 1))
+        # the players whose parameters it averages
+        self.averaged = {"parameters": ("d", "g"), "average": ("g",)}.get(self.place, ())
+        self._function = partial(plugin.function, **variant.hypers_of("trick", variant.trick))
+        self._each = variant.batch_size // self.packed(torch.empty(1, variant.batch_size, 1)).shape[1]
+
+    def __call__(self, *args: Any) -> Any:
+        return self._function(*args)
+
+    def packed(self, samples: Tensor) -> Tensor:
+        """Return samples [runs, batch, *shape] in the packs that D takes; the samples themselves without packing."""
+        packs: Tensor = self(samples) if self.place == "packs" else samples
+        return packs
+
+    def whole(self, samples: int) -> int:
+        """Return how many of so many samples fill packs."""
+        return samples // self._each * self._each
+
+    def moved(self, average: Tensor, flat: Tensor, count: int) -> Tensor:
+        """Return an average of parameters [runs, size] that takes in one more place, the count-th with the start."""
+        after: Tensor = self(average, flat) if self.place == "average" else average + (flat - average) / count
+        return after
+
+    def sampler(self, problem: Problem) -> Draw:
+        """Return the draw of training samples."""
+        if self.place != "data":
+            return problem.sample
+        weights = self(problem.group_weights())
+        return partial(problem.sample_groups, weights / weights.sum())

@@ -62,8 +62,8 @@ def unsigned(plugin: Plugin) -> bool:
 
 
 def learned(plugin: Plugin) -> bool:
-    """Tell whether the engine takes gradients through a regularizer."""
-    return plugin.meta.get("acts_on", "inputs") not in ("nothing", "weights")
+    """Tell whether a regularizer's gradient is that of its value alone: what it remembers counts as constant there."""
+    return plugin.meta.get("acts_on", "inputs") not in ("nothing", "weights") and not plugin.meta.get("remembers")
 
 
 def drawn(name: str, *shape: int) -> Tensor:
@@ -106,8 +106,10 @@ def trial(plugin: Plugin, critic: Critic = bent, shape: tuple[int, ...] = (DIM,)
 def _penalty(plugin: Plugin, critic: Critic) -> Callable[[dict[str, Tensor]], Tensor]:
     def call(given: dict[str, Tensor]) -> Tensor:
         real, fake = (given[name].detach().clone().requires_grad_() for name in ("real", "fake"))
+        # what remembers is held to its laws at its first batch
+        memory: tuple[dict[str, Tensor], ...] = ({},) if plugin.meta.get("remembers") else ()
         penalty: Tensor = plugin(
-            lambda x: critic(given["weights"], x), real, fake, given["numbers"], **plugin.hypers
+            lambda x: critic(given["weights"], x), real, fake, given["numbers"], *memory, **plugin.hypers
         )  # fmt: skip
         return penalty
 

@@ -49,34 +49,32 @@ def step_cost(runs: Sequence[Run], problem: Problem, device: torch.device) -> St
         count = _flop([runs[part.start] for part in parts], problem, device) / len(parts)
         for part in parts:
             flop[part] = [count] * (part.stop - part.start)
-    _step(population, 0)  # what an optimizer or a cache allocates the first time is there in every later step
-    return StepCost(tuple(flop), measured(lambda: _step(population, 0)).peak_bytes)
+    train_step(population)  # what an optimizer, a rule or a cache makes the first time is there in every later step
+    return StepCost(tuple(flop), _counted(population, 0).peak_bytes)
 
 
 def _flop(runs: Sequence[Run], problem: Problem, device: torch.device) -> float:
     """Return the operations of a mean step of a few runs together."""
     population = Population(runs, problem, device)
-    critic_steps, lazy = population.variant.critic_steps, population.lazy
-    first, penalized = _counted(population, 0), _penalized(0, critic_steps, lazy)
-    other = next((step for step in range(1, lazy) if _penalized(step, critic_steps, lazy) != penalized), None)
+    train_step(population)
+    first, updates, lazy = _counted(population, 0).flop, population.discriminator.batches, population.lazy
+    penalized = _penalized(0, updates, lazy)
+    other = next((step for step in range(1, lazy) if _penalized(step, updates, lazy) != penalized), None)
     if other is None:
         return first
-    extra = (first - _counted(population, other)) / (penalized - _penalized(other, critic_steps, lazy))
-    return first + (critic_steps / lazy - penalized) * extra
+    difference = first - _counted(population, other * updates).flop
+    return first + (updates / lazy - penalized) * difference / (penalized - _penalized(other, updates, lazy))
 
 
-def _penalized(step: int, critic_steps: int, lazy: int) -> int:
-    """Return how many of a step's updates of D are penalized."""
-    return sum(index % lazy == 0 for index in range(step * critic_steps, (step + 1) * critic_steps))
+def _penalized(step: int, updates: int, lazy: int) -> int:
+    """Return how many of a step's gradients of D are penalized."""
+    return sum(index % lazy == 0 for index in range(step * updates, (step + 1) * updates))
 
 
-def _counted(population: Population, step: int) -> float:
-    return measured(lambda: _step(population, step)).flop
-
-
-def _step(population: Population, step: int) -> None:
-    population.step = step
-    train_step(population)
+def _counted(population: Population, batches: int) -> Meter:
+    """Return what one more step costs, as if D had seen so many batches: their number says which are penalized."""
+    population.discriminator.batches = batches
+    return measured(lambda: train_step(population))
 
 
 def measured(work: Callable[[], object]) -> Meter:

@@ -32,9 +32,10 @@ class Place:
 
 
 LINEAR = Place("a linear layer", lambda: nn.Linear(6, FEATURES), (6,), (6,))
+CONVOLUTION = Place("a convolution", lambda: nn.Conv2d(3, FEATURES, 4), (3, 6, 6), (3, 4, 4))
 PLACES = (
     LINEAR,
-    Place("a convolution", lambda: nn.Conv2d(3, FEATURES, 4), (3, 6, 6), (3, 4, 4)),
+    CONVOLUTION,
     Place("a transposed convolution", lambda: nn.ConvTranspose2d(6, FEATURES, 2), (6, 1, 1), (6, 1, 1)),
 )
 

@@ -1,6 +1,7 @@
 """`ganbench verify`: a user's file is held to the laws, one line each; what is broken is told with its number."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -182,6 +183,11 @@ def test_a_file_that_cannot_be_verified_is_a_mistake(tmp_path, write, verify, na
 
 
 # ------------------------------------------------------------------------------------------ from Python
+
+
+def test_contracts_are_there_without_torch():
+    code = "import sys, ganbench; ganbench.contracts.laws; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_a_function_is_verified_where_it_is_registered():

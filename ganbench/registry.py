@@ -159,6 +159,11 @@ def load(kind: str) -> None:
             entry.load()
 
 
+def known() -> dict[tuple[str, str], Plugin]:
+    """Return the plug-ins that are registered now by kind and name: the record itself, for contracts and tests."""
+    return _registry.plugins
+
+
 def names(kind: str) -> list[str]:
     """Return the names of all plug-ins of a kind, in the order of their registration."""
     return [plugin.name for plugin in plugins(kind)]

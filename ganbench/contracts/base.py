@@ -21,13 +21,18 @@ from ganbench.errors import UserError
 from ganbench.registry import Plugin
 
 KINDS = {
+    "problem": ("ganbench.contracts.problems",),
+    "network": ("ganbench.contracts.networks",),
     "loss": ("ganbench.contracts.losses", "ganbench.contracts.divergences"),
     "regularizer": ("ganbench.contracts.regularizers",),
     "normalization": ("ganbench.contracts.normalizations",),
     "optimizer": ("ganbench.contracts.optimizers",),
     "update": ("ganbench.contracts.updates",),
+    "trick": ("ganbench.contracts.tricks",),
+    "metric": ("ganbench.contracts.metrics",),
+    "diagnostic": ("ganbench.contracts.diagnostics",),
 }
-"""The modules that hold the laws of each kind; the kinds that are not here have none yet."""
+"""The modules that hold the laws of each kind."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,8 @@ def law_about(about: Callable[[Plugin], bool]) -> Callable[[Check], Law]:
 
 
 def laws(kind: str) -> list[Law]:
-    """Return the laws of a kind of plug-in, in the order in which they are written; none for a kind without."""
-    modules = [importlib.import_module(name) for name in KINDS.get(kind, ())]
+    """Return the laws of a kind of plug-in, in the order in which they are written."""
+    modules = [importlib.import_module(name) for name in KINDS[kind]]
     return [value for module in modules for value in vars(module).values() if isinstance(value, Law)]
 
 

@@ -51,9 +51,10 @@ def resting_logit(loss: LossSlice) -> float:
     """Return the best constant logit on equal real and fake data, 0 where none between -3 and 3 is best."""
     constants = torch.linspace(-3, 3, 601, dtype=torch.float64)
     values = loss(*[constant(*constants.tolist())] * 2)[0]
-    best = int(values.argmin())
-    edge = best in (0, len(constants) - 1) or values.max() - values.min() < 1e-9
-    return 0.0 if edge else (best - 300) / 100
+    # the middle of a flat bottom, like the hinge's
+    best = torch.nonzero(values <= values.min() + 1e-9).flatten()
+    first, last = int(best[0]), int(best[-1])
+    return 0.0 if first == 0 or last == 600 else (first + last - 600) / 200
 
 
 def undecided(plugin: Plugin, loss: LossSlice) -> float:

@@ -32,9 +32,10 @@ class Place:
 
 
 LINEAR = Place("a linear layer", lambda: nn.Linear(6, FEATURES), (6,), (6,))
+CONVOLUTION = Place("a convolution", lambda: nn.Conv2d(3, FEATURES, 4), (3, 6, 6), (3, 4, 4))
 PLACES = (
     LINEAR,
-    Place("a convolution", lambda: nn.Conv2d(3, FEATURES, 4), (3, 6, 6), (3, 4, 4)),
+    CONVOLUTION,
     Place("a transposed convolution", lambda: nn.ConvTranspose2d(6, FEATURES, 2), (6, 1, 1), (6, 1, 1)),
 )
 
@@ -75,7 +76,12 @@ def keeps_what_it_declares(plugin: Plugin) -> Outcome:
     if "keeps" not in plugin.meta:
         return NotDeclared("`keeps`, what is invariant about its outputs or its weight")
     keeps = plugin.meta["keeps"]
-    checks = {"row lengths": _row_lengths, "spectral norm 1": _spectral_norm, "the layer": _layer_itself}
+    checks = {
+        "row lengths": _row_lengths,
+        "spectral norm 1": _spectral_norm,
+        "root mean square 1": _root_mean_square,
+        "the layer": _layer_itself,
+    }
     for place in places(plugin):
         if isinstance(keeps, str):
             if keeps not in checks:
@@ -94,6 +100,14 @@ def _spectral_norm(plugin: Plugin, place: Place) -> str:
         module(batch(place))
     largest = torch.linalg.svdvals(acting_matrix(module.eval(), place))[0].item()
     return "" if abs(largest - 1) < 1e-3 else f"the largest singular value is {largest:.6g} after {ROUNDS} batches"
+
+
+def _root_mean_square(plugin: Plugin, place: Place) -> str:
+    _, module = layers(plugin, place)
+    with torch.no_grad():
+        size = module(batch(place)).square().mean(1).sqrt()
+    error = (size - 1).abs().max().item()
+    return "" if error < 1e-3 else f"the root mean square over channels is {1 + error:.6g} or {1 - error:.6g}"
 
 
 def _row_lengths(plugin: Plugin, place: Place) -> str:

@@ -159,7 +159,7 @@ def group(layer: nn.Module, *, groups: int = 4) -> nn.Module:
     return nn.Sequential(layer, nn.GroupNorm(groups, output_features(layer)))
 
 
-@register("normalization", acts_on="activations", provides=PER_SAMPLE)
+@register("normalization", acts_on="activations", keeps="root mean square 1", provides=PER_SAMPLE)
 def pixel(layer: nn.Module) -> nn.Module:
     """Pixelwise feature vector normalization to root mean square 1, without gain or bias (Karras 2018, sec. 4.2).
 

@@ -320,6 +320,7 @@ NEAR = 0.01
 
 @register(
     "diagnostic",
+    needs={"game": "needs a problem whose equilibrium is known"},
     measures={
         "equilibrium_distance": positive("distance of both players' parameters from the nearest equilibrium", "down"),
         "nearness": Measure(

@@ -1,68 +1,19 @@
-"""Divergences: what the losses claim to measure at their optimal critic, on two Gaussians by numerical integration."""
+"""The divergences that losses declare, on two Gaussians, against closed forms and adaptive quadrature."""
 
 import math
 
 import pytest
-import torch
 from scipy.integrate import quad
 from scipy.stats import norm
-from torch.func import vmap
 
 from ganbench import registry
+from ganbench.contracts.divergences import LOG_P, LOG_Q, SCALE, SHIFT, critics_loss, value
+from ganbench.errors import UserError
 from ganbench.gan.losses import Divergence
 
 LOSSES = registry.plugins("loss")
 BUILT_IN = [plugin for plugin in LOSSES if plugin.function.__module__.startswith("ganbench.")]
 MEASURING = [plugin for plugin in LOSSES if isinstance(plugin.meta.get("divergence"), Divergence)]
-every_divergence = pytest.mark.parametrize("loss", MEASURING, ids=lambda plugin: plugin.name)
-
-SHIFT, SCALE = 1.0, 1.5
-X = torch.linspace(-12, 14, 26_001, dtype=torch.float64)
-LOG_P = -X.square() / 2 - math.log(2 * math.pi) / 2
-LOG_Q = -((X - SHIFT) / SCALE).square() / 2 - math.log(SCALE) - math.log(2 * math.pi) / 2
-P, Q = LOG_P.exp(), LOG_Q.exp()
-
-
-def critics_loss(loss, logits, p=P, q=Q):
-    """Return d_loss on all of p and q for a critic's logits at X, from the loss of batches of one."""
-    one = vmap(lambda real, fake: loss(real[None], fake[None])[0])
-    fixed = torch.zeros_like(logits)
-    on_real, on_fake, apart = one(logits, fixed), one(fixed, logits), one(fixed, fixed)
-    # a loss with a pointwise optimum is a sum of a term of real and a term of fake
-    torch.testing.assert_close(one(logits, logits) + apart, on_real + on_fake, rtol=1e-9, atol=1e-9)
-    return (torch.trapezoid(p * (on_real - apart), X) + torch.trapezoid(q * on_fake, X)).item()
-
-
-def value(divergence, p=P, q=Q):
-    return torch.trapezoid(divergence.between(p, q), X).item()
-
-
-@every_divergence
-def test_loss_at_the_optimal_critic_is_the_divergence(loss):
-    claim = loss.meta["divergence"]
-    expected = claim.offset + claim.scale * value(claim)
-    assert value(claim) > 0.05, "the two Gaussians are apart"
-    assert critics_loss(loss, claim.critic(LOG_P - LOG_Q)) == pytest.approx(expected, abs=1e-5)
-
-
-@every_divergence
-def test_no_other_critic_has_a_smaller_loss(loss):
-    best = loss.meta["divergence"].critic(LOG_P - LOG_Q)
-    least = critics_loss(loss, best)
-    for direction in (torch.ones_like(X), -torch.ones_like(X), X.sin(), (3 * X).cos(), -best / best.abs().max()):
-        losses = [critics_loss(loss, best + step * direction) for step in (0.01, 0.1, 0.5)]
-        assert all(worse >= least - 1e-9 for worse in losses)
-        # a score far out on a tanh may move freely
-        assert losses == sorted(losses) or max(losses) - min(losses) < 1e-9
-
-
-@every_divergence
-def test_indistinguishable_samples_leave_the_critic_at_the_boundary(loss):
-    claim = loss.meta["divergence"]
-    at_rest = claim.critic(torch.zeros_like(X))
-    assert (at_rest == loss.meta["boundary"]).all()
-    assert value(claim, P, P) == pytest.approx(0, abs=1e-12)
-    assert critics_loss(loss, at_rest, P, P) == pytest.approx(claim.offset, abs=1e-9)
 
 
 def by_quadrature(integrand):
@@ -129,5 +80,5 @@ def test_a_wasserstein_critic_gains_without_end():
 
 @pytest.mark.parametrize("name", ["relativistic_pairing", "relativistic_average"])
 def test_a_relativistic_loss_is_no_sum_of_a_real_and_a_fake_term(name):
-    with pytest.raises(AssertionError, match="not close"):
+    with pytest.raises(UserError, match="no sum of a term of real"):
         critics_loss(registry.get("loss", name), LOG_P - LOG_Q)

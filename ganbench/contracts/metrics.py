@@ -1,0 +1,110 @@
+"""The laws of metrics, on three runs' fakes of a small mixture with modes and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganbench.contracts.base import Breach, Outcome, law
+from ganbench.metrics.reference import Reference
+from ganbench.problems.base import Modes, stream
+from ganbench.registry import Plugin
+
+RUNS = 3
+CENTRES = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]], dtype=torch.float64)
+
+
+def normal(name: str, *shape: int) -> Tensor:
+    """Return normal numbers of a name's own stream, float64."""
+    return torch.randn(*shape, generator=stream(f"metric contract {name}", 0), dtype=torch.float64)
+
+
+def _mixture(name: str, *shape: int) -> Tensor:
+    noise = normal(name, *shape, 2)
+    return CENTRES[torch.arange(shape[-1]) % len(CENTRES)] + 0.2 * noise
+
+
+def reference() -> Reference:
+    """Return real samples of a mixture of three modes, which are the classes too."""
+    modes = Modes(CENTRES, 0.2, torch.full((3,), 1 / 3, dtype=torch.float64))
+    return Reference(
+        _mixture("real", 200), modes=modes, class_head=lambda x: (-torch.cdist(x.double(), CENTRES)).softmax(-1)
+    )
+
+
+def fakes() -> Tensor:
+    """Return fakes [runs, 150, 2]: a good run, a narrow one and one that is far off."""
+    good = _mixture("fake", RUNS, 150)
+    return torch.stack([good[0], 0.1 * good[1], good[2] + 5])
+
+
+def check_columns(plugin: Plugin, columns: Mapping[str, Any], runs: int) -> Outcome:
+    """Return where columns are not those declared in `measures`, one number a run each, within their bounds."""
+    declared = plugin.meta.get("measures")
+    if declared is None:
+        return Breach("it declares no measures={column: Measure(...)}")
+    roots = {name: name.partition(".")[0] for name in columns}
+    if stray := sorted(set(roots.values()) - set(declared)):
+        return Breach(f"it returns {', '.join(stray)}, and declares {', '.join(sorted(declared)) or 'nothing'}")
+    # in a feature space other than its own, the engine adds the space's name to a column's
+    elsewhere = tuple(f"{name}_" for name in roots) if plugin.meta.get("spaces") else ()
+    missing = sorted(name for name in set(declared) - set(roots.values()) if not name.startswith(elsewhere))
+    if missing:
+        return Breach(f"it declares {', '.join(missing)}, and does not return it")
+    for name, values in columns.items():
+        if tuple(values.shape) != (runs,):
+            return Breach(f"{name} of {runs} runs has the shape {list(values.shape)}, not [{runs}]")
+        low, high = declared[roots[name]].bounds
+        outside = values[(values < low) | (values > high)]
+        if len(outside):
+            return Breach(f"{name} is {outside[0].item():.4g}, outside of [{low:g}, {high:g}]")
+    return None
+
+
+def check_same(before: Mapping[str, Tensor], after: Mapping[str, Tensor], where: str, within: float) -> Outcome:
+    """Return which column changes by more than a share of it."""
+    for name, values in before.items():
+        then = after[name].to(values)
+        if not torch.allclose(then, values, rtol=within, atol=within, equal_nan=True):
+            at = int((then - values).abs().nan_to_num(nan=torch.inf).argmax())
+            return Breach(f"{name} goes from {values[at].item():.6g} to {then[at].item():.6g} {where}")
+    return None
+
+
+@law
+def columns_are_declared(plugin: Plugin) -> Outcome:
+    """Its columns are those declared in `measures`, one number a run each, within the declared bounds."""
+    return check_columns(plugin, plugin(reference(), fakes(), **plugin.hypers), RUNS)
+
+
+@law
+def repeatable(plugin: Plugin) -> Outcome:
+    """The same samples give the same numbers, and no random numbers are drawn from torch's global generator."""
+    state, real, fake = torch.random.get_rng_state(), reference(), fakes()
+    first, again = plugin(real, fake, **plugin.hypers), plugin(real, fake, **plugin.hypers)
+    if not torch.equal(state, torch.random.get_rng_state()):
+        return Breach("it draws from torch's global generator")
+    return check_same(first, again, "at a second call with the same samples", 0.0)
+
+
+@law
+def runs_are_alone(plugin: Plugin) -> Outcome:
+    """A run's numbers do not change when another run's samples do."""
+    real, fake = reference(), fakes()
+    moved = fake.clone()
+    moved[1] = 50 * moved[1] - 20
+    both = [plugin(real, x, **plugin.hypers) for x in (fake, moved)]
+    before, after = ({name: values[[0, 2]] for name, values in columns.items()} for columns in both)
+    return check_same(before, after, "where another run's samples are others", 1e-9)
+
+
+@law
+def samples_are_left_alone(plugin: Plugin) -> Outcome:
+    """It does not write into the samples that it is given."""
+    fake = fakes()
+    given = fake.clone()
+    plugin(reference(), given, **plugin.hypers)
+    return None if torch.equal(fake, given) else Breach("it writes into the samples")

@@ -109,7 +109,8 @@ class Meter(TorchDispatchMode):
 
     def _see(self, values: Any) -> None:
         if isinstance(values, Tensor):
-            self._hold(values.untyped_storage())
+            if values.layout is torch.strided:  # others have no storage of their own
+                self._hold(values.untyped_storage())
         elif isinstance(values, list | tuple):
             for value in values:
                 self._see(value)

@@ -98,6 +98,11 @@ class Meter(TorchDispatchMode):
         self.flop, self.peak_bytes, self.bytes = 0.0, 0, 0
         self._known: dict[int, weakref.ref[Any]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch's hook for modes: to skip the compiler it would import it, which takes more than a second
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self._see(args)

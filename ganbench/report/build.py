@@ -34,6 +34,8 @@ PAGES = (
     ("theory", "Theory"),
     ("missing", "Skipped and failed"), ("measures", "Measures"), ("provenance", "Provenance"),
 )  # fmt: skip
+"""Pages in the order of the navigation: each is a section with this id in template.html, or in a file that it includes,
+made of what `build` puts under a name of its own into the study's page. With a script it has a line in `set_up`."""
 
 
 def build(study: Study | Context | Sequence[Study | Context], path: Path | str | None = None) -> Path:

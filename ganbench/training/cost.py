@@ -96,6 +96,11 @@ class Meter(TorchDispatchMode):
         self.flop, self.peak_bytes, self.bytes = 0.0, 0, 0
         self._known: dict[int, weakref.ref[Any]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch's hook for modes: to skip the compiler it would import it, which takes more than a second
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self._see(args)
@@ -107,7 +112,8 @@ class Meter(TorchDispatchMode):
 
     def _see(self, values: Any) -> None:
         if isinstance(values, Tensor):
-            self._hold(values.untyped_storage())
+            if values.layout is torch.strided:  # others have no storage of their own
+                self._hold(values.untyped_storage())
         elif isinstance(values, list | tuple):
             for value in values:
                 self._see(value)

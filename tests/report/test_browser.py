@@ -186,6 +186,15 @@ def test_survival_draws_the_lines_chosen_and_tells_them(page: Any) -> None:
     assert [head.inner_text() for head in visible(page, "#survival h3")] == ["digits"]
 
 
+def test_print_shows_the_static_figures(page: Any) -> None:
+    assert not page.is_visible("#survival .static img")
+    page.emulate_media(media="print")
+    for place in ("#survival .static img >> nth=0", "#statistics .static img"):
+        assert page.is_visible(place)
+        assert page.eval_on_selector(place, "image => image.decode().then(() => image.naturalWidth)") > 300
+    assert not page.is_visible("#survival .steps")
+
+
 def test_statistics_draw_profiles_over_all_problems_or_one(page: Any) -> None:
     page.click("nav a:text-is('Statistics')")
     page.wait_for_selector("#statistics .uplot canvas")

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from ganbench.analysis import Study
-from ganbench.registry import Measure
+from ganbench.registry import Measure, averaged
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], ArrayLike]
@@ -332,20 +332,28 @@ def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
     """Return the scores of every finished run: columns run, measure, final, best, worst_after_best, area.
 
     By default for all measures that have a direction. A measure that a problem does not define has no rows there;
-    one that it defines has a row for every finished run, so that diverged and failed runs stay in every average.
+    one that it defines has a row for every finished run, so that diverged and failed runs stay in every average. An
+    average of G's weights is defined for the variants that keep one.
     The probe before the first step is no score of training and is left out.
     """
     wanted = [name for name, measure in study.measures.items() if measure.direction is not None]
     wanted = [name for name in (measures or wanted) if name in study.series.columns and name in study.measures]
+    averages = {averaged(name) for name in study.measures} & set(wanted)
     runs = study.runs[study.runs["status"].isin(FINISHED)]
     series = {str(run): rows for run, rows in study.series.groupby("run", sort=False)}
     rows: list[tuple[object, ...]] = []
     for problem, of_problem in runs.groupby("problem", sort=False):
         seen = _measured(of_problem["run"], series, wanted)
         defined = [name for name in wanted if name in seen or name in study.oracle.get(str(problem), {})]
-        for run, status in zip(of_problem["run"], of_problem["status"], strict=True):
+        kept = {
+            str(variant): _measured(of_variant["run"], series, sorted(averages))
+            for variant, of_variant in of_problem.groupby("variant")
+        }
+        for run, variant, status in of_problem[["run", "variant", "status"]].to_numpy():
             table = _trained(series[run]) if run in series else pd.DataFrame(columns=["step", *wanted])
             for name in defined:
+                if name in averages and name not in kept[variant]:
+                    continue
                 steps, values = table["step"].to_numpy(dtype=float), table[name].to_numpy(dtype=float)
                 measure, lost = study.measures[name], status != "done"
                 area = area_under_curve(steps, values, measure, lost=lost)

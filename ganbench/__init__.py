@@ -7,12 +7,12 @@ from ganbench.errors import UserError
 from ganbench.registry import register
 
 if TYPE_CHECKING:
-    from ganbench import metrics
+    from ganbench import contracts, metrics
     from ganbench.api import Study, load, run
     from ganbench.monitor import Monitor, TrainingStopped
 
 __version__ = "0.1.0"
-__all__ = ["Monitor", "Study", "TrainingStopped", "UserError", "load", "metrics", "register", "run"]
+__all__ = ["Monitor", "Study", "TrainingStopped", "UserError", "contracts", "load", "metrics", "register", "run"]
 
 _LAZY = {
     "Monitor": "ganbench.monitor",
@@ -31,6 +31,6 @@ def __getattr__(name: str) -> Any:
     # torch and pandas take seconds to import: only for those who train, measure or read results
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
-    if name == "metrics":
-        return import_module("ganbench.metrics")
+    if name in ("contracts", "metrics"):
+        return import_module(f"ganbench.{name}")
     raise AttributeError(f"module 'ganbench' has no attribute '{name}'")

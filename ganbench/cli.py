@@ -17,6 +17,7 @@ from ganbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
+    from ganbench.contracts import Result
     from ganbench.plan import Plan
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ app = typer.Typer(
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
-RUNS_FAILED, INTERRUPTED = 5, 130
+LAW_BROKEN, RUNS_FAILED, INTERRUPTED = 1, 5, 130
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[suite=NAME_OR_FILE] [KEY=VALUE | KEY=A,B,C]...")]
 Margins = Annotated[
@@ -233,10 +234,42 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
         out.print(f"  needs {need}: {escape(reason)}", soft_wrap=True)
     if record.provides:
         out.print(f"  provides {', '.join(sorted(record.provides))}")
+    for declared, value in record.meta.items():
+        if declared != "measures":
+            out.print(f"  {declared}: {escape(str(getattr(value, 'name', value)))}", soft_wrap=True)
     for measure, about in record.meta.get("measures", {}).items():
         better = {"up": ", larger is better", "down": ", smaller is better"}.get(about.direction or "", "")
         out.print(f"  {measure}: {escape(about.legend)}{better}", soft_wrap=True)
     out.print(f"  version {record.version}, {escape(record.source or 'this session')}", soft_wrap=True)
+
+
+@app.command()
+def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.")]) -> None:
+    """Hold the plug-ins of a file to the laws of their kinds: which they break, and by how much.
+
+    Exit codes: 0 all kept, 1 a law is broken, 2 usage.
+    """
+    from ganbench import contracts
+
+    broken = False
+    for plugin in contracts.plugins_of(file):
+        results = contracts.verify(plugin)
+        out.print(f"[bold]{plugin.kind} {plugin.name}[/]  {escape(plugin.legend)}", soft_wrap=True)
+        for result in results:
+            out.print(_law_line(result), soft_wrap=True)
+        counts = Counter(result.status for result in results)
+        told = ", ".join(f"{counts[status]} {status}" for status in LAW_COLOURS if counts[status])
+        out.print(f"  {told or f'no laws for a {plugin.kind} yet'}", soft_wrap=True)
+        broken |= counts["broken"] > 0
+    raise typer.Exit(LAW_BROKEN if broken else 0)
+
+
+LAW_COLOURS = {"kept": "green", "broken": "red", "not declared": "yellow"}
+
+
+def _law_line(result: Result) -> str:
+    sentence, detail = result.law.sentence.rstrip("."), f": {result.detail}" * bool(result.detail)
+    return f"  [{LAW_COLOURS[result.status]}]{result.status:<12}[/]  {escape(sentence + detail)}."
 
 
 def _legends(kind: str) -> list[tuple[str, str]]:

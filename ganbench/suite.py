@@ -326,9 +326,12 @@ def impossible(variant: Variant) -> str:
         provided["D"].add("one_turn_each")
     for axis in PLUGIN_AXES:
         plugin = registry.get(kind_of(axis), getattr(variant, axis))
+        # a network is both players'
+        players = {"g_normalization": "G", "network": "GD"}.get(axis, "D")
         for need, reason in plugin.needs.items():
-            if need not in provided["G" if axis == "g_normalization" else "D"]:
-                return f"{plugin.name} with {_blocker(variant, need, axis)}: {reason}"
+            for player in players:
+                if need not in provided[player]:
+                    return f"{plugin.name} with {_blocker(variant, need, axis, player)}: {reason}"
     return ""
 
 
@@ -340,14 +343,15 @@ def _withheld(variant: Variant) -> set[str]:
     return set(registry.get("trick", variant.trick).meta.get("withholds", ()))
 
 
-def _blocker(variant: Variant, need: str, axis: str) -> str:
+def _blocker(variant: Variant, need: str, axis: str, player: str) -> str:
     """Name the part of a variant that fails to provide what another needs: the one whose siblings do provide it."""
     if need == "one_turn_each":
         return f"critic_steps {variant.critic_steps} and generator_steps {variant.generator_steps}"
     if need in _withheld(variant):
         return f"trick {variant.trick}"
-    for other in ("normalization", "network", "problem"):
-        if other != axis and any(need in plugin.provides for plugin in registry.plugins(other)):
+    norm = "g_normalization" if player == "G" else "normalization"
+    for other in (norm, "network", "problem"):
+        if other != axis and any(need in plugin.provides for plugin in registry.plugins(kind_of(other))):
             return f"{other} {getattr(variant, other)}"
     return "this variant"
 

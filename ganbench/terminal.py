@@ -94,22 +94,24 @@ def ranking_tables(ranking: pd.DataFrame, rows: int = 5) -> Iterator[Table]:
         title = f"{problem}: {rows} best and {rows} worst of {len(variants)} variants" if short else str(problem)
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
         first = variants.iloc[0]
-        names = [first[f"{key}_of"] for key in ("covered", "quality")]
+        headings = {"covered": first["covered_of"], "quality": first["quality_of"], "recall": "recall",
+                    "frechet_final": "frechet"}  # fmt: skip
+        scores = [key for key, heading in headings.items() if heading and variants[key].notna().any()]
         table.add_column("rank", justify="right")
         table.add_column("variant", min_width=24)
         table.add_column("failed (95 %)", justify="right", no_wrap=True)
-        for heading in (*names, "recall", "frechet"):
-            table.add_column(str(heading).replace("_", "\n"), justify="right")
+        for key in scores:
+            table.add_column(str(headings[key]).replace("_", "\n"), justify="right")
         shown = variants.iloc[[*range(rows), *range(-rows, 0)]] if short else variants
         for place, row in enumerate(shown.to_dict("records")):
-            table.add_row(*_cells(row), end_section=short and place == rows - 1)
+            table.add_row(*_cells(row, scores), end_section=short and place == rows - 1)
         yield table
 
 
-def _cells(row: dict[Any, Any]) -> list[str]:
+def _cells(row: dict[Any, Any], scores: list[str]) -> list[str]:
     interval = f"({100 * row['failure_low']:.0f}-{100 * row['failure_high']:.0f} %)"
-    scores = [_number(row[name]) for name in ("covered", "quality", "recall", "frechet_final")]
-    return [str(row["rank"]), escape(row["label"]), f"{row['failures']}/{row['seeds']} {interval}", *scores]
+    numbers = [_number(row[name]) for name in scores]
+    return [str(row["rank"]), escape(row["label"]), f"{row['failures']}/{row['seeds']} {interval}", *numbers]
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from ganbench.plan import Variant
     from ganbench.registry import Measure
 
 
@@ -26,6 +27,8 @@ class Study(Protocol):
     def runs(self) -> pd.DataFrame: ...
     @property
     def series(self) -> pd.DataFrame: ...
+    @property
+    def variants(self) -> Sequence[Variant]: ...
     @property
     def axes(self) -> list[str]: ...
     @property

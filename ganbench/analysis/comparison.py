@@ -132,7 +132,7 @@ class _Results:
         """The finished runs of every variant that has some, by seed."""
         runs = self.runs[self.runs["status"].isin(FINISHED)].set_index("run", drop=False)
         views = {str(problem): view_of(self.study, str(problem)) for problem in runs["problem"].unique()}
-        wanted = {name for seen in views.values() if seen for name in (seen.count or "coverage", seen.quality)}
+        wanted = {name for seen in views.values() if seen for name in (seen.covered, seen.quality) if name}
         table = scores(self.study, sorted(wanted))
         final = {(row["run"], row["measure"]): row["final"] for row in table.to_dict("records")}
         # seed_results reads nothing but what this class has
@@ -141,7 +141,7 @@ class _Results:
         rows = []
         for run in runs.to_dict("records"):
             seen = views[run["problem"]]
-            names = (seen.count or "coverage", seen.quality) if seen else ("", "")
+            names = (seen.covered, seen.quality) if seen else (None, None)
             covered, quality = (final.get((run["run"], name), np.nan) for name in names)
             known = {"covered": covered, "quality": quality, "score": score[run["variant"], int(run["seed"])]}
             rows.append({key: run[key] for key in ("variant", "problem", "seed", "failed")} | known)

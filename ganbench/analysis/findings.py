@@ -30,7 +30,11 @@ from ganbench.plan import OWN_NAME
 LATE = 1.5
 """A run is degraded late where its final Frechet distance is above this multiple of its own best."""
 
-SETTINGS = ("loss", "normalization", "regularizer", "network", "g_normalization", "optimizer")
+COSTS = ("seconds", "gflop", "memory_mb")
+PRICED = ("seconds", "gflop")
+"""Costs that add up over runs, so that a survivor has a price in them; a peak is no sum."""
+
+SETTINGS = ("loss", "normalization", "regularizer", "network", "g_normalization", "optimizer", "update")
 
 
 def view_of(study: Study, problem: str) -> View | None:
@@ -77,21 +81,25 @@ def joined(of: Sequence[str], values: Iterable[Any]) -> str:
     return ", ".join(filter(None, (level(axis, value) for axis, value in zip(of, values, strict=True))))
 
 
-def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
+def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return one row a variant that has finished runs, the best first within its problem.
 
     Columns: problem, rank (ties share one), variant, label; seeds (finished), planned, failures, failure_rate,
     failure_low, failure_high (Wilson); tied (its interval overlaps that of the problem's first); one count for each
     verdict; covered, quality, recall: median of the final score, with _iqm, _low, _high (interquartile mean and its
-    bootstrap interval over seeds), covered_of and quality_of (which measures these are); frechet_final, frechet_best,
-    frechet_worst_after_best (medians); seconds (median training seconds of a run) and seconds_per_survivor (of all runs
-    together, over those that did not fail; infinite without one).
+    bootstrap interval over seeds), covered_of and quality_of (which measures these are), covered_area (median of the
+    area under its curve over training, see `area_under_curve`); frechet_final, frechet_best, frechet_worst_after_best
+    (medians); seconds and gflop (median training cost of a run), each with _per_survivor (of all runs together, over
+    those that did not fail; infinite without one), memory_mb (median share of its population's peak); NaN where a cost
+    was not recorded.
+
+    verdicts, scored: what `judge` and `scores` return for the study, to spare computing them again.
     """
     verdicts = judge(study) if verdicts is None else verdicts
     views = {problem: view_of(study, problem) for problem in study.runs["problem"].unique()}
-    wanted = {name for seen in views.values() if seen for name in _key(seen).values()} | {"recall", "frechet"}
-    table = scores(study, sorted(wanted))
-    wide = table.pivot(index="run", columns="measure", values=list(SCORES))
+    wanted = {name for seen in views.values() if seen for name in _key(seen).values() if name} | {"recall", "frechet"}
+    table = scores(study, sorted(wanted)) if scored is None else scored[scored["measure"].isin(wanted)]
+    wide = table.pivot(index="run", columns="measure", values=[*SCORES, "area"])
     names = labels(study)
     runs = judged(study, verdicts)
     runs = runs[runs["status"] != "skipped"]
@@ -104,8 +112,8 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
     return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
 
 
-def _key(seen: View) -> dict[str, str]:
-    return {"covered": seen.count or "coverage", "quality": seen.quality}
+def _key(seen: View) -> dict[str, str | None]:
+    return {"covered": seen.covered, "quality": seen.quality}
 
 
 def _counts(finished: pd.DataFrame) -> dict[str, Any]:
@@ -123,12 +131,23 @@ def _typical(finished: pd.DataFrame, wide: pd.DataFrame, seen: View | None) -> d
         values = _scores(finished["run"], wide, "final", measures.get(name))
         low, high = bootstrap(values)
         row |= {name: _median(values), f"{name}_iqm": iqm(values), f"{name}_low": low, f"{name}_high": high}
+    row["covered_area"] = _median(_scores(finished["run"], wide, "area", measures.get("covered")))
     for score in SCORES:
         row[f"frechet_{score}"] = _median(_scores(finished["run"], wide, score, "frechet"))
+    return row | _costs(finished)
+
+
+def _costs(finished: pd.DataFrame) -> dict[str, float]:
     # a machine's failure has no training time of its own
     trained = finished[finished["status"] != "failed"]
-    row["seconds"] = _median(trained["seconds"].to_numpy(dtype=float))
-    row["seconds_per_survivor"] = cost_per_survivor(trained["seconds"].fillna(0.0), trained["failed"].astype(bool))
+    row, lost = {}, trained["failed"].astype(bool)
+    for name in COSTS:
+        # studies of an earlier version have not recorded all of them
+        spent = trained[name].dropna().to_numpy(dtype=float) if name in trained.columns else np.array([])
+        row[name] = _median(spent)
+        if name in PRICED:
+            price = cost_per_survivor(np.r_[spent, np.zeros(len(lost) - len(spent))], lost)
+            row[f"{name}_per_survivor"] = price if len(spent) else float("nan")
     return row
 
 
@@ -164,10 +183,19 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def sentences(study: Study, verdicts: pd.DataFrame | None = None, ranking: pd.DataFrame | None = None) -> list[str]:
-    """Return the findings in plain English, each with its counts and intervals, the most important first."""
+def sentences(
+    study: Study,
+    verdicts: pd.DataFrame | None = None,
+    ranking: pd.DataFrame | None = None,
+    scored: pd.DataFrame | None = None,
+) -> list[str]:
+    """Return the findings in plain English, each with its counts and intervals, the most important first.
+
+    verdicts, ranking, scored: what `judge`, `rank` and `scores` return for the study, to spare computing them again.
+    """
     verdicts = judge(study) if verdicts is None else verdicts
     ranking = rank(study, verdicts) if ranking is None else ranking
+    scored = scores(study, ["frechet"]) if scored is None else scored[scored["measure"] == "frechet"]
     runs = judged(study, verdicts)
     finished = runs[runs["status"].isin(FINISHED)]
     text = [_overview(finished, ranking)] if len(finished) else ["No run has finished yet, so there is nothing to say."]
@@ -175,7 +203,7 @@ def sentences(study: Study, verdicts: pd.DataFrame | None = None, ranking: pd.Da
         text.append(_problem(str(problem), of_problem))
     for axis in axes(study):
         text += _axis(study, finished, axis)
-    text += _late(study, finished) + _frechet(study, finished) + _unfinished(runs) + _seeds(ranking)
+    text += _late(study, finished, scored) + _frechet(finished, scored) + _unfinished(runs) + _seeds(ranking)
     return text
 
 
@@ -310,8 +338,8 @@ def _cost(rows: pd.DataFrame, axis: str) -> str:
     return f" Training takes {seconds.max() / seconds.min():.1f} x as long with {dear} as with {cheap}."
 
 
-def _late(study: Study, finished: pd.DataFrame) -> list[str]:
-    table = scores(study, ["frechet"]).merge(finished[["run", "problem", "status", "verdict"]], on="run")
+def _late(study: Study, finished: pd.DataFrame, frechet: pd.DataFrame) -> list[str]:
+    table = frechet.merge(finished[["run", "problem", "status", "verdict"]], on="run")
     table = table[(table["status"] == "done") & table["final"].notna()]
     if table.empty:
         return []
@@ -324,9 +352,9 @@ def _late(study: Study, finished: pd.DataFrame) -> list[str]:
     return [text + (f"; {good} of them count as converged by coverage and quality." if good else ".")]
 
 
-def _frechet(study: Study, finished: pd.DataFrame) -> list[str]:
+def _frechet(finished: pd.DataFrame, frechet: pd.DataFrame) -> list[str]:
     """Say how often the Frechet distance would have preferred a run that drops modes: the reason not to rank by it."""
-    table = scores(study, ["frechet"]).merge(finished[["run", "problem", "verdict"]], on="run")
+    table = frechet.merge(finished[["run", "problem", "verdict"]], on="run")
     fooled, of = 0, 0
     for _, group in table.groupby("problem"):
         good = group.loc[group["verdict"] == "converged", "final"]

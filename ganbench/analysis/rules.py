@@ -59,7 +59,7 @@ THRESHOLDS = {
         0.3, "of the oracle's quality or modes, up or down: ten standard deviations of one probe of 250 samples"
     ),
     "swings": Threshold(4, "falls and rises after the first peak: down and up, twice, for once could be an accident"),
-    "saturated": Threshold(0.95, "share of samples that send back under 1 % of the loss's largest derivative"),
+    "saturated": Threshold(0.95, "share of samples that send back under 1 % of the derivative where D is undecided"),
     "gradient_gone": Threshold(1e-3, "generator gradient norm against its largest value in the first three probes"),
 }
 """Every number that a verdict depends on; how often they are right is measured in docs/verdicts.md."""
@@ -82,6 +82,16 @@ class View:
     diversity: tuple[str, ...]
     narrow: tuple[str, ...]
 
+    @property
+    def covered(self) -> str | None:
+        """How much of the problem the samples cover, None where there is nothing to cover."""
+        return self.count or next(iter(self.diversity), None)
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The measures whose product is the one score of a run: quality with modes, else with recall, if any."""
+        return (self.quality, *([self.count] if self.count else self.diversity[-1:]))
+
 
 _DIVERSITY = ("coverage", "recall")
 VIEWS = (
@@ -97,9 +107,13 @@ VIEWS = (
         ("coverage",),
     ),
     View(None, None, None, "precision", "precision_bar", ("coverage", "recall"), ("coverage", "recall")),
+    # a game in closed form: to arrive at its equilibrium is all there is to do
+    View(None, None, None, "nearness", "quality_bar", (), ()),
 )
-JUDGED = ("step", "high_quality", "precision", "modes_covered", "classes_covered", *_DIVERSITY, "saturation",
-          "g_gradient_norm")  # fmt: skip
+JUDGED = (
+    "step", "high_quality", "precision", "nearness", "modes_covered", "classes_covered", *_DIVERSITY, "saturation",
+    "g_gradient_norm",
+)  # fmt: skip
 """The columns that verdicts read, beside those of `mode_share` and `class_share`."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ganbench.analysis import Study as Watched
 from ganbench.analysis.findings import labels, view_of
 from ganbench.analysis.statistics import FINISHED
 from ganbench.errors import UserError, unknown
@@ -54,32 +55,37 @@ def complete(studies: Iterable[Study]) -> None:
 
 
 def seed_results(studies: Iterable[Study]) -> dict[str, list[SeedResult]]:
-    """Return the results of every finished run by variant. A score is the share of modes covered times the samples'
-    quality, both relative to a perfect sampler and at most 1; a diverged or failed run scores 0."""
+    """Return the results of every finished run by variant, with their scores as of `final_scores`."""
     results: dict[str, list[SeedResult]] = {}
     for study in studies:
-        runs = study.runs[study.runs["status"].isin(FINISHED)]
-        last = study.series.groupby("run").last() if len(study.series) else pd.DataFrame()
-        for run in runs.to_dict("records"):
-            score = 0.0
-            if run["status"] == "done":
-                score = _score(study, run["problem"], last.loc[run["run"]])
-            result = SeedResult(int(run["seed"]), str(run["verdict"]), bool(run["failed"]), round(score, 6))
+        scores = final_scores(study)
+        for run in study.runs[study.runs["run"].isin(scores)].to_dict("records"):
+            score = round(scores[run["run"]], 6)
+            result = SeedResult(int(run["seed"]), str(run["verdict"]), bool(run["failed"]), score)
             results.setdefault(run["variant"], []).append(result)
     return results
 
 
-def _score(study: Study, problem: str, final: pd.Series) -> float:
-    seen = view_of(study, problem)
-    if seen is None:
-        return 0.0
-    oracle = study.oracle.get(problem, {})
-    shares = [seen.quality] if seen.count else [seen.quality, "recall"]
-    score = 1.0
-    for measure in [*shares, *([seen.count] if seen.count else [])]:
-        perfect = oracle.get(measure) or 1.0
-        score *= min(1.0, max(0.0, float(final[measure]) / perfect))
-    return 0.0 if pd.isna(score) else score
+def final_scores(study: Watched) -> dict[str, float]:
+    """Return the final score in [0, 1] of every finished run by its id, in the order of the runs.
+
+    It is the share of modes covered times the samples' quality (without modes to count, recall times precision), each
+    relative to a perfect sampler and at most 1; a diverged or failed run scores 0.
+    """
+    runs = study.runs[study.runs["status"].isin(FINISHED)]
+    scores = dict.fromkeys(runs["run"], 0.0)
+    done = runs[runs["status"] == "done"]
+    last = study.series[study.series["run"].isin(done["run"])].groupby("run").last()
+    nothing = pd.Series(float("nan"), index=last.index)
+    for problem, of in done.groupby("problem", sort=False):
+        seen = view_of(study, str(problem))
+        if seen is None:
+            continue
+        oracle, product = study.oracle.get(str(problem), {}), pd.Series(1.0, index=of["run"])
+        for measure in seen.scored:
+            product *= (last.get(measure, nothing).reindex(of["run"]) / (oracle.get(measure) or 1.0)).clip(0.0, 1.0)
+        scores.update(product.fillna(0.0).to_dict())
+    return {str(run): float(score) for run, score in scores.items()}
 
 
 def _swept(variants: Iterable[Variant]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ truth is measured in docs/statistics.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from math import sqrt
 from typing import NamedTuple
 
@@ -336,40 +336,46 @@ def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
     average of G's weights is defined for the variants that keep one.
     The probe before the first step is no score of training and is left out.
     """
-    wanted = [name for name, measure in study.measures.items() if measure.direction is not None]
-    wanted = [name for name in (measures or wanted) if name in study.series.columns and name in study.measures]
-    averages = {averaged(name) for name in study.measures} & set(wanted)
+    known, have = study.measures, study.series.columns
+    wanted = [name for name, measure in known.items() if measure.direction is not None]
+    wanted = [name for name in (measures or wanted) if name in have and name in known]
+    averages = {averaged(name) for name in known} & set(wanted)
     runs = study.runs[study.runs["status"].isin(FINISHED)]
-    series = {str(run): rows for run, rows in study.series.groupby("run", sort=False)}
+    series = study.series[study.series["run"].isin(runs["run"])]
+    trained, nothing = _trained(series, wanted), (np.empty(0), np.empty((0, len(wanted))))
     rows: list[tuple[object, ...]] = []
     for problem, of_problem in runs.groupby("problem", sort=False):
-        seen = _measured(of_problem["run"], series, wanted)
-        defined = [name for name in wanted if name in seen or name in study.oracle.get(str(problem), {})]
-        kept = {
-            str(variant): _measured(of_variant["run"], series, sorted(averages))
-            for variant, of_variant in of_problem.groupby("variant")
-        }
+        seen = series.loc[series["run"].isin(of_problem["run"]), wanted].notna().any()
+        defined = [name for name in wanted if seen[name] or name in study.oracle.get(str(problem), {})]
+        keeping = _keeping(of_problem, series, sorted(averages.intersection(defined)))
         for run, variant, status in of_problem[["run", "variant", "status"]].to_numpy():
-            table = _trained(series[run]) if run in series else pd.DataFrame(columns=["step", *wanted])
+            steps, values = trained.get(run, nothing)
             for name in defined:
-                if name in averages and name not in kept[variant]:
+                if name in averages and variant not in keeping[name]:
                     continue
-                steps, values = table["step"].to_numpy(dtype=float), table[name].to_numpy(dtype=float)
-                measure, lost = study.measures[name], status != "done"
-                area = area_under_curve(steps, values, measure, lost=lost)
-                rows.append((run, name, *three_scores(values, measure, lost=lost), area))
+                curve, measure, lost = values[:, wanted.index(name)], known[name], status != "done"
+                area = area_under_curve(steps, curve, measure, lost=lost)
+                rows.append((run, name, *three_scores(curve, measure, lost=lost), area))
     return pd.DataFrame(rows, columns=["run", "measure", *SCORES, "area"])
 
 
-def _trained(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the probes of one run after training began: a fresh generator may sit on a mode by chance."""
-    after = table[table["step"] > 0]
-    return (after if len(after) else table).sort_values("step")
+def _keeping(runs: pd.DataFrame, series: pd.DataFrame, averages: list[str]) -> dict[str, set[str]]:
+    """Return by average of G's weights the variants that keep one: they measure it before the first step."""
+    table = series.merge(runs[["run", "variant"]], on="run") if averages else series
+    return {name: set(table.loc[table[name].notna(), "variant"]) for name in averages}
 
 
-def _measured(runs: Iterable[str], series: Mapping[str, pd.DataFrame], wanted: list[str]) -> set[str]:
-    tables = [series[run][wanted] for run in runs if run in series]
-    if not tables:
-        return set()
-    any_value = pd.concat(tables).notna().any()
-    return {name for name in wanted if any_value[name]}
+def _trained(series: pd.DataFrame, wanted: list[str]) -> dict[str, tuple[Values, Values]]:
+    """Return steps [probes] and values [probes, wanted] of every run after training began.
+
+    A fresh generator may sit on a mode by chance, so its probe counts only where there is no other.
+    """
+    table = series.sort_values(["run", "step"], kind="stable")
+    steps, values = table["step"].to_numpy(dtype=float), table[wanted].to_numpy(dtype=float)
+    found, start = {}, 0
+    for run, length in table.groupby("run", sort=True).size().items():
+        end = start + int(length)
+        first = start + int(np.searchsorted(steps[start:end], 0.0, side="right"))
+        own = slice(first if first < end else start, end)
+        found[str(run)], start = (steps[own], values[own]), end
+    return found

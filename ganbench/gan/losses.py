@@ -87,38 +87,38 @@ def _logistic_critic(real: Tensor, fake: Tensor, label_smoothing: float) -> Tens
     return (softplus(-real) + label_smoothing * real).mean(-1) + softplus(fake).mean(-1)
 
 
-@register("loss", boundary=0.0)
+@register("loss", boundary=0.0, saturates=True, divergence=LOGISTIC)
 def minimax(real: Tensor, fake: Tensor, *, label_smoothing: float = 0.0) -> Losses:
     """Minimax or saturating loss: G minimises log(1 - D(G(z))) (Goodfellow 2014, eq. 1)."""
     return _logistic_critic(real, fake, label_smoothing), -softplus(fake).mean(-1)
 
 
-@register("loss", boundary=0.0)
+@register("loss", boundary=0.0, saturates=False, divergence=LOGISTIC)
 def nonsaturating(real: Tensor, fake: Tensor, *, label_smoothing: float = 0.0) -> Losses:
     """Non-saturating loss: G minimises -log D(G(z)) (Goodfellow 2014, sec. 3)."""
     return _logistic_critic(real, fake, label_smoothing), softplus(-fake).mean(-1)
 
 
-@register("loss", boundary=0.5)
+@register("loss", boundary=0.5, saturates=False, divergence=SQUARES)
 def least_squares(real: Tensor, fake: Tensor, *, label_smoothing: float = 0.0) -> Losses:
     """Least-squares loss: targets 1 for real and 0 for fake (Mao 2017, eq. 9)."""
     d_loss = (real - (1 - label_smoothing)).square().mean(-1) / 2 + fake.square().mean(-1) / 2
     return d_loss, (fake - 1).square().mean(-1) / 2
 
 
-@register("loss", boundary=0.0)
+@register("loss", boundary=0.0, saturates=False, divergence=MARGINS)
 def hinge(real: Tensor, fake: Tensor, *, margin: float = 1.0) -> Losses:
     """Hinge loss: the critic stops at the margin, G raises its score (Lim 2017, Tran 2017)."""
     return torch.relu(margin - real).mean(-1) + torch.relu(margin + fake).mean(-1), -fake.mean(-1)
 
 
-@register("loss", boundary=None)
+@register("loss", boundary=None, saturates=False, divergence=UNBOUNDED)
 def wasserstein(real: Tensor, fake: Tensor) -> Losses:
     """Wasserstein loss: the critic maximises its mean on real less its mean on fake (Arjovsky 2017, eq. 3)."""
     return fake.mean(-1) - real.mean(-1), -fake.mean(-1)
 
 
-@register("loss", boundary=None)
+@register("loss", boundary=None, saturates=False, divergence=COMPARES)
 def relativistic_pairing(real: Tensor, fake: Tensor) -> Losses:
     """Relativistic pairing loss: each real sample against one fake (Jolicoeur-Martineau 2018, RSGAN)."""
     return softplus(fake - real).mean(-1), softplus(real - fake).mean(-1)
@@ -203,13 +203,3 @@ def fgan_total_variation(real: Tensor, fake: Tensor) -> Losses:
     """f-GAN of the total variation: scores within 1/2, by a tanh (Nowozin 2016, Table 2)."""
     output_real, output_fake = torch.tanh(real) / 2, torch.tanh(fake) / 2
     return _f_gan(output_real, output_fake, output_fake, nonsaturating=False)
-
-
-# A version is a hash of a function's source, its decorator included: what became known of these losses after their
-# first studies is declared apart from them, so that those studies keep their plans.
-register("loss", boundary=0.0, saturates=True, divergence=LOGISTIC)(minimax)
-register("loss", boundary=0.0, saturates=False, divergence=LOGISTIC)(nonsaturating)
-register("loss", boundary=0.5, saturates=False, divergence=SQUARES)(least_squares)
-register("loss", boundary=0.0, saturates=False, divergence=MARGINS)(hinge)
-register("loss", boundary=None, saturates=False, divergence=UNBOUNDED)(wasserstein)
-register("loss", boundary=None, saturates=False, divergence=COMPARES)(relativistic_pairing)

@@ -3,6 +3,14 @@
 A normalization is `(layer, *, hypers) -> module`: it takes a linear or convolution layer of one GAN and returns what
 stands in its place. One that acts on weights (`acts_on="weights"`) is asked for at every layer, one that acts on
 activations at the layers where the network's paper has it (never at an output).
+
+What a normalization declares that it keeps, optional for a user's own, is what `ganbench.contracts` holds it to:
+
+- `keeps=("batch", "pixels")`: its outputs have mean 0 and variance 1 over these axes at the start, of "batch",
+  "channels", "group" (the channels of each of the groups that the hyper-parameter `groups` counts) and "pixels".
+- `keeps="spectral norm 1"`: the largest singular value of the weight in force is 1 once its iteration has converged.
+- `keeps="row lengths"`: the length of each output's weights in force is not that of the trained weights.
+- `keeps="the layer"`: the layer itself comes back.
 """
 
 from collections.abc import Callable
@@ -113,20 +121,20 @@ def _reweighted(layer: nn.Module, kind: type[nn.Module]) -> nn.Module:
     return Reweighted(layer, kind(as_matrix(raw_weight(layer).detach(), layer)))
 
 
-@register("normalization", acts_on="activations", provides=PER_SAMPLE)
+@register("normalization", acts_on="activations", keeps="the layer", provides=PER_SAMPLE | {"plain"})
 def none(layer: nn.Module) -> nn.Module:
     """No normalization."""
     return layer
 
 
-@register("normalization", acts_on="activations")
+@register("normalization", acts_on="activations", keeps=("batch", "pixels"))
 def batch(layer: nn.Module) -> nn.Module:
     """Batch normalization with the batch's own statistics, in training and in measuring (Ioffe 2015)."""
     kind = nn.BatchNorm2d if is_convolution(layer) else nn.BatchNorm1d
     return nn.Sequential(without_bias(layer), kind(output_features(layer), track_running_stats=False))
 
 
-@register("normalization", acts_on="activations", provides=PER_SAMPLE)
+@register("normalization", acts_on="activations", keeps=("channels", "pixels"), provides=PER_SAMPLE)
 def layer(layer: nn.Module) -> nn.Module:
     """Layer normalization over all features of a sample, gain and bias a channel (Ba 2016)."""
     return nn.Sequential(layer, nn.GroupNorm(1, output_features(layer)))
@@ -135,6 +143,7 @@ def layer(layer: nn.Module) -> nn.Module:
 @register(
     "normalization",
     acts_on="activations",
+    keeps=("pixels",),
     provides=PER_SAMPLE,
     needs={"feature_maps": "instance normalization takes its statistics over the pixels of a feature map"},
 )
@@ -144,7 +153,7 @@ def instance(layer: nn.Module) -> nn.Module:
     return nn.Sequential(without_bias(layer), nn.GroupNorm(features, features))
 
 
-@register("normalization", acts_on="activations", provides=PER_SAMPLE)
+@register("normalization", acts_on="activations", keeps=("group", "pixels"), provides=PER_SAMPLE)
 def group(layer: nn.Module, *, groups: int = 4) -> nn.Module:
     """Group normalization over groups of channels of a sample (Wu 2018)."""
     return nn.Sequential(layer, nn.GroupNorm(groups, output_features(layer)))
@@ -159,13 +168,13 @@ def pixel(layer: nn.Module) -> nn.Module:
     return nn.Sequential(layer, PixelNorm())
 
 
-@register("normalization", acts_on="weights", provides=PER_SAMPLE)
+@register("normalization", acts_on="weights", keeps="spectral norm 1", provides=PER_SAMPLE)
 def spectral(layer: nn.Module) -> nn.Module:
     """Spectral normalization: each weight over its largest singular value, by power iteration (Miyato 2018)."""
     return _reweighted(layer, SpectralMap)
 
 
-@register("normalization", acts_on="weights", provides=PER_SAMPLE)
+@register("normalization", acts_on="weights", keeps="row lengths", provides=PER_SAMPLE)
 def weight(layer: nn.Module) -> nn.Module:
     """Weight normalization: direction and length of each output's weights apart (Salimans & Kingma 2016)."""
     return _reweighted(layer, WeightMap)

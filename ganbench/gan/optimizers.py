@@ -43,7 +43,7 @@ def sgd(
     momentum: float = 0.0,
     decay: str = "none",
 ) -> None:
-    """Gradient descent with heavy-ball momentum, which may be negative (Polyak 1964; Gidel 2019, eq. 3)."""
+    """Gradient descent with heavy-ball momentum, which may be negative (Polyak 1964; Gidel 2019b)."""
     if not state:
         state["velocity"] = torch.zeros_like(parameters)
     velocity = state["velocity"].mul_(momentum).add_(gradient)
@@ -83,7 +83,7 @@ def optimistic_sgd(
     d_lr: float = 1e-2,
     decay: str = "none",
 ) -> None:
-    """Optimistic gradient descent: twice this gradient less the last one (Daskalakis 2018, eq. 6)."""
+    """Optimistic gradient descent: twice this gradient less the last one (Daskalakis 2018)."""
     _optimistic(parameters, gradient, state, lr)
 
 

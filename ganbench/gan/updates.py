@@ -113,7 +113,7 @@ def extragradient(round: Round) -> None:
 
 @register("update", needs=ONE_EACH)
 def past_extragradient(round: Round) -> None:
-    """Extragradient from the past: looks ahead along the last step's gradients (Popov 1980; Gidel 2019, sec. 3.2).
+    """Extragradient from the past: looks ahead along the last step's gradients (Popov 1980; Gidel 2019, alg. 3).
 
     One new gradient a player and a step, as many as without extrapolation.
     """
@@ -182,9 +182,11 @@ def _dot(a: Gradients, b: Gradients) -> Tensor:
 
 @register("update")
 def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1) -> None:
-    """Unrolled critic: G descends through `steps` gradient steps that D would make (Metz 2017, eq. 7 to 9).
+    """Unrolled critic: G descends through `steps` gradient steps that D would make (Metz 2017).
 
-    Alternating, D first. The steps that D would make are plain gradient steps of size `rate` on G's own batch.
+    Alternating, D first. The steps that D would make are plain gradient steps of size `rate` on G's own batch. Their
+    objective is D's loss on both sides: G descends its own loss on the samples, which may be the non-saturating one,
+    and ascends D's loss on the real data, whose logits those steps move.
     """
     _at_least_one("unrolled.steps", steps)
     for _ in range(round.turns["d"]):

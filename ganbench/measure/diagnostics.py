@@ -71,6 +71,13 @@ class Playable(Snapshot, Protocol):
     ) -> DifferentiableGame: ...
 
 
+@runtime_checkable
+class Balanced(Snapshot, Protocol):
+    """A snapshot that can tell how far its players are from a known equilibrium."""
+
+    def displacement(self) -> Tensor | None: ...
+
+
 class Game:
     """One probe batch played through a population; everything is computed when first asked for.
 
@@ -241,8 +248,7 @@ def overfitting(game: Game) -> dict[str, Tensor]:
     "diagnostic",
     measures={
         "saturation": share(
-            "share of fakes whose generator-loss derivative is under 1 % of its largest over logits in [-20, 20]",
-            "down",
+            "share of fakes whose generator-loss derivative is under 1 % of that where D is undecided", "down"
         ),
     },
 )
@@ -251,12 +257,11 @@ def saturation(game: Game) -> dict[str, Tensor]:
     if game.matched:
         return {"saturation": torch.full((len(game.fake),), float("nan"), device=game.fake.device)}
     fake = game.fake_logits.detach().requires_grad_()
-    real = game.real_logits.detach()
-    slope = _slope(game, real, fake)
-    grid = torch.linspace(-20, 20, 81, device=fake.device).expand(len(fake), -1).requires_grad_()
-    # real logits centred on the boundary: where a loss compares, the grid spans the differences
-    largest = _slope(game, torch.zeros_like(grid), grid).max(1, keepdim=True).values
-    return {"saturation": (slope < 0.01 * largest).double().mean(1)}
+    slope = _slope(game, game.real_logits.detach(), fake)
+    # a loss that compares is undecided where both sides score the same
+    undecided = game.boundary.nan_to_num(0.0).unsqueeze(1).to(fake.dtype)
+    least = 0.01 * _slope(game, undecided, undecided.clone().requires_grad_())
+    return {"saturation": (slope < least).double().mean(1)}
 
 
 def _slope(game: Game, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -307,6 +312,31 @@ def spectra(game: Game) -> dict[str, Tensor]:
         return {}
     largest = torch.stack(list(norms.values())).max(0).values
     return {"d_spectral_norm": largest, **{f"d_spectral_norm.{layer}": norm for layer, norm in norms.items()}}
+
+
+# at this distance from the equilibrium `nearness` is one half
+NEAR = 0.01
+
+
+@register(
+    "diagnostic",
+    measures={
+        "equilibrium_distance": positive("distance of both players' parameters from the nearest equilibrium", "down"),
+        "nearness": Measure(
+            f"1 at the equilibrium, one half at distance {NEAR}: {NEAR} / ({NEAR} + distance)", "up", (0.0, 1.0),
+            "share", 1.0,
+        ),
+        "displacement": Measure("how far a parameter is from its value at the equilibrium, G's parameters first"),
+    },
+)  # fmt: skip
+def equilibrium(game: Game) -> dict[str, Tensor]:
+    """Distance from the equilibrium, in the games where it is known."""
+    displacement = game.population.displacement() if isinstance(game.population, Balanced) else None
+    if displacement is None:
+        return {}
+    distance = displacement.norm(dim=1)
+    coordinates = {f"displacement.{place}": column for place, column in enumerate(displacement.unbind(1))}
+    return {"equilibrium_distance": distance, "nearness": NEAR / (NEAR + distance), **coordinates}
 
 
 from ganbench.measure import costly  # noqa: E402, F401 - registers the medium and the expensive diagnostics

@@ -24,7 +24,7 @@ class Evaluator:
         # measured at the size of the oracle's sample, so that the two can be compared
         self.samples = len(problem.oracle_samples(samples))
         self.spaces = {space: extractor(problem, space) for space in problem.feature_spaces}
-        self.main = problem.feature_spaces[0]
+        self.main = problem.feature_spaces[0] if problem.feature_spaces else None
         real = problem.reference(None if "image" in problem.capabilities else samples).to(self.device)
         self.references = {
             space: Reference(

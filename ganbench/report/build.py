@@ -20,14 +20,19 @@ from ganbench.report.compare import comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.payload import payload
+from ganbench.report.profiles import statistics
 from ganbench.report.survival import survival
+from ganbench.report.theory import theory
 from ganbench.report.thumbnails import png_uri
 
 PAGE = Path(__file__).parent / "page"
+SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
+"""The page's own script, in the order of its parts: `pages.js`, which puts it together, is the last."""
 PAGES = (
     ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("survival", "Survival"),
-    ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"), ("missing", "Skipped and failed"),
-    ("measures", "Measures"), ("provenance", "Provenance"),
+    ("statistics", "Statistics"), ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"),
+    ("theory", "Theory"),
+    ("missing", "Skipped and failed"), ("measures", "Measures"), ("provenance", "Provenance"),
 )  # fmt: skip
 
 
@@ -51,13 +56,20 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
         prefix = f"s{index + 1}-" if len(studies) > 1 else ""
         one, folder = context.study, target.parent / "figures"
         page = sections.section(context, prefix)
-        data.append({"prefix": prefix, "name": one.name, **payload(context)})
-        pages.append({**page, "survival": _survival(context, folder, prefix), "curves": _curves(one, folder, prefix)})
+        alive, over = _survival(context, folder, prefix), _statistics(context, folder, prefix)
+        lines = {
+            "survival": {group["problem"]: group.pop("lines") for group in alive},
+            "profiles": over.pop("lines"),
+            "ranked": over.pop("ranked"),
+        }
+        data.append({"prefix": prefix, "name": one.name, **payload(context), **lines})
+        figures = {"survival": alive, "statistics": over, "curves": _curves(one, folder, prefix)}
+        pages.append({**page, **figures, "theory": _theory(context, folder, prefix)})
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["number"] = number
-    scripts = [_file("uPlot.iife.min.js"), _file("report.js")]
+    scripts = [_file("uPlot.iife.min.js"), _script()]
     html = environment.get_template("template.html").render(
         studies=pages,
         pages=PAGES,
@@ -75,6 +87,11 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
 
 def _file(name: str) -> str:
     return (PAGE / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """Return the parts of the page's script as one, out of which no name leaks."""
+    return '(() => {\n"use strict";\n' + "\n".join(map(_file, SCRIPT)) + "})();"
 
 
 def _hash(script: str) -> str:
@@ -95,6 +112,25 @@ def _survival(context: Context, folder: Path, prefix: str) -> list[dict[str, Any
         _save(figure, folder, prefix)
         groups.append({**group, "title": figure.title, "uri": png_uri(figure.png)})
     return groups
+
+
+def _theory(context: Context, folder: Path, prefix: str) -> dict[str, Any] | None:
+    page = theory(context)
+    for game in page["games"] if page else []:
+        figure = game.pop("figure")
+        if figure:
+            _save(figure, folder, prefix)
+        game["pictures"] = _embedded([figure] if figure else [])
+    return page
+
+
+def _statistics(context: Context, folder: Path, prefix: str) -> dict[str, Any]:
+    page = statistics(context)
+    figure = page.pop("figure")
+    if figure is None:
+        return {**page, "title": "", "uri": ""}
+    _save(figure, folder, prefix)
+    return {**page, "title": figure.title, "uri": png_uri(figure.png)}
 
 
 def _save(figure: Curves, folder: Path, prefix: str) -> None:

@@ -13,8 +13,11 @@ import pandas as pd
 from ganbench.analysis import Study
 from ganbench.analysis.findings import labels, rank, sentences, view_of
 from ganbench.analysis.statistics import SCORES, scores
+from ganbench.analysis.theory import sentences as theory_sentences
+from ganbench.analysis.theory import table as theory_table
 from ganbench.analysis.verdicts import judge, judged
 
+SHOWN = (*SCORES, "area")
 # by their code points: they look like an x and a hyphen
 TIMES, DASH = "\u00d7", "\u2013"
 SYMBOLS = {
@@ -46,11 +49,15 @@ class Context:
     study: Study
     verdicts: pd.DataFrame = field(init=False)
     ranking: pd.DataFrame = field(init=False)
+    scores: pd.DataFrame = field(init=False)
+    """The scores of every finished run in every measure that has a better end, with its variant."""
     runs: pd.DataFrame = field(init=False)
 
     def __post_init__(self) -> None:
         self.verdicts = judge(self.study)
-        self.ranking = rank(self.study, self.verdicts)
+        scored = scores(self.study)
+        self.ranking = rank(self.study, self.verdicts, scored)
+        self.scores = scored.merge(self.study.runs[["run", "variant"]], on="run")
         self.runs = judged(self.study, self.verdicts)
         self.runs["label"] = self.runs["variant"].map(labels(self.study))
 
@@ -62,13 +69,13 @@ class Context:
     @cached_property
     def findings(self) -> list[str]:
         """What the study shows, in sentences."""
-        return sentences(self.study, self.verdicts, self.ranking)
+        found = sentences(self.study, self.verdicts, self.ranking, self.scores)
+        return [*found[:1], *theory_sentences(self.theory), *found[1:]]
 
     @cached_property
-    def scores(self) -> pd.DataFrame:
-        """The three scores of every finished run in the measures that the tables show, with its variant."""
-        shown = sorted({name for problem in self.problems for name in self.measures(problem)})
-        return scores(self.study, shown).merge(self.study.runs[["run", "variant"]], on="run")
+    def theory(self) -> pd.DataFrame:
+        """What theory says of the variants on games in closed form, and what was measured."""
+        return theory_table(self.study)
 
     @cached_property
     def finals(self) -> dict[tuple[str, str], float]:
@@ -77,17 +84,24 @@ class Context:
 
     @cached_property
     def medians(self) -> dict[tuple[str, str], dict[str, float]]:
-        """The medians over seeds of the three scores, by variant and measure."""
-        grouped = self.scores.groupby(["variant", "measure"], sort=False)[list(SCORES)].median()
+        """The medians over seeds of what SHOWN names, by variant and measure."""
+        grouped = self.scores.groupby(["variant", "measure"], sort=False)[list(SHOWN)].median()
         values = grouped.to_numpy()
-        return {k: dict(zip(SCORES, row, strict=True)) for k, row in zip(grouped.index, values, strict=True)}
+        return {k: dict(zip(SHOWN, row, strict=True)) for k, row in zip(grouped.index, values, strict=True)}
 
     def measures(self, problem: str) -> list[str]:
         """Return the measures that a problem's tables show: coverage of modes, quality, recall and Frechet."""
-        seen = view_of(self.study, problem)
-        names = [seen.count or "coverage", seen.quality] if seen else []
-        names += [name for name in ("recall", "frechet") if name in self.oracle(problem) or not names]
-        return [name for name in names if name in self.study.measures]
+        return self._measures[problem]
+
+    @cached_property
+    def _measures(self) -> dict[str, list[str]]:
+        known, found = self.study.measures, {}
+        for problem in self.problems:
+            seen = view_of(self.study, problem)
+            names = [name for name in (seen.covered, seen.quality) if name] if seen else []
+            names += [name for name in ("recall", "frechet") if name in self.oracle(problem) or not names]
+            found[problem] = [name for name in names if name in known]
+        return found
 
     def oracle(self, problem: str) -> Mapping[str, float]:
         """Return what a perfect sampler scores on a problem."""

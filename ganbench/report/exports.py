@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.statistics import SCORES, scores
+from ganbench.analysis.statistics import SCORES
 from ganbench.errors import UserError, unknown
 from ganbench.files import replace_file, writing_to
 from ganbench.report.context import Context
@@ -88,11 +88,12 @@ def table(context: Context) -> pd.DataFrame:
     runs = context.runs.assign(failed=context.runs["failed"].astype("boolean"))
     first = ["run", "variant", "label", "problem"]
     runs = runs[[*first, *(name for name in runs.columns if name not in first)]]
-    long = scores(context.study)
+    long = context.scores
     if long.empty:
         return runs
     wide = long.pivot(index="run", columns="measure", values=list(SCORES))
-    measured = [name for name in context.study.measures if (SCORES[0], name) in wide.columns]
+    known = context.study.measures
+    measured = [name for name in known if (SCORES[0], name) in wide.columns]
     columns = [(score, name) for name in measured for score in SCORES]
     wide = wide[columns]
     wide.columns = pd.Index([f"{name}_{score}" for score, name in columns])

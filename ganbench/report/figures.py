@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -13,8 +13,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
 
 from ganbench.analysis import Study
 from ganbench.analysis.findings import axes, joined, level, view_of
@@ -33,7 +36,11 @@ STYLE: Any = {
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "svg.fonttype": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
 }
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def at(rows: pd.DataFrame, axis: str | None, value: Any) -> pd.DataFrame:
 def measures_of(study: Study, problem: str) -> list[str]:
     """Return the measures whose curves are drawn for a problem: coverage, quality, Frechet, then diagnostics."""
     seen = view_of(study, problem)
-    names = [seen.count or "coverage", seen.quality] if seen else []
+    names = [name for name in (seen.covered, seen.quality) if name] if seen else []
     have = study.series[study.series["run"].isin(study.runs.loc[study.runs["problem"] == problem, "run"])]
     wanted = [*names, "frechet", *DIAGNOSTICS]
     return [name for name in dict.fromkeys(wanted) if name in have.columns and have[name].notna().any()]
@@ -115,102 +122,179 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
     return png.getvalue(), svg.getvalue()
 
 
+@dataclass(frozen=True)
+class _Line:
+    """The runs of one colour in one panel: their places among a figure's runs, and which of them are lost."""
+
+    hue: Any
+    runs: Array
+    lost: Array
+
+
 class _Grid:
-    """The panels of one figure."""
+    """The panels of one figure: few artists a panel and a layout in inches, for most of the time goes into those."""
 
     def __init__(self, study: Study, problem: str, runs: pd.DataFrame, hue: str | None, column: str | None) -> None:
         self.study, self.problem, self.runs, self.hue, self.column = study, problem, runs, hue, column
-        self.series = study.series[study.series["run"].isin(runs["run"])]
+        self.known = study.measures
+        series = study.series[study.series["run"].isin(runs["run"])]
+        place = pd.Series(range(len(runs)), index=runs["run"])
+        self.steps = np.sort(series["step"].unique()).astype(float)
+        self.series, self.at = series, (np.searchsorted(self.steps, series["step"]), place[series["run"]].to_numpy())
         self.hues = levels(study.runs[hue]) if hue else [None]
         palette = sns.color_palette("colorblind", 10)
         # neighbours in the plan get colours far from each other, and every fifth level changes its dashes as well
         order = (0, 1, 2, 4, 7, 3, 9, 8, 5, 6)
         self.colours = {value: palette[order[i % 10]] for i, value in enumerate(self.hues)}
-        self.dashes = {value: ("-", (0, (5, 1)), (0, (2, 1)), ":")[i // 5 % 4] for i, value in enumerate(self.hues)}
-        self.tables: dict[str, pd.DataFrame] = {}
+        dashes = ("solid", (0, (5, 1)), (0, (2, 1)), "dotted")
+        self.dashes: dict[Any, Any] = {value: dashes[i // 5 % 4] for i, value in enumerate(self.hues)}
 
     def draw(self, shown: list[str]) -> Figure:
         """Return the figure: measures below each other where there are columns, else in three panels a row."""
-        for measure in shown:
-            table = self.series.pivot_table(index="step", columns="run", values=measure, dropna=False)
-            self.tables[measure] = table.dropna(axis=1, how="all")
         columns = levels(self.runs[self.column]) if self.column else [None]
-        with sns.axes_style("whitegrid", rc={"grid.color": ".92"}), matplotlib.rc_context(STYLE):
+        groups = [self._lines(value) for value in columns]
+        legend_rows = -(-(len(self.hues) + 1) // 8)
+        with sns.axes_style("white"), matplotlib.rc_context(STYLE | {"axes.edgecolor": ".8"}):
             if len(columns) > 1:
-                figure = Figure(figsize=(1.2 + 1.75 * len(columns), 0.6 + 1.25 * len(shown)), layout="constrained")
-                panels = figure.subplots(len(shown), len(columns), sharex=True, sharey="row", squeeze=False)
+                figure, panels = _panels(len(shown), len(columns), (1.7, 1.12), (0.13, 0.13), legend_rows)
                 for row, measure in enumerate(shown):
-                    for axis, value in zip(panels[row], columns, strict=True):
-                        title = level(self.column, value) or DASH if row == 0 and self.column else ""
-                        self._panel(axis, measure, value, title, bare=axis is not panels[row][0])
+                    self._row(list(panels[row]), measure, groups)
+                for axis, value in zip(panels[0], columns, strict=True):
+                    axis.set_title((level(self.column, value) or DASH) if self.column else "")
             else:
-                figure = Figure(figsize=(10.5, 2.4 * -(-len(shown) // 3) + 0.5), layout="constrained")
-                panels = figure.subplots(-(-len(shown) // 3), 3, sharex=True, squeeze=False)
+                figure, panels = _panels(-(-len(shown) // 3), 3, (2.75, 1.8), (0.7, 0.3), legend_rows)
                 for axis in panels.flat[len(shown) :]:
                     axis.set_visible(False)
                 for axis, measure in zip(panels.flat, shown, strict=False):
-                    self._panel(axis, measure, columns[0], "", bare=False)
-            self._legend(figure, panels.flat[0])
-            figure.supxlabel("training step", fontsize=9)
+                    self._row([axis], measure, groups)
+            for axis in [axis for above, below in pairwise(panels) for axis, under in zip(above, below, strict=True)
+                         if under.get_visible()]:  # fmt: skip
+                axis.xaxis.set_major_locator(NullLocator())
+            self._legend(figure)
+            figure.text(0.5, 0.06 / figure.get_figheight(), "training step", ha="center", va="bottom", fontsize=9)
         return figure
 
-    def _legend(self, figure: Figure, panel: Axes) -> None:
-        handles, names = panel.get_legend_handles_labels()
-        if handles:
-            figure.legend(
-                handles, names, loc="outside upper center", ncols=min(8, len(names)), fontsize=8, frameon=False
-            )
+    def _lines(self, value: Any) -> list[_Line]:
+        here = self.runs.reset_index(drop=True)
+        here = at(here, self.column, value)
+        groups = [(hue, at(here, self.hue, hue)) for hue in self.hues]
+        return [_Line(hue, g.index.to_numpy(), (g["status"] == "diverged").to_numpy()) for hue, g in groups if len(g)]
 
-    def _panel(self, axis: Axes, measure: str, value: Any, title: str, *, bare: bool) -> None:
-        # every artist would ask all panels that share an axis for new limits: half of the time of a figure
-        axis.set_autoscale_on(False)
-        here = at(self.runs, self.column, value)
-        for hue in self.hues:
-            label = level(self.hue, hue) or DASH if self.hue else "all seeds"
-            self._line(axis, measure, at(here, self.hue, hue), hue, label)
+    def _legend(self, figure: Figure) -> None:
+        names = [level(self.hue, hue) or DASH for hue in self.hues] if self.hue else ["all seeds"]
+        handles = [
+            Line2D([], [], color=self.colours[hue], linestyle=self.dashes[hue], linewidth=1.5) for hue in self.hues
+        ]
+        handles.append(Line2D([], [], color=".25", linewidth=0.9, linestyle="--"))
+        anchor = (0.5, 1 - 0.04 / figure.get_figheight())
+        figure.legend(
+            handles, [*names, "oracle"], loc="upper center", bbox_to_anchor=anchor, borderaxespad=0.0,
+            ncols=min(8, len(handles)), fontsize=8, frameon=False,
+        )  # fmt: skip
+
+    def _row(self, panels: list[Axes], measure: str, groups: list[list[_Line]]) -> None:
+        """Draw one measure into panels that share its scale."""
+        raw = np.full((len(self.steps), len(self.runs)), np.nan)
+        raw[self.at] = self.series[measure].to_numpy(dtype=float)
+        lost = (self.runs["status"] == "diverged").to_numpy()
+        filled = self._filled(raw, measure, lost)
         perfect = self.study.oracle.get(self.problem, {}).get(measure)
-        if perfect is not None:
-            axis.axhline(perfect, color=".25", linewidth=0.9, linestyle="--", label="oracle", zorder=1)
-        if measure in LOGARITHMIC and (self.series[measure] > 0).any():
-            axis.set_yscale("log")
-        axis.autoscale(True)
-        axis.set_title(title)
-        axis.set_ylabel("" if bare else measure.replace("_", " "))
-        axis.margins(x=0.02)
-        sns.despine(ax=axis)
+        logarithmic = measure in LOGARITHMIC and bool((raw > 0).any())
+        limits = _limits(np.append(filled[np.isfinite(filled)], [] if perfect is None else perfect), logarithmic)
+        for axis, lines in zip(panels, groups, strict=True):
+            if logarithmic:
+                axis.set_yscale("log")
+                axis.yaxis.set_minor_locator(NullLocator())
+            self._curves(axis, lines, raw, filled)
+            if perfect is not None:
+                axis.axhline(perfect, color=".25", linewidth=0.9, linestyle="--", zorder=1)
+            axis.set_xlim(_limits(self.steps, False, 0.02))
+            axis.set_ylim(limits)
+            _gridlines(axis, panels[0].get_yticks())
+            if axis is not panels[0]:
+                axis.yaxis.set_major_locator(NullLocator())
+        panels[0].set_ylabel(measure.replace("_", " "))
 
-    def _line(self, axis: Axes, measure: str, group: pd.DataFrame, hue: Any, label: str) -> None:
-        style: dict[str, Any] = {"color": self.colours[hue], "linestyle": self.dashes[hue]}
-        # drawn for the legend even where this panel has no such run
-        (line,) = axis.plot([], [], **style, linewidth=1.5, label=label)
-        table = self.tables[measure]
-        table = table[[run for run in group["run"] if run in table.columns]]
-        if table.empty:
-            return
-        lost = set(group.loc[group["status"] == "diverged", "run"])
-        for run in lost & set(table.columns):
-            ends = table[run].last_valid_index()
-            axis.plot(
-                float(ends), float(table[run][ends]), "x", color=style["color"], markersize=4, markeredgewidth=1.1
-            )
-        values = self._filled(table, measure, lost).to_numpy(dtype=float)
-        steps = table.index.to_numpy(dtype=float)
-        with warnings.catch_warnings():
-            # a step at which no run of the group has a value is a gap in the line, as it should be
-            warnings.simplefilter("ignore", RuntimeWarning)
-            low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=1, method="inverted_cdf")
-        line.set_data(steps, middle)
-        axis.fill_between(steps, low, high, color=style["color"], alpha=0.15, linewidth=0)
-        seeds = [np.column_stack([steps, one]) for one in values.T]
-        axis.add_collection(LineCollection(seeds, colors=[style["color"]], linewidths=0.5, alpha=0.45))
+    def _curves(self, axis: Axes, lines: list[_Line], raw: Array, filled: Array) -> None:
+        seeds, seed_colours, bands, medians, ends, end_colours = [], [], [], [], [], []
+        for line in lines:
+            values, colour = filled[:, line.runs], self.colours[line.hue]
+            low, middle, high = _quartiles(values)
+            medians.append(np.column_stack([self.steps, middle]))
+            bands.append(_band(self.steps, low, high))
+            seeds += [np.column_stack([self.steps, one]) for one in values.T]
+            seed_colours += [colour] * values.shape[1]
+            for curve in raw[:, line.runs[line.lost]].T:
+                have = np.flatnonzero(np.isfinite(curve))
+                if have.size:
+                    ends.append((self.steps[have[-1]], curve[have[-1]]))
+                    end_colours.append(colour)
+        colours = [self.colours[line.hue] for line in lines]
+        axis.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.15, linewidths=0), autolim=False)
+        axis.add_collection(LineCollection(seeds, colors=seed_colours, linewidths=0.5, alpha=0.45), autolim=False)
+        dashes = [self.dashes[line.hue] for line in lines]
+        axis.add_collection(
+            LineCollection(medians, colors=colours, linestyles=dashes, linewidths=1.5, zorder=2.1), autolim=False
+        )
+        if ends:
+            at_step, value = np.array(ends).T
+            axis.scatter(at_step, value, c=end_colours, marker="x", s=16, linewidths=1.1, zorder=2.2)
 
-    def _filled(self, table: pd.DataFrame, measure: str, lost: set[str]) -> pd.DataFrame:
-        known = self.study.measures.get(measure)
-        worst = worst_value(known)
+    def _filled(self, raw: Array, measure: str, lost: Array) -> Array:
+        worst = worst_value(self.known.get(measure))
         if np.isnan(worst):
-            return table
+            return raw
         if np.isinf(worst):
             # no picture holds infinity: just outside of everything that was measured
-            finite = self.series[measure].replace([np.inf, -np.inf], np.nan)
-            worst = 1.5 * float(finite.max() if worst > 0 else finite.min())
-        return table.assign(**{run: table[run].fillna(worst) for run in table.columns if run in lost})
+            finite = raw[np.isfinite(raw)]
+            worst = 1.5 * float(finite.max() if worst > 0 else finite.min()) if finite.size else np.nan
+        have = ~np.isnan(raw).all(axis=0)
+        return np.where(np.isnan(raw) & (lost & have), worst, raw)
+
+
+def _panels(
+    rows: int, columns: int, size: tuple[float, float], gap: tuple[float, float], legend_rows: int
+) -> tuple[Figure, Any]:
+    """Return a figure with panels of a size, gaps between them, and room for labels and a legend, all in inches."""
+    left, right, bottom, top = 0.75, 0.12, 0.5, 0.35 + 0.2 * legend_rows
+    width = left + right + columns * size[0] + (columns - 1) * gap[0]
+    height = bottom + top + rows * size[1] + (rows - 1) * gap[1]
+    figure = Figure(figsize=(width, height))
+    edges = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
+    space = {"wspace": gap[0] / size[0], "hspace": gap[1] / size[1]}
+    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | space)
+
+
+def _gridlines(axis: Axes, heights: Array) -> None:
+    """Draw the grid as one artist: ticks, each of which is six, are for the panels at the left and at the bottom."""
+    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+    level = [[(left, y), (right, y)] for y in heights if low <= y <= high]
+    upright = [[(x, low), (x, high)] for x in axis.get_xticks() if left <= x <= right]
+    axis.grid(False)
+    axis.add_collection(LineCollection(level + upright, colors=".92", linewidths=0.8, zorder=0.5), autolim=False)
+
+
+def _limits(values: Array, logarithmic: bool, margin: float = 0.05) -> tuple[float, float]:
+    """Return the limits of an axis that holds the values, with a margin; on a logarithmic one, of those above 0."""
+    values = np.log(values[values > 0]) if logarithmic else values
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    room = margin * (high - low) or 0.05
+    return (float(np.exp(low - room)), float(np.exp(high + room))) if logarithmic else (low - room, high + room)
+
+
+def _quartiles(values: Array) -> Array:
+    """Return the quartiles [3, steps] over runs of [steps, runs], of those that have a value; NaN where none has."""
+    ordered = np.sort(values, axis=1)
+    counts = (~np.isnan(values)).sum(axis=1)
+    # the inverse of the distribution, no mean of two: one may be infinite
+    places = [np.maximum(np.ceil(q * counts).astype(int) - 1, 0) for q in (0.25, 0.5, 0.75)]
+    return np.array([np.take_along_axis(ordered, place[:, None], axis=1)[:, 0] for place in places])
+
+
+def _band(steps: Array, low: Array, high: Array) -> Array:
+    """Return the outline [points, 2] of the area between two curves, where both have values."""
+    have = np.isfinite(low) & np.isfinite(high)
+    forth, back = np.column_stack([steps, low])[have], np.column_stack([steps, high])[have]
+    return np.concatenate([forth, back[::-1]]) if have.any() else np.zeros((1, 2))

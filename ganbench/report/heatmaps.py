@@ -11,9 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis.findings import axes, joined, level, percent
-from ganbench.analysis.statistics import SCORES
 from ganbench.analysis.verdicts import FAILURES, VERDICTS
-from ganbench.report.context import DASH, SYMBOLS, TIMES, Context, number
+from ganbench.report.context import DASH, SHOWN, SYMBOLS, TIMES, Context, number
 from ganbench.report.figures import at, levels
 
 BAD, MIDDLE, GOOD = (213, 94, 0), (246, 244, 238), (0, 114, 178)
@@ -37,17 +36,18 @@ def maps(context: Context, problem: str) -> Iterator[dict[str, Any]]:
     runs = context.study.runs[context.study.runs["problem"] == problem]
     ranking = context.ranking[context.ranking["problem"] == problem] if len(context.ranking) else context.ranking
     ranked = {row["variant"]: row for row in ranking.to_dict("records")}
-    varying = axes(context.study)
+    layout = _layout(runs, axes(context.study))
+    known_measures = context.study.measures
     shown = [None, *context.measures(problem)] if ranked else [None]
     for measure in shown:
-        known = None if measure is None else context.study.measures[measure]
+        known = None if measure is None else known_measures[measure]
         yield {
             "measure": measure,
             "title": "failed seeds" if measure is None else measure.replace("_", " "),
             "legend": "of those finished, and how they failed" if known is None else known.legend,
             "oracle": None if measure is None else number(context.oracle(problem).get(measure)),
             "direction": None if known is None else known.direction,
-            **_grid(context, runs, ranked, varying, _scale(context, problem, measure, list(ranked))),
+            **_grid(context, layout, ranked, _scale(context, problem, measure, list(ranked))),
         }
 
 
@@ -80,9 +80,17 @@ def _scale(context: Context, problem: str, measure: str | None, variants: list[s
     return _Scale(measure, perfect if up else floor, max(max(finite), 10 * floor), up)
 
 
-def _grid(
-    context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], varying: list[str], scale: _Scale
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Layout:
+    """Where the runs of a problem stand in its maps: blocks of (label, rows of (label, the runs of each cell))."""
+
+    row_axis: str
+    column_axis: str
+    columns: list[str]
+    blocks: list[tuple[str, list[tuple[str, list[pd.DataFrame]]]]]
+
+
+def _layout(runs: pd.DataFrame, varying: list[str]) -> _Layout:
     row_axis, column_axis = [*varying, None, None][:2]
     others = varying[2:]
     columns = levels(runs[column_axis]) if column_axis else [None]
@@ -91,11 +99,25 @@ def _grid(
         rows = []
         for value in levels(runs[row_axis]) if row_axis else [None]:
             here = at(block, row_axis, value)
-            cells = [_cell(context, at(here, column_axis, c), ranked, scale) for c in columns]
-            rows.append({"label": level(row_axis, value) or DASH if row_axis else "all seeds", "cells": cells})
-        blocks.append({"label": joined(others, key), "rows": rows})
+            label = level(row_axis, value) or DASH if row_axis else "all seeds"
+            rows.append((label, [at(here, column_axis, c) for c in columns]))
+        blocks.append((joined(others, key), rows))
     heads = [level(column_axis, c) or DASH if column_axis else "" for c in columns]
-    return {"columns": heads, "blocks": blocks, "row_axis": row_axis or "", "column_axis": column_axis or ""}
+    return _Layout(row_axis or "", column_axis or "", heads, blocks)
+
+
+def _grid(context: Context, layout: _Layout, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
+    blocks = [
+        {"label": name, "rows": [{"label": label, "cells": [_cell(context, runs, ranked, scale) for runs in cells]}
+                                 for label, cells in rows]}
+        for name, rows in layout.blocks
+    ]  # fmt: skip
+    return {
+        "columns": layout.columns,
+        "blocks": blocks,
+        "row_axis": layout.row_axis,
+        "column_axis": layout.column_axis,
+    }
 
 
 def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, str]:
@@ -116,10 +138,11 @@ def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale
         how = ", ".join(f"{n} {name}" for n, name in found) or "no failure"
         title = f"{row['label']}: {how}; {low} to {high} %; {seeds}"
     else:
-        three = context.medians.get((row["variant"], scale.measure), dict.fromkeys(SCORES, math.nan))
+        three = context.medians.get((row["variant"], scale.measure), dict.fromkeys(SHOWN, math.nan))
         good, text = scale.good(three["final"]), number(three["final"])
         small = " · ".join(number(three[score], 2) for score in ("best", "worst_after_best"))
-        title = f"{row['label']}: median final {text}; best · worst after best: {small}; {seeds}"
+        title = f"{row['label']}: median final {text}; best · worst after best: {small}; "
+        title += f"mean over training {number(three['area'])}; {seeds}"
         if math.isnan(three["final"]):
             return {"text": DASH, "kind": "absent", "title": title}
     if row["diverged"] and scale.measure is not None:
@@ -128,5 +151,5 @@ def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale
     cell = {"text": text, "small": small, "kind": "", "title": title, "background": background, "ink": ink}
     if scale.measure is None:
         return {**cell, "variant": first["variant"], "scores": ""}
-    scores = [[number(three[score]), *colour(scale.good(three[score]))] for score in SCORES]
+    scores = [[number(three[score]), *colour(scale.good(three[score]))] for score in SHOWN]
     return {**cell, "variant": first["variant"], "scores": json.dumps(scores)}

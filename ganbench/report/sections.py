@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ganbench.analysis.findings import percent, view_of
+from ganbench.analysis.findings import COSTS, percent, view_of
 from ganbench.analysis.remedies import REMEDIES, Remedy
 from ganbench.analysis.rules import THRESHOLDS
 from ganbench.analysis.statistics import FINISHED, SCORES
@@ -84,7 +84,15 @@ def headline(context: Context) -> list[dict[str, Any]]:
         oracle = {name: number(context.oracle(problem).get(name)) for name in measures}
         head, tail = (rows, []) if short else (rows[:HEADLINE], rows[-HEADLINE:])
         legends = {name: context.study.measures[name].legend for name in measures}
-        table_ = {"problem": problem, "measures": measures, "head": head, "tail": tail, "oracle": oracle}
+        costs = [cost for cost in COSTS if any(row["costs"][cost][0] != DASH for row in rows)]
+        table_ = {
+            "problem": problem,
+            "measures": measures,
+            "head": head,
+            "tail": tail,
+            "oracle": oracle,
+            "costs": costs,
+        }
         tables.append({**table_, "legends": legends, "rows": rows, "between": len(rows) - len(head) - len(tail)})
     return tables
 
@@ -100,8 +108,8 @@ def _ranked(context: Context, row: Mapping[Any, Any]) -> dict[str, Any]:
         "chips": [_chip(run) for run in chips.to_dict("records")],
         "interval": f"{percent(row['failure_low'])} to {percent(row['failure_high'])} %",
         "values": values,
-        "seconds": number(row["seconds"]),
-        "cost": number(row["seconds_per_survivor"]),
+        "area": number(row["covered_area"]),
+        "costs": {cost: [number(row[cost]), number(row.get(f"{cost}_per_survivor"))] for cost in COSTS},
     }
 
 

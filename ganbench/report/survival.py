@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import matplotlib
@@ -14,29 +14,48 @@ from matplotlib.figure import Figure
 
 from ganbench.analysis.findings import axes, level, percent
 from ganbench.analysis.gate import holm
-from ganbench.analysis.statistics import FINISHED
+from ganbench.analysis.statistics import FINISHED, wilson
 from ganbench.analysis.survival import Survival, kaplan_meier, logrank_p, times
 from ganbench.report.context import DASH, Context, number
 from ganbench.report.figures import STYLE, Curves, at, levels, render
+from ganbench.report.lines import Line, line
 
 AXES = 4
 """Settings that get a panel and a table, the best-known first."""
 
 
 def survival(context: Context) -> Iterator[dict[str, Any]]:
-    """Yield for every problem with at least one failure its figure and a table for each setting that varies."""
+    """Yield for every problem with at least one failure its figure, a table for each setting that varies, and lines.
+
+    Lines are those that the script draws: by setting and level, and those of single variants by their ids.
+    """
     for problem in context.problems:
         runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(FINISHED)]
         varying = [axis for axis in axes(context.study) if runs[axis].nunique() > 1][:AXES]
         if runs.empty or not runs["failed"].astype(bool).any():
             continue
-        tables = [_table(runs, axis) for axis in varying]
-        yield {"problem": problem, "figure": _figure(problem, runs, varying), "tables": tables}
+        groups = {axis: {value: times(at(runs, axis, value)) for value in levels(runs[axis])} for axis in varying}
+        curves = {axis: {value: kaplan_meier(*group) for value, group in of.items()} for axis, of in groups.items()}
+        lines = {
+            axis.replace("_", " "): {level(axis, value) or DASH: _line(curve) for value, curve in of.items()}
+            for axis, of in curves.items()
+        }
+        variants = {str(name): _line(kaplan_meier(*times(of))) for name, of in runs.groupby("variant", sort=False)}
+        yield {
+            "problem": problem,
+            "figure": _figure(problem, runs, curves),
+            "tables": [_table(axis, groups[axis], curves[axis]) for axis in varying],
+            "lines": {"last": int(runs["steps"].max()), "settings": lines, "variants": variants},
+        }
 
 
-def _table(runs: pd.DataFrame, axis: str) -> dict[str, Any]:
-    groups = {value: times(at(runs, axis, value)) for value in levels(runs[axis])}
-    curves = {value: kaplan_meier(*group) for value, group in groups.items()}
+def _line(curve: Survival) -> Line:
+    # until the first failure the interval is Wilson's for none of all runs, as everywhere where none has failed
+    low = wilson(curve.runs, curve.runs)[0]
+    return line(np.r_[0, curve.steps], np.r_[1, curve.alive], np.r_[low, curve.low], np.r_[1, curve.high])
+
+
+def _table(axis: str, groups: Mapping[Any, Any], curves: Mapping[Any, Survival]) -> dict[str, Any]:
     best = max(curves, key=lambda value: curves[value].alive[-1])
     others = [value for value in groups if value != best]
     p = holm([logrank_p(groups[best], groups[value]) for value in others], [1.0] * len(others))
@@ -59,31 +78,29 @@ def _row(label: str, curve: Survival, p: float | None) -> dict[str, Any]:
     }
 
 
-def _figure(problem: str, runs: pd.DataFrame, varying: list[str]) -> Curves:
-    panels: list[str | None] = [*varying] or [None]
+def _figure(problem: str, runs: pd.DataFrame, curves: Mapping[str, Mapping[Any, Survival]]) -> Curves:
+    panels = dict(curves) or {"": {None: kaplan_meier(*times(runs))}}
     with sns.axes_style("whitegrid", rc={"grid.color": ".92"}), matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(4.2, 3.0 * len(panels)), 3.3), layout="constrained")
-        for axis, name in zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels, strict=True):
-            _panel(axis, runs, name)
+        axes_ = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
+        for axis, (name, found) in zip(axes_, panels.items(), strict=True):
+            _panel(axis, name, found)
         figure.supxlabel("training step of failure", fontsize=9)
         figure.supylabel("share of runs not failed", fontsize=9)
     title = f"{problem}: share of runs that have not failed for good, by setting"
     return Curves(f"{problem}-survival", title, *render(figure))
 
 
-def _panel(panel: Axes, runs: pd.DataFrame, name: str | None) -> None:
+def _panel(panel: Axes, name: str, found: Mapping[Any, Survival]) -> None:
     palette = sns.color_palette("colorblind", 10)
-    found = levels(runs[name]) if name else [None]
-    for place, value in enumerate(found):
-        curve = kaplan_meier(*times(at(runs, name, value)))
+    for place, (value, curve) in enumerate(found.items()):
         style: dict[str, Any] = {"color": palette[place % 10], "linestyle": ("-", "--", ":")[place // 5 % 3]}
-        steps, alive = np.r_[0, curve.steps], np.r_[1, curve.alive]
-        panel.step(steps, alive, where="post", linewidth=1.5, label=level(name or "", value) or DASH, **style)
+        drawn = _line(curve)
+        panel.step(drawn["x"], drawn["y"], where="post", linewidth=1.5, label=level(name, value) or DASH, **style)
         if len(found) <= 3:
-            low, high = np.r_[1, curve.low], np.r_[1, curve.high]
-            panel.fill_between(steps, low, high, step="post", color=style["color"], alpha=0.12, linewidth=0)
+            shade = {"color": style["color"], "alpha": 0.12, "linewidth": 0}
+            panel.fill_between(drawn["x"], drawn["low"], drawn["high"], step="post", **shade)
     panel.set_ylim(-0.03, 1.03)
     panel.set_title("by " + name.replace("_", " ") if name else "all runs")
     if name:
         panel.legend(fontsize=6.5, framealpha=0.7, edgecolor="none", loc="best")
-    sns.despine(ax=panel)

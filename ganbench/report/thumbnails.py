@@ -31,8 +31,8 @@ def png_uri(png: bytes, colours: int = 256) -> str:
 
     The usual median cut merges the colours of thin lines, which are what a reader tells variants apart by.
     """
-    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=np.int64)
-    codes = pixels @ np.array([1 << 16, 1 << 8, 1])
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=np.int32)
+    codes = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
     found, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
     channels = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.float32)
     kept = channels[np.argsort(-counts, kind="stable")[:colours]]

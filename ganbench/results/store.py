@@ -24,6 +24,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -162,9 +163,10 @@ class PopulationFolder:
             np.save(stream, samples)
         _append_line(self.path / "series.jsonl", {"step": step, "values": values})
 
-    def finish(self, clock: dict[str, float], diverged_step: Sequence[int]) -> None:
-        """Mark the population complete."""
-        _write_text(self.path / "done.json", json.dumps({"seconds": clock, "diverged_step": list(diverged_step)}))
+    def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None) -> None:
+        """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
+        record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
+        _write_text(self.path / "done.json", json.dumps(record))
         self.checkpoint.unlink(missing_ok=True)
 
     def fail(self, error: str, details: str = "") -> None:
@@ -191,8 +193,13 @@ class PopulationFolder:
 
     def samples(self, row: int) -> dict[int, Array]:
         """Return the samples [n, *shape] of one run by step."""
+        return {step: kept[row].astype(np.float32) for step, kept in self._samples.items()}
+
+    @cached_property
+    def _samples(self) -> dict[int, Array]:
+        """The samples of all runs by step, mapped rather than read; a reader looks at them once for every run."""
         files = {int(file.stem.removeprefix("samples-")): file for file in self.path.glob("samples-*.npy")}
-        return {step: np.load(files[step], mmap_mode="r")[row].astype(np.float32) for step in sorted(files)}
+        return {step: np.load(files[step], mmap_mode="r") for step in sorted(files)}
 
     def _json(self, name: str, missing: Any) -> Any:
         file = self.path / name

@@ -14,7 +14,8 @@ from ganbench.plan import AXES, OWN_NAME, PLUGIN_AXES, Plan, Variant
 from ganbench.registry import Measure, averaged
 from ganbench.results.store import Array, PopulationFolder, Store
 
-_UNKNOWN = {"status": "", "reason": "", "diverged_step": None, "seconds": float("nan")}
+_COSTS = ("seconds", "gflop", "memory_mb")
+_UNKNOWN = {"status": "", "reason": "", "diverged_step": None, **dict.fromkeys(_COSTS, float("nan"))}
 
 
 class Study:
@@ -42,7 +43,7 @@ class Study:
         What differs between problems only (their steps, their networks) tells no two variants apart.
         """
         seen: dict[tuple[str, str], set[Any]] = {}
-        for variant in self._variants:
+        for variant in [*self.variants, *(variant for variant, _ in self.plan.skipped)]:
             settings = {key: getattr(variant, key) for key in AXES if key != "problem"}
             hypers = {key: value for key, value in variant.hypers if not key.startswith("problem.")}
             for key, value in (settings | hypers).items():
@@ -50,6 +51,11 @@ class Study:
         # the name of a watched loop is shown even where it is the only one: nothing else is known of it
         keys = dict.fromkeys(key for (_, key), values in seen.items() if len(values) > 1 or key == OWN_NAME)
         return ["problem"] * (len({label for label, _ in seen}) > 1) + list(keys)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The plan's variants, without those that were skipped."""
+        return self.plan.variants
 
     @property
     def measures(self) -> dict[str, Measure]:
@@ -72,7 +78,7 @@ class Study:
         for variant, reason in self.plan.skipped:
             known = {"seed": None, **_UNKNOWN, "status": "skipped", "reason": reason}
             rows.append({"run": variant.id, **self._settings(variant), **known})
-        table = pd.DataFrame(rows).astype({"seed": "Int64", "diverged_step": "Int64", "seconds": float})
+        table = pd.DataFrame(rows).astype({"seed": "Int64", "diverged_step": "Int64", **dict.fromkeys(_COSTS, float)})
         if self.plan.listed:
             # how long a watched loop trains is known when it has
             reached = self.series.groupby("run")["step"].max()
@@ -84,17 +90,19 @@ class Study:
         """One row a run and probe: run, step, and a column a measurement."""
         parts = []
         for population in self._populations:
-            ids = population.runs()
-            for step, values in population.series().items():
-                columns = {name: np.asarray(column, dtype=float) for name, column in values.items()}
-                parts.append(pd.DataFrame({"run": ids, "step": step, **columns}))
+            ids, probes = population.runs(), population.series()
+            names = dict.fromkeys(name for values in probes.values() for name in values)
+            missing = [float("nan")] * len(ids)
+            columns = {name: np.ravel([values.get(name, missing) for values in probes.values()]) for name in names}
+            numbers = {name: column.astype(float) for name, column in columns.items()}
+            if probes:
+                steps = np.repeat(list(probes), len(ids))
+                parts.append(pd.DataFrame({"run": ids * len(probes), "step": steps, **numbers}))
         if not parts:
             return pd.DataFrame({"run": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
         order = {run.id: place for place, run in enumerate(self.plan.runs)}
         table = pd.concat(parts, ignore_index=True)
-        return table.sort_values(
-            ["run", "step"], key=lambda c: c.map(order) if c.name == "run" else c, ignore_index=True
-        )
+        return table.iloc[np.lexsort((table["step"], table["run"].map(order)))].reset_index(drop=True)
 
     @cached_property
     def oracle(self) -> dict[str, dict[str, float]]:
@@ -136,6 +144,12 @@ class Study:
         sessions = self.store.sessions()
         latest = sessions[-1] if sessions else {}
         clocks = [done["seconds"] for done in self._done.values()]
+        # populations of an earlier version, and watched loops, have no count
+        costs = [done["cost"] for done in self._done.values() if "cost" in done]
+        counted = {
+            "training_gflop": sum(sum(cost["gflop"]) for cost in costs),
+            "peak_mb": max((cost["peak_bytes"] / 1e6 for cost in costs), default=0.0),
+        }
         return {
             **latest,
             "suite": self.plan.name,
@@ -147,13 +161,10 @@ class Study:
             "wall_seconds": sum(session.get("wall_seconds", 0.0) for session in sessions),
             "training_seconds": sum(clock["train"] for clock in clocks),
             "probing_seconds": sum(clock["probe"] for clock in clocks),
+            **(counted if costs else {}),
             "plugin_files": list(self.plan.plugin_files),
             "plugin_versions": dict(self.plan.versions),
         }
-
-    @property
-    def _variants(self) -> list[Variant]:
-        return [*self.plan.variants, *(variant for variant, _ in self.plan.skipped)]
 
     @cached_property
     def _populations(self) -> list[PopulationFolder]:
@@ -190,9 +201,17 @@ class Study:
                 if done:
                     step = done["diverged_step"][row]
                     status = {"status": "diverged", "diverged_step": step} if step >= 0 else {"status": "done"}
-                    states[run] = {**status, "seconds": done["seconds"]["train"] / len(runs)}
+                    states[run] = {**status, "seconds": done["seconds"]["train"] / len(runs), **_cost(done, row)}
                 elif failed:
                     states[run] = {"status": "failed", "reason": failed["error"]}
                 else:
                     states[run] = {"status": "running"}
         return states
+
+
+def _cost(done: dict[str, Any], row: int) -> dict[str, float]:
+    """Return a run's arithmetic and its share of its population's peak; nothing where they were not counted."""
+    cost = done.get("cost")
+    if not cost:
+        return {}
+    return {"gflop": cost["gflop"][row], "memory_mb": cost["peak_bytes"] / 1e6 / len(cost["gflop"])}

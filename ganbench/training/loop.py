@@ -19,6 +19,7 @@ from ganbench.plan import Plan, Run
 from ganbench.problems.base import Problem, stream
 from ganbench.registry import averaged
 from ganbench.training import checkpoint, noise
+from ganbench.training.cost import step_cost
 from ganbench.training.population import Population, make_problem
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
@@ -37,7 +38,7 @@ class Sink(Protocol):
     checkpoint: Path
 
     def append(self, step: int, values: dict[str, list[float]], samples: Array) -> None: ...
-    def finish(self, clock: dict[str, float], diverged_step: Sequence[int]) -> None: ...
+    def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any]) -> None: ...
 
 
 class ProblemSink(Protocol):
@@ -139,9 +140,12 @@ def train(runs: list[Run], plan: Plan, sink: Sink, problem_sink: ProblemSink, de
         problem = make_problem(runs[0].variant)
         evaluator = Evaluator(problem, plan.samples, plan.neighbours, device=torch.device(device))
         describe_problem(problem, evaluator, problem_sink)
+        cost = step_cost(runs, problem, torch.device(device))
         population = Population(runs, problem, torch.device(device))
         prober = Prober(population, evaluator, plan.diagnostics)
-        _Training(population, prober, plan.probe_every, sink, emit).run()
+        training = _Training(population, prober, plan.probe_every, sink, emit)
+        training.run()
+        sink.finish(training.clock, population.diverged_step.tolist(), cost.to_dict(population.variant.steps))
 
 
 class _Training:
@@ -170,7 +174,6 @@ class _Training:
                 break
             train_step(population)
             passed += 1
-        self.sink.finish(self.clock, population.diverged_step.tolist())
 
     def _probe(self, passed: int) -> None:
         """Record one probe, `passed` steps after the last; one that a kill made forgotten is recorded once more."""

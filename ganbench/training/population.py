@@ -214,9 +214,12 @@ def _loss_slices(runs: Sequence[Run], device: torch.device) -> list[LossSlice]:
 
 
 def loss_slice(variant: Variant, runs: slice, device: torch.device) -> LossSlice:
+    """Return a variant's loss over a slice of runs."""
+    return over_runs(registry.get("loss", variant.loss), variant.hypers_of("loss", variant.loss), runs, device)
+
+
+def over_runs(plugin: registry.Plugin, hypers: Mapping[str, Any], runs: slice, device: torch.device) -> LossSlice:
     """Find out how a loss can be applied to logits [runs, batch]: directly, under vmap, or run by run."""
-    plugin = registry.get("loss", variant.loss)
-    hypers = variant.hypers_of("loss", variant.loss)
 
     def alone(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         d_loss, g_loss = plugin(real, fake, **hypers)

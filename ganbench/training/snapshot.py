@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.measure.dynamics import DifferentiableGame
+from ganbench.problems.games import Game
 from ganbench.training import batched
 from ganbench.training.population import LossSlice, Player, Population
 
@@ -85,6 +86,13 @@ class Snapshot:
             return pair[0], trick(*(batched.hidden(partial(discriminator, d, x)) for x in (real, fake)))
 
         return DifferentiableGame(generator.start, discriminator.start, losses)
+
+    def displacement(self) -> Tensor | None:
+        """Return how far both players are from the nearest known equilibrium [runs, n], None where none is known."""
+        problem = self._population.problem
+        if not isinstance(problem, Game):
+            return None
+        return problem.displacement(self._population.generator.flat, self._population.discriminator.flat)
 
     def _player(self, player: str) -> Player:
         return self._population.players[player]

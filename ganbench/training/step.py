@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,7 +37,10 @@ class _Critic:
 
 
 def train_step(population: Population) -> tuple[Tensor, Tensor]:
-    """Advance every living run by one step and return the last losses of D (without penalty) and G, both [runs]."""
+    """Advance every living run by one step and return the last losses of D (without penalty) and G, both [runs].
+
+    NaN for a player that the update rule did not ask for a gradient in this step.
+    """
     played = PlayedRound(population)
     population.update(played, **population.update_hypers)
     population.remember()
@@ -49,7 +53,7 @@ class PlayedRound:
 
     def __init__(self, population: Population) -> None:
         self.population = population
-        self.losses: dict[str, Tensor] = {}
+        self.losses = {player: torch.full_like(population.alive, math.nan, dtype=torch.float) for player in "dg"}
         self._alive = population.alive.clone()
 
     @property
@@ -82,8 +86,11 @@ class PlayedRound:
             d_loss = population.players_losses(*(population.criticise(x, tensors=critic) for x in (real, fake)))[0]
             moves = torch.autograd.grad(d_loss.sum(), list(critic.values()), create_graph=True)
             critic = {name: own - rate * move for (name, own), move in zip(critic.items(), moves, strict=True)}
-        g_loss = _generators_loss(population, _Critic(population, critic), real, fake)
-        total = _with_history(population, "g", g_loss)
+        unrolled = _Critic(population, critic)
+        g_loss = _generators_loss(population, unrolled, real, fake, fixed_real=True)
+        # the real samples' logits follow G too, through the steps that D would make, and enter by D's loss
+        against_d = population.players_losses(unrolled(real), unrolled(fake).detach())[0]
+        total = _with_history(population, "g", g_loss) - against_d
         return self._marked("g", g_loss, total, population.generator.gradient(total))
 
     def field(self) -> PlayedField:
@@ -233,11 +240,14 @@ def _with_history(population: Population, player: str, loss: Tensor) -> Tensor:
     return loss + population.trick(parameters, population.memory["trick"][player])
 
 
-def _generators_loss(population: Population, critic: _Critic, real: Tensor, fake: Tensor) -> Tensor:
-    """Return G's loss [runs] on what D is shown, by features or by logits."""
-    if population.trick.place == "features":
-        return population.trick(critic.features(real), critic.features(fake))
-    return _loss_of_logits(population, critic(real), critic(fake))
+def _generators_loss(
+    population: Population, critic: _Critic, real: Tensor, fake: Tensor, *, fixed_real: bool = False
+) -> Tensor:
+    """Return G's loss [runs] on what D is shown, by features or by logits; those of real samples may count as fixed."""
+    features = population.trick.place == "features"
+    of_real, of_fake = (critic.features(x) if features else critic(x) for x in (real, fake))
+    of_real = of_real.detach() if fixed_real else of_real
+    return population.trick(of_real, of_fake) if features else _loss_of_logits(population, of_real, of_fake)
 
 
 def _loss_of_logits(population: Population, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 import math
 import re
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -354,15 +355,20 @@ def newcombe_coverage(runs: int) -> Any:
     return np.array(found)
 
 
-def pair_laws(runs: int, p: float, q: float, phi: float) -> Any:
-    """Return every outcome of pairs (both, only a, only b) with its probability; None where phi cannot be."""
+def pair_outcomes(runs: int) -> Any:
+    """Return every outcome [outcomes, 4] of pairs: both, only a, only b and neither has failed."""
+    counts = [c for c in product(range(runs + 1), repeat=3) if sum(c) <= runs]
+    return np.array([(*c, runs - sum(c)) for c in counts])
+
+
+def pair_law(outcomes: Any, p: float, q: float, phi: float) -> Any:
+    """Return the probability of every outcome; None where phi cannot be."""
     both = p * q + phi * math.sqrt(p * (1 - p) * q * (1 - q))
     cells = np.array([both, p - both, q - both, 1 - p - q + both])
     if (cells < -1e-12).any():
         return None
-    counts = [c for c in product(range(runs + 1), repeat=3) if sum(c) <= runs]
-    full = np.array([(*c, runs - sum(c)) for c in counts])
-    return full, stats.multinomial.pmf(full, runs, np.maximum(cells, 0) / np.maximum(cells, 0).sum())
+    cells = np.maximum(cells, 0) / np.maximum(cells, 0).sum()
+    return stats.multinomial.pmf(outcomes, outcomes[0].sum(), cells)
 
 
 def pairs_of(cells: Any) -> tuple[Any, Any]:
@@ -370,17 +376,14 @@ def pairs_of(cells: Any) -> tuple[Any, Any]:
 
 
 def paired_newcombe_coverage(runs: int, phi: float) -> Any:
-    ends, found = {}, []
+    outcomes, found = pair_outcomes(runs), []
+    pairs = [pairs_of(cells) for cells in outcomes]
+    ends = [newcombe((a.sum(), b.sum()), (runs, runs), phi=pair_correlation(a, b)) for a, b in pairs]
+    low, high = np.array(ends).T
     for p, q in product(RATES, repeat=2):
-        law = pair_laws(runs, p, q, phi)
-        if law is None:
-            continue
-        for cells in map(tuple, law[0]):
-            if cells not in ends:
-                a, b = pairs_of(cells)
-                ends[cells] = newcombe((a.sum(), b.sum()), (runs, runs), phi=pair_correlation(a, b))
-        held = [ends[cells][0] <= p - q + 1e-12 and p - q - 1e-12 <= ends[cells][1] for cells in map(tuple, law[0])]
-        found.append(float(law[1] @ held))
+        law = pair_law(outcomes, p, q, phi)
+        if law is not None:
+            found.append(float(law @ ((low <= p - q + 1e-12) & (p - q - 1e-12 <= high))))
     return np.array(found)
 
 
@@ -434,12 +437,24 @@ def difference_coverage(shared: float, paired: bool, runs: int, simulations: int
     return simulated(draw, lambda v, seed: bootstrap_difference(*v, paired=paired, seed=seed), 0.0, simulations)
 
 
-def improvement_coverage(shift: float, runs: int, simulations: int) -> float:
+def improvement_coverage(shift: float, runs: int, simulations: int, problems: int = 1) -> float:
     truth = float(stats.norm.cdf(shift / math.sqrt(2)))
     return simulated(
-        lambda generator: generator.normal(loc=[[shift], [0]], size=(2, runs)),
+        lambda generator: generator.normal(loc=[[[shift]], [[0]]], size=(2, runs, problems)),
         lambda v, seed: bootstrap_improvement(*v, seed=seed), truth, simulations,
     )  # fmt: skip
+
+
+def profile_coverage(runs: int, simulations: int, rates: tuple[float, ...]) -> float:
+    """The band of a profile at one score that runs reach with a rate of each problem's own."""
+
+    def at_one(passed: Any, seed: int) -> tuple[float, float]:
+        profile = performance_profile(passed, [1.0])
+        return profile.low[0], profile.high[0]
+
+    return simulated(
+        lambda generator: generator.random((runs, len(rates))) < rates, at_one, np.mean(rates), simulations
+    )
 
 
 def censored_coverage(runs: int, simulations: int) -> float:
@@ -480,6 +495,14 @@ SIMULATED: dict[str, Any] = {
     "probability of improvement, true value 0.5": lambda runs, n: improvement_coverage(0.0, runs, n),
     "probability of improvement, true value 0.76": lambda runs, n: improvement_coverage(1.0, runs, n),
     "probability of improvement, true value 0.92": lambda runs, n: improvement_coverage(2.0, runs, n),
+    **{
+        f"probability of improvement, true value {truth}, 3 problems": (
+            lambda runs, n, s=shift: improvement_coverage(s, runs, n, 3)
+        )
+        for truth, shift in ((0.76, 1.0), (0.92, 2.0))
+    },
+    "performance profile, 3 equal problems": lambda runs, n: profile_coverage(runs, n, (0.5, 0.5, 0.5)),
+    "performance profile, 3 unequal problems": lambda runs, n: profile_coverage(runs, n, (0.1, 0.5, 0.9)),
     "share alive, half of the runs may stop early": censored_coverage,
 }
 SEEDS = (5, 10, 20)
@@ -492,37 +515,63 @@ def documented(name: str) -> list[float]:
     return [float(number) / 100 for number in re.findall(r"[\d.]+", row)]
 
 
+def row(name: str, cells: Any) -> str:
+    """Return a row of the docs' tables, cells in per cent."""
+    numbers = [", ".join(f"{100 * number:.1f}" for number in np.atleast_1d(cell)) for cell in cells]
+    return f"| {' | '.join([name, *numbers])} |"
+
+
+def exact_cells(name: str) -> Any:
+    """Return the mean and the worst coverage over true rates of 5 to 95 % for each number of seeds."""
+    return [(found.mean(), found.min()) for found in (EXACT[name](runs) for runs in SEEDS)]
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_coverage_is_as_documented(name: str) -> None:
-    """Means and worst values over true rates of 5 to 95 %, for 5, 10 and 20 seeds; pairs of 20 take too long here."""
-    numbers = documented(name)
-    for runs, mean, worst in zip(SEEDS, numbers[::2], numbers[1::2], strict=False):
-        if runs < 20 or "paired" not in name:
-            found = EXACT[name](runs)
-            assert (found.mean(), found.min()) == pytest.approx((mean, worst), abs=0.00051), (name, runs)
+    assert np.ravel(exact_cells(name)) == pytest.approx(documented(name), abs=0.00051)
+
+
+RARE = "worst at rates below 5 %, 10 seeds"
+
+
+def rare_cells() -> list[float]:
+    return [
+        float(coverage(10, np.linspace(0.001, 0.05, 491)).min()) for coverage in (wilson_coverage, survival_coverage)
+    ]
 
 
 def test_exact_coverage_at_rare_failures_is_as_documented() -> None:
-    rare = np.linspace(0.001, 0.05, 491)
-    found = [float(coverage(10, rare).min()) for coverage in (wilson_coverage, survival_coverage)]
-    assert found == pytest.approx(documented("worst at rates below 5 %, 10 seeds"), abs=0.00051)
-
-
-def check_simulated(name: str, runs: int, simulations: int) -> None:
-    """Within four standard errors, the smaller of the two simulations' and that of the documented one."""
-    expected = documented(name)[SEEDS.index(runs)]
-    found = SIMULATED[name](runs, simulations)
-    print(f"{name}, {runs} seeds: {100 * found:.1f} %")
-    assert found == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / simulations) + 0.0005)
+    assert rare_cells() == pytest.approx(documented(RARE), abs=0.00051)
 
 
 @pytest.mark.parametrize("name", SIMULATED)
 def test_simulated_coverage_at_ten_seeds_is_as_documented(name: str) -> None:
-    check_simulated(name, 10, 500)
+    found, known = SIMULATED[name](10, 500), documented(name)[SEEDS.index(10)]
+    assert found == pytest.approx(known, abs=4 * math.sqrt(known * (1 - known) / 500) + 0.0005)
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[dict[str, str]]:
+    """Rows by name, printed at the end as the tables of docs/statistics.md."""
+    found: dict[str, str] = {}
+    yield found
+    seeds = " | ".join(f"{runs} seeds" for runs in SEEDS)
+    for names, columns in ((EXACT, seeds), ((RARE,), "Wilson | Kaplan-Meier"), (SIMULATED, seeds)):
+        table = [found[name] for name in names if name in found]
+        head = [f"| {'' if RARE in names else 'interval'} | {columns} |", "|---" * (columns.count("|") + 2) + "|"]
+        print("\n".join(["", *(head if table else []), *table]), flush=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SIMULATED)
-@pytest.mark.parametrize("runs", SEEDS)
-def test_simulated_coverage_is_as_documented_in_full(name: str, runs: int) -> None:
-    check_simulated(name, runs, 10_000)
+@pytest.mark.parametrize("name", [*EXACT, RARE, *SIMULATED])
+def test_every_row_of_the_docs_in_full(name: str, rows: dict[str, str]) -> None:
+    """Every cell of the tables of docs/statistics.md on coverage, each within its margin; `-s` shows the tables."""
+    if name in SIMULATED:
+        cells: Any = [SIMULATED[name](runs, 10_000) for runs in SEEDS]
+        margins = [4 * math.sqrt(2 * known * (1 - known) / 10_000) + 0.0005 for known in documented(name)]
+    else:
+        cells = exact_cells(name) if name in EXACT else rare_cells()
+        margins = [0.00051] * np.size(cells)
+    rows[name] = row(name, cells)
+    for found, known, margin in zip(np.ravel(cells), documented(name), margins, strict=True):
+        assert found == pytest.approx(known, abs=margin), name

@@ -37,14 +37,17 @@ def test_shapes_on_every_problem_that_fits(variant):
     assert samples.shape == (7, *problem.shape)
     logits = discriminator(samples)
     assert logits.shape in ((7,), (7, 1))
-    assert logits.std() > 0  # D sees its input
+    other = discriminator(samples.square() + torch.randn(samples.shape))
+    assert not torch.equal(other, logits)  # D sees its input
 
 
 def test_every_network_fits_a_problem():
     assert {variant.network for variant in fitting()} == set(registry.names("network"))
 
 
-@pytest.mark.parametrize("name", registry.names("network"))
+@pytest.mark.parametrize(
+    "name", [plugin.name for plugin in registry.plugins("network") if set(plugin.needs) <= {"image"}]
+)
 def test_images_stay_in_their_range_and_reach_it(name):
     generator, _ = built(name, (1, 8, 8))
     images = generator(torch.randn(64, 5, generator=torch.Generator().manual_seed(0)) * 1e4)

@@ -155,8 +155,15 @@ def test_saturation_of_known_slopes(loss, logit, expected):
 
 
 def test_saturation_counts_fakes():
-    # sigmoid(x) < .01 below -4.6; the largest slope over the grid is sigmoid(20) = 1
-    assert scored("saturation", "minimax", [0.0] * 4, [-5.0, -4.7, -4.5, 3.0]) == {"saturation": 0.5}
+    # sigmoid(x) < .005 below -5.3, a hundredth of sigmoid(0) = 1/2
+    assert scored("saturation", "minimax", [0.0] * 4, [-6.0, -5.4, -5.2, 3.0]) == {"saturation": 0.5}
+
+
+def test_saturation_of_a_loss_with_another_boundary_and_no_largest_slope():
+    # e^(x - 1) against 1 at the boundary 1: below 1 - 4.6
+    assert scored("saturation", "fgan_kl", [1.0] * 4, [-3.7, -3.5, 1.0, 20.0]) == {"saturation": 0.25}
+    # |x - 1| / 1 against 1/2 at the boundary 1/2: between .995 and 1.005
+    assert scored("saturation", "least_squares", [1.0] * 4, [0.0, 0.99, 0.996, 1.004]) == {"saturation": 0.5}
 
 
 def test_saturation_of_a_loss_that_compares():

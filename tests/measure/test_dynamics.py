@@ -411,13 +411,14 @@ def test_eigenvalues_of_a_population_are_those_of_a_dense_jacobian(setting):
 def test_moved_is_the_optimizers_next_step():
     own = population("normalization=spectral", "critic_steps=2")
     for player, made in (("g", own.step), ("d", 2 * own.step)):
-        side = own.generator if player == "g" else own.discriminator
+        side = own.players[player]
+        assert side.descents == made
         before, state = side.flat.clone(), {name: tensor.clone() for name, tensor in side.state.items()}
         gradient = normal(*before.shape)
         moved = Snapshot(own).moved(player, gradient)
         assert torch.equal(side.flat, before)
         assert all(torch.equal(side.state[name], tensor) for name, tensor in state.items())
-        side.descend(gradient, own.alive, made + 1, (0, 100))
+        side.descend(gradient, own.alive, (0, 100))
         assert torch.equal(side.flat, moved)
         assert not torch.equal(before, moved)
 

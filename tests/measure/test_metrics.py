@@ -376,7 +376,8 @@ def measured(evaluator, fake):
     return evaluator.measure(fake)
 
 
-every_problem = pytest.mark.parametrize("name", registry.names("problem"))
+DISTRIBUTIONS = [plugin.name for plugin in registry.plugins("problem") if "game" not in plugin.provides]
+every_problem = pytest.mark.parametrize("name", DISTRIBUTIONS)
 
 
 @every_problem

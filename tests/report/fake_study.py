@@ -85,7 +85,7 @@ MEASURES = {
     "sliced_wasserstein": Measure("Mean Wasserstein distance of random projections", "down", POSITIVE),
     "d_loss": Measure("Loss of the discriminator"),
     "g_gradient_norm": Measure("Norm of the generator's gradient", None, POSITIVE),
-    "saturation": Measure("Share of fakes with under 1 % of the loss's largest derivative", None, SHARE),
+    "saturation": Measure("Share of fakes with under 1 % of the derivative where D is undecided", None, SHARE),
     "d_ranking": Measure("Probability that a real logit is above a fake one", None, SHARE),
     "d_spectral_norm": Measure("Largest spectral norm of the discriminator's layers", None, POSITIVE),
     "seconds_per_step": Measure("Training time of one step", "down", POSITIVE, "s"),
@@ -103,6 +103,7 @@ class FakeStudy:
     series: pd.DataFrame
     name: str = "stability"
     description: str = "Losses, normalizations and regularizers on two mixtures and on digits."
+    variants: tuple[()] = ()
     axes: list[str] = field(default_factory=lambda: ["problem", "loss", "normalization", "regularizer"])
     oracle: dict[str, dict[str, float]] = field(default_factory=lambda: ORACLE)
     modes: dict[str, int] = field(default_factory=lambda: MODES)

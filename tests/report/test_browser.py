@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -149,6 +150,77 @@ def test_curves_overlay_variants_under_one_cursor(page: Any) -> None:
     assert len(visible(page, "#curves .token .swatch")) == 2
 
 
+def test_survival_draws_the_lines_chosen_and_tells_them(page: Any) -> None:
+    page.click("nav a:text-is('Survival')")
+    page.wait_for_selector("#survival .uplot canvas")
+    assert page.eval_on_selector_all("#survival .token", "t => t.map(b => b.innerText.slice(0, -2))") == [
+        "hinge", "minimax", "wasserstein",
+    ]  # fmt: skip
+    shaded = painted(page, "#survival .uplot canvas")
+    page.click("#survival label:has-text('intervals') input")
+    assert painted(page, "#survival .uplot canvas") < shaded
+    box = page.query_selector("#survival .u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 20)
+    page.wait_for_timeout(100)
+    told = page.inner_text("#survival .told")
+    # at the end as in the table: of six runs each
+    rows = page.query_selector_all("#survival .problem:not([hidden]) table:has-text('by loss') tbody tr")
+    for row in rows:
+        name, failures = [cell.inner_text() for cell in row.query_selector_all("th, td")[:2]]
+        gone, runs = map(int, failures.split("/"))
+        assert f"{name} {round(1 - gone / runs, 3):g}" in told
+    # just before a failure it has not happened yet, however near
+    lines = page.evaluate("JSON.parse(document.getElementById('data').textContent).studies[0].survival.ring8")
+    event = next(x for line in lines["settings"]["loss"].values() for x in line["x"] if 0 < x < lines["last"])
+    page.mouse.move(box["x"] + box["width"] * event / lines["last"] - 3, box["y"] + 20)
+    page.wait_for_timeout(100)
+    assert int(page.inner_text("#survival .told").split(":")[0].removeprefix("step from ")) < event
+    page.select_option("#survival select >> nth=1", label="single variants")
+    page.click("#survival .token >> nth=0")
+    assert len(visible(page, "#survival .token")) == 3
+    page.fill("#survival input[list]", "wasserstein, spectral, no regularizer")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(50)
+    assert "wasserstein, spectral" in page.inner_text("#survival .pick")
+    page.select_option("#survival select >> nth=0", label="digits")
+    assert [head.inner_text() for head in visible(page, "#survival h3")] == ["digits"]
+
+
+def test_statistics_draw_profiles_over_all_problems_or_one(page: Any) -> None:
+    page.click("nav a:text-is('Statistics')")
+    page.wait_for_selector("#statistics .uplot canvas")
+    assert painted(page, "#statistics .uplot canvas") > 10
+    box = page.query_selector("#statistics .u-over").bounding_box()
+    page.mouse.move(box["x"] + 1, box["y"] + 20)
+    page.wait_for_timeout(100)
+    # every run scores at least nothing
+    assert page.inner_text("#statistics .told").startswith("score up to 0: ")
+    tokens = len(visible(page, "#statistics .token"))
+    assert page.inner_text("#statistics .told").count(" 1 ") == tokens
+    page.select_option("#statistics select", label="digits")
+    page.wait_for_timeout(50)
+    assert len(visible(page, "#statistics .token")) == tokens
+    page.click("#statistics th:has-text('typical score') button")
+    read = "cells => cells.map(cell => Number(cell.dataset.value))"
+    typical = page.eval_on_selector_all("#statistics table.improvement >> nth=0 >> td:nth-child(4)", read)
+    assert typical == sorted(typical)
+    assert page.eval_on_selector("#statistics tr.reference", "row => row.cells[4].innerText").startswith("reference")
+
+
+def test_the_grid_shows_the_mean_over_training(page: Any) -> None:
+    page.click("nav a:text-is('Grid')")
+    page.select_option("#grid select >> nth=1", label="modes covered")
+    page.select_option("#grid select >> nth=2", value="3")
+    cell = visible(page, "#grid td[data-scores]")[0]
+    variant = cell.query_selector("a").get_attribute("href")[3:]
+    shown = cell.query_selector("span").inner_text()
+    assert f"mean over training {shown};" in cell.get_attribute("title")
+    page.goto(page.url.split("#")[0] + f"#v-{variant}")
+    row = page.query_selector(f"tr[id='v-{unquote(variant)}']")
+    # the last column but one: before the seconds
+    assert row.query_selector_all("td")[-2].inner_text() == shown
+
+
 def test_samples_scrub_through_training_beside_real_data(page: Any) -> None:
     page.click("nav a:text-is('Samples')")
     pictures = visible(page, "#samples canvas")
@@ -180,7 +252,16 @@ def test_without_the_script_findings_tables_and_figures_are_there(chromium: Any,
     context = chromium.new_context(offline=True, java_script_enabled=False)
     page = context.new_page()
     page.goto(report.as_uri())
-    for place in ("findings li", "grid table", "variants tr[data-variant]", "curves img", "diagnosis tr[data-run]"):
+    for place in (
+        "findings li",
+        "grid table",
+        "variants tr[data-variant]",
+        "survival img",
+        "statistics img",
+        "statistics tr.reference",
+        "curves img",
+        "diagnosis tr[data-run]",
+    ):
         assert page.is_visible(f"#{place}"), place
     assert "impossible pair" in page.inner_text("#missing")
     context.close()

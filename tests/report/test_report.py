@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ganbench.analysis.statistics import wilson
+from ganbench.analysis.verdicts import judge
 from ganbench.report import build
 
 SECTIONS = [
-    "findings", "grid", "variants", "survival", "curves", "samples", "diagnosis", "missing", "measures", "provenance",
+    "findings", "grid", "variants", "survival", "statistics", "curves", "samples", "diagnosis", "missing", "measures",
+    "provenance",
 ]  # fmt: skip
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -165,6 +168,54 @@ def test_figures_and_samples(built: tuple[Any, Page]) -> None:
     # four variants have samples; a run that diverged shows fewer distinct steps at most
     assert 4 * 4 <= len(shots) <= 4 * 5
     assert any(a["alt"] == "samples at step 4000" for a in shots)
+
+
+def test_statistics_set_every_variant_against_the_plainest(built: tuple[Any, Page]) -> None:
+    study, page = built
+    text = " ".join(page.sections["statistics"].split())
+    assert "Reference: hinge, no normalization, no regularizer, the variant" in text
+    # three of its five seeds have finished on both problems
+    assert "hinge, no normalization, no regularizerall 26" in text
+    assert "hinge, spectral, no regularizerring85" in text
+    (data,) = json.loads(page.scripts[0])["studies"]
+    # most variants are missing from all problems together, so that is not what is seen first
+    assert list(data["profiles"]) == ["ring8", "all 2 problems", "digits"]
+    assert list(data["profiles"]["all 2 problems"]) == ["hinge, no normalization, no regularizer"]
+    alone = data["profiles"]["ring8"]["minimax, no normalization, no regularizer"]
+    assert (alone["x"][0], alone["y"][0], alone["x"][-1], alone["y"][-1]) == (0, 1, 1, 0)
+    assert data["ranked"][0] == "hinge, no normalization, no regularizer"
+    assert (study.path / "figures" / "performance-profile.svg").exists()
+
+
+def test_survival_lines_are_kaplan_meiers(built: tuple[Any, Page]) -> None:
+    study, page = built
+    (data,) = json.loads(page.scripts[0])["studies"]
+    lines = data["survival"]["ring8"]
+    assert lines["last"] == 4000
+    assert list(lines["settings"]) == ["loss", "normalization"]
+    # nobody is censored before the end: what is alive is one less the share that has failed by then
+    verdicts = judge(study).merge(study.runs, on="run")
+    here = verdicts[(verdicts["problem"] == "ring8") & (verdicts["loss"] == "hinge")]
+    line = lines["settings"]["loss"]["hinge"]
+    for step, alive in list(zip(line["x"], line["y"], strict=True))[1:]:
+        gone = here["failed"] & (here["onset"].fillna(0) <= step)
+        assert alive == pytest.approx(1 - gone.mean(), abs=5e-4)
+    assert line["low"][0] == pytest.approx(wilson(10, 10)[0], abs=5e-4)
+    assert set(lines["variants"]) == set(study.runs.loc[study.runs["problem"] == "ring8", "variant"].unique()) - {
+        run["variant"] for run in study.runs[study.runs["status"] == "skipped"].to_dict("records")
+    }
+
+
+def test_the_area_and_the_costs_that_were_recorded_are_shown(fake: Any, tmp_path: Path) -> None:
+    study = fake.study_of(five(["converged", "collapsed"]) + five(["converged"] * 2, loss="minimax"), tmp_path)
+    text = " ".join(page_of(study).sections["variants"].split())
+    assert "all along" in text
+    assert "GFLOP" not in text
+    study.runs = study.runs.assign(gflop=[3.0, 5.0, 7.0, 7.0], memory_mb=12.5)
+    text = " ".join(page_of(study).sections["variants"].split())
+    # the median of 3 and 5; both of them for the one survivor
+    assert "GFLOP" in text
+    assert re.search(r"48 ?12.5", text.replace(" ", ""))
 
 
 def test_provenance_tells_how_to_repeat_it(built: tuple[Any, Page]) -> None:

@@ -1,5 +1,8 @@
 """A study's two tables: one row a run, one row a run and probe, and a column for every measurement."""
 
+import json
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -25,11 +28,29 @@ def test_runs_have_a_row_a_run_and_one_for_each_skipped_combination(study):
     assert runs.loc[runs["status"] == "skipped", "seed"].isna().all()
     assert list(runs.columns) == [
         "run", "variant", "problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer",
-        "steps", "loss.hinge.margin", "seed", "status", "reason", "diverged_step", "seconds", "verdict", "onset",
-        "evidence", "failed", "also",
+        "update", "trick", "steps", "loss.hinge.margin", "seed", "status", "reason", "diverged_step", "seconds", "gflop",
+        "memory_mb", "verdict", "onset", "evidence", "failed", "also",
     ]  # fmt: skip
     assert set(runs.loc[runs["loss"] == "hinge", "loss.hinge.margin"]) == {1.0, 2.0}
     assert runs.loc[runs["loss"] == "minimax", "loss.hinge.margin"].isna().all()
+
+
+def test_costs_are_recorded_and_may_be_missing(study, tmp_path):
+    done = study.runs[study.runs["status"] == "done"]
+    assert (done["gflop"] > 0).all()
+    populations = done.groupby("normalization")["memory_mb"]
+    assert (populations.nunique() == 1).all(), "runs of a population share its memory"
+    assert study.provenance["training_gflop"] == pytest.approx(done["gflop"].sum())
+    # a study of an earlier version has not counted them
+    old = shutil.copytree(study.path, tmp_path / "old")
+    for file in old.glob("populations/*/done.json"):
+        file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "cost"}))
+    loaded = api.load(old)
+    assert loaded.runs[["gflop", "memory_mb"]].isna().all().all()
+    assert "training_gflop" not in loaded.provenance
+    ranking = loaded.ranking()
+    assert ranking[["gflop", "gflop_per_survivor", "memory_mb"]].isna().all().all()
+    assert (study.ranking()["gflop"] > 0).all()
 
 
 def test_series_has_a_row_a_run_and_probe(study):
@@ -41,6 +62,7 @@ def test_series_has_a_row_a_run_and_probe(study):
     plugins = [*registry.plugins("metric"), *affordable("cheap")]
     declared = {name for plugin in plugins for name in plugin.meta["measures"]}
     elsewhere = {name for name in declared if name.endswith(("_pixels", "_classifier"))}
+    elsewhere |= set(registry.get("diagnostic", "equilibrium").meta["measures"])
     elsewhere |= {name for plugin in plugins if "classes" in plugin.needs for name in plugin.meta["measures"]}
     # a column of a layer or of a mode belongs to a measure
     assert {column.partition(".")[0] for column in columns} == declared - elsewhere

@@ -1,69 +1,69 @@
-"""The Dirac-GAN in the engine itself, in float64: which methods converge, and how fast, is known in closed form."""
+"""The games in the engine itself, in float64: which methods converge, and how fast, is known in closed form."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from ganbench import register
-from ganbench.problems.base import Problem
+from ganbench import registry
+from ganbench.analysis.theory import contraction, course, predict
 from ganbench.suite import resolve
 from ganbench.training.population import Population, make_problem
 from ganbench.training.step import train_step
 
-BASE = [
-    "problem=dirac", "network=point", "optimizer=sgd", "normalization=none", "seeds=3", "batch_size=2", "latent_dim=1",
-]  # fmt: skip
 RATE = 0.1
+BASE = ["optimizer=sgd", "seeds=3", "batch_size=2", "latent_dim=1", "steps=1000000"]
+DIRAC = ["problem=dirac", "network=point"]
+BILINEAR = ["problem=bilinear", "network=point", "loss=wasserstein"]
 
 
-class Point(nn.Module):
-    """A generator of one sample, its parameter, whatever the latent."""
-
-    def __init__(self):
-        super().__init__()
-        self.theta = nn.Parameter(torch.randn(1))
-
-    def forward(self, latents):
-        return self.theta.expand(latents.shape[0], -1)
-
-
-class Dirac(Problem):
-    """All data at the origin."""
-
-    name, shape = "dirac", (1,)
-
-    def sample(self, n, generator):
-        return torch.zeros(n, 1)
-
-
-@pytest.fixture(autouse=True)
-def dirac(own_registry):
-    @register("problem")
-    def dirac():
-        """All data at one point (Mescheder 2018, sec. 3)."""
-        return Dirac()
-
-    @register("network")
-    def point(spec):
-        """A point and a linear critic (Mescheder 2018, sec. 3)."""
-        critic = nn.Linear(1, 1, bias=False)
-        nn.init.normal_(critic.weight)
-        return Point(), critic
+def variant_of(*overrides):
+    rates = (
+        [f"optimizer.sgd.{player}_lr={RATE}" for player in "gd"] if "optimizer=optimistic_sgd" not in overrides else []
+    )
+    return resolve(None, [*BASE, *rates, *overrides])
 
 
 def play(*overrides, steps):
-    """Return theta and psi [steps + 1, runs, 2] of a game that the engine plays, the discriminator first."""
-    rates = [f"optimizer.sgd.{player}_lr={RATE}" for player in "gd"]
-    plan = resolve("smoke", [*BASE, "steps=1000000", *rates, *overrides])
-    population = Population(plan.runs, make_problem(plan.runs[0].variant), torch.device("cpu"), torch.float64)
+    """Return the displacements [steps + 1, runs, 2 n] of a game that the engine plays."""
+    plan = variant_of(*(() if overrides[0].startswith("problem") else DIRAC), *overrides)
+    problem = make_problem(plan.runs[0].variant)
+    population = Population(plan.runs, problem, torch.device("cpu"), torch.float64)
     path = []
     for _ in range(steps + 1):
-        path.append(torch.cat([population.generator.flat, population.discriminator.flat], 1).clone())
+        path.append(problem.displacement(population.generator.flat, population.discriminator.flat).clone())
         train_step(population)
     return torch.stack(path)
+
+
+@pytest.mark.parametrize("rule", registry.names("update"))
+@pytest.mark.parametrize("given", [[], ["problem.bilinear.dimension=1"], ["optimizer.sgd.momentum=-0.3"]], ids=str)
+def test_every_rule_moves_on_the_bilinear_game_as_fast_as_known(rule, given):
+    overrides = [*BILINEAR, f"update={rule}", *given]
+    prediction = predict(variant_of(*overrides).variants[0])
+    # every tenth position: what a rule or a momentum remembers besides has died out in between
+    path = play(*overrides, steps=600)[::10].numpy()
+    for run in range(path.shape[1]):
+        assert contraction(path[:, run], 10) == pytest.approx(prediction.radius, abs=1e-5)
+        went = course(np.linalg.norm(path[:, run], axis=1))
+        assert went == prediction.behaviour or abs(prediction.radius - 1) < 1e-3
+
+
+def test_every_rule_converges_on_dirac_with_r1_as_fast_as_known():
+    for rule in registry.names("update"):
+        given = [f"update={rule}", "loss=nonsaturating", "regularizer=r1", "regularizer.r1.gamma=0.5"]
+        prediction = predict(variant_of(*DIRAC, *given).variants[0])
+        path = play(*given, steps=600)[300:500:10].numpy()
+        for run in range(path.shape[1]):
+            assert contraction(path[:, run], 10) == pytest.approx(prediction.radius, abs=1e-5), rule
+        assert prediction.behaviour == "converges"
+
+
+def known(gamma):
+    """Return the two eigenvalues of alternating descent with a logistic loss, whose slope at the equilibrium is 1/2."""
+    half, keep = RATE / 2, 1 - RATE * gamma
+    return np.linalg.eigvals(np.array([[1 - half**2, half * keep], [-half, keep]]))
 
 
 def radius(path):
@@ -73,12 +73,6 @@ def radius(path):
     """
     area = path[:-1, :, 0] * path[1:, :, 1] - path[:-1, :, 1] * path[1:, :, 0]
     return (area[-1] / area[-2]).abs().sqrt()
-
-
-def known(gamma):
-    """Return the two eigenvalues of alternating descent with a logistic loss, whose slope at the equilibrium is 1/2."""
-    half, keep = RATE / 2, 1 - RATE * gamma
-    return np.linalg.eigvals(np.array([[1 - half**2, half * keep], [-half, keep]]))
 
 
 @pytest.mark.parametrize("regularizer", ["r1", "r2"])
@@ -94,7 +88,7 @@ def test_r1_and_r2_contract_as_fast_as_known(regularizer, gamma):
 
 def test_critical_r1_is_the_fastest():
     gammas = [0.25, 0.5, 1.0, 2.0, 4.0]
-    # at the critical gamma = 2 f'(0) = 1 the eigenvalues of the flow meet (Mescheder 2018, lemma 4.1)
+    # at the critical gamma = 2 f'(0) = 1 the eigenvalues of the flow meet (Mescheder 2018)
     left = []
     for gamma in gammas:
         path = play("loss=nonsaturating", "regularizer=r1", f"regularizer.r1.gamma={gamma}", steps=400)
@@ -140,3 +134,32 @@ def test_the_wasserstein_loss_makes_it_bilinear():
 def test_negative_momentum_solves_the_bilinear_game(momentum, converges):
     norms = play("loss=wasserstein", "regularizer=none", f"optimizer.sgd.momentum={momentum}", steps=6000).norm(dim=-1)
     assert ((norms[-1] < 0.01 * norms[0]).all().item()) is converges
+
+
+def test_instance_noise_and_consensus_converge():
+    noise = ["regularizer=instance_noise", "regularizer.instance_noise.sigma=1.0", "batch_size=256", "steps=1000"]
+    for method in (noise, ["update=consensus"]):
+        plan = [f"optimizer.sgd.{player}_lr={RATE}" for player in "gd"]
+        norms = play(*plan, "loss=nonsaturating", *method, steps=990).norm(dim=-1)
+        assert (norms[-1] < 0.3 * norms[0]).all(), method
+
+
+def test_dragan_does_not_converge():
+    # its norm of one is at a distance from the equilibrium, as WGAN-GP's
+    norms = play("loss=nonsaturating", "regularizer=dragan", steps=2000).norm(dim=-1)
+    assert (norms[-250:].amax(0) > 0.5 * norms[750:1000].amax(0)).all()
+    assert (norms[-250:].amin(0) > 0.05).all()
+
+
+def test_the_covariance_game_converges_by_itself_with_a_logistic_loss_alone():
+    game = ["problem=covariance", "network=scale"]
+    for loss, rate in (("nonsaturating", None), ("minimax", None), ("wasserstein", 1.0)):
+        prediction = predict(variant_of(*game, f"loss={loss}").variants[0])
+        path = play(*game, f"loss={loss}", steps=600)[300:].numpy()
+        for run in range(path.shape[1]):
+            if rate is None:
+                assert contraction(path[:, run], 1) == pytest.approx(prediction.radius, abs=1e-4)
+                assert np.linalg.norm(path[-1, run]) < 1e-3
+            else:
+                assert prediction.radius == pytest.approx(rate, abs=1e-9)
+                assert np.linalg.norm(path[:, run], axis=1).min() > 0.05

@@ -118,8 +118,10 @@ class Loop:
             return (softplus(-real_logits).mean() + softplus(fake_logits).mean()), softplus(-fake_logits).mean()
         return softplus(fake_logits - real_logits).mean(), softplus(real_logits - fake_logits).mean()
 
-    def generators_loss(self, critic, real, fake):
+    def generators_loss(self, critic, real, fake, *, fixed_real=False):
         (real_logits, real_features), (fake_logits, fake_features) = critic(real), critic(fake)
+        if fixed_real:
+            real_logits, real_features = real_logits.detach(), real_features.detach()
         if self.trick == "feature_matching":
             return (real_features.mean(0) - fake_features.mean(0)).pow(2).sum()
         if self.trick == "top_k":
@@ -216,7 +218,8 @@ def unrolled(loop):
         moves = torch.autograd.grad(loss, list(critic.values()), create_graph=True, allow_unused=True,
                                     materialize_grads=True)  # fmt: skip
         critic = {name: own - 0.1 * move for (name, own), move in zip(critic.items(), moves, strict=True)}
-    loss = loop.generators_loss(ahead, real, fake) + loop.penalty("g")
+    value = loop.losses(ahead(real)[0], ahead(fake)[0].detach())[0]
+    loss = loop.generators_loss(ahead, real, fake, fixed_real=True) - value + loop.penalty("g")
     loop.move({"g": torch.autograd.grad(loss, loop.parameters("g"))})
 
 

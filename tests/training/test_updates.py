@@ -170,7 +170,9 @@ def unrolled(loop, step, memory):
         loss = softplus(-logits(real)).mean() + softplus(logits(fake)).mean()
         moves = torch.autograd.grad(loss, list(critic.values()), create_graph=True)
         critic = {name: critic[name] - 0.1 * move for name, move in zip(names, moves, strict=True)}
-    loop.move({"g": torch.autograd.grad(softplus(-logits(fake)).mean(), loop.parameters("g"))})
+    # the non-saturating loss of the samples, and the term of the real data in the value log D(x) + log(1 - D(G(z)))
+    value = softplus(-logits(fake)).mean() - softplus(-logits(real)).mean()
+    loop.move({"g": torch.autograd.grad(value, loop.parameters("g"))})
 
 
 FROM_PAPERS = {

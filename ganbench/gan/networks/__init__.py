@@ -41,6 +41,6 @@ class NetworkSpec:
         return nn.Sequential(seen, self.d_weight(nn.Linear(seen.out_features, 1)))
 
 
-from ganbench.gan.networks import dcgan, mlp  # noqa: E402
+from ganbench.gan.networks import dcgan, games, mlp  # noqa: E402
 
-__all__ = ["NetworkSpec", "dcgan", "mlp"]
+__all__ = ["NetworkSpec", "dcgan", "games", "mlp"]

@@ -1,0 +1,82 @@
+"""The players of the games in closed form (problems.games): a few parameters each, and nothing to normalize.
+
+They start in a random direction from the equilibrium, at a distance that is known.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ganbench.errors import UserError
+from ganbench.gan.networks import NetworkSpec
+from ganbench.registry import register
+
+START = 0.1
+PLAIN = {"plain": "the players of a game in closed form are single layers without normalization"}
+
+
+class _One(nn.Module):
+    def forward(self, latents: Tensor) -> Tensor:
+        return torch.ones_like(latents[:, :1])
+
+
+class _Sign(nn.Module):
+    def forward(self, latents: Tensor) -> Tensor:
+        # latents are zero with probability 0, and then positive
+        return torch.where(latents[:, :1] < 0, -1.0, 1.0).to(latents.dtype)
+
+
+class _Square(nn.Module):
+    def forward(self, samples: Tensor) -> Tensor:
+        return samples.square()
+
+
+class _Scaled(nn.Module):
+    """A x for the diagonal matrix A of a bilinear game, which nobody trains."""
+
+    factors: Tensor
+
+    def __init__(self, factors: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("factors", factors)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return samples * self.factors
+
+
+def _layer(weights: Tensor, rows: int) -> nn.Linear:
+    layer = nn.Linear(weights.numel() // rows, rows, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(weights.reshape(layer.weight.shape))
+    return layer
+
+
+def _start(size: int) -> Tensor:
+    drawn = torch.randn(size)
+    return START * drawn / drawn.norm()
+
+
+def interactions(dimension: int, condition: float) -> Tensor:
+    """Return the diagonal of a bilinear game's matrix [dimension], float64, from 1 down to 1 / condition."""
+    exponents = torch.linspace(0, -1, dimension, dtype=torch.float64)
+    return torch.tensor(condition, dtype=torch.float64) ** exponents
+
+
+@register("network", needs={"game_of_points": "it plays the games 'dirac' and 'bilinear'", **PLAIN}, provides={"point"})
+def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.Module]:
+    """G puts out one point x, D is linear: D(s) = y^T A s (Mescheder 2018); A is diagonal, from 1 to 1 / condition.
+
+    Both start a distance of START from the equilibrium, near enough for the game to be linear.
+    """
+    if not condition >= 1:
+        raise UserError(f"The network 'point' needs a condition of at least 1, got {condition:g}.")
+    (size,) = spec.shape
+    x, y = _start(2 * size).split(size)
+    generator = nn.Sequential(_One(), _layer(x, size))
+    return generator, nn.Sequential(_Scaled(interactions(size, condition).float()), _layer(y, 1))
+
+
+@register("network", needs={"game_of_scales": "it plays the game 'covariance'", **PLAIN}, provides={"scale"})
+def scale(spec: NetworkSpec) -> tuple[nn.Module, nn.Module]:
+    """G puts out v and -v, D(s) = w s^2; both start a distance of START from v = 1, w = 0."""
+    v, w = _start(2) + torch.tensor([1.0, 0.0])
+    return nn.Sequential(_Sign(), _layer(v, 1)), nn.Sequential(_Square(), _layer(w, 1))

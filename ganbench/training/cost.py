@@ -1,0 +1,128 @@
+"""What a training step of a population costs: floating-point operations of each run, peak memory of all together.
+
+Counted on populations that are thrown away, so that training itself stays what it is bit for bit.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from ganbench.plan import Run
+from ganbench.problems.base import Problem
+from ganbench.training.population import Population
+from ganbench.training.step import train_step
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What a step costs: operations of each run [runs], and peak bytes of the tensors of the whole population.
+
+    Operations are those of matrix products and convolutions, a multiplication and an addition counted as two; what is
+    computed element by element is left out, as in the literature. Where a penalty comes only every few updates, they
+    are the mean over steps with and without it. Bytes are those of the parameters, the optimizer's state, batches,
+    activations and gradients that a step with its penalty holds at once, without a library's own workspace.
+    """
+
+    flop: tuple[float, ...]
+    peak_bytes: int
+
+    def to_dict(self, steps: int) -> dict[str, Any]:
+        """Return it as it is recorded: gflop of all steps by run [runs], peak_bytes of the population."""
+        return {"gflop": [flop * steps / 1e9 for flop in self.flop], "peak_bytes": self.peak_bytes}
+
+
+def step_cost(runs: Sequence[Run], problem: Problem, device: torch.device) -> StepCost:
+    """Count what a training step of a population of these runs costs, on populations of its own."""
+    population = Population(runs, problem, device)
+    flop = [0.0] * len(runs)
+    # runs of a population differ in their loss alone, and losses only in whether G's step looks at real logits too
+    for paired in {part.paired for part in population.losses}:
+        parts = [part.runs for part in population.losses if part.paired == paired]
+        count = _flop([runs[part.start] for part in parts], problem, device) / len(parts)
+        for part in parts:
+            flop[part] = [count] * (part.stop - part.start)
+    _step(population, 0)  # what an optimizer or a cache allocates the first time is there in every later step
+    return StepCost(tuple(flop), measured(lambda: _step(population, 0)).peak_bytes)
+
+
+def _flop(runs: Sequence[Run], problem: Problem, device: torch.device) -> float:
+    """Return the operations of a mean step of a few runs together."""
+    population = Population(runs, problem, device)
+    critic_steps, lazy = population.variant.critic_steps, population.lazy
+    first, penalized = _counted(population, 0), _penalized(0, critic_steps, lazy)
+    other = next((step for step in range(1, lazy) if _penalized(step, critic_steps, lazy) != penalized), None)
+    if other is None:
+        return first
+    extra = (first - _counted(population, other)) / (penalized - _penalized(other, critic_steps, lazy))
+    return first + (critic_steps / lazy - penalized) * extra
+
+
+def _penalized(step: int, critic_steps: int, lazy: int) -> int:
+    """Return how many of a step's updates of D are penalized."""
+    return sum(index % lazy == 0 for index in range(step * critic_steps, (step + 1) * critic_steps))
+
+
+def _counted(population: Population, step: int) -> float:
+    return measured(lambda: _step(population, step)).flop
+
+
+def _step(population: Population, step: int) -> None:
+    population.step = step
+    train_step(population)
+
+
+def measured(work: Callable[[], object]) -> Meter:
+    """Do some work and return what it cost: `flop`, and `peak_bytes` of the tensors that it held at once."""
+    with Meter() as meter:
+        work()
+    return meter
+
+
+class Meter(TorchDispatchMode):
+    """Sees every operation, backward ones too: counts its arithmetic, and follows the storages of its tensors.
+
+    `torch.utils.flop_counter.FlopCounterMode` has the same formulas, but hooks modules, which `autograd.grad` refuses
+    for modules that run under vmap.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flop, self.peak_bytes, self.bytes = 0.0, 0, 0
+        self._known: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self._see(args)
+        out = func(*args, **kwargs)
+        self._see(out)
+        if (formula := flop_registry.get(func._overloadpacket)) is not None:
+            self.flop += formula(*args, **kwargs, out_val=out)
+        return out
+
+    def _see(self, values: Any) -> None:
+        if isinstance(values, Tensor):
+            self._hold(values.untyped_storage())
+        elif isinstance(values, list | tuple):
+            for value in values:
+                self._see(value)
+
+    def _hold(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+
+        def free(_: Any) -> None:
+            del self._known[key]
+            self.bytes -= size
+
+        self._known[key] = weakref.ref(storage, free)
+        self.bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.bytes)

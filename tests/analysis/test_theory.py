@@ -1,0 +1,190 @@
+"""Predictions against the formulas that the papers print, rates read off paths whose rate is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ganbench import registry
+from ganbench.analysis.theory import RULES, behaviour, contraction, course, linear_games, predict
+from ganbench.suite import resolve
+
+ETA = 0.2
+GAME = ["optimizer=sgd", f"optimizer.sgd.g_lr={ETA}", f"optimizer.sgd.d_lr={ETA}", "seeds=1"]
+BILINEAR = ["problem=bilinear", "network=point", "problem.bilinear.dimension=1", "loss=wasserstein"]
+DIRAC = ["problem=dirac", "network=point", "loss=nonsaturating"]
+
+
+def radius(*overrides):
+    (variant,) = resolve(None, [*GAME, *overrides]).variants
+    return predict(variant).radius
+
+
+# x' = x - eta y, y' = y + eta x as one complex number: each rule is a polynomial in i eta
+IETA = 1j * ETA
+FORMULAS = {
+    "simultaneous": math.sqrt(1 + ETA**2),  # Gidel 2019, prop. 2
+    "alternating": 1.0,
+    "generator_first": 1.0,
+    "extragradient": abs(1 + IETA + IETA**2),  # Gidel 2019, prop. 4
+    # Popov: l^2 - (1 + 2 i eta) l + i eta = 0, the same recursion as optimism
+    "past_extragradient": np.abs(np.roots([1, -(1 + 2 * IETA), IETA])).max(),
+    "consensus": abs(1 + IETA - ETA),  # J^T J is the identity
+    "symplectic": abs(1 + IETA - ETA),  # J is antisymmetric: A^T J is J^T J
+}
+
+
+@pytest.mark.parametrize("rule", FORMULAS)
+def test_rules_on_the_bilinear_game_are_their_formulas(rule):
+    assert radius(*BILINEAR, f"update={rule}") == pytest.approx(FORMULAS[rule], abs=1e-12)
+
+
+def test_lookahead_on_the_bilinear_game_is_its_formula():
+    # an alternating step turns by phi and keeps the length: cos phi = 1 - eta^2 / 2 (Chavdarova 2021, app. on eq. 5)
+    turn = np.exp(1j * math.acos(1 - ETA**2 / 2))
+    for every, share in ((5, 0.5), (3, 0.8)):
+        given = [f"update.lookahead.every={every}", f"update.lookahead.share={share}"]
+        known = abs(1 - share + share * turn**every) ** (1 / every)
+        assert radius(*BILINEAR, "update=lookahead", *given) == pytest.approx(known, abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_an_unrolled_critic_on_the_bilinear_game_is_its_formula(steps):
+    # D has no curvature: psi_k = psi - k r theta for G's loss - psi_k theta, after D's own step
+    rate = 0.1
+    step_d = np.array([[1, 0], [-ETA, 1]])
+    step_g = np.array([[1 - ETA * 2 * steps * rate, ETA], [0, 1]])
+    known = np.abs(np.linalg.eigvals(step_g @ step_d)).max()
+    given = [f"update.unrolled.steps={steps}", f"update.unrolled.rate={rate}"]
+    assert radius(*BILINEAR, "update=unrolled", *given) == pytest.approx(known, abs=1e-12)
+
+
+def test_optimism_is_popovs_recursion():
+    own = ["optimizer=optimistic_sgd", *(f"optimizer.optimistic_sgd.{p}_lr={ETA}" for p in "gd"), "seeds=1"]
+    (variant,) = resolve(None, [*own, *BILINEAR, "update=simultaneous"]).variants
+    assert predict(variant).radius == pytest.approx(FORMULAS["past_extragradient"], abs=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [-0.5, 0.5])
+def test_momentum_of_simultaneous_steps_is_its_formula(momentum):
+    # Gidel 2019b, sec. 4: l^2 - (1 + m + i eta) l + m
+    known = np.abs(np.roots([1, -(1 + momentum + IETA), momentum])).max()
+    got = radius(*BILINEAR, "update=simultaneous", f"optimizer.sgd.momentum={momentum}")
+    assert got == pytest.approx(known, abs=1e-12)
+    assert known > 1
+
+
+def test_negative_momentum_converges_when_alternating_alone():
+    signs = {(rule, m): behaviour(radius(*BILINEAR, f"update={rule}", f"optimizer.sgd.momentum={m}"))
+             for rule in ("alternating", "simultaneous") for m in (-0.3, 0.0, 0.3)}  # fmt: skip
+    assert signs == {
+        ("alternating", -0.3): "converges", ("alternating", 0.0): "cycles", ("alternating", 0.3): "leaves",
+        ("simultaneous", -0.3): "leaves", ("simultaneous", 0.0): "leaves", ("simultaneous", 0.3): "leaves",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("regularizer", "shares"), [("r1", 1), ("r2", 1), ("r1r2", 2)])
+def test_zero_centred_penalties_on_dirac_are_their_formula(regularizer, shares):
+    # eigenvalues of the flow: -(gamma / 2) +- sqrt(gamma^2 / 4 - f'(0)^2), f'(0) = 1/2 (Mescheder 2018, sec. 4.1)
+    for gamma in (0.2, 1.0, 3.0):
+        given = [*DIRAC, f"regularizer={regularizer}", f"regularizer.{regularizer}.gamma={gamma / shares}"]
+        (variant,) = resolve(None, [*GAME, *given, "update=simultaneous"]).variants
+        half = -gamma / 2
+        root = np.sqrt(complex(half**2 - 0.25))
+        (game,) = linear_games(variant)
+        assert np.sort_complex(-np.linalg.eigvals(game.field)) == pytest.approx(
+            np.sort_complex(np.array([half + root, half - root])), abs=1e-7
+        )
+        assert radius(*given, "update=simultaneous") == pytest.approx(
+            max(abs(1 + ETA * (half + root)), abs(1 + ETA * (half - root))), abs=1e-7
+        )
+
+
+def test_the_critical_gamma_is_the_fastest():
+    gammas = np.arange(0.2, 3, 0.1)
+    radii = [radius(*DIRAC, "regularizer=r1", f"regularizer.r1.gamma={g:.1f}", "update=simultaneous") for g in gammas]
+    # 2 |f'(0)| = 1, up to the size of a step: a simultaneous one is fastest a little above
+    assert gammas[int(np.argmin(radii))] == pytest.approx(1.0, abs=0.15)
+
+
+def test_consensus_on_dirac_is_its_formula():
+    # J = [[0, -1/2], [1/2, 0]]: the added J^T J is a quarter of the identity
+    got = radius(*DIRAC, "update=consensus", "update.consensus.weight=2.0")
+    assert got == pytest.approx(abs(1 + ETA * (0.5j - 0.5)), abs=1e-12)
+
+
+def test_instance_noise_adds_half_its_variance_to_ds_curvature():
+    given = [*DIRAC, "regularizer=instance_noise", "regularizer.instance_noise.sigma=0.8"]
+    (variant,) = resolve(None, [*GAME, *given]).variants
+    games = linear_games(variant)
+    assert games[0].penalty == pytest.approx([0.8**2 / 2])
+    assert games[100].penalty == pytest.approx([0.4**2 / 2])
+    assert predict(variant).behaviour == "converges"
+
+
+def test_logistic_losses_converge_on_the_covariance_game_and_wasserstein_cycles():
+    base = ["problem=covariance", "network=scale"]
+    (variant,) = resolve(None, [*GAME, *base, "loss=nonsaturating"]).variants
+    (game,) = linear_games(variant)
+    # slopes 1/2 by the square's slope of 2; D's curvature is that of softplus at 0, 1/4, on both sides
+    assert game.field == pytest.approx(np.array([[0, -1], [1, 0.5]]))
+    assert predict(variant).behaviour == "converges"
+    assert radius(*base, "loss=wasserstein") == pytest.approx(1.0, abs=1e-12)
+    penalized = [*base, "loss=wasserstein", "regularizer=r1", "regularizer.r1.gamma=0.1"]
+    (variant,) = resolve(None, [*GAME, *penalized]).variants
+    assert linear_games(variant)[0].field == pytest.approx(np.array([[0, -2], [2, 0.4]]))
+
+
+def test_condition_slows_the_slowest_direction():
+    given = ["problem.bilinear.dimension=3", "network.point.condition=10"]
+    got = radius(*BILINEAR[:2], "loss=wasserstein", *given, "update=extragradient")
+    slow = 1j * ETA / 10
+    assert got == pytest.approx(abs(1 + slow + slow**2), abs=1e-12)
+
+
+def test_what_is_not_known_is_not_said():
+    for given in (["regularizer=lazy_r1"], ["optimizer=adam"], ["optimizer.sgd.decay=linear"], ["problem=ring8"]):
+        base = [*GAME[:-1], *DIRAC, "seeds=1", *given]
+        base = [word for word in base if not (given == ["problem=ring8"] and word.startswith("network"))]
+        base = [word for word in base if not (given == ["optimizer=adam"] and word.startswith("optimizer.sgd"))]
+        (variant,) = resolve(None, base).variants
+        assert predict(variant) is None
+    for loss, regularizer in (("wasserstein", "gradient_penalty"), ("wasserstein", "weight_clipping")):
+        (variant,) = resolve(None, [*GAME, *DIRAC, f"loss={loss}", f"regularizer={regularizer}"]).variants
+        assert (predict(variant).radius, predict(variant).behaviour) == (None, "does not converge")
+
+
+def test_every_built_in_rule_has_its_theory():
+    assert {*RULES, "lookahead"} == set(registry.names("update"))
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.99, 1.0, 1.01])
+@pytest.mark.parametrize("every", [1, 10])
+def test_the_factor_of_a_spiral_is_read_off_its_path(factor, every):
+    steps = np.arange(0, 400, every)
+    angle = 0.3 * steps
+    path = factor ** steps[:, None] * np.stack([np.cos(angle), 2 * np.sin(angle)], axis=1)
+    assert contraction(path, every) == pytest.approx(factor, abs=1e-9)
+    known = "cycles" if factor == 1 else "converges" if factor < 1 else "leaves"
+    assert course(np.linalg.norm(path, axis=1)) == known
+
+
+def test_rounding_at_the_end_of_a_path_is_left_out():
+    steps = np.arange(300)
+    path = 0.9 ** steps[:, None] * np.stack([np.cos(steps), np.sin(steps)], axis=1)
+    noisy = path + 1e-7 * np.random.default_rng(0).normal(size=path.shape)
+    assert contraction(noisy, 1, 1e-5) == pytest.approx(0.9, abs=1e-3)
+    assert course(np.linalg.norm(noisy, axis=1), 1e-6) == "converges"
+
+
+def test_a_direction_that_has_died_out_has_no_factor():
+    steps = np.arange(200)
+    path = np.stack([0.95**steps, 0.5**steps], axis=1)
+    noisy = path * (1 + 1e-7 * np.random.default_rng(0).normal(size=path.shape))
+    noisy[:, 1] += 1e-8 * noisy[:, 0] * np.random.default_rng(1).normal(size=len(path))
+    assert contraction(noisy, 1) == pytest.approx(0.95, abs=1e-6)
+    assert math.isnan(contraction(path[:3], 1))
+
+
+def test_a_path_that_leaves_the_finite_numbers():
+    assert course(np.array([1.0, 2.0, np.inf])) == "leaves"

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from ganbench.analysis import Study
-from ganbench.registry import Measure
+from ganbench.registry import Measure, averaged
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], ArrayLike]
@@ -332,12 +332,14 @@ def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
     """Return the scores of every finished run: columns run, measure, final, best, worst_after_best, area.
 
     By default for all measures that have a direction. A measure that a problem does not define has no rows there;
-    one that it defines has a row for every finished run, so that diverged and failed runs stay in every average.
+    one that it defines has a row for every finished run, so that diverged and failed runs stay in every average. An
+    average of G's weights is defined for the variants that keep one.
     The probe before the first step is no score of training and is left out.
     """
     known, have = study.measures, study.series.columns
     wanted = [name for name, measure in known.items() if measure.direction is not None]
     wanted = [name for name in (measures or wanted) if name in have and name in known]
+    averages = {averaged(name) for name in known} & set(wanted)
     runs = study.runs[study.runs["status"].isin(FINISHED)]
     series = study.series[study.series["run"].isin(runs["run"])]
     trained, nothing = _trained(series, wanted), (np.empty(0), np.empty((0, len(wanted))))
@@ -345,13 +347,22 @@ def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
     for problem, of_problem in runs.groupby("problem", sort=False):
         seen = series.loc[series["run"].isin(of_problem["run"]), wanted].notna().any()
         defined = [name for name in wanted if seen[name] or name in study.oracle.get(str(problem), {})]
-        for run, status in zip(of_problem["run"], of_problem["status"], strict=True):
+        keeping = _keeping(of_problem, series, sorted(averages.intersection(defined)))
+        for run, variant, status in of_problem[["run", "variant", "status"]].to_numpy():
             steps, values = trained.get(run, nothing)
             for name in defined:
+                if name in averages and variant not in keeping[name]:
+                    continue
                 curve, measure, lost = values[:, wanted.index(name)], known[name], status != "done"
                 area = area_under_curve(steps, curve, measure, lost=lost)
                 rows.append((run, name, *three_scores(curve, measure, lost=lost), area))
     return pd.DataFrame(rows, columns=["run", "measure", *SCORES, "area"])
+
+
+def _keeping(runs: pd.DataFrame, series: pd.DataFrame, averages: list[str]) -> dict[str, set[str]]:
+    """Return by average of G's weights the variants that keep one: they measure it before the first step."""
+    table = series.merge(runs[["run", "variant"]], on="run") if averages else series
+    return {name: set(table.loc[table[name].notna(), "variant"]) for name in averages}
 
 
 def _trained(series: pd.DataFrame, wanted: list[str]) -> dict[str, tuple[Values, Values]]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ganbench import registry
-from ganbench.plan import Plan, Run
+from ganbench.plan import LATER, Plan, Run
 from ganbench.results.store import PopulationFolder, Store
 from ganbench.training import loop
 from ganbench.training.population import Population, building, group, make_problem
@@ -30,6 +30,7 @@ def populations(plan: Plan, device: str) -> dict[str, list[Run]]:
 def _name(runs: list[Run]) -> str:
     variant = runs[0].variant
     words = [variant.problem, variant.normalization, variant.regularizer]
+    words += [variant.trick] * (variant.trick != LATER["trick"])
     digest = hashlib.sha256("\n".join(run.id for run in runs).encode()).hexdigest()[:8]
     return "-".join([*words, digest])
 

@@ -120,19 +120,20 @@ def packing(samples: Tensor, *, m: int = 2) -> Tensor:
 
 
 @register("trick", acts_on="parameters")
-def historical_averaging(parameters: Tensor, mean: Tensor, *, weight: float = 0.01) -> Tensor:
+def historical_averaging(parameters: Tensor, mean: Tensor, *, weight: float = 0.001) -> Tensor:
     """Historical averaging: weight |theta - mean of past theta|^2 for both players (Salimans 2016, sec. 3.3).
 
-    The paper's term has weight 1.
+    The paper's term has weight 1, which holds Adam's steps near the start.
     """
     return weight * (parameters - mean).square().sum(-1)
 
 
 @register("trick", acts_on="average")
-def ema(average: Tensor, parameters: Tensor, *, decay: float = 0.999) -> Tensor:
+def ema(average: Tensor, parameters: Tensor, *, decay: float = 0.99) -> Tensor:
     """Exponential moving average of G's weights, measured beside the trained G (Yazici 2019; Karras 2018).
 
-    average <- decay average + (1 - decay) weights. Its measures end in `_ema`; verdicts judge the trained G. What a
+    average <- decay average + (1 - decay) weights; it lags 1 / (1 - decay) steps behind, and the papers, who train far
+    longer, take 0.999 and 0.9999. Its measures end in `_ema`; verdicts judge the trained G. What a
     network keeps in buffers (running statistics, a spectral norm's vector) is the trained G's.
     """
     if not 0 <= decay < 1:

@@ -39,8 +39,7 @@ class Snapshot:
         return self._matched if self._population.trick.place == "features" else None
 
     def _matched(self, real: Tensor, fake: Tensor) -> Tensor:
-        loss: Tensor = self._population.trick(*(self._population.features(x, trained=True) for x in (real, fake)))
-        return loss
+        return self._population.trick.loss(*(self._population.features(x, trained=True) for x in (real, fake)))
 
     def parameter_gradients(self, loss: Tensor, player: str) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of a loss [runs] by parameter of G ("g") or D ("d")."""
@@ -83,7 +82,7 @@ class Snapshot:
             pair = _players_losses(population.losses, places, discriminator(d, real).flatten(1), fake_logits)
             if trick.place != "features":
                 return pair
-            return pair[0], trick(*(batched.hidden(partial(discriminator, d, x)) for x in (real, fake)))
+            return pair[0], trick.loss(*(batched.hidden(partial(discriminator, d, x)) for x in (real, fake)))
 
         return DifferentiableGame(generator.start, discriminator.start, losses)
 

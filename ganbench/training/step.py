@@ -236,8 +236,8 @@ def _with_history(population: Population, player: str, loss: Tensor) -> Tensor:
     """Return a player's loss with the penalty of a trick on its parameters."""
     if population.trick.place != "parameters":
         return loss
-    parameters = torch.cat([own.flatten(1) for own in population.players[player].trained.values()], dim=1)
-    return loss + population.trick(parameters, population.memory["trick"][player])
+    parameters = _flat(list(population.players[player].trained.values()))
+    return loss + population.trick.loss(parameters, population.memory["trick"][player])
 
 
 def _generators_loss(
@@ -247,7 +247,7 @@ def _generators_loss(
     features = population.trick.place == "features"
     of_real, of_fake = (critic.features(x) if features else critic(x) for x in (real, fake))
     of_real = of_real.detach() if fixed_real else of_real
-    return population.trick(of_real, of_fake) if features else _loss_of_logits(population, of_real, of_fake)
+    return population.trick.loss(of_real, of_fake) if features else _loss_of_logits(population, of_real, of_fake)
 
 
 def _loss_of_logits(population: Population, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -290,7 +290,7 @@ def _g_loss(population: Population, index: int) -> tuple[Tensor, Tensor]:
     if population.trick.place == "features":
         with torch.no_grad():
             real_features = population.features(_g_real(population, index))
-        g_loss = population.trick(real_features, population.features(fake))
+        g_loss = population.trick.loss(real_features, population.features(fake))
     else:
         fake_logits = population.criticise(fake)
         g_loss = _loss_of_logits(population, _paired_logits(population, fake_logits, index), fake_logits)

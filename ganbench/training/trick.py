@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganbench import registry
-from ganbench.errors import unknown
+from ganbench.errors import UserError, unknown
 from ganbench.plan import Variant
 from ganbench.problems.base import Problem
 from ganbench.training.noise import Draw
@@ -23,6 +23,7 @@ class Trick:
 
     def __init__(self, variant: Variant) -> None:
         plugin = registry.get("trick", variant.trick)
+        self.name = plugin.name
         self.place = str(plugin.meta.get("acts_on"))
         if self.place not in PLACES:
             raise unknown(f"part of the training that the trick '{plugin.name}' acts on", self.place, PLACES)
@@ -34,6 +35,17 @@ class Trick:
 
     def __call__(self, *args: Any) -> Any:
         return self._function(*args)
+
+    def loss(self, *args: Tensor) -> Tensor:
+        """Return what it makes of tensors [runs, ...] that is one number a run [runs]; UserError where it is not."""
+        value: Tensor = self(*args)
+        if value.shape != args[0].shape[:1]:
+            # a mean over all runs would hand every run a share of its neighbours' losses
+            raise UserError(
+                f"The trick '{self.name}' must return one number a run, shape {[len(args[0])]}, not "
+                f"{list(value.shape)}: keep the leading axis."
+            )
+        return value
 
     def packed(self, samples: Tensor) -> Tensor:
         """Return samples [runs, batch, *shape] in the packs that D takes; the samples themselves without packing."""

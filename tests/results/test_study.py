@@ -28,8 +28,8 @@ def test_runs_have_a_row_a_run_and_one_for_each_skipped_combination(study):
     assert runs.loc[runs["status"] == "skipped", "seed"].isna().all()
     assert list(runs.columns) == [
         "run", "variant", "problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer",
-        "update", "steps", "loss.hinge.margin", "seed", "status", "reason", "diverged_step", "seconds", "gflop",
-        "memory_mb", "verdict", "onset", "evidence", "failed", "also",
+        "update", "trick", "steps", "loss.hinge.margin", "seed", "status", "reason", "diverged_step", "seconds",
+        "gflop", "memory_mb", "verdict", "onset", "evidence", "failed", "also",
     ]  # fmt: skip
     assert set(runs.loc[runs["loss"] == "hinge", "loss.hinge.margin"]) == {1.0, 2.0}
     assert runs.loc[runs["loss"] == "minimax", "loss.hinge.margin"].isna().all()

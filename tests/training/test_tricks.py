@@ -403,6 +403,18 @@ def test_values_that_make_no_sense_are_refused(setting, told):
 
 
 @pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("place", ["parameters", "features"])
+def test_what_is_added_to_a_loss_is_one_number_a_run(place):
+    @registry.register("trick", acts_on=place)
+    def shared(first, second):
+        return (first - second).square().mean()
+
+    (run,) = resolve(None, ["trick=shared", "seeds=1", "network.mlp.width=6"]).runs
+    with pytest.raises(UserError, match=r"'shared' must return one number a run, shape \[1\], not \[\]"):
+        train_step(Population([run], make_problem(run.variant), CPU))
+
+
+@pytest.mark.usefixtures("own_registry")
 def test_a_trick_that_acts_on_nothing_known_is_refused_by_name():
     @registry.register("trick", acts_on="logit")
     def mine(real, fake, progress):

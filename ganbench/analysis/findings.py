@@ -34,7 +34,7 @@ COSTS = ("seconds", "gflop", "memory_mb")
 PRICED = ("seconds", "gflop")
 """Costs that add up over runs, so that a survivor has a price in them; a peak is no sum."""
 
-SETTINGS = ("loss", "normalization", "regularizer", "network", "g_normalization", "optimizer", "update")
+SETTINGS = ("loss", "normalization", "regularizer", "network", "g_normalization", "optimizer", "update", "trick")
 
 
 def view_of(study: Study, problem: str) -> View | None:

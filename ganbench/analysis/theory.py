@@ -77,6 +77,8 @@ class LinearGame:
 
 def predict(variant: Variant) -> Prediction | None:
     """Return what theory says of a variant; None where it says nothing, or is not known here."""
+    if variant.trick != "none":
+        return None
     known = NO_RATE.get((variant.loss, variant.regularizer))
     if known and variant.problem == "dirac" and variant.update in ("alternating", "generator_first", "simultaneous"):
         return Prediction(None, "does not converge", known)

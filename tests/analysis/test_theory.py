@@ -146,7 +146,8 @@ def test_condition_slows_the_slowest_direction():
     "given",
     [
         [*GAME, *DIRAC, "regularizer=lazy_r1"], [*GAME, *DIRAC, "trick=ema"],
-        [*GAME, *DIRAC, "optimizer.sgd.decay=linear"], [*DIRAC, "seeds=1"], ["problem=ring8", "optimizer=sgd", "seeds=1"],
+        [*GAME, *DIRAC, "optimizer.sgd.decay=linear"], [*DIRAC, "seeds=1"],
+        ["problem=ring8", "optimizer=sgd", "seeds=1"],
     ],
     ids=str,
 )  # fmt: skip

@@ -24,7 +24,7 @@ from ganbench.cli import app
 from ganbench.errors import UserError
 from ganbench.plan import Variant
 from ganbench.results.baseline import Baseline, IncompatibleBaselineError, SeedResult, load_baseline
-from ganbench.suite import resolve
+from ganbench.suite import resolve, suite_names
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -349,7 +349,7 @@ def test_bad_requests_are_usage_errors(study, baseline, command, tmp_path):
         (("baseline", running, "-o", tmp_path / "b.json"), unfinished),
         (("check", nowhere, "--baseline", baseline), f"There is no study in '{nowhere}' (no plan.yaml)."),
         (("check", "suite=smok", "--baseline", baseline), "Unknown suite 'smok'. Did you mean 'smoke'? Available: "
-         "calibration, smoke, stability."),
+         f"{', '.join(suite_names())}."),
     ):  # fmt: skip
         assert command(*words) == (2, f"Error: {told}\n")
 

@@ -16,6 +16,7 @@ import torch
 from ganbench import api
 from ganbench.errors import UserError
 from ganbench.results.store import Store
+from ganbench.training import loop
 
 ROOT = Path(__file__).parents[2]
 GRID = ["problem=ring8", "seeds=2", "batch_size=16", "samples=64", "neighbours=32", "network.mlp.width=8",
@@ -39,7 +40,9 @@ def equal(first, second):
 
 
 @pytest.fixture
-def eager(tmp_path, own_registry):
+def eager(tmp_path, own_registry, monkeypatch):
+    # the file is loaded here too: what it sets is set back
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", loop.CHECKPOINT_SECONDS)
     file = tmp_path / "eager.py"
     file.write_text(EAGER)
     return file

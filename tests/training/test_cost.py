@@ -131,6 +131,7 @@ class Kept:
     """A sink that keeps what it is given."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir()
         self.checkpoint = folder / "checkpoint.pt"
         self.probes: list[Any] = []
         self.end: Any = None
@@ -150,7 +151,7 @@ class Kept:
 def test_counting_changes_no_bit_of_the_training(more: list[str], tmp_path: Path, monkeypatch: Any) -> None:
     plan = resolve(None, [*SMALL, *more])
     state = torch.get_rng_state()
-    sinks = [Kept(tmp_path), Kept(tmp_path)]
+    sinks = [Kept(tmp_path / name) for name in ("counted", "uncounted")]
     loop.train(list(plan.runs), plan, sinks[0], sinks[0], "cpu", lambda event: None)
     assert torch.equal(torch.get_rng_state(), state)
     assert sinks[0].end[1]["gflop"] == [pytest.approx(f * 6 / 1e9) for f in costs(*more)[1].flop]

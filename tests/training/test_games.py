@@ -130,12 +130,6 @@ def test_the_wasserstein_loss_makes_it_bilinear():
     assert abs(np.linalg.eigvals(step)) == pytest.approx([1, 1])
 
 
-@pytest.mark.parametrize(("momentum", "converges"), [(0.0, False), (-0.3, True), (0.5, False)])
-def test_negative_momentum_solves_the_bilinear_game(momentum, converges):
-    norms = play("loss=wasserstein", "regularizer=none", f"optimizer.sgd.momentum={momentum}", steps=6000).norm(dim=-1)
-    assert ((norms[-1] < 0.01 * norms[0]).all().item()) is converges
-
-
 def test_instance_noise_and_consensus_converge():
     noise = ["regularizer=instance_noise", "regularizer.instance_noise.sigma=1.0", "batch_size=256", "steps=1000"]
     for method in (noise, ["update=consensus"]):

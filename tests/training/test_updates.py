@@ -15,7 +15,7 @@ from ganbench.training.step import train_step
 
 CPU, STEPS, RATE, GAMMA = torch.device("cpu"), 12, 0.05, 0.3
 RULES = registry.names("update")
-BASE = ["problem=ring8", "loss=nonsaturating", "steps=1000", "batch_size=16", "network.mlp.width=8"]
+BASE = ["problem=ring8", "loss=nonsaturating", "steps=1000", "batch_size=16", "network.mlp.width=5"]
 
 
 class Loop:

@@ -132,9 +132,9 @@ def historical_averaging(parameters: Tensor, mean: Tensor, *, weight: float = 0.
 def ema(average: Tensor, parameters: Tensor, *, decay: float = 0.99) -> Tensor:
     """Exponential moving average of G's weights, measured beside the trained G (Yazici 2019; Karras 2018).
 
-    average <- decay average + (1 - decay) weights; it lags 1 / (1 - decay) steps behind, and the papers, who train far
-    longer, take 0.999 and 0.9999. Its measures end in `_ema`; verdicts judge the trained G. What a
-    network keeps in buffers (running statistics, a spectral norm's vector) is the trained G's.
+    average <- decay average + (1 - decay) weights. It lags 1 / (1 - decay) steps behind; the papers, who train for far
+    longer, take 0.999 and 0.9999. Its measures end in `_ema`; verdicts judge the trained G. What a network keeps in
+    buffers (running statistics, a spectral norm's vector) is the trained G's.
     """
     if not 0 <= decay < 1:
         raise UserError(f"The key 'trick.ema.decay' must be at least 0 and below 1, got {decay:g}.")

@@ -51,9 +51,10 @@ class MinibatchDiscrimination(nn.Module):
 
     def beside(self, x: Tensor, projected: Tensor) -> Tensor:
         """Return x [..., batch, features] with the kernels of its projection M [..., batch, kernels x dims] behind."""
-        rows = projected.unflatten(-1, (self.kernels, -1))
-        distances = (rows.unsqueeze(-4) - rows.unsqueeze(-3)).abs().sum(-1)
-        return torch.cat([x, (-distances).exp().sum(-2)], dim=-1)
+        # the batch last: sums over a few dims are slow where these are innermost
+        rows = projected.unflatten(-1, (self.kernels, -1)).movedim(-3, -1).contiguous()
+        distances = (rows.unsqueeze(-1) - rows.unsqueeze(-2)).abs().sum(-3)
+        return torch.cat([x, (-distances).exp().sum(-1).mT], dim=-1)
 
 
 @register("trick", acts_on="batch", withholds=INDEPENDENT, needs=SEES_BATCH)

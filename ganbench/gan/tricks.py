@@ -51,9 +51,10 @@ class MinibatchDiscrimination(nn.Module):
 
     def beside(self, x: Tensor, projected: Tensor) -> Tensor:
         """Return x [..., batch, features] with the kernels of its projection M [..., batch, kernels x dims] behind."""
-        rows = projected.unflatten(-1, (self.kernels, -1))
-        distances = (rows.unsqueeze(-4) - rows.unsqueeze(-3)).abs().sum(-1)
-        return torch.cat([x, (-distances).exp().sum(-2)], dim=-1)
+        # the batch last: sums over a few dims are slow where these are innermost
+        rows = projected.unflatten(-1, (self.kernels, -1)).movedim(-3, -1).contiguous()
+        distances = (rows.unsqueeze(-1) - rows.unsqueeze(-2)).abs().sum(-3)
+        return torch.cat([x, (-distances).exp().sum(-1).mT], dim=-1)
 
 
 @register("trick", acts_on="batch", withholds=INDEPENDENT, needs=SEES_BATCH)
@@ -132,9 +133,9 @@ def historical_averaging(parameters: Tensor, mean: Tensor, *, weight: float = 0.
 def ema(average: Tensor, parameters: Tensor, *, decay: float = 0.99) -> Tensor:
     """Exponential moving average of G's weights, measured beside the trained G (Yazici 2019; Karras 2018).
 
-    average <- decay average + (1 - decay) weights; it lags 1 / (1 - decay) steps behind, and the papers, who train far
-    longer, take 0.999 and 0.9999. Its measures end in `_ema`; verdicts judge the trained G. What a
-    network keeps in buffers (running statistics, a spectral norm's vector) is the trained G's.
+    average <- decay average + (1 - decay) weights. It lags 1 / (1 - decay) steps behind; the papers, who train for far
+    longer, take 0.999 and 0.9999. Its measures end in `_ema`; verdicts judge the trained G. What a network keeps in
+    buffers (running statistics, a spectral norm's vector) is the trained G's.
     """
     if not 0 <= decay < 1:
         raise UserError(f"The key 'trick.ema.decay' must be at least 0 and below 1, got {decay:g}.")

@@ -63,6 +63,17 @@ def test_minibatch_discrimination_counts_the_samples_that_are_close():
 
 
 @pytest.mark.parametrize("name", [p.name for p in registry.plugins("trick") if p.meta["acts_on"] == "batch"])
+def test_what_sees_the_batch_can_be_differentiated_twice_and_under_vmap(name):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = trick(name)(3).double()
+    x = drawn(2, 5, 3).requires_grad_()
+    assert torch.autograd.gradcheck(module, x)
+    assert torch.autograd.gradgradcheck(module, x)
+    torch.testing.assert_close(torch.func.vmap(module)(x), torch.stack([module(one) for one in x]))
+
+
+@pytest.mark.parametrize("name", [p.name for p in registry.plugins("trick") if p.meta["acts_on"] == "batch"])
 def test_tricks_that_mix_the_batch_say_so(name):
     plan = resolve(None, [f"trick={name},none", f"regularizer={','.join(registry.names('regularizer'))}"])
     penalties = {p.name for p in registry.plugins("regularizer") if "independent_samples" in p.needs}

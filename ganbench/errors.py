@@ -2,12 +2,26 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What every command's exit code means; docs/exit-codes.md is the same table in words."""
+
+    OK = 0
+    REGRESSED = 1
+    USAGE = 2
+    INCONCLUSIVE = 3
+    INCOMPATIBLE = 4
+    FAILED = 5
+    INTERNAL = 70
+    INTERRUPTED = 130
 
 
 class UserError(Exception):
     """A mistake in what the user asked for, told in one sentence; `exit_code` is the command's."""
 
-    exit_code = 2
+    exit_code = Exit.USAGE
 
 
 def unknown(what: str, got: object, available: Iterable[str]) -> UserError:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganbench.errors import UserError
+from ganbench.errors import Exit, UserError
 from ganbench.files import replace_file
 from ganbench.plan import check_margins
 
@@ -18,7 +18,7 @@ SCHEMA = 1
 class IncompatibleBaselineError(UserError):
     """A baseline that a study cannot be held against (exit code 4)."""
 
-    exit_code = 4
+    exit_code = Exit.INCOMPATIBLE
 
 
 @dataclass(frozen=True)

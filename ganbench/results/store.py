@@ -1,6 +1,7 @@
 """The files of a study: the only code that writes and reads them.
 
     plan.yaml                      what was asked for, frozen, with its hash
+    environments.jsonl             what trained it: digest of ganbench's code, torch, device; one line unless mixed
     sessions.jsonl                 one line whenever a command worked on the study: versions, device, command
     problems/LABEL.json, .npy      oracle values, true modes and some real samples of a problem
     populations/ID/runs.json       the runs of a population, in the order of its rows
@@ -230,9 +231,10 @@ class Store:
         if self.exists():
             other = self.read_plan()
             if other.hash != plan.hash:
+                changed = f"; changed: {', '.join(names)}" if (names := plan.changed(other)) else ""
                 raise UserError(
                     f"The directory '{self.path}' holds a study of another plan ({other.name}, {other.hash}; this is "
-                    f"{plan.name}, {plan.hash}). Choose another --out, or start over with --fresh."
+                    f"{plan.name}, {plan.hash}{changed}). Choose another --out, or start over with --fresh."
                 )
             if other.margins != plan.margins:
                 # they judge a study and have no part in it
@@ -269,7 +271,7 @@ class Store:
         for part in ("populations", "problems", "figures"):
             shutil.rmtree(self.path / part, ignore_errors=True)
         # the plan goes last: what a kill leaves is still a study
-        for file in ("sessions.jsonl", *REPORT_FILES, "plan.yaml"):
+        for file in ("sessions.jsonl", "environments.jsonl", *REPORT_FILES, "plan.yaml"):
             (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:
@@ -297,6 +299,14 @@ class Store:
     def sessions(self) -> list[dict[str, Any]]:
         """Return the records of all commands that worked on the study."""
         return _read_lines(self.path / "sessions.jsonl")
+
+    def log_environment(self, record: dict[str, Any]) -> None:
+        """Append one record of what trains the study from now on."""
+        _append_line(self.path / "environments.jsonl", record)
+
+    def environments(self) -> list[dict[str, Any]]:
+        """Return the records of what trained the study, the latest last."""
+        return _read_lines(self.path / "environments.jsonl")
 
     def problem(self, label: str) -> ProblemFolder:
         """Return the record of a problem."""

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ganbench import registry, reuse
 from ganbench.errors import UserError, unknown
-from ganbench.plan import Plan
+from ganbench.plan import Plan, Run
 from ganbench.results.store import Store
 from ganbench.results.study import Study as StoredStudy
 from ganbench.suite import resolve
@@ -149,6 +149,16 @@ def execute_plan(
         if todo or not store.sessions():
             store.log_session(session_record(device, count, started, time.monotonic() - clock))
     return Study(store.path)
+
+
+def remaining(plan: Plan, device: str, folder: Path | None) -> dict[str, list[Run]]:
+    """Return the populations of a plan that have not ended in a study's folder, or all where it holds another plan."""
+    from ganbench.executors.work import populations
+
+    work = populations(plan, device)
+    if folder is None or not (store := Store(folder)).exists() or store.read_plan().hash != plan.hash:
+        return work
+    return {name: runs for name, runs in work.items() if not store.population(name).done()}
 
 
 def default_folder(plan: Plan) -> Path:

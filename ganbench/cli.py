@@ -69,12 +69,12 @@ def run(
     from ganbench import api
 
     plan = api.make_plan(None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [])
+    folder = out_dir or api.default_folder(plan)
     if dry_run:
-        _print_plan(plan, api.pick_device(device), workers)
+        _print_plan(plan, api.pick_device(device), workers, None if fresh else folder)
         return
     from ganbench.terminal import Progress, ranking_tables
 
-    folder = out_dir or api.default_folder(plan)
     out.print(f"{_size(plan)} -> {escape(str(folder))}", soft_wrap=True)
     try:
         with Progress(plan, api.pick_device(device), folder, err) as progress:
@@ -302,13 +302,19 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _print_plan(plan: Plan, device: str, workers: int | None) -> None:
+def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | None) -> None:
     from ganbench import api
-    from ganbench.executors.work import populations, trial
+    from ganbench.executors.work import trial
 
-    work = populations(plan, device)
-    count = min(api.pick_workers(plan, device, workers), len(work))
     out.print(_size(plan), soft_wrap=True)
+    work = api.remaining(plan, device, folder)
+    left = sum(map(len, work.values()))
+    if not left:
+        out.print(f"Nothing is left to do: all runs have ended in {escape(str(folder))}.", soft_wrap=True)
+        return
+    if left < len(plan.runs):
+        out.print(f"{len(plan.runs) - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
+    count = min(api.pick_workers(plan, device, workers), len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0
     looped: set[str] = set()

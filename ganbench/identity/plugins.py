@@ -70,7 +70,9 @@ class _Reach:
         if package:
             self.parts |= {f"package {each}": version for each, version in distributions.closure(package).items()}
             self.installed.add(name)
-            return self._look_into(name, file) if top not in HEAVY and file.suffix == ".py" else []
+            inside = self._look_into(name, file) if top not in HEAVY and file.suffix == ".py" else []
+            # what it needs of other packages is in its closure
+            return [each for each in inside if each.partition(".")[0] == top]
         if file.suffix != ".py":
             self.uncovered.append(f"it reaches compiled code ('{file.name}')")
             return parents

@@ -17,6 +17,23 @@ class Exit(IntEnum):
     INTERNAL = 70
     INTERRUPTED = 130
 
+    @property
+    def meaning(self) -> str:
+        """What the code says, for every command."""
+        return MEANINGS[self]
+
+
+MEANINGS = {
+    Exit.OK: "done: every planned run ended, the gate passed, all laws are kept",
+    Exit.REGRESSED: "regression, or a law is broken",
+    Exit.USAGE: "usage: what was asked for cannot be done",
+    Exit.INCONCLUSIVE: "inconclusive: neither a regression nor its absence is shown",
+    Exit.INCOMPATIBLE: "the baseline is damaged, newer, or of other variants or another measurement",
+    Exit.FAILED: "runs failed or did not end",
+    Exit.INTERNAL: "internal error, or a plug-in ended the program",
+    Exit.INTERRUPTED: "interrupted",
+}
+
 
 class UserError(Exception):
     """A mistake in what the user asked for, told in one sentence; `exit_code` is the command's."""

@@ -6,6 +6,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +368,13 @@ def _versions(variants: Iterable[Variant]) -> dict[str, str]:
     used = set(_used(variants))
     measured = {(kind, plugin.name) for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)}
     return {f"{kind}.{name}": _version(registry.get(kind, name), variants) for kind, name in sorted(used | measured)}
+
+
+def drifted(plan: Plan) -> list[str]:
+    """Return what this process does not have as the plan was made with: plug-ins, or the code of ganbench."""
+    now = replace(plan, versions=_versions(plan.variants))
+    moved = [key for key in now.changed(plan) if key not in plan.uncovered]
+    return moved + ["ganbench"] * (plan.code != code_digest())
 
 
 def _version(plugin: registry.Plugin, variants: Iterable[Variant]) -> str:

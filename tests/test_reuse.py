@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import ganbench
 from ganbench import api, checking, cli, registry
 from ganbench.errors import Exit, UserError
 from ganbench.results.store import Store
+from ganbench.suite import drifted
 
 LOSS = '''
 from helper import scale
@@ -172,3 +174,11 @@ def test_a_check_trains_anew_unless_told_otherwise(tiny, tmp_path, monkeypatch, 
     assert code == Exit.USAGE
     assert "another torch (1.0, now" in err
     assert "without --reuse it is trained anew" in err
+
+
+def test_a_worker_notices_what_is_not_as_the_plan_was_made_with(own_registry, tiny, tmp_path):
+    (tmp_path / "plain.py").write_text(LOSS.replace("from helper import scale", "scale = float"))
+    plan = api.make_plan(None, [*tiny, "loss=hinge,mine"], plugins=[tmp_path / "plain.py"])
+    assert drifted(plan) == []
+    assert drifted(replace(plan, code="0123456789ab")) == ["ganbench"]
+    assert drifted(replace(plan, versions={**plan.versions, "loss.mine": "0" * 12})) == ["loss.mine"]

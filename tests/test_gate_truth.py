@@ -64,7 +64,7 @@ def test_a_library_multiplied_by_zero_turns_the_gate_red(tmp_path):
     code, output = command("check", *with_plugin, "seeds=20", "--baseline", "base.json")
     assert code == Exit.OK, output
     (tmp_path / "somelib.py").write_text(LIBRARY.replace("self.last(", "0 * self.last("))
-    for words in (["seeds=20"], ["seeds=20", "--reuse"], []):
+    for words in (["seeds=20", "--reuse"], ["seeds=20"], []):
         code, output = command("check", *with_plugin, *words, "--baseline", "base.json")
         assert code == Exit.REGRESSED, output
         assert "Reused" not in output

@@ -119,7 +119,7 @@ def execute_plan(
 ) -> Study:
     """Train a plan; see `run`."""
     from ganbench.executors.local import execute
-    from ganbench.executors.work import check, populations
+    from ganbench.executors.work import check, mend, populations
 
     device = pick_device(device)
     count = pick_workers(plan, device, workers)
@@ -128,10 +128,12 @@ def execute_plan(
     store = Store(Path(out) if out else default_folder(plan))
     store.begin(plan, fresh=fresh)
     with store.lock():
-        todo = {name: runs for name, runs in work.items() if not store.population(name).done()}
+        watch = watch or (lambda name, event: None)
+        mend(store, plan, device, lambda text: watch("", {"event": "told", "text": text}))
+        todo = store.todo(plan, work)
         started, clock = datetime.now(UTC), time.monotonic()
         if todo:
-            execute(store, plan, todo, device, count, watch or (lambda name, event: None))
+            execute(store, plan, todo, device, count, watch)
         if todo or not store.sessions():
             store.log_session(session_record(device, count, started, time.monotonic() - clock))
     return Study(store.path)

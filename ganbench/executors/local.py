@@ -81,7 +81,7 @@ class _Pool:
                     if self._died(worker) and waiting:
                         self._start()
                         busy += 1
-                elif event["event"] == "progress":
+                elif event["event"] not in ("ready", "finished", "failed"):
                     self.watch(worker.name, event)
                 else:
                     if worker.name:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from ganbench import registry
+from ganbench import registry, reuse
 from ganbench.errors import UserError, unknown
 from ganbench.plan import Plan
 from ganbench.results.store import Store
@@ -25,6 +25,7 @@ from ganbench.suite import resolve
 
 DEVICES = ("auto", "cpu", "cuda")
 Watch = Callable[[str, dict[str, Any]], None]
+Tell = Callable[[str], None]
 
 
 class Study(StoredStudy):
@@ -74,14 +75,38 @@ def load(path: str | Path) -> Study:
     return Study(path)
 
 
-def make_plan(suite: str | None, overrides: Sequence[str] = (), plugins: Sequence[str | Path] = ()) -> Plan:
-    """Load plug-in files and resolve a suite under overrides (`suite=NAME` among them counts too)."""
+def make_plan(
+    suite: str | None,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+) -> Plan:
+    """Load plug-in files and resolve a suite under overrides (`suite=NAME` among them counts too).
+
+    out: where its study is to live; one that is there already may name the plug-in file that is missing.
+    """
     for file in plugins:
         registry.load_file(file)
     named = [text.removeprefix("suite=") for text in overrides if text.startswith("suite=")]
     if len(named) > 1 or (named and suite):
         raise UserError(f"One suite at a time, got {', '.join(filter(None, [suite, *named]))}.")
-    return resolve(named[0] if named else suite, [text for text in overrides if not text.startswith("suite=")])
+    try:
+        return resolve(named[0] if named else suite, [text for text in overrides if not text.startswith("suite=")])
+    except UserError as error:
+        if out is None or not (hint := _missing_plugins(Store(Path(out)))):
+            raise
+        raise UserError(f"{error} {hint}") from error
+
+
+def _missing_plugins(store: Store) -> str:
+    """Say which plug-in files a study was trained with that this session has not loaded: they are named, never run."""
+    try:
+        files = store.read_plan().plugin_files
+    except UserError:
+        return ""
+    missing = [file for file in files if file not in registry.loaded_files()]
+    options = " ".join(f"--plugin {shlex.quote(file)}" for file in missing)
+    return f"The study in '{store.path}' was trained with plug-ins: add {options}." if missing else ""
 
 
 def run(
@@ -93,19 +118,25 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     fresh: bool = False,
+    continue_anyway: bool = False,
     watch: Watch | None = None,
+    tell: Tell | None = None,
 ) -> Study:
     """Train everything that a suite asks for, or the part that is still missing, and return the study.
 
     suite: a shipped suite's name or a YAML file; overrides: `key=value` texts as on the command line; plugins: files
     to load first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
     processes on a CPU (default: a core each; 1 trains in this process, as a plug-in registered in this session
-    needs); fresh: start over; watch: called with a population's name and an event while training goes on.
-    Repeating the call goes on where the last one ended. Raises UserError for what cannot be done as asked.
+    needs); fresh: start over; continue_anyway: go on with a study that other code of ganbench, another torch or another
+    device has begun, and record it; watch: called with a population's name and an event while training goes on; tell:
+    called with a sentence on what is reused. Repeating the call goes on where the last one ended. Raises UserError for
+    what cannot be done as asked.
     """
+    plan = make_plan(suite, overrides, plugins, out)
     return execute_plan(
-        make_plan(suite, overrides, plugins), out=out, device=device, workers=workers, fresh=fresh, watch=watch
-    )
+        plan, out=out, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway, watch=watch,
+        tell=tell,
+    )  # fmt: skip
 
 
 def execute_plan(
@@ -115,9 +146,12 @@ def execute_plan(
     device: str = "auto",
     workers: int | None = None,
     fresh: bool = False,
+    continue_anyway: bool = False,
     watch: Watch | None = None,
+    tell: Tell | None = None,
+    by: str = "run",
 ) -> Study:
-    """Train a plan; see `run`."""
+    """Train a plan; see `run`. by: the job that asks, which the study records."""
     from ganbench.executors.local import execute
     from ganbench.executors.work import check, mend, populations
 
@@ -126,11 +160,15 @@ def execute_plan(
     work = populations(plan, device)
     check(work)
     store = Store(Path(out) if out else default_folder(plan))
+    reuse.refuse_uncovered(store, plan, fresh=fresh)
     store.begin(plan, fresh=fresh)
     with store.lock():
         watch = watch or (lambda name, event: None)
-        mend(store, plan, device, lambda text: watch("", {"event": "told", "text": text}))
+        reuse.enter(store, device, by, anyway=continue_anyway)
+        mend(store, plan, device, tell or (lambda text: watch("", {"event": "told", "text": text})))
         todo = store.todo(plan, work)
+        if len(todo) < len(work) and tell:
+            tell(reuse.sentence(store, len(plan.runs), sum(map(len, todo.values()))))
         started, clock = datetime.now(UTC), time.monotonic()
         if todo:
             execute(store, plan, todo, device, count, watch)

@@ -14,6 +14,11 @@ from ganbench.analysis.seeds import complete, freeze, tables
 from ganbench.errors import UserError
 from ganbench.plan import MARGINS, Plan, check_margins
 from ganbench.results.baseline import Baseline, load_baseline
+from ganbench.results.store import Store
+from ganbench.reuse import made_by_checks
+
+CHECKS = Path("reports") / "checks"
+"""Where checks train unless told otherwise: a folder a plan, started over by every check."""
 
 EXIT_CODES = {"pass": 0, "regressed": 1, "inconclusive": 3, "failed": 5}
 
@@ -130,25 +135,49 @@ def check_suite(
     out: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    reuse: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Check:
     """Train a suite for 5, 10, then 20 seeds, and stop as soon as nothing is inconclusive any more.
 
-    With seeds among the overrides there is one look at exactly those. Repeating the call goes on where it ended.
+    With seeds among the overrides there is one look at exactly those. Everything is trained anew, unless `reuse` asks
+    for what an earlier check of the same plan, code, torch and device has trained; that is told, and noted.
     """
     load_baseline(request.baseline)
+    reused: list[str] = []
+
+    def train(plan: Plan, folder: Path | None) -> Path:
+        folder = folder or CHECKS / f"{plan.name}-{plan.hash[:8]}"
+        if not reuse:
+            _refuse_foreign(folder)
+        study = api.execute_plan(
+            plan, out=folder, device=device, workers=workers, fresh=not reuse, tell=reused.append, by="check"
+        )
+        return study.path
+
+    def judge(folders: Sequence[Path], look: int | None = None) -> Check:
+        result = check_studies(folders, request, look)
+        return replace(result, notes=(*result.notes, *reused))
+
     if any(text.startswith("seeds=") for text in overrides):
-        plan = api.make_plan(None, overrides, plugins)
-        study = api.execute_plan(plan, out=out, device=device, workers=workers)
-        return check_studies([study.path], request)
+        return judge([train(api.make_plan(None, overrides, plugins), out)])
     folders: list[Path] = []
     for look, (first, last) in enumerate(zip((0, *LOOKS), LOOKS, strict=False)):
         plan = api.make_plan(None, [*overrides, f"seeds={list(range(first, last))}"], plugins)
         tell(f"{plan.name}: {len(plan.runs)} runs, seeds {first} to {last - 1} ...")
-        folder = out / f"seeds-{first}-{last - 1}" if out else api.default_folder(plan)
-        folders.append(api.execute_plan(plan, out=folder, device=device, workers=workers).path)
-        result = check_studies(folders, request, look)
+        folders.append(train(plan, out / f"seeds-{first}-{last - 1}" if out else None))
+        result = judge(folders, look)
         tell(f"after {last} seeds: {result.verdict}")
         if result.verdict != "inconclusive":
             break
     return result
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise UserError where training anew would delete a study that somebody else than a check has made."""
+    store = Store(folder)
+    if store.exists() and not made_by_checks(store):
+        raise UserError(
+            f"The directory '{folder}' holds a study that no check has made, and a check trains anew: choose another "
+            "--out, or judge what it holds with --reuse."
+        )

@@ -59,12 +59,18 @@ def run(
         bool, typer.Option("--dry-run", help="Print the plan and what it would cost; train nothing.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over where a study exists.")] = False,
+    continue_anyway: Annotated[
+        bool,
+        typer.Option("--continue-anyway", help="Go on with a study of other code, torch or device; it is recorded."),
+    ] = False,
     margin: Margins = None,
 ) -> None:
     """Train a suite and write its report. Repeat the command to go on after an interruption."""
     from ganbench import api
 
-    plan = api.make_plan(None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [])
+    plan = api.make_plan(
+        None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [], out_dir
+    )
     if dry_run:
         _print_plan(plan, api.pick_device(device), workers)
         return
@@ -75,8 +81,9 @@ def run(
     try:
         with Progress(plan, api.pick_device(device), folder, err) as progress:
             study = api.execute_plan(
-                plan, out=folder, device=device, workers=workers, fresh=fresh, watch=progress.watch
-            )
+                plan, out=folder, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway,
+                watch=progress.watch, tell=lambda text: out.print(escape(text), soft_wrap=True),
+            )  # fmt: skip
     except KeyboardInterrupt:
         err.print("Interrupted; repeat the command to go on.")
         raise typer.Exit(INTERRUPTED) from None
@@ -170,6 +177,9 @@ def check(
     workers: Annotated[int | None, typer.Option(help="Worker processes on a CPU (default: one a core).")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")] = None,
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Reuse what an earlier check of the same plan, code and machine trained.")
+    ] = False,
     canary: Annotated[
         bool, typer.Option("--canary", help="Pass at once where every result equals the baseline's, seed by seed.")
     ] = False,
@@ -187,7 +197,7 @@ def check(
     request = checking.Request(baseline, tuple(variant or ()), checking.parse_margins(margin or []), canary)
     if any("=" in word for word in what):
         result = checking.check_suite(
-            what, request, plugins=plugin or [], out=out_dir, device=device, workers=workers,
+            what, request, plugins=plugin or [], out=out_dir, device=device, workers=workers, reuse=reuse,
             tell=lambda text: err.print(escape(text), soft_wrap=True),
         )  # fmt: skip
     else:
@@ -239,7 +249,9 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     for measure, about in record.meta.get("measures", {}).items():
         better = {"up": ", larger is better", "down": ", smaller is better"}.get(about.direction or "", "")
         out.print(f"  {measure}: {escape(about.legend)}{better}", soft_wrap=True)
-    out.print(f"  version {record.version}, {escape(record.source or 'this session')}", soft_wrap=True)
+    version = record.version_with([record.hypers])
+    told = f"version {version}" if version else f"never reused ({record.identity.uncovered})"
+    out.print(f"  {escape(told)}, {escape(record.source or 'this session')}", soft_wrap=True)
 
 
 @app.command()

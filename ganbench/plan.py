@@ -25,6 +25,8 @@ LATER = {
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
 # of a training loop that ganbench only watches nothing is known but the name that its author gives to it
 OWN, OWN_NAME = "own", "loop.variant"
+# how the version of a plug-in begins that cannot be covered by a hash
+UNCOVERED = "uncovered-"
 
 
 def kind_of(axis: str) -> str:
@@ -93,6 +95,8 @@ class Plan:
 
     `listed` holds the ids of the runs where these are not all seeds of all variants: the plan of loops that are watched
     grows with every loop that reports. `margins` are the gate's where the suite declares some, and decide no result.
+    `versions` are the identities of its plug-ins, `code` is that of this package, which a study's environment is held
+    against rather than the plan's hash (see ganbench.identity).
     """
 
     name: str
@@ -109,6 +113,12 @@ class Plan:
     plugin_files: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
+    code: str = ""
+
+    @property
+    def uncovered(self) -> list[str]:
+        """The plug-ins whose identity cannot be covered: what is trained with them is never reused."""
+        return [key for key, version in self.versions.items() if version.startswith(UNCOVERED)]
 
     @property
     def runs(self) -> list[Run]:
@@ -128,10 +138,11 @@ class Plan:
 
     def joined(self, other: Plan) -> Plan:
         """Return the plan with the listed runs of another; UserError where the two measure in different ways."""
-        for key in ("probe_every", "samples", "neighbours", "diagnostics", "versions"):
+        for key in ("probe_every", "samples", "neighbours", "diagnostics", "versions", "code"):
             mine, theirs = getattr(self, key), getattr(other, key)
             if mine != theirs:
-                what = f"{key} {mine}, not {theirs}" if key != "versions" else "other versions of metrics"
+                words = {"versions": "other versions of metrics", "code": "another version of ganbench"}
+                what = words.get(key, f"{key} {mine}, not {theirs}")
                 raise UserError(f"The study '{self.name}' is measured with {what}: choose the same, or another out.")
         return replace(
             self,
@@ -143,9 +154,9 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """A hash of everything that decides the results, the plug-ins' sources included."""
+        """A hash of what was asked for, with the identities of plug-ins, without this package and the machine."""
         content = self.to_dict()
-        for aside in ("description", "plugin_files", "legends", "margins"):
+        for aside in ("description", "plugin_files", "legends", "margins", "code"):
             content.pop(aside, None)
         return _digest(content, 12)
 
@@ -155,6 +166,10 @@ class Plan:
         varying = [key for key in self.varying if key.startswith(prefix)]
         words = [f"{key.removeprefix(prefix)}={dict(variant.hypers).get(key)}" for key in varying]
         return f"{variant.problem}({','.join(words)})" if words else variant.problem
+
+    def changed(self, other: Plan) -> list[str]:
+        """Return the plug-ins of this plan whose identity is not that of another plan of the same content."""
+        return [key for key, version in self.versions.items() if other.versions.get(key, version) != version]
 
     @cached_property
     def varying(self) -> list[str]:
@@ -179,6 +194,7 @@ class Plan:
             "plugin_files": list(self.plugin_files),
             "listed": list(self.listed),
             "margins": dict(self.margins),
+            "code": self.code,
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
             "variants": [_flat(variant) for variant in self.variants],
@@ -207,6 +223,7 @@ class Plan:
             plugin_files=tuple(data["plugin_files"]),
             listed=tuple(data.get("listed", ())),
             margins=data.get("margins", {}),
+            code=data.get("code", ""),
         )
 
 

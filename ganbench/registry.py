@@ -1,24 +1,29 @@
 """The only registry. `@register(kind)` stores one frozen Plugin record; everything else is derived from it.
 
 A plug-in's name is its function's name, its legend the first line of its docstring, its hyper-parameters the
-function's keyword-only parameters with their defaults, its version a hash of its source.
+function's keyword-only parameters with their defaults, its version a hash of what it depends on (ganbench.identity).
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ganbench.errors import UserError, unknown
+from ganbench.identity import Identity, contents, identify, loaded_code, sources_of
+
+OWN = "ganbench"
+"""The version of what this package ships: its code has one digest, in the plan."""
 
 KINDS = {
     "problem": "ganbench.problems",
@@ -77,10 +82,31 @@ class Plugin:
     provides: frozenset[str]
     meta: Mapping[str, Any]
     source: str | None
-    version: str
+    text: str
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
+
+    @property
+    def is_own(self) -> bool:
+        """Tell whether this package ships it."""
+        return self.source is not None and Path(self.source).is_relative_to(Path(__file__).parent)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What it depends on besides its data: see ganbench.identity."""
+        return identify(self.function, environment=self.meta.get("environment", ()))
+
+    @property
+    def version(self) -> str:
+        """A hash of its identity, "ganbench" where this package ships it; empty where it cannot be covered."""
+        return OWN if self.is_own else "" if self.identity.uncovered else self.identity.digest
+
+    def version_with(self, hypers: Iterable[Mapping[str, Any]]) -> str:
+        """Return its version with the content of the files that it reads at these hyper-parameters."""
+        files = {file: None for chosen in hypers for file in sources_of(self.meta.get("sources"), self.source, chosen)}
+        read = [("source", contents.of_path(file)) for file in files]
+        return contents.combined([("version", self.version), *read]) if read and self.version else self.version
 
 
 @dataclass
@@ -108,7 +134,7 @@ def register(
     def decorate(function: F) -> F:
         plugin = _plugin(kind, function, dict(needs or {}), frozenset(provides), meta)
         known = _registry.plugins.get((kind, plugin.name))
-        if known and known.version != plugin.version and known.source != plugin.source:
+        if known and known.text != plugin.text and known.source != plugin.source:
             raise UserError(f"The {kind} '{plugin.name}' is already registered by {known.source or 'this session'}.")
         _registry.plugins[kind, plugin.name] = plugin
         return function
@@ -144,7 +170,7 @@ def _plugin(
         provides=provides,
         meta=MappingProxyType(meta),
         source=file if importable else None,
-        version=hashlib.sha256(code.encode()).hexdigest()[:12],
+        text=code,
     )
 
 
@@ -216,11 +242,14 @@ def load_file(path: str | Path) -> None:
         return
     if not file.is_file():
         raise UserError(f"There is no plug-in file '{path}'.")
-    spec = importlib.util.spec_from_file_location(f"ganbench_plugin_{file.stem}", file)
+    # the place is part of the name: two files may be called the same
+    name = f"ganbench_plugin_{file.stem}_{contents.of_bytes(os.fsencode(file))}"
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"The plug-in file '{path}' is not a Python file (.py).")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    loaded_code(spec.name, file)
     writes = sys.dont_write_bytecode
     sys.dont_write_bytecode = True  # nothing is left beside a user's file
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ganbench import registry
 from ganbench.errors import UserError, unknown
-from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, Plan, Variant, check_margins, kind_of
+from ganbench.identity import code_digest
+from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, UNCOVERED, Plan, Variant, check_margins, kind_of
 
 LATENTS = ("normal", "uniform")
 SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins")
@@ -222,6 +224,7 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
         skipped=tuple(skipped.items()),
         **{**common, "seeds": tuple(common["seeds"])},
         versions=_versions(variants),
+        code=code_digest(),
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in _used((*variants, *skipped))},
         plugin_files=tuple(registry.loaded_files()),
     )
@@ -363,4 +366,11 @@ def _used(variants: Iterable[Variant]) -> list[tuple[str, str]]:
 def _versions(variants: Iterable[Variant]) -> dict[str, str]:
     used = set(_used(variants))
     measured = {(kind, plugin.name) for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)}
-    return {f"{kind}.{name}": registry.get(kind, name).version for kind, name in sorted(used | measured)}
+    return {f"{kind}.{name}": _version(registry.get(kind, name), variants) for kind, name in sorted(used | measured)}
+
+
+def _version(plugin: registry.Plugin, variants: Iterable[Variant]) -> str:
+    key = (plugin.kind, plugin.name)
+    chosen = [variant.hypers_of(*key) for variant in variants if key in variant.plugins()] or [dict(plugin.hypers)]
+    # what cannot be covered is of this plan alone: nothing that was trained with it is used again
+    return plugin.version_with(chosen) or f"{UNCOVERED}{secrets.token_hex(6)}"

@@ -100,9 +100,9 @@ class _Pool:
         package = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
         with _interrupt_later():
+            arguments = [str(self.store.path), self.device, *self.plugin_files]
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-m", "ganbench.executors.worker", str(self.store.path), self.device,
-                 *self.plugin_files],  # fmt: skip
+                [sys.executable, "-m", "ganbench.executors.worker", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -1,6 +1,7 @@
 """A worker process: reads names of populations from standard input, writes events as JSON lines.
 
-Started by the local executor as `python -m ganbench.executors.worker STUDY DEVICE [PLUGIN_FILE]...`; ends with its parent.
+Started by the local executor as `python -m ganbench.executors.worker STUDY DEVICE [PLUGIN_FILE]...`; ends with its
+parent.
 """
 
 from __future__ import annotations

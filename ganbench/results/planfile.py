@@ -98,6 +98,8 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {
     "diagnostics": _is_text,
     "legends": _texts_by_name,
     "listed": _all(_is_text),
+    "code": _is_text,
+    "uncovered": _all(_is_text),
     "margins": lambda value: isinstance(value, dict) and all(map(_is_text, value)),
 }
 

@@ -197,6 +197,12 @@ def session(record: Any) -> dict[str, Any]:
     return record
 
 
+def environment(record: Any) -> dict[str, Any]:
+    """Return the record of what trained a study."""
+    _need(isinstance(record, dict) and all(isinstance(value, str) for value in record.values()), "is no environment")
+    return record
+
+
 def problem(record: Any) -> dict[str, Any]:
     """Return what a study records of a problem: oracle values, and the true modes where there are some."""
     _need(isinstance(record, dict), "is no record of a problem")

@@ -1,6 +1,7 @@
 """The files of a study: the only code that writes and reads them.
 
     plan.yaml                      what was asked for, frozen, with its hash
+    environments.jsonl             what trained it: digest of ganbench's code, torch, device; one line unless mixed
     sessions.jsonl                 one line whenever a command worked on the study: versions, device, command
     problems/LABEL.json, .npy      oracle values, true modes and some real samples of a problem
     populations/ID/runs.json       the runs of a population, in the order of its rows
@@ -36,6 +37,7 @@ from ganbench.plan import Plan, Run
 from ganbench.results import planfile, reading
 from ganbench.results.problem import ProblemFolder
 from ganbench.results.reading import Array, Damage, Unreadable, exists
+from ganbench.results.records import RECORDS, read_records
 
 DECIDING = ("runs.json", "done.json", "series.jsonl")
 """The files of a population without which its runs do not count as ended."""
@@ -251,10 +253,7 @@ def _step_of(file: Path) -> int | None:
 
 
 def _has_content(file: Path) -> bool:
-    try:
-        return file.stat().st_size > 0
-    except OSError:
-        return False
+    return file.is_file() and file.stat().st_size > 0
 
 
 class Store:
@@ -281,9 +280,10 @@ class Store:
         if self.exists():
             other = self.read_plan()
             if other.hash != plan.hash:
+                changed = f"; changed: {', '.join(names)}" if (names := plan.changed(other)) else ""
                 raise UserError(
                     f"The directory '{self.path}' holds a study of another plan ({other.name}, {other.hash}; this is "
-                    f"{plan.name}, {plan.hash}). Choose another --out, or start over with --fresh."
+                    f"{plan.name}, {plan.hash}{changed}). Choose another --out, or start over with --fresh."
                 )
             # neither what judges a study nor where a plug-in's file lies has a part in its results
             mine = replace(other, margins=plan.margins, plugin_files=plan.plugin_files)
@@ -315,8 +315,9 @@ class Store:
             for part in (self.path / "populations", self.path / "problems"):
                 if exists(part) and not part.is_dir():
                     remove(part)
-            if (self.path / "sessions.jsonl").is_dir():
-                remove(self.path / "sessions.jsonl")
+            for name in RECORDS:
+                if (self.path / name).is_dir():
+                    remove(self.path / name)
 
     def _write_plan(self, plan: Plan) -> None:
         _make_folder(self.path)
@@ -327,7 +328,7 @@ class Store:
         for part in ("populations", "problems", "figures"):
             shutil.rmtree(self.path / part, ignore_errors=True)
         # the plan goes last: what a kill leaves is still a study
-        for file in ("sessions.jsonl", *REPORT_FILES, "plan.yaml"):
+        for file in ("sessions.jsonl", "environments.jsonl", *REPORT_FILES, "plan.yaml"):
             (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:
@@ -353,7 +354,7 @@ class Store:
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return the records of all commands that worked on the study."""
-        return self._read_sessions()[0]
+        return read_records(self.path / "sessions.jsonl")[0]
 
     def damage(self) -> list[Damage]:
         """Return what is damaged beside the plan, the problems and the populations."""
@@ -361,22 +362,22 @@ class Store:
         places = {self.path / part: text for part, text in lost.items()}
         places |= dict.fromkeys(_listed(self.path / "populations"), "the population that was there is lost")
         found = [(place, text) for place, text in places.items() if exists(place) and not place.is_dir()]
-        return self._read_sessions()[1] + [Damage(place, "is no folder", text) for place, text in found]
-
-    def _read_sessions(self) -> tuple[list[dict[str, Any]], list[Damage]]:
-        file = self.path / "sessions.jsonl"
-        if not exists(file):
-            return [], []
-        try:
-            records, bad = reading.read_lines(file, reading.session)
-        except Unreadable as error:
-            return [], [Damage(file, str(error), "by which commands, versions and devices it was trained is lost")]
-        lost = "the command that it told of is lost"
-        return records, [Damage(file, f"is no record in line {bad[0]}", lost)] if bad else []
+        lines = [damage for name in RECORDS for damage in read_records(self.path / name)[1]]
+        return lines + [Damage(place, "is no folder", text) for place, text in found]
 
     def todo(self, plan: Plan, work: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
         """Return the populations that are not complete, or whose results are damaged."""
         return {name: runs for name, runs in work.items() if not self.population(name).verify(plan)}
+
+    def log_environment(self, record: dict[str, Any]) -> None:
+        """Append one record of what trains the study from now on."""
+        with writing_to(self.path):
+            append_line(self.path / "environments.jsonl", record)
+
+    def environments(self) -> list[dict[str, Any]]:
+        """Return the records of what trained the study, the latest last: an empty one where none of it reads."""
+        file = self.path / "environments.jsonl"
+        return read_records(file)[0] or [{}] * (exists(file) and bool(self.populations()))
 
     def problem(self, label: str) -> ProblemFolder:
         """Return the record of a problem."""

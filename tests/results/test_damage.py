@@ -285,7 +285,7 @@ def test_a_line_that_is_no_record_of_a_command(study, record):
     file = study / "sessions.jsonl"
     file.write_bytes(file.read_bytes() + record.encode("utf-8", "surrogateescape") + b"\n")
     assert [str(damage) for damage in api.load(study).damage] == [
-        f"The file '{file}' is damaged: it is no record in line 2; the command that it told of is lost."
+        f"The file '{file}' is damaged: it is no record in line 2; a record of commands, versions and times is lost."
     ]
 
 

@@ -317,9 +317,7 @@ def test_a_study_runs_no_code_that_the_command_did_not_name(tiny, tmp_path, monk
     assert api.load(out).plan.plugin_files == whole.plan.plugin_files, "the list is that of the last command"
 
 
-def test_a_study_goes_on_with_a_plugin_that_has_moved(
-    write, tiny, tmp_path, monkeypatch, capsys, own_registry, workers
-):
+def test_a_study_goes_on_with_a_plugin_that_has_moved(write, tiny, tmp_path, monkeypatch, capsys, own_registry):
     file, out, new = write("my_loss", MY_LOSS), tmp_path / "study", tmp_path / "new" / "my_loss.py"
     overrides = [*tiny, "loss=my_loss", "normalization=none,layer"]
     command = ["run", *overrides, "--out", out, "--workers", 2]

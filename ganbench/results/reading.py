@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,12 @@ class Damage:
     lost: str
 
     def __str__(self) -> str:
-        # names of files are bytes, and need not be text
-        name = os.fsencode(self.file).decode("utf-8", "replace")
-        return f"The file '{name}' is damaged: it {self.why}; {self.lost}."
+        return printable(f"The file '{self.file}' is damaged: it {self.why}; {self.lost}.")
+
+
+def printable(text: object) -> str:
+    """Return a text, or the name of a file, as one line that can be printed anywhere."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "\ufffd", str(text))
 
 
 def exists(file: Path) -> bool:

@@ -168,7 +168,7 @@ class PopulationFolder:
         stranger = next((run for run in runs if run not in plan.steps_of), None)
         if stranger is not None:
             lost = "the others in it count as not ended"
-            self._note("runs.json", f"names the run '{stranger:.80}', which the plan does not have", lost)
+            self._note("runs.json", f"names the run {stranger[:80]!r}, which the plan does not have", lost)
         elif runs:
             self._check_series(plan, done is not None)
             for step in self._lines()[0]:

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 VALUES = [
-    None, True, False, 0, -1, 1.5, 10**400, 1e308, float("nan"), float("inf"), "", "x", "../../x", "\x00\u202e\n", [], {},
-    [[]], {"a": 1}, [None], "a" * 10_000,
+    None, True, False, 0, -1, 1.5, 10**400, 1e308, float("nan"), float("inf"), "", "x", "../../x", "\x00\u202e\n",
+    [], {}, [[]], {"a": 1}, [None], "a" * 10_000,
 ]  # fmt: skip
 JUNK = [
     b"",

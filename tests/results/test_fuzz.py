@@ -11,7 +11,7 @@ import pytest
 
 from ganbench import api, checking, cli, serve
 from ganbench.analysis.verdicts import judge
-from ganbench.errors import UserError
+from ganbench.errors import Exit, UserError
 
 SUITE = ["problem=ring8", "steps=4", "seeds=2", "batch_size=16", "probe_every=2", "samples=32", "neighbours=16",
          "network.mlp.width=4", "loss=hinge,minimax", "normalization=none,layer"]  # fmt: skip
@@ -48,8 +48,9 @@ def soon():
 
 def command(monkeypatch, *words):
     monkeypatch.setattr(sys, "argv", ["ganbench", *map(str, words)])
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         cli.main()
+    assert ended.value.code != Exit.INTERNAL
 
 
 def tables(study, target, monkeypatch):
@@ -76,13 +77,13 @@ READERS = {
 
 def try_all(trained, folder, seed, monkeypatch, readers):
     shutil.copytree(trained, folder / "it")
-    done = mutations.mutate(folder / "it" / "study", seed)
+    done = mutations.mutate(folder / "it", seed)
     for name in readers:
         try:
             with soon():
                 READERS[name](folder / "it" / "study", folder / "target", monkeypatch)
-        except UserError as error:
-            assert "\n" not in str(error)
+        except UserError:
+            continue
         except BaseException as error:
             error.add_note(f"{name} of mutant {seed}: {done}")
             raise

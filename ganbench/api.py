@@ -75,14 +75,38 @@ def load(path: str | Path) -> Study:
     return Study(path)
 
 
-def make_plan(suite: str | None, overrides: Sequence[str] = (), plugins: Sequence[str | Path] = ()) -> Plan:
-    """Load plug-in files and resolve a suite under overrides (`suite=NAME` among them counts too)."""
+def make_plan(
+    suite: str | None,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+) -> Plan:
+    """Load plug-in files and resolve a suite under overrides (`suite=NAME` among them counts too).
+
+    out: where its study is to live; one that is there already may name the plug-in file that is missing.
+    """
     for file in plugins:
         registry.load_file(file)
     named = [text.removeprefix("suite=") for text in overrides if text.startswith("suite=")]
     if len(named) > 1 or (named and suite):
         raise UserError(f"One suite at a time, got {', '.join(filter(None, [suite, *named]))}.")
-    return resolve(named[0] if named else suite, [text for text in overrides if not text.startswith("suite=")])
+    try:
+        return resolve(named[0] if named else suite, [text for text in overrides if not text.startswith("suite=")])
+    except UserError as error:
+        if out is None or not (hint := _missing_plugins(Store(Path(out)))):
+            raise
+        raise UserError(f"{error} {hint}") from error
+
+
+def _missing_plugins(store: Store) -> str:
+    """Say which plug-in files a study was trained with that this session has not loaded: they are named, never run."""
+    try:
+        files = store.read_plan().plugin_files
+    except UserError:
+        return ""
+    missing = [file for file in files if file not in registry.loaded_files()]
+    options = " ".join(f"--plugin {shlex.quote(file)}" for file in missing)
+    return f"The study in '{store.path}' was trained with plug-ins: add {options}." if missing else ""
 
 
 def run(
@@ -108,7 +132,7 @@ def run(
     called with a sentence on what is reused. Repeating the call goes on where the last one ended. Raises UserError for
     what cannot be done as asked.
     """
-    plan = make_plan(suite, overrides, plugins)
+    plan = make_plan(suite, overrides, plugins, out)
     return execute_plan(
         plan, out=out, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway, watch=watch,
         tell=tell,
@@ -129,7 +153,7 @@ def execute_plan(
 ) -> Study:
     """Train a plan; see `run`. by: the job that asks, which the study records."""
     from ganbench.executors.local import execute
-    from ganbench.executors.work import check, populations
+    from ganbench.executors.work import check, mend, populations
 
     device = pick_device(device)
     count = pick_workers(plan, device, workers)
@@ -139,13 +163,15 @@ def execute_plan(
     reuse.refuse_uncovered(store, plan, fresh=fresh)
     store.begin(plan, fresh=fresh)
     with store.lock():
+        watch = watch or (lambda name, event: None)
         reuse.enter(store, device, by, anyway=continue_anyway)
-        todo = {name: runs for name, runs in work.items() if not store.population(name).done()}
+        mend(store, plan, device, tell or (lambda text: watch("", {"event": "told", "text": text})))
+        todo = store.todo(plan, work)
         if len(todo) < len(work) and tell:
             tell(reuse.sentence(store, len(plan.runs), sum(map(len, todo.values()))))
         started, clock = datetime.now(UTC), time.monotonic()
         if todo:
-            execute(store, plan, todo, device, count, watch or (lambda name, event: None))
+            execute(store, plan, todo, device, count, watch)
         if todo or not store.sessions():
             store.log_session(session_record(device, count, started, time.monotonic() - clock))
     return Study(store.path)

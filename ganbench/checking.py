@@ -90,6 +90,7 @@ def check_studies(folders: Sequence[Path], request: Request, look: int | None = 
         _same_plan(studies[0].plan, study.plan)
     complete(studies)
     old, new, notes = tables(baseline, studies, request.variants)
+    notes += [str(damage) for study in studies for damage in study.damage]
     margins, overruled = _margins(request.margins, baseline.margins, studies[0].plan.margins)
     failed = [study.runs[study.runs["status"] == "failed"] for study in studies]
     reasons = sorted({str(reason) for rows in failed for reason in rows["reason"]})

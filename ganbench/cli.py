@@ -68,7 +68,9 @@ def run(
     """Train a suite and write its report. Repeat the command to go on after an interruption."""
     from ganbench import api
 
-    plan = api.make_plan(None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [])
+    plan = api.make_plan(
+        None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [], out_dir
+    )
     folder = out_dir or api.default_folder(plan)
     if dry_run:
         _print_plan(plan, api.pick_device(device), workers, None if fresh else folder)
@@ -104,16 +106,16 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of one or more studies, finished or not."""
-    from ganbench import api
 
     if file:
         from ganbench.report import build
 
-        path = build([api.load(folder) for folder in studies], file)
+        loaded = [_load(folder) for folder in studies]
+        path = build(loaded, file)
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
         return
     for folder in studies:
-        path = api.load(folder).report()
+        path = _load(folder).report()
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
 
 
@@ -126,11 +128,10 @@ def export(
     ] = None,
 ) -> None:
     """Write a study's runs, with verdicts and scores, as CSV, JSON and Parquet."""
-    from ganbench import api
     from ganbench.report import exports
 
     wanted = [name.strip() for name in formats.split(",")] if formats is not None else None
-    for path in api.load(study).export(folder, wanted):
+    for path in _load(study).export(folder, wanted):
         out.print(f"Wrote {escape(str(path))}", soft_wrap=True)
     if wanted is None and not exports.has_parquet():
         err.print(f"Left out: {escape(exports.NO_PARQUET)}", soft_wrap=True)
@@ -331,6 +332,16 @@ def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | Non
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
+
+
+def _load(folder: Path) -> Study:
+    """Open a study and tell what is damaged in it."""
+    from ganbench import api
+
+    study = api.load(folder)
+    for damage in study.damage:
+        err.print(escape(str(damage)), soft_wrap=True)
+    return study
 
 
 def _print_failures(study: Study) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -126,6 +126,16 @@ class Plan:
         runs = [Run(variant, seed) for variant in self.variants for seed in self.seeds]
         return [run for run in runs if run.id in self.listed] if self.listed else runs
 
+    @cached_property
+    def steps_of(self) -> dict[str, int]:
+        """The steps of every run by its id."""
+        return {run.id: run.variant.steps for run in self.runs}
+
+    def probes(self, steps: int) -> Iterator[int]:
+        """Yield the steps at which runs of this many steps are probed."""
+        yield from range(0, steps, self.probe_every)
+        yield steps
+
     def joined(self, other: Plan) -> Plan:
         """Return the plan with the listed runs of another; UserError where the two measure in different ways."""
         for key in ("probe_every", "samples", "neighbours", "diagnostics", "versions", "code"):
@@ -154,7 +164,7 @@ class Plan:
         """Return the name of a variant's problem; with the hyper-parameters that vary over the plan, if any do."""
         prefix = f"problem.{variant.problem}."
         varying = [key for key in self.varying if key.startswith(prefix)]
-        words = [f"{key.removeprefix(prefix)}={dict(variant.hypers)[key]}" for key in varying]
+        words = [f"{key.removeprefix(prefix)}={dict(variant.hypers).get(key)}" for key in varying]
         return f"{variant.problem}({','.join(words)})" if words else variant.problem
 
     def changed(self, other: Plan) -> list[str]:

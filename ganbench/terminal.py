@@ -66,6 +66,8 @@ class Progress:
         elif event["event"] == "finished":
             self.done.add(name)
             self.at[name] = self.steps[name]
+        elif event["event"] == "told":
+            self.console.print(escape(event["text"]), soft_wrap=True)
         elif event["event"] == "failed":
             self.failed.add(name)
             self.console.print(f"[red]{escape(name)} failed:[/] {escape(event['error'])}", soft_wrap=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from ganbench.analysis import Study as Watched
 from ganbench.analysis.findings import labels, view_of
 from ganbench.analysis.statistics import FINISHED
-from ganbench.errors import UserError, unknown
+from ganbench.errors import Exit, UserError, unknown
 from ganbench.plan import AXES, LATER, Variant
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
 from ganbench.results.study import Study
@@ -44,10 +44,21 @@ def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
     )
 
 
+class DamagedStudyError(UserError):
+    """A study whose results cannot be judged because some cannot be read (exit code 5: not every run has ended)."""
+
+    exit_code = Exit.FAILED
+
+
 def complete(studies: Iterable[Study]) -> None:
-    """Raise UserError where a study still has runs to train."""
+    """Raise UserError where a study still has runs to train, or the results of some are damaged."""
     for study in studies:
         waiting = int(study.runs["status"].isin(["pending", "running"]).sum())
+        if waiting and study.damage:
+            raise DamagedStudyError(
+                f"The study '{study.path}' cannot be judged, {waiting} runs have no end that reads: "
+                f"{' '.join(map(str, study.damage))} Repeat its command first: it trains again what is lost."
+            )
         if waiting:
             raise UserError(
                 f"The study '{study.path}' is not finished ({waiting} runs to go): repeat its command first."

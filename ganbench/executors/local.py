@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ def execute(store: Store, plan: Plan, todo: dict[str, list[Run]], device: str, w
         for name in order:
             perform(store, plan, name, todo[name], device, lambda event, name=name: watch(name, event))  # type: ignore[misc]
     else:
-        _Pool(store, device, watch).run(order, min(workers, len(order)))
+        _Pool(store, device, plan.plugin_files, watch).run(order, min(workers, len(order)))
 
 
 @dataclass
@@ -62,8 +62,9 @@ def _interrupt_later() -> Iterator[None]:
 class _Pool:
     """Worker processes that take the next population as soon as they are free."""
 
-    def __init__(self, store: Store, device: str, watch: Watch) -> None:
+    def __init__(self, store: Store, device: str, plugin_files: Sequence[str], watch: Watch) -> None:
         self.store, self.device, self.watch = store, device, watch
+        self.plugin_files = plugin_files
         self.events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self.workers: list[_Worker] = []
 
@@ -81,7 +82,7 @@ class _Pool:
                     if self._died(worker) and waiting:
                         self._start()
                         busy += 1
-                elif event["event"] == "progress":
+                elif event["event"] not in ("ready", "finished", "failed"):
                     self.watch(worker.name, event)
                 else:
                     if worker.name:
@@ -99,8 +100,9 @@ class _Pool:
         package = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
         with _interrupt_later():
+            arguments = [str(self.store.path), self.device, *self.plugin_files]
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-m", "ganbench.executors.worker", str(self.store.path), self.device],
+                [sys.executable, "-m", "ganbench.executors.worker", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from ganbench import registry
+from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import LATER, Plan, Run
 from ganbench.results.store import PopulationFolder, Store
+from ganbench.results.study import Study
 from ganbench.training import loop
 from ganbench.training.population import Population, building, group, make_problem
 from ganbench.training.step import train_step
@@ -45,6 +47,21 @@ def check(work: dict[str, list[Run]]) -> None:
             some = list({run.variant: run for run in runs}.values())
             with building(some[0].variant):
                 train_step(Population(some, make_problem(some[0].variant), torch.device("cpu")))
+
+
+def mend(store: Store, plan: Plan, device: str, tell: Callable[[str], None]) -> None:
+    """Tell what is damaged in a study that goes on, and record damaged problems again; training mends the rest."""
+    damage = Study(store.path).damage
+    for one in damage:
+        tell(str(one))
+    files = {one.file for one in damage}
+    for variant in {plan.label(run.variant): run.variant for run in plan.runs}.values():
+        folder = store.problem(plan.label(variant))
+        if files.intersection(folder.files):
+            problem = make_problem(variant)
+            with loop.steady_numerics():
+                evaluator = Evaluator(problem, plan.samples, plan.neighbours, device=torch.device(device))
+                loop.describe_problem(problem, evaluator, folder)
 
 
 def cost(runs: list[Run]) -> float:

@@ -1,6 +1,7 @@
 """A worker process: reads names of populations from standard input, writes events as JSON lines.
 
-Started by the local executor as `python -m ganbench.executors.worker STUDY DEVICE`; ends with its parent.
+Started by the local executor as `python -m ganbench.executors.worker STUDY DEVICE [PLUGIN_FILE]...`; ends with its
+parent.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     plan = store.read_plan()
-    for file in plan.plugin_files:
+    # what the command was told to load: the study's own list is data, and runs nothing
+    for file in sys.argv[3:]:
         registry.load_file(file)
     known = populations(plan, device)
 

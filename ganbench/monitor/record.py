@@ -18,7 +18,8 @@ from ganbench.api import session_record
 from ganbench.errors import UserError
 from ganbench.monitor.probing import Sizes, Target
 from ganbench.plan import OWN, OWN_NAME, Plan, Run, Variant
-from ganbench.results.store import Array, Store
+from ganbench.results.reading import Array
+from ganbench.results.store import Store
 
 NAME = re.compile(r"[A-Za-z0-9_.+=-]+")
 

@@ -273,6 +273,7 @@ def section(context: Context, prefix: str) -> dict[str, Any]:
         "problems": problems,
         "pictures": [pictures(context, name) for name in context.problems],
         "missing": missing(context),
+        "damage": list(map(str, context.study.damage)),
         "legends": [(*key.split(".", 1), legend) for key, legend in context.study.legends.items()],
         "measures": measure_rows(context),
         "problem_names": context.problems,

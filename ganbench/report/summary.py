@@ -34,7 +34,7 @@ def write(context: Context, folder: Path) -> Path:
 def summary(context: Context) -> str:
     """Return a study as markdown: 13 lines a problem, a line a finding, and ten more."""
     lines = [f"# {_text(context.study.name)}", "", f"**{_tally(context)}**", ""]
-    lines += [f"- {_text(sentence)}" for sentence in context.findings]
+    lines += [f"- {_text(sentence)}" for sentence in [*context.findings, *map(str, context.study.damage)]]
     for problem, variants in context.ranking.groupby("problem", sort=False):
         lines += ["", *_table(context, str(problem), variants)]
     known = context.study.provenance

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +26,8 @@ from ganbench.training.population import Population, make_problem
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 
-CHECKPOINT_SECONDS = 15.0
+CHECKPOINT_SECONDS = float(os.environ.get("GANBENCH_CHECKPOINT_SECONDS", 15.0))
+"""At least this long lies between two checkpoints; a negative number makes one at every probe."""
 PROGRESS_SECONDS = 0.5
 KEPT_SAMPLES = {"image": 25, "points": 400}
 
@@ -37,6 +40,8 @@ class Sink(Protocol):
 
     checkpoint: Path
 
+    def whole_steps(self) -> list[int]: ...
+    def rewind(self, step: int) -> None: ...
     def append(self, step: int, values: dict[str, list[float]], samples: Array) -> None: ...
     def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any]) -> None: ...
 
@@ -161,10 +166,10 @@ class _Training:
     def run(self) -> None:
         """Go on from the last checkpoint to the end."""
         population, steps = self.population, self.population.variant.steps
-        checkpoint.restore(population, self.clock, self.sink.checkpoint)
-        passed = 0
+        known, passed = self._resume(), 0
         while True:
-            if population.step % self.probe_every == 0 or population.step == steps:
+            due = population.step % self.probe_every == 0 or population.step == steps
+            if due and population.step != known:
                 self._probe(passed)
                 passed = 0
             if time.monotonic() - self.told > PROGRESS_SECONDS or population.step == steps:
@@ -175,8 +180,25 @@ class _Training:
             train_step(population)
             passed += 1
 
+    def _resume(self) -> int | None:
+        """Go back to a checkpoint whose probes are all there and return its step; None where there is none.
+
+        What was recorded later, or is damaged, is forgotten and recorded once more.
+        """
+        population, whole = self.population, set(self.sink.whole_steps())
+        unbroken = set(takewhile(whole.__contains__, range(0, population.variant.steps, self.probe_every)))
+
+        def tell(text: str) -> None:
+            self.emit({"event": "told", "text": text})
+
+        resumed = checkpoint.restore(population, self.clock, self.sink.checkpoint, unbroken, tell)
+        self.sink.rewind(population.step if resumed else -1)
+        if resumed:
+            self.emit({"event": "resumed", "step": population.step})
+        return population.step if resumed else None
+
     def _probe(self, passed: int) -> None:
-        """Record one probe, `passed` steps after the last; one that a kill made forgotten is recorded once more."""
+        """Record one probe, `passed` steps after the last."""
         if self.population.device.type == "cuda":
             torch.cuda.synchronize(self.population.device)
         started = time.perf_counter()

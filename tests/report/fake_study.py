@@ -104,6 +104,7 @@ class FakeStudy:
     name: str = "stability"
     description: str = "Losses, normalizations and regularizers on two mixtures and on digits."
     variants: tuple[()] = ()
+    damage: tuple[()] = ()
     axes: list[str] = field(default_factory=lambda: ["problem", "loss", "normalization", "regularizer"])
     oracle: dict[str, dict[str, float]] = field(default_factory=lambda: ORACLE)
     modes: dict[str, int] = field(default_factory=lambda: MODES)

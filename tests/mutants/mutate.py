@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import copy
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -104,7 +104,7 @@ class _Finder(ast.NodeVisitor):
 
     # ------------------------------------------------------------------------------------ what is left alone
 
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         if node.name in SILENT:
             return
         self.names.append(node.name)
@@ -115,9 +115,9 @@ class _Finder(ast.NodeVisitor):
         for decorator in node.decorator_list:
             self.visit(decorator)
 
-    visit_AsyncFunctionDef = visit_FunctionDef
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.names.append(node.name)
         self.body(node.body)
         self.names.pop()
@@ -126,11 +126,11 @@ class _Finder(ast.NodeVisitor):
         for statement in statements:
             self.visit(statement)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
             self.visit(node.value)
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802
+    def visit_If(self, node: ast.If) -> None:
         if "TYPE_CHECKING" in ast.unparse(node.test):
             return
         self.rewritten(node.test, "negated condition", _negated)
@@ -148,24 +148,24 @@ class _Finder(ast.NodeVisitor):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         """Nothing to change."""
 
-    def visit_Raise(self, node: ast.Raise) -> None:  # noqa: N802
+    def visit_Raise(self, node: ast.Raise) -> None:
         self.change(node, "removed statement", "pass")
 
     # ------------------------------------------------------------------------------------ statements
 
-    def visit_Expr(self, node: ast.Expr) -> None:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Constant) or _called(node.value) in TOLD:
             return
         if isinstance(node.value, ast.Call):
             self.change(node, "removed statement", "pass")
         self.visit(node.value)
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         if isinstance(node.targets[0], ast.Attribute | ast.Subscript) and self.names:
             self.change(node, "removed statement", "pass")
         self.visit(node.value)
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.change(node, "removed statement", "pass")
         if type(node.op) in ARITHMETIC:
             other = copy.deepcopy(node)
@@ -173,25 +173,25 @@ class _Finder(ast.NodeVisitor):
             self.change(node, "arithmetic", ast.unparse(other))
         self.visit(node.value)
 
-    def visit_Return(self, node: ast.Return) -> None:  # noqa: N802
+    def visit_Return(self, node: ast.Return) -> None:
         if node.value is not None:
             if not (isinstance(node.value, ast.Constant) and node.value.value is None):
                 self.change(node, "return None", "return None")
             self.visit(node.value)
 
-    def visit_While(self, node: ast.While) -> None:  # noqa: N802
+    def visit_While(self, node: ast.While) -> None:
         self.rewritten(node.test, "negated condition", _negated)
         self.generic_visit(node)
 
-    def visit_Continue(self, node: ast.Continue) -> None:  # noqa: N802
+    def visit_Continue(self, node: ast.Continue) -> None:
         self.change(node, "continue to break", "break")
 
-    def visit_Break(self, node: ast.Break) -> None:  # noqa: N802
+    def visit_Break(self, node: ast.Break) -> None:
         self.change(node, "break to continue", "continue")
 
     # ------------------------------------------------------------------------------------ expressions
 
-    def visit_Compare(self, node: ast.Compare) -> None:  # noqa: N802
+    def visit_Compare(self, node: ast.Compare) -> None:
         for place, op in enumerate(node.ops):
             for new in COMPARED[type(op)]:
                 self.rewritten(node, "comparison", lambda n, p=place, o=new: n.ops.__setitem__(p, o()))
@@ -201,24 +201,24 @@ class _Finder(ast.NodeVisitor):
                     self.change(part, "compared string", repr(f"{part.value}_"))
         self.generic_visit(node)
 
-    def visit_BinOp(self, node: ast.BinOp) -> None:  # noqa: N802
+    def visit_BinOp(self, node: ast.BinOp) -> None:
         text = any(isinstance(s, ast.JoinedStr) or _is(s, str) for s in (node.left, node.right))
         if type(node.op) in ARITHMETIC and not text:
             self.rewritten(node, "arithmetic", lambda n: setattr(n, "op", ARITHMETIC[type(n.op)]()))
         self.generic_visit(node)
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> None:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
         other = ast.Or if isinstance(node.op, ast.And) else ast.And
         self.rewritten(node, "boolean", lambda n: setattr(n, "op", other()))
         self.generic_visit(node)
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:  # noqa: N802
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         kind = {ast.Not: "removed not", ast.USub: "removed minus", ast.Invert: "removed not"}.get(type(node.op))
         if kind:
             self.rewritten(node, kind, lambda n: n.operand)
         self.generic_visit(node)
 
-    def visit_IfExp(self, node: ast.IfExp) -> None:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> None:
         self.rewritten(node.test, "negated condition", _negated)
         self.generic_visit(node)
 
@@ -227,7 +227,7 @@ class _Finder(ast.NodeVisitor):
             self.change(test, "dropped filter", "True")
         self.generic_visit(node)
 
-    def visit_Constant(self, node: ast.Constant) -> None:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> None:
         value = node.value
         if isinstance(value, bool):
             self.change(node, "flipped boolean", repr(not value))
@@ -238,18 +238,18 @@ class _Finder(ast.NodeVisitor):
         elif isinstance(value, float):
             self.change(node, "constant", repr(0.9 * value if value else 0.1))
 
-    def visit_Subscript(self, node: ast.Subscript) -> None:  # noqa: N802
+    def visit_Subscript(self, node: ast.Subscript) -> None:
         if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str) and not self.quiet:
             self.change(node.slice, "compared string", repr(f"{node.slice.value}_"))
         self.generic_visit(node)
 
-    def visit_Slice(self, node: ast.Slice) -> None:  # noqa: N802
+    def visit_Slice(self, node: ast.Slice) -> None:
         for bound in (node.lower, node.upper):
             if bound is not None and not isinstance(bound, ast.Constant):
                 self.change(bound, "off by one", f"({ast.unparse(bound)}) + 1")
         self.generic_visit(node)
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         name = _called(node)
         told = name in TOLD or name.endswith(("Error", "Warning"))
         if isinstance(node.func, ast.Attribute) and name in TURNED:
@@ -281,9 +281,3 @@ def _called(node: ast.AST) -> str:
 
 def _is(node: ast.AST, kind: type) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, kind)
-
-
-def listed(modules: dict[str, str]) -> Iterator[Mutant]:
-    """Yield the mutants of all modules (name to source), module by module."""
-    for name in sorted(modules):
-        yield from mutants(name, modules[name])

@@ -24,6 +24,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Test:
 
     @property
     def file(self) -> str:
+        """The file that it is in."""
         return self.name.partition("::")[0]
 
 
@@ -124,7 +126,10 @@ def fork(workspace: Path, log: Path, inside: Callable[[], int]) -> int:
             os.dup2(target, stream)
         os.chdir(workspace)
         os.environ["PYTHONPATH"] = str(workspace)
-        sys.path[:] = [str(workspace), *(entry for entry in sys.path[1:] if entry != str(ROOT))]
+        sys.path[:] = [
+            str(workspace),
+            *(entry for entry in sys.path[1:] if entry not in (str(ROOT), str(Path(__file__).parent))),
+        ]
         code = int(inside())
     except BaseException:
         traceback.print_exc()
@@ -160,13 +165,11 @@ def run_all(
 
 
 def _end_group(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
-def copy_project(target: Path) -> Path:
+def copy_project(root: Path, target: Path) -> Path:
     """Copy what git knows or could know of the project."""
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -175,19 +178,19 @@ def copy_project(target: Path) -> Path:
         check=True,
     )
     for name in names.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
+        if name and (root / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
+            shutil.copy2(root / name, target / name)
     return target
 
 
-def record(slots: Sequence[Path], cache: Path) -> list[Test]:
+def record(root: Path, slots: Sequence[Path], cache: Path) -> list[Test]:
     """Return what every default test enters, from the cache where its file has not changed."""
     cache.mkdir(parents=True, exist_ok=True)
-    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
-    files = [file for file in files if "benchmarks" not in file and "mutants" not in file]
+    files = sorted(str(path.relative_to(root)) for path in (root / "tests").rglob("test_*.py"))
+    files = [file for file in files if not file.startswith(("tests/benchmarks/", "tests/mutants/"))]
     kept = {
-        file: cache / f"{file.replace('/', '.')}-{hashlib.sha256((ROOT / file).read_bytes()).hexdigest()[:12]}.json"
+        file: cache / f"{file.replace('/', '.')}-{hashlib.sha256((root / file).read_bytes()).hexdigest()[:12]}.json"
         for file in files
     }
 
@@ -211,7 +214,7 @@ def record(slots: Sequence[Path], cache: Path) -> list[Test]:
 
 
 def judge(
-    drawn: Sequence[Mutant], modules: Mapping[str, str], tests: Sequence[Test], slots: Sequence[Path]
+    root: Path, drawn: Sequence[Mutant], modules: Mapping[str, str], tests: Sequence[Test], slots: Sequence[Path]
 ) -> dict[Mutant, bool]:
     """Return for each mutant whether any test notices it."""
 
@@ -219,7 +222,7 @@ def judge(
         def inside(slot: Path) -> int:
             for name in ("ganbench", "tests"):
                 shutil.rmtree(slot / name)
-                shutil.copytree(ROOT / name, slot / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(root / name, slot / name, ignore=shutil.ignore_patterns("__pycache__"))
             (slot / "ganbench" / mutant.module).write_text(mutant.apply(modules[mutant.module]))
             files = list(dict.fromkeys(name.partition("::")[0] for name in chosen))
             return fork(slot, slot / "log", lambda: pytest.main([*FLAGS, *files], [Chosen(chosen)]))
@@ -228,7 +231,7 @@ def judge(
 
     choices = {mutant: choose(mutant, tests) for mutant in drawn}
     jobs = ((m, 90 + 5 * sum(chosen.values()), start(m, chosen)) for m, chosen in choices.items() if chosen)
-    killed = {mutant: False for mutant in drawn}
+    killed = dict.fromkeys(drawn, False)
     for done, (mutant, code) in enumerate(run_all(jobs, slots), 1):
         killed[mutant] = code not in (PASSED, NONE)
         told = "killed" if killed[mutant] else "SURVIVED"
@@ -238,48 +241,54 @@ def judge(
 
 def summary(
     killed: Mapping[Mutant, bool], modules: Mapping[str, str], equivalents: Mapping[tuple[str, str, str], str]
-) -> str:
-    """Return the score by module and overall, without the equivalent mutants, and the survivors with their diffs."""
+) -> tuple[str, float]:
+    """Return the scores by module and the survivors with their diffs as a text, and the score of all in percent.
+
+    Mutants that are known as equivalent are listed with their reasons and not counted.
+    """
     known = {m: equivalents.get((m.module, *m.changed(modules[m.module]))) for m, dead in killed.items() if not dead}
     counted = {mutant: dead for mutant, dead in killed.items() if dead or not known[mutant]}
     total, dead = Counter(m.module for m in counted), Counter(m.module for m in counted if counted[m])
     lines = [f"{name:38} {dead[name]:4} of {n:4} {100 * dead[name] / n:6.1f} %" for name, n in sorted(total.items())]
     share = 100 * sum(dead.values()) / len(counted) if counted else 100.0
     lines.append(f"{'all':38} {sum(dead.values()):4} of {len(counted):4} {share:6.1f} %")
-    lines += [f"\nequivalent: {m.module}:{m.line} {m.kind}: {known[m]}" for m in known if known[m]]
+    lines += [f"\nequivalent: ganbench/{m.module}:{m.line} {m.kind}: {known[m]}" for m in known if known[m]]
     for mutant in sorted((m for m in known if not known[m]), key=lambda m: (m.module, m.line)):
         source = modules[mutant.module]
         changes = difflib.unified_diff(source.splitlines(), mutant.apply(source).splitlines(), n=1, lineterm="")
         lines += [f"\nsurvivor: ganbench/{mutant.module}:{mutant.line} {mutant.kind}", *list(changes)[3:]]
-    return "\n".join(lines)
+    return "\n".join(lines), share
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw, run, print; return 1 where the score is under the one asked for."""
+    asked = _parser().parse_args(arguments)
+    root = asked.root.resolve()
+    modules = {n: s for n, s in deciding(root / "ganbench").items() if re.search(asked.module, n)}
+    drawn = sample(modules, asked.sample, asked.seed)
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    sys.dont_write_bytecode = True
+    for name in HEAVY if root == ROOT else ():
+        importlib.import_module(name)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        slots = [copy_project(root, Path(folder).resolve() / str(place)) for place in range(asked.processes)]
+        tests = record(root, slots, asked.cache)
+        killed = judge(root, drawn, modules, tests, slots)
+    text, share = summary(killed, modules, read_equivalents())
+    print(text)
+    return int(share < asked.least)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sample", type=int, default=200, help="how many mutants (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--module", default="", help="a regular expression for paths in the package: analysis/gate")
     parser.add_argument("--least", type=float, default=0.0, help="the score in percent under which the exit code is 1")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="mutants that are tried at a time (default 2)")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "ganbench-mutants")
-    asked = parser.parse_args(arguments)
-    modules = {n: s for n, s in deciding(ROOT / "ganbench").items() if re.search(asked.module, n)}
-    drawn = sample(modules, asked.sample, asked.seed)
-    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    sys.dont_write_bytecode = True
-    for name in HEAVY:
-        importlib.import_module(name)
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        slots = [copy_project(Path(folder).resolve() / str(place)) for place in range(asked.processes)]
-        tests = record(slots, asked.cache)
-        killed = judge(drawn, modules, tests, slots)
-    equivalents = read_equivalents()
-    print(summary(killed, modules, equivalents))
-    alive = [m for m, dead in killed.items() if not dead]
-    open_ = [m for m in alive if (m.module, *m.changed(modules[m.module])) not in equivalents]
-    counted = len(killed) - len(alive) + len(open_)
-    return int(100 * (1 - len(open_) / max(counted, 1)) < asked.least)
+    parser.add_argument("--root", type=Path, default=ROOT, help="another project with a package `ganbench`")
+    return parser
 
 
 if __name__ == "__main__":

@@ -199,8 +199,9 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "identity": nn.Identity,
 }  # fmt: skip
 BEFORE = {
-    "linear": lambda: nn.Linear(4, 4), "no bias": lambda: nn.Linear(4, 4, bias=False), "unflatten": lambda: nn.Unflatten(1, (2, 2)),
-    "flatten": nn.Flatten, "group": lambda: nn.GroupNorm(2, 4), "layer": lambda: nn.LayerNorm(4), "residual": lambda: Residual(),
+    "linear": lambda: nn.Linear(4, 4), "no bias": lambda: nn.Linear(4, 4, bias=False),
+    "unflatten": lambda: nn.Unflatten(1, (2, 2)), "residual": lambda: Residual(),
+    "flatten": nn.Flatten, "group": lambda: nn.GroupNorm(2, 4), "layer": lambda: nn.LayerNorm(4),
     "batch": lambda: nn.BatchNorm1d(4, track_running_stats=False), "pixel": PixelNorm, "std": lambda: MinibatchStd(4),
     "minibatch": lambda: MinibatchDiscrimination(4, 2, 2), "nothing": nn.Sequential,
     "reweighted": lambda: registry.get("normalization", "weight")(nn.Linear(4, 4)),
@@ -226,8 +227,8 @@ def test_chains_of_activations(first, second):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_an_activation_between_sequences(activation):
     def build():
-        return nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.Tanh()), nn.Sequential(ACTIVATIONS[activation](), nn.Linear(4, 4)),
-                             ACTIVATIONS[activation]())  # fmt: skip
+        act = ACTIVATIONS[activation]
+        return nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.Tanh()), nn.Sequential(act(), nn.Linear(4, 4)), act())
 
     check(build, (3,), runs=2)
 

@@ -14,7 +14,18 @@ from typing import Any
 import pytest
 
 
-class Recorder:
+class Unhurried:
+    """Property tests have no deadline: the machine is busy, and the tests are traced or meet slow mutants."""
+
+    def pytest_configure(self) -> None:
+        """Set it for all of them."""
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile("mutants", deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        settings.load_profile("mutants")
+
+
+class Recorder(Unhurried):
     """Notes for every test that passes how long it took and which functions of the package it entered."""
 
     def __init__(self, package: Path, target: Path) -> None:
@@ -67,7 +78,7 @@ class Recorder:
         self.target.write_text(json.dumps({name: test for name, test in self.tests.items() if test["passed"]}))
 
 
-class Chosen:
+class Chosen(Unhurried):
     """Runs some tests only, in a given order, each with a time limit that ends the process."""
 
     def __init__(self, seconds: dict[str, float]) -> None:

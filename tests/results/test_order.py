@@ -121,8 +121,8 @@ def test_a_study_that_starts_over_has_a_plan_until_its_results_are_gone(populati
     assert store.populations() == []
 
 
-@pytest.mark.parametrize(("step", "kept"), [(-1, []), (0, [0]), (9, [0]), (10, [0, 10]), (11, [0, 10]), (20, [0, 10, 20]),
-                                            (99, [0, 10, 20])])  # fmt: skip
+@pytest.mark.parametrize(("step", "kept"), [(-1, []), (0, [0]), (9, [0]), (10, [0, 10]), (11, [0, 10]),
+                                            (20, [0, 10, 20]), (99, [0, 10, 20])])  # fmt: skip
 def test_going_back_keeps_the_step_itself_and_what_was_before(population, step, kept):
     for at in (0, 10, 20):
         probe(population, at)

@@ -1,5 +1,7 @@
 """The gate's own guarantees: what each bound is by hand, how much of alpha each test may spend, and its coverage."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu, norm
 
-from ganbench.analysis.gate import LOOKS, Policy, compare, holm, pooled_rise, rate_bound, score_bound, tail, worse_rate
+from ganbench.analysis.gate import (
+    FEWEST,
+    LOOKS,
+    Policy,
+    compare,
+    holm,
+    pooled_rise,
+    rate_bound,
+    score_bound,
+    tail,
+    worse_rate,
+)
 from ganbench.analysis.statistics import newcombe
 
 NO_PAIRS = (np.empty(0), np.empty(0))
@@ -290,3 +303,8 @@ def test_a_lower_score_is_told_as_a_fall():
     old = rows([0] * 20, np.linspace(0.85, 0.95, 20))
     one = found(compare(old, old.assign(score=old["score"] - 0.25), Policy()), "typical score")
     assert one.sentence.startswith("v: typical score 0.65 in 20 seeds, baseline 0.90 in 20 (-0.25): regressed")
+
+
+def test_looks_begin_where_anything_can_pass_and_double():
+    assert LOOKS[0] == FEWEST == 5
+    assert all(later == 2 * earlier for earlier, later in itertools.pairwise(LOOKS))

@@ -41,7 +41,7 @@ CALIBRATION = ("analysis/scripted.py", "analysis/calibration.py")
 """What measures the verdicts' error rates, once for the documentation."""
 HEAVY = ("torch", "numpy", "scipy.stats", "pandas", "sklearn.cluster", "sklearn.datasets", "pydantic")
 """Imported once, before the processes are forked."""
-BUDGET = 90.0
+BUDGET = 60.0
 """Seconds of tests (as recorded) that a mutant has to survive."""
 PASSED, NONE = 0, 5
 FLAGS = ("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--no-header", "--tb=line")
@@ -214,7 +214,7 @@ def record(root: Path, slots: Sequence[Path], cache: Path) -> list[Test]:
 
 
 def judge(
-    root: Path, drawn: Sequence[Mutant], modules: Mapping[str, str], tests: Sequence[Test], slots: Sequence[Path]
+    pristine: Path, drawn: Sequence[Mutant], modules: Mapping[str, str], tests: Sequence[Test], slots: Sequence[Path]
 ) -> dict[Mutant, bool]:
     """Return for each mutant whether any test notices it."""
 
@@ -222,7 +222,7 @@ def judge(
         def inside(slot: Path) -> int:
             for name in ("ganbench", "tests"):
                 shutil.rmtree(slot / name)
-                shutil.copytree(root / name, slot / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(pristine / name, slot / name)
             (slot / "ganbench" / mutant.module).write_text(mutant.apply(modules[mutant.module]))
             files = list(dict.fromkeys(name.partition("::")[0] for name in chosen))
             return fork(slot, slot / "log", lambda: pytest.main([*FLAGS, *files], [Chosen(chosen)]))
@@ -235,7 +235,8 @@ def judge(
     for done, (mutant, code) in enumerate(run_all(jobs, slots), 1):
         killed[mutant] = code not in (PASSED, NONE)
         told = "killed" if killed[mutant] else "SURVIVED"
-        print(f"{done}/{len(drawn)} {told} {mutant.module}:{mutant.line} {mutant.kind}", file=sys.stderr, flush=True)
+        where = f"ganbench/{mutant.module}:{mutant.line}"
+        print(f"{done}/{len(drawn)} {told} {where} {mutant.kind}: {mutant.text}", file=sys.stderr, flush=True)
     return killed
 
 
@@ -273,7 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         slots = [copy_project(root, Path(folder).resolve() / str(place)) for place in range(asked.processes)]
         tests = record(root, slots, asked.cache)
-        killed = judge(root, drawn, modules, tests, slots)
+        # the tests as they are now, whatever is edited in the meantime
+        pristine = copy_project(root, Path(folder).resolve() / "pristine")
+        killed = judge(pristine, drawn, modules, tests, slots)
     text, share = summary(killed, modules, read_equivalents())
     print(text)
     return int(share < asked.least)

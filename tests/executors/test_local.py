@@ -89,14 +89,12 @@ def lives(pid):
 
 def test_kill_at_any_moment_costs_no_bit(tmp_path, eager):
     overrides = [*GRID, "steps=400", "probe_every=20"]
-    out, seed = tmp_path / "killed", time.time_ns() % 1000
-    print(f"random.seed({seed})")
-    random.seed(seed)
+    out, wait = tmp_path / "killed", random.Random(7)
     for least in (1, 6):
         process = start(overrides, out, "--plugin", eager)
         begun = probes(out)
         until(lambda: probes(out) >= begun + least, process)  # noqa: B023
-        time.sleep(random.uniform(0, 0.3))
+        time.sleep(wait.uniform(0, 0.3))
         assert process.poll() is None, "it must be killed in the middle of its work"
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -124,7 +122,7 @@ def test_workers_end_with_their_parent(tmp_path, eager):
             api.run(None, [*GRID, "steps=100000", "probe_every=50"], plugins=[eager], out=out, workers=1)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        ended = time.monotonic() + 2
+        ended = time.monotonic() + 60
         while any(map(lives, workers)) and time.monotonic() < ended:
             time.sleep(0.02)
         assert not any(map(lives, workers))

@@ -52,7 +52,7 @@ def cost(runs: list[Run]) -> float:
     variant = runs[0].variant
     regularizer, network = registry.get("regularizer", variant.regularizer), registry.get("network", variant.network)
     due = 1 / max(1, variant.hypers_of("regularizer", regularizer.name).get("lazy", 1))
-    penalty = 1 + 0.5 * due if regularizer.meta.get("acts_on", "inputs") == "inputs" else 1.0
+    penalty = 1 + 0.5 * due if regularizer.declared("acts_on") == "inputs" else 1.0
     convolutions = 8.0 if "feature_maps" in network.provides else 1.0
     updates = variant.steps * (variant.generator_steps + variant.critic_steps)
     return len(runs) * updates * variant.batch_size * penalty * convolutions

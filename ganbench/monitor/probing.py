@@ -253,7 +253,7 @@ class Prober:
 def _watched_loss(loss: Any, boundary: float | None) -> WatchedLoss:
     if isinstance(loss, str):
         plugin = registry.get("loss", loss)
-        undecided = plugin.meta.get("boundary", 0.0)
+        undecided = plugin.declared("boundary")
         return WatchedLoss(plugin, None if undecided is None else float(undecided))
     if loss is not None and not callable(loss):
         raise UserError(f"'loss' must be a name or a callable (real_logits, fake_logits), got {type(loss).__name__}.")

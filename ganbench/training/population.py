@@ -199,7 +199,7 @@ class LossSlice:
     @property
     def boundary(self) -> float | None:
         """The logit at which D is undecided, None where the loss has none."""
-        boundary = self.plugin.meta.get("boundary", 0.0)
+        boundary = self.plugin.declared("boundary")
         return None if boundary is None else float(boundary)
 
 
@@ -378,7 +378,7 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
         plugin, hypers = registry.get("normalization", name), variant.hypers_of("normalization", name)
         full: Normalize = partial(plugin.function, **hypers)
         layers[f"{role}_norm"] = full
-        layers[f"{role}_weight"] = full if plugin.meta.get("acts_on") == "weights" else _as_is
+        layers[f"{role}_weight"] = full if plugin.declared("acts_on") == "weights" else _as_is
     trick = Trick(variant)
     spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers,
                        d_batch=trick if trick.place == "batch" else None)  # fmt: skip

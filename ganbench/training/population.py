@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from ganbench import registry
-from ganbench.errors import UserError
+from ganbench.errors import UserError, told
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.gan.normalizations import as_matrix
 from ganbench.gan.optimizers import rate_factor
 from ganbench.plan import AXES, Run, Variant
 from ganbench.problems.base import Problem, stream
 from ganbench.training import batched, noise
+from ganbench.training.memory import check_fits
 from ganbench.training.trick import Trick
 
 Tensors = Mapping[str, Tensor]
@@ -53,7 +54,9 @@ def group(runs: Sequence[Run], device: str) -> list[list[Run]]:
     populations = []
     for members in grouped.values():
         members = sorted(members, key=_loss_of)
-        limit = max(1, min(LARGEST[kind], MEMORY[kind] // bytes_of(members[0].variant)))
+        each = bytes_of(members[0].variant)
+        check_fits(members[0].variant.id, each, kind)
+        limit = max(1, min(LARGEST[kind], MEMORY[kind] // each))
         parts = -(-len(members) // limit)
         size = -(-len(members) // parts)
         populations += [members[start : start + size] for start in range(0, len(members), size)]
@@ -70,7 +73,7 @@ def building(variant: Variant) -> Iterator[None]:
     except Exception as error:  # a plug-in may raise anything
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
-        raise UserError(f"Cannot train '{variant.id}': {type(error).__name__}: {error} ({where}).") from error
+        raise UserError(f"Cannot train '{variant.id}': {told(error)} ({where}).") from error
 
 
 @lru_cache(maxsize=1024)

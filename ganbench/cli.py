@@ -228,7 +228,7 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     for file in plugin or []:
         registry.load_file(file)
     if kind == "suite":
-        from ganbench.suite import suite_file
+        from ganbench.reading import suite_file
 
         out.print(escape(suite_file(name).read_text(encoding="utf-8").rstrip()), soft_wrap=True)
         return
@@ -280,7 +280,7 @@ def _law_line(result: Result) -> str:
 def _legends(kind: str) -> list[tuple[str, str]]:
     if kind != "suite":
         return [(plugin.name, plugin.legend) for plugin in registry.plugins(kind)]
-    from ganbench.suite import read_suite, suite_names
+    from ganbench.reading import read_suite, suite_names
 
     return [(name, str(read_suite(name)[1].get("description", "")).strip()) for name in suite_names()]
 

@@ -128,11 +128,11 @@ def run(
 
     suite: a shipped suite's name or a YAML file; overrides: `key=value` texts as on the command line; plugins: files
     to load first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
-    processes on a CPU (default: a core each; 1 trains in this process, as a plug-in registered in this session
-    needs); fresh: start over; continue_anyway: go on with a study that other code of ganbench, another torch or another
-    device has begun, and record it; watch: called with a population's name and an event while training goes on; tell:
-    called with a sentence on what is reused. Repeating the call goes on where the last one ended. Raises UserError for
-    what cannot be done as asked.
+    processes on a CPU (default: a core each; 1 trains in this process, which a plug-in of this session needs; one that
+    ends its process then ends yours); fresh: start over; continue_anyway: go on with a study that other code of
+    ganbench, another torch or another device has begun, and record it; watch: called with a population's name and an
+    event while training goes on; tell: called with a sentence on what is reused. Repeating the call goes on where the
+    last one ended. Raises UserError for what cannot be done as asked.
     """
     plan = make_plan(suite, overrides, plugins, out)
     return execute_plan(
@@ -154,6 +154,7 @@ def execute_plan(
     by: str = "run",
 ) -> Study:
     """Train a plan; see `run`. by: the job that asks, which the study records."""
+    from ganbench.executors.blame import units
     from ganbench.executors.local import execute
     from ganbench.executors.work import check, mend, populations
 
@@ -168,6 +169,7 @@ def execute_plan(
         watch = watch or (lambda name, event: None)
         reuse.enter(store, device, by, anyway=continue_anyway)
         mend(store, plan, device, tell or (lambda text: watch("", {"event": "told", "text": text})))
+        work = units(store, work)
         todo = store.todo(plan, work)
         if len(todo) < len(work) and tell:
             tell(reuse.sentence(store, len(plan.runs), sum(map(len, todo.values()))))
@@ -175,18 +177,19 @@ def execute_plan(
         if todo:
             execute(store, plan, todo, device, count, watch)
         if todo or not store.sessions():
-            store.log_session(session_record(device, count, started, time.monotonic() - clock))
+            store.log_session(session_record(device, max(count, 1), started, time.monotonic() - clock))
     return Study(store.path)
 
 
 def remaining(plan: Plan, device: str, folder: Path | None) -> dict[str, list[Run]]:
     """Return the populations of a plan that have not ended in a study's folder, or all where it holds another plan."""
+    from ganbench.executors.blame import units
     from ganbench.executors.work import populations
 
     work = populations(plan, device)
     if folder is None or not (store := Store(folder)).exists() or store.read_plan().hash != plan.hash:
         return work
-    return {name: runs for name, runs in work.items() if not store.population(name).done()}
+    return store.todo(plan, units(store, work))
 
 
 def default_folder(plan: Plan) -> Path:
@@ -206,17 +209,17 @@ def pick_device(device: str) -> str:
 
 
 def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
-    """Return the number of worker processes: one where a plug-in lives in this session only, or on a GPU."""
+    """Return the number of worker processes; 0 where the work is done in this process: for one worker that is asked
+    for, where a plug-in lives in this session only, and on a GPU."""
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise UserError(f"The number of workers must be at least 1, got {quoted(workers)}.")
     files = {registry.get(*key.split(".", 1)).source for key in plan.versions}
     package = str(Path(__file__).parent)
     shared = all(file and (file.startswith(package) or file in plan.plugin_files) for file in files)
-    if device != "cpu" or not shared:
-        return 1
-    return (
-        workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
-    )
+    if device != "cpu" or not shared or workers == 1:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers or cores
 
 
 def session_record(device: str, workers: int, started: datetime, wall: float) -> dict[str, Any]:

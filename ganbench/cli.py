@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganbench import registry
-from ganbench.errors import Exit, UserError, unknown
+from ganbench.errors import Exit, UserError, clean_lines, told, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
@@ -39,13 +42,43 @@ Margins = Annotated[
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with plug-ins; may be repeated.")]
 
 
+UNENDED = ("failed", "pending", "running")
+"""What a run may be that has not ended: success is that none is."""
+
+
 def main() -> None:
-    """Run the command line. The only place where a UserError becomes a sentence and an exit code."""
+    """Run the command line. The only place where an exception becomes a sentence and an exit code."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or Exit.OK)
     except UserError as error:
         err.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("Interrupted; repeat the command to go on.")
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # whoever read the output has gone; what is still to be flushed goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # what the command line's own library refuses
+            error.show()
+            sys.exit(Exit.USAGE)
+        _tell_bug(error)
+        sys.exit(Exit.INTERNAL)
+
+
+def _tell_bug(error: Exception) -> None:
+    """Say in one sentence what went wrong in our own code, and leave the details in a file."""
+    if os.environ.get("GANBENCH_TRACEBACK"):
+        traceback.print_exc()
+    with tempfile.NamedTemporaryFile("w", prefix="ganbench-", suffix=".txt", delete=False) as file:
+        file.write(clean_lines(traceback.format_exc()))
+    err.print(
+        f"[red]Internal error:[/] {escape(told(error))}. This is a bug of ganbench: please report it with the file "
+        f"{escape(file.name)}.",
+        soft_wrap=True,
+    )
 
 
 @app.command(epilog=CODES)
@@ -78,15 +111,11 @@ def run(
     from ganbench.terminal import Progress, ranking_tables
 
     out.print(f"{_size(plan)} -> {escape(str(folder))}", soft_wrap=True)
-    try:
-        with Progress(plan, api.pick_device(device), folder, err) as progress:
-            study = api.execute_plan(
-                plan, out=folder, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway,
-                watch=progress.watch, tell=lambda text: out.print(escape(text), soft_wrap=True),
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        err.print("Interrupted; repeat the command to go on.")
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    with Progress(plan, api.pick_device(device), folder, err) as progress:
+        study = api.execute_plan(
+            plan, out=folder, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway,
+            watch=progress.watch, tell=lambda text: out.print(escape(text), soft_wrap=True),
+        )  # fmt: skip
     out.print("Judging runs and writing the report ...")
     path = study.report()
     for table in ranking_tables(study.ranking()):
@@ -94,7 +123,7 @@ def run(
         out.print()
     _print_failures(study)
     out.print(f"Report: {escape(str(path))}", soft_wrap=True)
-    if (study.runs["status"] == "failed").any():
+    if study.runs["status"].isin(UNENDED).any():
         raise typer.Exit(Exit.FAILED)
 
 
@@ -309,7 +338,7 @@ def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | Non
         return
     if left < len(plan.runs):
         out.print(f"{len(plan.runs) - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
-    count = min(api.pick_workers(plan, device, workers), len(work))
+    count = max(1, min(api.pick_workers(plan, device, workers), len(work)))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0
     looped: set[str] = set()
@@ -345,6 +374,7 @@ def _load(folder: Path) -> Study:
 
 
 def _print_failures(study: Study) -> None:
-    failed = study.runs[study.runs["status"] == "failed"]
-    for reason, rows in failed.groupby("reason"):
-        err.print(f"[red]{_count(len(rows), 'run')} failed:[/] {escape(str(reason))}", soft_wrap=True)
+    failed = study.runs[study.runs["status"].isin(UNENDED)]
+    for (status, reason), rows in failed.groupby(["status", "reason"]):
+        what = "failed" if status == "failed" else "did not end"
+        err.print(f"[red]{_count(len(rows), 'run')} {what}:[/] {escape(str(reason))}", soft_wrap=True)

@@ -59,6 +59,11 @@ def clean(text: object, longest: int = LONGEST) -> str:
     return _cut(line, longest)
 
 
+def clean_lines(text: str, longest: int = 200) -> str:
+    """Return the last lines of a text, each cleaned."""
+    return "\n".join(clean(line) for line in text.splitlines()[-longest:])
+
+
 def quoted(value: object, longest: int = 120) -> str:
     """Return a value as Python writes it, cleaned and cut, for the "got ..." of an error."""
     try:

@@ -20,6 +20,7 @@ AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
 # settings that came after the first studies: at these values they are left out of ids and files, so that those last
 LATER = {
     "generator_steps": 1, "update": "alternating", "trick": "none", "diagnostics": "cheap", "listed": [], "margins": {},
+    "time_limit": 0.0,
 }  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
@@ -96,7 +97,8 @@ class Plan:
     `listed` holds the ids of the runs where these are not all seeds of all variants: the plan of loops that are watched
     grows with every loop that reports. `margins` are the gate's where the suite declares some, and decide no result.
     `versions` are the identities of its plug-ins, `code` is that of this package, which a study's environment is held
-    against rather than the plan's hash (see ganbench.identity).
+    against rather than the plan's hash (see ganbench.identity). `time_limit` is what a population may take, in seconds,
+    0 for any time: it decides who ends, and no result.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Plan:
     listed: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
     code: str = ""
+    time_limit: float = 0.0
 
     @property
     def uncovered(self) -> list[str]:
@@ -156,7 +159,7 @@ class Plan:
     def hash(self) -> str:
         """A hash of what was asked for, with the identities of plug-ins, without this package and the machine."""
         content = self.to_dict()
-        for aside in ("description", "plugin_files", "legends", "margins", "code"):
+        for aside in ("description", "plugin_files", "legends", "margins", "code", "time_limit"):
             content.pop(aside, None)
         return _digest(content, 12)
 
@@ -194,6 +197,7 @@ class Plan:
             "plugin_files": list(self.plugin_files),
             "listed": list(self.listed),
             "margins": dict(self.margins),
+            "time_limit": self.time_limit,
             "code": self.code,
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
@@ -224,6 +228,7 @@ class Plan:
             listed=tuple(data.get("listed", ())),
             margins=data.get("margins", {}),
             code=data.get("code", ""),
+            time_limit=data.get("time_limit", LATER["time_limit"]),
         )
 
 

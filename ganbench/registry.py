@@ -57,7 +57,7 @@ class Plugin:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
-    @property
+    @cached_property
     def is_own(self) -> bool:
         """Tell whether this package ships it."""
         return self.source is not None and Path(self.source).is_relative_to(Path(__file__).parent)
@@ -270,13 +270,14 @@ def load_file(path: str | Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     loaded_code(spec.name, file)
-    writes = sys.dont_write_bytecode
+    writes, folder = sys.dont_write_bytecode, os.getcwd()
     sys.dont_write_bytecode = True  # nothing is left beside a user's file
     try:
         with _all_or_nothing(path):
             spec.loader.exec_module(module)
     finally:
         sys.dont_write_bytecode = writes
+        os.chdir(folder)  # relative paths of this command go on meaning what they meant
     _registry.files.append(str(file))
 
 

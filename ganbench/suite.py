@@ -20,7 +20,7 @@ from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, UNCOVERED, Plan, Varia
 from ganbench.reading import parse_overrides, read_suite
 
 LATENTS = ("normal", "uniform")
-SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins")
+SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins", "time_limit")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
 LARGEST = {
@@ -61,6 +61,7 @@ class Settings(BaseModel):
     neighbours: int = Field(500, ge=16, le=10**6)
     diagnostics: str = "cheap"
     margins: dict[str, float] = {}
+    time_limit: float = Field(0.0, ge=0, le=10**9)
     hypers: dict[str, list[Any]] = {}
     per_problem: dict[str, dict[str, Any]] = {}
 

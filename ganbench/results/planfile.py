@@ -99,6 +99,7 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {
     "legends": _texts_by_name,
     "listed": _all(_is_text),
     "code": _is_text,
+    "time_limit": is_number,
     "uncovered": _all(_is_text),
     "margins": lambda value: isinstance(value, dict) and all(map(_is_text, value)),
 }

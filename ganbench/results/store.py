@@ -139,6 +139,33 @@ class PopulationFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "failed.json", json.dumps({"error": error, "details": details}))
 
+    @contextmanager
+    def made_whole(self) -> Iterator[PopulationFolder]:
+        """Give a folder to fill, which takes the place of this one when it is complete."""
+        unfinished = PopulationFolder(self.path.with_name(f".{self.path.name}"))
+        unfinished.remove()
+        yield unfinished
+        self.remove()
+        unfinished.path.rename(self.path)
+
+    def remove(self) -> None:
+        """Delete all of it: first from sight, in one go."""
+        hidden = self.path.with_name(f".removed.{self.path.name}")
+        remove(hidden)
+        if exists(self.path):
+            self.path.rename(hidden)
+            remove(hidden)
+
+    def part(self, target: PopulationFolder, rows: Sequence[int]) -> None:
+        """Copy what was recorded of some of its rows into another folder, a population of its own."""
+        runs = self.runs()
+        target.path.mkdir(parents=True, exist_ok=True)
+        for step, values in self.series().items():
+            samples = self._sample_of(step, len(runs))
+            if samples is not None:
+                target.append(step, {k: [column[row] for row in rows] for k, column in values.items()}, samples[rows])
+        write_text(target.path / "runs.json", json.dumps([runs[row] for row in rows]))
+
     def runs(self) -> list[str]:
         """Return the ids of its runs, in the order of its rows."""
         # a process that lays the folder out comes to this file last
@@ -286,7 +313,7 @@ class Store:
                     f"{plan.name}, {plan.hash}{changed}). Choose another --out, or start over with --fresh."
                 )
             # neither what judges a study nor where a plug-in's file lies has a part in its results
-            mine = replace(other, margins=plan.margins, plugin_files=plan.plugin_files)
+            mine = replace(other, margins=plan.margins, plugin_files=plan.plugin_files, time_limit=plan.time_limit)
             if mine != other:
                 self._write_plan(mine)
             self._make_room()

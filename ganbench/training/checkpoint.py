@@ -7,7 +7,7 @@ that was recorded up to its step is still there.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,26 @@ def _set(population: Population, clock: dict[str, float], state: Mapping[str, An
         for label, buffer in saved["buffers"].items():
             player.buffers[label].copy_(buffer)
     clock.update(state["clock"])
+
+
+def part(file: Path, target: Path, rows: Sequence[int]) -> None:
+    """Write the part of a population's checkpoints that is the state of some rows; what cannot be read is left out."""
+    for source, place in ((file, target), (earlier(file), earlier(target))):
+        try:
+            state = _read(source, torch.device("cpu"))
+        except _UnusableError:
+            continue
+        runs = len(state["runs"])
+        with replace_file(place) as temporary:
+            sliced = _rows(state, torch.tensor(rows), runs)
+            torch.save({**sliced, "runs": [state["runs"][row] for row in rows]}, temporary)
+
+
+def _rows(value: Any, rows: Tensor, runs: int) -> Any:
+    if isinstance(value, dict):
+        return {key: _rows(inner, rows, runs) for key, inner in value.items()}
+    # the first axis of all that a population holds is its runs
+    return value[rows].clone() if isinstance(value, Tensor) and value.shape[:1] == (runs,) else value
 
 
 def _player(player: Player) -> dict[str, Any]:

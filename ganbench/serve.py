@@ -233,6 +233,10 @@ class Site:
         with self._lock:
             return {name: self._known.setdefault(path, StudyFolder(path)) for name, path in sorted(found.items())}
 
+    def page(self) -> str:
+        """Return the page that lists the studies."""
+        return index(self.folder, {name: (study, study.progress()) for name, study in self.studies().items()})
+
     def locate(self, path: str) -> tuple[StudyFolder, str] | None:
         """Return the study and the file's name within it that a decoded address names; None for any other address."""
         for name, study in self.studies().items():
@@ -337,8 +341,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         path = os.fsdecode(unquote_to_bytes(self.path.partition("?")[0].partition("#")[0]))
         if path == "/":
-            site = self.server.site
-            self._page(index(site.folder, {name: (study, study.progress()) for name, study in site.studies().items()}))
+            self._page(self.server.site.page())
             return
         found = self.server.site.locate(path)
         if found is None:

@@ -70,7 +70,7 @@ READERS = {
     "export": lambda study, target, patch: command(patch, "export", study, "--out", target),
     "check": lambda study, target, patch: command(patch, "check", study, "--baseline", study.parent / "baseline.json"),
     "baseline": lambda study, target, patch: command(patch, "baseline", study, "-o", target / "b.json"),
-    "serve": lambda study, target, patch: serve.index(serve.Site(study.parent)),
+    "serve": lambda study, target, patch: serve.Site(study.parent).page(),
     "report": lambda study, target, patch: command(patch, "report", study, "-o", target / "r.html"),
 }
 

@@ -17,8 +17,9 @@ from typing import Any
 import pandas as pd
 
 from ganbench import registry, reuse
-from ganbench.errors import UserError, unknown
-from ganbench.plan import Plan
+from ganbench.errors import UserError, quoted, unknown
+from ganbench.plan import Plan, Run
+from ganbench.reading import listed
 from ganbench.results.store import Store
 from ganbench.results.study import Study as StoredStudy
 from ganbench.suite import resolve
@@ -85,11 +86,12 @@ def make_plan(
 
     out: where its study is to live; one that is there already may name the plug-in file that is missing.
     """
-    for file in plugins:
+    for file in listed(plugins, "plugins", '["my_loss.py"]'):
         registry.load_file(file)
+    overrides = [str(text) for text in listed(overrides, "overrides", '["loss=hinge", "seeds=3"]')]
     named = [text.removeprefix("suite=") for text in overrides if text.startswith("suite=")]
-    if len(named) > 1 or (named and suite):
-        raise UserError(f"One suite at a time, got {', '.join(filter(None, [suite, *named]))}.")
+    if len(named) > 1 or (named and suite is not None):
+        raise UserError(f"One suite at a time, got {', '.join(map(str, filter(None, [suite, *named])))}.")
     try:
         return resolve(named[0] if named else suite, [text for text in overrides if not text.startswith("suite=")])
     except UserError as error:
@@ -177,6 +179,16 @@ def execute_plan(
     return Study(store.path)
 
 
+def remaining(plan: Plan, device: str, folder: Path | None) -> dict[str, list[Run]]:
+    """Return the populations of a plan that have not ended in a study's folder, or all where it holds another plan."""
+    from ganbench.executors.work import populations
+
+    work = populations(plan, device)
+    if folder is None or not (store := Store(folder)).exists() or store.read_plan().hash != plan.hash:
+        return work
+    return {name: runs for name, runs in work.items() if not store.population(name).done()}
+
+
 def default_folder(plan: Plan) -> Path:
     """Return where a plan's study lives unless told otherwise: the same plan always finds its study again."""
     return Path("reports") / f"{plan.name}-{plan.hash[:8]}"
@@ -195,8 +207,8 @@ def pick_device(device: str) -> str:
 
 def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
     """Return the number of worker processes: one where a plug-in lives in this session only, or on a GPU."""
-    if workers is not None and workers < 1:
-        raise UserError(f"The number of workers must be at least 1, got {workers}.")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise UserError(f"The number of workers must be at least 1, got {quoted(workers)}.")
     files = {registry.get(*key.split(".", 1)).source for key in plan.versions}
     package = str(Path(__file__).parent)
     shared = all(file and (file.startswith(package) or file in plan.plugin_files) for file in files)

@@ -11,7 +11,7 @@ import pandas as pd
 from ganbench import api
 from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
 from ganbench.analysis.seeds import complete, freeze, tables
-from ganbench.errors import UserError
+from ganbench.errors import Exit, UserError
 from ganbench.plan import MARGINS, Plan, check_margins
 from ganbench.results.baseline import Baseline, load_baseline
 from ganbench.results.store import Store
@@ -20,7 +20,9 @@ from ganbench.reuse import made_by_checks
 CHECKS = Path("reports") / "checks"
 """Where checks train unless told otherwise: a folder a plan, started over by every check."""
 
-EXIT_CODES = {"pass": 0, "regressed": 1, "inconclusive": 3, "failed": 5}
+EXIT_CODES = {
+    "pass": Exit.OK, "regressed": Exit.REGRESSED, "inconclusive": Exit.INCONCLUSIVE, "failed": Exit.FAILED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganbench import registry
-from ganbench.errors import UserError, unknown
+from ganbench.errors import Exit, UserError, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
     from ganbench.contracts import Result
     from ganbench.plan import Plan
 
+CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in Exit) + "."
 app = typer.Typer(
+    epilog=CODES,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -29,8 +31,6 @@ app = typer.Typer(
 # a file or a pipe has no width of its own; tables should not be cut for it
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
-
-LAW_BROKEN, RUNS_FAILED, INTERRUPTED = 1, 5, 130
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[suite=NAME_OR_FILE] [KEY=VALUE | KEY=A,B,C]...")]
 Margins = Annotated[
@@ -48,7 +48,7 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-@app.command()
+@app.command(epilog=CODES)
 def run(
     overrides: Overrides = None,
     plugin: Plugins = None,
@@ -71,12 +71,12 @@ def run(
     plan = api.make_plan(
         None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [], out_dir
     )
+    folder = out_dir or api.default_folder(plan)
     if dry_run:
-        _print_plan(plan, api.pick_device(device), workers)
+        _print_plan(plan, api.pick_device(device), workers, None if fresh else folder)
         return
     from ganbench.terminal import Progress, ranking_tables
 
-    folder = out_dir or api.default_folder(plan)
     out.print(f"{_size(plan)} -> {escape(str(folder))}", soft_wrap=True)
     try:
         with Progress(plan, api.pick_device(device), folder, err) as progress:
@@ -86,7 +86,7 @@ def run(
             )  # fmt: skip
     except KeyboardInterrupt:
         err.print("Interrupted; repeat the command to go on.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(Exit.INTERRUPTED) from None
     out.print("Judging runs and writing the report ...")
     path = study.report()
     for table in ranking_tables(study.ranking()):
@@ -95,7 +95,7 @@ def run(
     _print_failures(study)
     out.print(f"Report: {escape(str(path))}", soft_wrap=True)
     if (study.runs["status"] == "failed").any():
-        raise typer.Exit(RUNS_FAILED)
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()
@@ -165,7 +165,7 @@ def baseline(
     )
 
 
-@app.command()
+@app.command(epilog=CODES)
 def check(
     what: Annotated[list[str], typer.Argument(metavar="STUDY... | suite=NAME_OR_FILE [KEY=VALUE]...")],
     baseline: Annotated[Path, typer.Option(help="The file that `ganbench baseline` wrote.")],
@@ -187,10 +187,7 @@ def check(
         bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nothing is shown either way.")
     ] = False,
 ) -> None:
-    """Check studies, or a suite that is trained for as many seeds as it needs, against a baseline.
-
-    Exit codes: 0 pass, 1 regression, 2 usage, 3 inconclusive, 4 incompatible baseline, 5 runs failed.
-    """
+    """Check studies, or a suite that is trained for as many seeds as it needs, against a baseline."""
     from ganbench import checking
     from ganbench.report import verdict_files
 
@@ -231,7 +228,7 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     for file in plugin or []:
         registry.load_file(file)
     if kind == "suite":
-        from ganbench.suite import suite_file
+        from ganbench.reading import suite_file
 
         out.print(escape(suite_file(name).read_text(encoding="utf-8").rstrip()), soft_wrap=True)
         return
@@ -254,12 +251,9 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     out.print(f"  {escape(told)}, {escape(record.source or 'this session')}", soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=CODES)
 def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.")]) -> None:
-    """Hold the plug-ins of a file to the laws of their kinds: which they break, and by how much.
-
-    Exit codes: 0 all kept, 1 a law is broken, 2 usage.
-    """
+    """Hold the plug-ins of a file to the laws of their kinds: which they break, and by how much."""
     from ganbench import contracts
 
     broken = False
@@ -272,7 +266,7 @@ def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.
         told = ", ".join(f"{counts[status]} {status}" for status in LAW_COLOURS if counts[status])
         out.print(f"  {told}", soft_wrap=True)
         broken |= counts["broken"] > 0
-    raise typer.Exit(LAW_BROKEN if broken else 0)
+    raise typer.Exit(Exit.REGRESSED if broken else Exit.OK)
 
 
 LAW_COLOURS = {"kept": "green", "broken": "red", "not declared": "yellow"}
@@ -286,7 +280,7 @@ def _law_line(result: Result) -> str:
 def _legends(kind: str) -> list[tuple[str, str]]:
     if kind != "suite":
         return [(plugin.name, plugin.legend) for plugin in registry.plugins(kind)]
-    from ganbench.suite import read_suite, suite_names
+    from ganbench.reading import read_suite, suite_names
 
     return [(name, str(read_suite(name)[1].get("description", "")).strip()) for name in suite_names()]
 
@@ -303,13 +297,19 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _print_plan(plan: Plan, device: str, workers: int | None) -> None:
+def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | None) -> None:
     from ganbench import api
-    from ganbench.executors.work import populations, trial
+    from ganbench.executors.work import trial
 
-    work = populations(plan, device)
-    count = min(api.pick_workers(plan, device, workers), len(work))
     out.print(_size(plan), soft_wrap=True)
+    work = api.remaining(plan, device, folder)
+    left = sum(map(len, work.values()))
+    if not left:
+        out.print(f"Nothing is left to do: all runs have ended in {escape(str(folder))}.", soft_wrap=True)
+        return
+    if left < len(plan.runs):
+        out.print(f"{len(plan.runs) - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
+    count = min(api.pick_workers(plan, device, workers), len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0
     looped: set[str] = set()

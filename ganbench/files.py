@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any moment leaves either the old one or the new one, under names that stay inside."""
+"""Files that users name, and writing so that a kill leaves the old one or the new one, under names that stay inside."""
 
 import hashlib
 import json
@@ -11,6 +11,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganbench.errors import UserError
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is a file; what cannot be a path (too long, NUL, no text at all) is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 @contextmanager

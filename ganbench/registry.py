@@ -12,61 +12,31 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ganbench.errors import UserError, unknown
+from ganbench import kinds
+from ganbench.errors import UserError, told, unknown
+from ganbench.files import is_file
 from ganbench.identity import Identity, contents, identify, loaded_code, sources_of
+from ganbench.kinds import COSTS as COSTS  # what plug-ins are written with is found here, beside register
+from ganbench.kinds import KINDS as KINDS
+from ganbench.kinds import Measure as Measure
+from ganbench.kinds import positive as positive
+from ganbench.kinds import share as share
 
 OWN = "ganbench"
 """The version of what this package ships: its code has one digest, in the plan."""
 
-KINDS = {
-    "problem": "ganbench.problems",
-    "network": "ganbench.gan.networks",
-    "loss": "ganbench.gan.losses",
-    "normalization": "ganbench.gan.normalizations",
-    "regularizer": "ganbench.gan.regularizers",
-    "optimizer": "ganbench.gan.optimizers",
-    "update": "ganbench.gan.updates",
-    "trick": "ganbench.gan.tricks",
-    "metric": "ganbench.measure.metrics",
-    "diagnostic": "ganbench.measure.diagnostics",
-}
-
-COSTS = ("cheap", "medium", "expensive")
-"""The cost classes of diagnostics; a suite measures those up to its own."""
+ENGINE_PROVIDES = frozenset({"one_turn_each"})
+"""What no plug-in provides but the suite's numbers do: one update of each player a step."""
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What one measured number means: its legend, which way is better, its range and unit.
-
-    `direction` is "up" or "down" (better when larger or smaller), or None where neither is better in itself.
-    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem.
-    """
-
-    legend: str
-    direction: str | None = None
-    bounds: tuple[float, float] = (float("-inf"), float("inf"))
-    unit: str = ""
-    perfect: float | None = None
-
-
-def share(legend: str, direction: str | None = None, perfect: float | None = None) -> Measure:
-    """Return a measure that is a share between 0 and 1."""
-    return Measure(legend, direction, (0.0, 1.0), "share", perfect)
-
-
-def positive(legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None) -> Measure:
-    """Return a measure that is 0 or larger."""
-    return Measure(legend, direction, (0.0, float("inf")), unit, perfect)
 
 
 @dataclass(frozen=True)
@@ -95,7 +65,7 @@ class Plugin:
     @cached_property
     def identity(self) -> Identity:
         """What it depends on besides its data: see ganbench.identity."""
-        return identify(self.function, environment=self.meta.get("environment", ()))
+        return identify(self.function, environment=self.declared("environment"))
 
     @property
     def version(self) -> str:
@@ -104,9 +74,13 @@ class Plugin:
 
     def version_with(self, hypers: Iterable[Mapping[str, Any]]) -> str:
         """Return its version with the content of the files that it reads at these hyper-parameters."""
-        files = {file: None for chosen in hypers for file in sources_of(self.meta.get("sources"), self.source, chosen)}
+        files = {file: None for chosen in hypers for file in sources_of(self.declared("sources"), self.source, chosen)}
         read = [("source", contents.of_path(file)) for file in files]
         return contents.combined([("version", self.version), *read]) if read and self.version else self.version
+
+    def declared(self, key: str) -> Any:
+        """Return what it declares, or what its kind takes for it where it declares nothing."""
+        return self.meta[key] if key in self.meta else KINDS[self.kind].default(key)
 
 
 @dataclass
@@ -114,32 +88,74 @@ class _Registry:
     plugins: dict[tuple[str, str], Plugin] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
+    # what the file that is being loaded has registered so far
+    fresh: set[tuple[str, str]] | None = None
 
 
 _registry = _Registry()
 
 
 def register(
-    kind: str, *, needs: Mapping[str, str] | None = None, provides: Iterable[str] = (), **meta: Any
+    kind: str, *, needs: Mapping[str, str] | None = None, provides: Collection[str] = (), **meta: Any
 ) -> Callable[[F], F]:
-    """Register the decorated function as a plug-in of `kind` and return it unchanged.
+    """Register the decorated function or class as a plug-in of `kind` and return it unchanged.
 
     `needs` maps a capability that the rest of the variant has to provide to the reason why; `provides` names the
-    capabilities that this plug-in gives. Everything in `meta` belongs to the kind (a metric's `measures`, ...).
-    Raises UserError for an unknown kind and for a name that is taken by another function.
+    capabilities that this plug-in gives. Everything in `meta` belongs to the kind (a metric's `measures`, ...) or says
+    what else decides its results: `sources`, files, and `environment`, variables. Raises UserError for an unknown
+    kind, for a declaration or a signature that the kind does not have, and for a name that is taken.
     """
     if kind not in KINDS:
         raise unknown("kind of plug-in", kind, KINDS)
 
     def decorate(function: F) -> F:
-        plugin = _plugin(kind, function, dict(needs or {}), frozenset(provides), meta)
-        known = _registry.plugins.get((kind, plugin.name))
-        if known and known.text != plugin.text and known.source != plugin.source:
-            raise UserError(f"The {kind} '{plugin.name}' is already registered by {known.source or 'this session'}.")
+        kinds.check(KINDS[kind], function, needs or {}, provides, meta)
+        plugin = _plugin(kind, function, dict(needs or {}), frozenset(provides), _tidy(meta))
+        _check_free(plugin)
         _registry.plugins[kind, plugin.name] = plugin
+        if _registry.fresh is not None:
+            _registry.fresh.add((kind, plugin.name))
         return function
 
     return decorate
+
+
+def _tidy(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return declarations with one name of a variable as a list of one."""
+    variables = meta.get("environment")
+    return {**meta, "environment": (variables,)} if isinstance(variables, str) else meta
+
+
+def _check_free(plugin: Plugin) -> None:
+    """Raise UserError where a plug-in's name, or a column that it measures, is another's."""
+    place = (plugin.kind, plugin.name)
+    known = _registry.plugins.get(place)
+    other = known is not None and known.text != plugin.text and known.source != plugin.source
+    if known and other:
+        raise UserError(f"The {plugin.kind} '{plugin.name}' is already registered by {known.source or 'this session'}.")
+    if known and place in (_registry.fresh or ()) and known.function is not plugin.function:
+        raise UserError(f"The {plugin.kind} '{plugin.name}' is registered twice by {plugin.source or 'this session'}.")
+    for others, each in _registry.plugins.items():
+        twice = sorted(set(plugin.meta.get("measures", ())) & set(each.meta.get("measures", ())))
+        if twice and others != place:
+            raise UserError(
+                f"The {plugin.kind} '{plugin.name}' measures '{twice[0]}', which the {each.kind} '{each.name}' does "
+                "already: choose another name."
+            )
+
+
+def check_needs() -> None:
+    """Raise UserError where a plug-in needs a capability that no other one provides: nothing could ever have it.
+
+    A plug-in may need what another file provides, so that this is asked when all files are there.
+    """
+    for kind in KINDS:
+        load(kind)
+    offered = {name for plugin in _registry.plugins.values() for name in plugin.provides} | ENGINE_PROVIDES
+    for plugin in _registry.plugins.values():
+        for need in plugin.needs:
+            if need not in offered:
+                raise unknown(f"capability that the {plugin.kind} '{plugin.name}' needs", need, offered)
 
 
 def _plugin(
@@ -152,9 +168,6 @@ def _plugin(
         for p in inspect.signature(function).parameters.values()
         if p.kind is inspect.Parameter.KEYWORD_ONLY
     }
-    missing = [hyper for hyper, default in hypers.items() if default is inspect.Parameter.empty]
-    if missing:
-        raise UserError(f"The {kind} '{name}' has no default for its hyper-parameter '{missing[0]}'.")
     try:
         code, file = inspect.getsource(function), inspect.getsourcefile(function)
     except (OSError, TypeError):
@@ -178,11 +191,16 @@ def load(kind: str) -> None:
     """Import the module that holds a kind's built-in plug-ins, and the installed packages that add to it."""
     if kind not in _registry.loaded:
         _registry.loaded.add(kind)
-        importlib.import_module(KINDS[kind])
+        importlib.import_module(KINDS[kind].home)
     if "entry points" not in _registry.loaded:
         _registry.loaded.add("entry points")
         for entry in importlib.metadata.entry_points(group="ganbench.plugins"):
-            entry.load()
+            try:
+                entry.load()
+            except UserError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise UserError(f"The installed plug-in '{entry.name}' raised {_at_import(error)}") from error
 
 
 def known() -> dict[tuple[str, str], Plugin]:
@@ -235,32 +253,55 @@ def averaged(column: str) -> str:
 def load_file(path: str | Path) -> None:
     """Execute a user's plug-in file once, so that what it registers is an equal citizen.
 
-    Raises UserError where the file is missing or raises while it is imported.
+    Raises UserError where the file is missing, registers nothing, or raises while it is imported.
     """
+    if not is_file(path):
+        raise UserError(f"There is no plug-in file '{path}'.")
     file = Path(path).resolve()
     if str(file) in _registry.files:
         return
-    if not file.is_file():
-        raise UserError(f"There is no plug-in file '{path}'.")
     # the place is part of the name: two files may be called the same
     name = f"ganbench_plugin_{file.stem}_{contents.of_bytes(os.fsencode(file))}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"The plug-in file '{path}' is not a Python file (.py).")
+    for kind in KINDS:
+        load(kind)  # first, so that the file can take no shipped name
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     loaded_code(spec.name, file)
     writes = sys.dont_write_bytecode
     sys.dont_write_bytecode = True  # nothing is left beside a user's file
     try:
-        spec.loader.exec_module(module)
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise UserError(f"The plug-in file '{path}' raised {type(error).__name__} at import: {error}") from error
+        with _all_or_nothing(path):
+            spec.loader.exec_module(module)
     finally:
         sys.dont_write_bytecode = writes
     _registry.files.append(str(file))
+
+
+@contextmanager
+def _all_or_nothing(path: str | Path) -> Iterator[None]:
+    """Take what a file registers in a block, or nothing where it raises: mended, it is loaded anew."""
+    before, outer = dict(_registry.plugins), _registry.fresh
+    _registry.fresh = set()
+    try:
+        yield
+        if not _registry.fresh:
+            raise UserError(f"The file '{path}' registers no plug-in: put @register(kind) above a function.")
+    except BaseException as error:
+        _registry.plugins.clear()
+        _registry.plugins.update(before)
+        if isinstance(error, UserError) or not isinstance(error, Exception | SystemExit):
+            raise
+        raise UserError(f"The plug-in file '{path}' raised {_at_import(error)}") from error
+    finally:
+        _registry.fresh = outer
+
+
+def _at_import(error: BaseException) -> str:
+    name, colon, said = told(error).partition(": ")
+    return f"{name} at import{colon}{said}"
 
 
 def loaded_files() -> list[str]:

@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import math
+import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ganbench import registry
-from ganbench.errors import UserError, unknown
+from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
 from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, UNCOVERED, Plan, Variant, check_margins, kind_of
+from ganbench.reading import parse_overrides, read_suite
 
 LATENTS = ("normal", "uniform")
 SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
-
-class _Loader(yaml.SafeLoader):
-    """YAML that reads 1e-4 as a number: YAML 1.1 asks for a dot, and nobody writes one."""
-
-
-_Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def read_yaml(text: str, what: str) -> Any:
-    """Parse YAML; UserError names `what` and the line where it is unreadable."""
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is not YAML"
-        raise UserError(f"Cannot read {what}{where}: {problem}.") from error
+LARGEST = {
+    "steps": 10**9, "batch_size": 10**6, "latent_dim": 10**6, "critic_steps": 100, "generator_steps": 100,
+}  # fmt: skip
+"""What the number axes may be at most: beyond it nothing could be trained."""
+LARGEST_SEED = 2**63 - 1
+MOST_VARIANTS, MOST_RUNS = 20_000, 200_000
+"""How large a grid may be, the combinations that are skipped included."""
+LONGEST_VALUE = 100
+"""Characters of a hyper-parameter that is a text: it stands in labels."""
 
 
 class Settings(BaseModel):
@@ -65,9 +56,9 @@ class Settings(BaseModel):
     critic_steps: list[int] = [1]
     generator_steps: list[int] = [1]
     latent_dim: list[int] = [8]
-    probe_every: int = Field(500, ge=1)
-    samples: int = Field(1000, ge=16)
-    neighbours: int = Field(500, ge=16)
+    probe_every: int = Field(500, ge=1, le=10**9)
+    samples: int = Field(1000, ge=16, le=10**6)
+    neighbours: int = Field(500, ge=16, le=10**6)
     diagnostics: str = "cheap"
     margins: dict[str, float] = {}
     hypers: dict[str, list[Any]] = {}
@@ -102,9 +93,12 @@ class Settings(BaseModel):
 
     @field_validator(*NUMBER_AXES, mode="after")
     @classmethod
-    def _positive(cls, value: list[int]) -> list[int]:
+    def _within(cls, value: list[int], info: ValidationInfo) -> list[int]:
         if min(value) < 1:
             raise ValueError(f"must be at least 1, got {min(value)}")
+        largest = LARGEST[str(info.field_name)]
+        if max(value) > largest:
+            raise ValueError(f"must be at most {largest}, got {max(value)}")
         return value
 
     @field_validator("seeds", mode="after")
@@ -112,6 +106,8 @@ class Settings(BaseModel):
     def _natural(cls, value: list[int]) -> list[int]:
         if min(value) < 0:
             raise ValueError(f"must not be negative, got {min(value)}")
+        if max(value) > LARGEST_SEED:
+            raise ValueError(f"must be at most {LARGEST_SEED}, got {max(value)}")
         return value
 
     @field_validator("margins", mode="before")
@@ -119,98 +115,31 @@ class Settings(BaseModel):
     def _shares(cls, value: Any) -> Any:
         return check_margins(value) if isinstance(value, dict) else value
 
-    @field_validator("critic_steps", "generator_steps", mode="after")
-    @classmethod
-    def _few(cls, value: list[int]) -> list[int]:
-        if max(value) > 100:
-            raise ValueError(f"must be at most 100, got {max(value)}")
-        return value
 
-
-def suite_folder() -> Path:
-    """Return the folder of the shipped suites: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    return next((d for d in (package / "suites", package.parent / "suites") if d.is_dir()), package / "suites")
-
-
-def suite_names() -> list[str]:
-    """Return the names of the shipped suites."""
-    return sorted(file.stem for file in suite_folder().glob("*.yaml"))
-
-
-def suite_file(name_or_file: str) -> Path:
-    """Return the file of a shipped suite or of a path; UserError names the nearest suite."""
-    shipped = suite_folder() / f"{name_or_file}.yaml"
-    if shipped.is_file():
-        return shipped
-    if Path(name_or_file).suffix in (".yaml", ".yml"):
-        if Path(name_or_file).is_file():
-            return Path(name_or_file)
-        raise UserError(f"There is no suite file '{name_or_file}'.")
-    raise unknown("suite", name_or_file, suite_names())
-
-
-def read_suite(name_or_file: str) -> tuple[str, dict[str, Any]]:
-    """Return a suite's name and its raw keys."""
-    file = suite_file(name_or_file)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read the suite '{file}': {error}.") from error
-    data = read_yaml(text, f"the suite '{file.name}'")
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise UserError(f"The suite '{file.name}' must be a mapping of keys to values.")
-    return file.stem, data
-
-
-def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
-    """Turn `key=value`, `key=a,b,c` and `key=[a, b]` into a dictionary of values and lists."""
-    parsed: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise UserError(
-                f"Cannot read '{override}': an override is written key=value, for example loss=hinge,minimax."
-            )
-        text = f"[{text}]" if "," in text and not text.lstrip().startswith(("[", "{", '"', "'")) else text
-        parsed[key.strip()] = read_yaml(text, f"the value of '{key}'")
-    return parsed
-
-
-def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
+def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Plan:
     """Make the plan of a suite (or of the defaults alone) under overrides; UserError says what does not fit."""
-    name, base = read_suite(suite) if suite else ("custom", {})
+    name, base = read_suite(suite) if suite is not None else ("custom", {})
     changes = parse_overrides(overrides)
+    registry.check_needs()
     base["margins"] = _margins(base) | _margins(changes)
-    problems = changes.get("problem", base.get("problem", Settings.model_fields["problem"].default))
-    per_problem = base.pop("per_problem", None) or {}
-    if not isinstance(per_problem, dict) or not all(isinstance(part, dict) for part in per_problem.values()):
-        raise UserError("The key 'per_problem' must map a problem's name to the keys that differ there.")
-    for problem in per_problem:
-        registry.get("problem", problem)
+    problems = _problems(changes.get("problem", base.get("problem", Settings.model_fields["problem"].default)))
+    per_problem = _per_problem(base)
     _check_hypers({**base, **changes})
+    grids = [_settings({**base, **per_problem.get(each, {}), **changes, "problem": each}) for each in problems]
+    common = grids[0].model_dump(include=set(SHARED))
+    for grid in grids[1:]:
+        if grid.model_dump(include=set(SHARED)) != common:
+            raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{grid.problem[0]}'.")
+    _check_size(grids)
 
     variants: dict[Variant, None] = {}
     skipped: dict[Variant, str] = {}
-    listed = problems if isinstance(problems, list) else [problems]
-    if len(set(map(str, listed))) < len(listed):
-        raise UserError(f"The key 'problem' names the same value twice in {listed}.")
-    if not listed:
-        raise UserError("The key 'problem' is empty, so the grid has no runs.")
-    common = None
-    for problem in listed:
-        settings = _settings({**base, **per_problem.get(problem, {}), **changes, "problem": problem})
-        shared = settings.model_dump(include=set(SHARED))
-        if common is not None and shared != common:
-            raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{problem}'.")
-        common = shared
-        for variant in _expand(settings):
-            reason = impossible(variant)
-            if reason:
-                skipped[variant] = reason
-            else:
-                variants[variant] = None
-    assert common is not None
+    for variant in itertools.chain.from_iterable(map(_expand, grids)):
+        reason = impossible(variant)
+        if reason:
+            skipped[variant] = reason
+        else:
+            variants[variant] = None
     used = {key for variant in (*variants, *skipped) for key, _ in variant.hypers}
     for key in changes:
         if HYPER.match(key) and key not in used:
@@ -230,11 +159,66 @@ def resolve(suite: str | None, overrides: Sequence[str] = ()) -> Plan:
     )
 
 
+def _problems(value: Any) -> list[str]:
+    """Return the names of a suite's problems, of which each has settings of its own."""
+    named = value if isinstance(value, list) else [value]
+    for name in named:
+        if not isinstance(name, str):
+            raise UserError(f"The key 'problem' has the wrong type: it takes names of problems, got {quoted(name)}.")
+    if len(set(named)) < len(named):
+        raise UserError(f"The key 'problem' names the same value twice in {named}.")
+    if not named:
+        raise UserError("The key 'problem' is empty, so the grid has no runs.")
+    return named
+
+
+def _per_problem(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Take what differs by problem out of a suite's keys."""
+    given = data.pop("per_problem", None)
+    parts = {} if given is None else given
+    sound = isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values())
+    if not sound or not all(isinstance(key, str) for part in (parts, *parts.values()) for key in part):
+        raise UserError("The key 'per_problem' must map a problem's name to the keys that differ there.")
+    for problem, part in parts.items():
+        registry.get("problem", problem)
+        if "problem" in part:
+            raise UserError(f"The key 'problem' cannot differ for the problem '{problem}'.")
+    return parts
+
+
+def _check_size(grids: Sequence[Settings]) -> None:
+    """Raise UserError for a grid that is too large, before anything of it is built."""
+    variants = sum(map(_size, grids))
+    runs = variants * len(grids[0].seeds)
+    for count, most, what in ((variants, MOST_VARIANTS, "variants"), (runs, MOST_RUNS, "runs")):
+        if count > most:
+            raise UserError(f"The grid has {count} {what}, and a plan holds at most {most}: split it, or sweep less.")
+
+
+def _size(grid: Settings) -> int:
+    """Return how many variants a grid expands to."""
+    plugin_axes = [[(kind_of(axis), name) for name in getattr(grid, axis)] for axis in PLUGIN_AXES]
+    both = PLUGIN_AXES.index("normalization"), PLUGIN_AXES.index("g_normalization")
+    of_both = [plugin_axes.pop(place) for place in sorted(both, reverse=True)]
+    # one normalization for both players has its hyper-parameters once
+    size = sum(math.prod(_points(grid, *pair) for pair in set(pairs)) for pairs in itertools.product(*of_both))
+    for axis in plugin_axes:
+        size *= sum(_points(grid, *pair) for pair in axis)
+    return size * math.prod(len(getattr(grid, axis)) for axis in AXES if axis not in PLUGIN_AXES)
+
+
+def _points(grid: Settings, kind: str, name: str) -> int:
+    """Return how many combinations of its hyper-parameters a plug-in has in a grid."""
+    keys = (f"{kind}.{name}.{hyper}" for hyper in registry.get(kind, name).hypers)
+    return math.prod(len(grid.hypers.get(key, "1")) for key in keys)
+
+
 def _margins(data: dict[str, Any]) -> dict[str, Any]:
     """Take the gate's margins out of a suite's keys or of overrides: `margins: {score: 0.1}` or `margins.score=0.1`."""
-    whole = data.pop("margins", None) or {}
+    given = data.pop("margins", None)
+    whole = {} if given is None else given
     if not isinstance(whole, dict):
-        raise UserError(f"The key 'margins' maps names to numbers, for example margins.score=0.1; got {whole!r}.")
+        raise UserError(f"The key 'margins' maps names to numbers, for example margins.score=0.1; got {quoted(whole)}.")
     single = {key: data.pop(key) for key in list(data) if key.startswith("margins.")}
     return {**whole, **{key.removeprefix("margins."): value for key, value in single.items()}}
 
@@ -252,6 +236,7 @@ def _settings(data: dict[str, Any]) -> Settings:
         settings = Settings.model_validate({**plain, "hypers": listed})
     except ValidationError as error:
         raise _plain_error(error) from error
+    _check_hypers(settings.hypers)
     for axis in PLUGIN_AXES:
         for name in getattr(settings, axis):
             registry.get(kind_of(axis), name)
@@ -270,7 +255,9 @@ def _plain_error(error: ValidationError) -> UserError:
         return UserError(f"The key '{key}' {first['ctx']['error']}.")
     if first["type"] == "greater_than_equal":
         return UserError(f"The key '{key}' must be at least {first['ctx']['ge']}, got {first['input']}.")
-    return UserError(f"The key '{key}' has the wrong type: {first['msg'].lower()}, got {first['input']!r}.")
+    if first["type"] == "less_than_equal":
+        return UserError(f"The key '{key}' must be at most {first['ctx']['le']}, got {first['input']}.")
+    return UserError(f"The key '{key}' has the wrong type: {first['msg'].lower()}, got {quoted(first['input'])}.")
 
 
 def _check_hypers(data: Mapping[str, Any]) -> None:
@@ -293,18 +280,20 @@ def _check_hypers(data: Mapping[str, Any]) -> None:
 
 def _check_type(key: str, default: Any, value: Any) -> None:
     wanted = type(default)
-    if isinstance(value, float) and value != value:
-        raise UserError(f"The key '{key}' must be a number, got nan.")
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return
-    if (default is not None and not isinstance(value, wanted)) or isinstance(value, bool) is not isinstance(
-        default, bool
-    ):
-        raise UserError(f"The key '{key}' has the wrong type: it takes {wanted.__name__}, got {value!r}.")
+    fits = isinstance(value, bool | int | float | str) if default is None else isinstance(value, wanted)
+    whole = wanted is float and isinstance(value, int)
+    if not (fits or whole) or isinstance(value, bool) is not isinstance(default, bool):
+        what = wanted.__name__ if default is not None else "a number or a text"
+        raise UserError(f"The key '{key}' has the wrong type: it takes {what}, got {quoted(value)}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"The key '{key}' must be a finite number, got {value}.")
+    if isinstance(value, int) and abs(value) > LARGEST_SEED:
+        raise UserError(f"The key '{key}' must be at most {LARGEST_SEED}, got {value}.")
+    if isinstance(value, str) and (len(value) > LONGEST_VALUE or not value.isprintable()):
+        raise UserError(f"The key '{key}' takes a line of at most {LONGEST_VALUE} characters, got {quoted(value)}.")
 
 
 def _expand(settings: Settings) -> Iterable[Variant]:
-    _check_hypers(settings.hypers)
     for values in itertools.product(*(getattr(settings, axis) for axis in AXES)):
         plain = dict(zip(AXES, values, strict=True))
         choices: dict[str, list[Any]] = {}
@@ -321,8 +310,8 @@ def _expand(settings: Settings) -> Iterable[Variant]:
 def impossible(variant: Variant) -> str:
     """Return why a combination cannot be trained, or an empty text. Every plug-in declares its own needs."""
     provided = {
-        "G": _provided(variant, ("problem", "network", "g_normalization")),
-        "D": _provided(variant, ("problem", "network", "normalization")),
+        player: _provided(variant, (axis for axis in PLUGIN_AXES if axis != others))
+        for player, others in (("G", "normalization"), ("D", "g_normalization"))
     }
     provided["D"] -= _withheld(variant)
     if variant.critic_steps == variant.generator_steps == 1:
@@ -343,7 +332,7 @@ def _provided(variant: Variant, axes: Iterable[str]) -> set[str]:
 
 
 def _withheld(variant: Variant) -> set[str]:
-    return set(registry.get("trick", variant.trick).meta.get("withholds", ()))
+    return set(registry.get("trick", variant.trick).declared("withholds"))
 
 
 def _blocker(variant: Variant, need: str, axis: str, player: str) -> str:
@@ -353,7 +342,8 @@ def _blocker(variant: Variant, need: str, axis: str, player: str) -> str:
     if need in _withheld(variant):
         return f"trick {variant.trick}"
     norm = "g_normalization" if player == "G" else "normalization"
-    for other in (norm, "network", "problem"):
+    others = [axis for axis in PLUGIN_AXES if axis not in ("normalization", "g_normalization", "network", "problem")]
+    for other in (norm, "network", "problem", *others):
         if other != axis and any(need in plugin.provides for plugin in registry.plugins(kind_of(other))):
             return f"{other} {getattr(variant, other)}"
     return "this variant"
@@ -367,6 +357,13 @@ def _versions(variants: Iterable[Variant]) -> dict[str, str]:
     used = set(_used(variants))
     measured = {(kind, plugin.name) for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)}
     return {f"{kind}.{name}": _version(registry.get(kind, name), variants) for kind, name in sorted(used | measured)}
+
+
+def drifted(plan: Plan) -> list[str]:
+    """Return what this process does not have as the plan was made with: plug-ins, or the code of ganbench."""
+    now = replace(plan, versions=_versions(plan.variants))
+    moved = [key for key in now.changed(plan) if key not in plan.uncovered]
+    return moved + ["ganbench"] * (plan.code != code_digest())
 
 
 def _version(plugin: registry.Plugin, variants: Iterable[Variant]) -> str:

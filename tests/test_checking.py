@@ -23,8 +23,9 @@ from ganbench.analysis.seeds import freeze, seed_results
 from ganbench.cli import app
 from ganbench.errors import UserError
 from ganbench.plan import Variant
+from ganbench.reading import suite_names
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult, load_baseline
-from ganbench.suite import resolve, suite_names
+from ganbench.suite import resolve
 
 ROOT = Path(__file__).parents[1]
 TINY = [

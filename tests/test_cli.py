@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from ganbench import cli, registry
-from ganbench.suite import resolve, suite_names
+from ganbench.reading import suite_names
+from ganbench.suite import resolve
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -251,7 +252,7 @@ def test_list_of_a_kind_and_show_of_each(command, kind):
 
 @pytest.mark.parametrize("name", suite_names())
 def test_show_suite_prints_its_file(command, name):
-    from ganbench.suite import suite_file
+    from ganbench.reading import suite_file
 
     assert command("show", "suite", name) == (0, suite_file(name).read_text().rstrip() + "\n", "")
 

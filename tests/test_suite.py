@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.plan import LATER, Plan
-from ganbench.suite import parse_overrides, read_suite, read_yaml, resolve, suite_names
+from ganbench.reading import parse_overrides, read_suite, read_yaml, suite_names
+from ganbench.suite import resolve
 
 
 def sentence(*overrides, suite=None) -> str:
@@ -99,7 +100,10 @@ def test_unreadable_suite(suite, text, told):
 
 def test_suite_cannot_run_code(suite):
     told = sentence(suite=suite("steps: !!python/object/apply:os.getcwd []"))
-    assert told.startswith("Cannot read the suite 'mine.yaml' at line 1: could not determine a constructor for the tag")
+    assert told == (
+        "Cannot read the suite 'mine.yaml' at line 1: the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd' is not "
+        "allowed, values are plain."
+    )
 
 
 def test_suite_that_is_not_text(tmp_path):
@@ -315,6 +319,39 @@ def test_impossible_combinations_are_skipped_with_their_reason(overrides, kept, 
     assert not {variant for variant, _ in plan.skipped} & set(plan.variants)
 
 
+def test_a_trick_that_mixes_the_batch_withholds_what_penalties_need():
+    penalties = ["r1", "r2", "gradient_penalty", "dragan", "lazy_r1"]
+    tricks = ["none", "minibatch_discrimination", "minibatch_std", "packing"]
+    plan = resolve(None, [f"regularizer={','.join(penalties)}", f"trick={','.join(tricks)}"])
+    assert {(v.regularizer, v.trick) for v in plan.variants} == {
+        (one, trick) for one in penalties for trick in ("none", "packing")
+    }
+    reason = "a gradient penalty is defined per sample, and batch statistics mix the samples"
+    assert {text for _, text in plan.skipped} == {
+        f"{one} with trick {trick}: {reason}" for one in penalties for trick in tricks[1:3]
+    }
+    # what D is shown of a batch is no concern of a penalty on its weights
+    assert not resolve(None, ["regularizer=weight_clipping,orthogonal", "trick=minibatch_std"]).skipped
+
+
+@pytest.mark.parametrize(("normalization", "g_normalization", "blamed"), [
+    ("none", "none", ""), ("batch", "none", "normalization batch"), ("none", "batch", "g_normalization batch"),
+    ("batch", "batch", "g_normalization batch"),
+])  # fmt: skip
+def test_a_network_needs_for_both_players(own_registry, normalization, g_normalization, blamed):
+    @registry.register("network", needs={"independent_samples": "it takes samples one by one"})
+    def one_by_one(spec):
+        """A network that must not see its batch."""
+        return registry.get("network", "mlp")(spec, width=4, depth=1)
+
+    plan = resolve(
+        None, ["network=one_by_one,mlp", f"normalization={normalization}", f"g_normalization={g_normalization}"]
+    )
+    told = [f"one_by_one with {blamed}: it takes samples one by one"] if blamed else []
+    assert [text for _, text in plan.skipped] == told
+    assert "mlp" in values(plan, "network")
+
+
 def test_normalization_of_the_generator_does_not_count_for_the_critics_penalty():
     plan = resolve(None, ["g_normalization=batch", "regularizer=r1,gradient_penalty"])
     assert len(plan.variants) == 2
@@ -383,7 +420,9 @@ BASE = ("loss=hinge", "seeds=0,1")
     ],
 )  # fmt: skip
 def test_every_setting_is_part_of_the_hash(change):
-    assert resolve(None, [*BASE, change]).hash != resolve(None, BASE).hash
+    key = change.partition("=")[0]
+    changed = [*(text for text in BASE if not text.startswith(f"{key}=")), change]
+    assert resolve(None, changed).hash != resolve(None, BASE).hash
 
 
 def test_settings_that_came_later_leave_older_plans_alone():

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from ganbench.contracts.base import Breach, Outcome, law
 from ganbench.contracts.metrics import check_columns, check_same
-from ganbench.errors import unknown
 from ganbench.measure.diagnostics import Game
 from ganbench.problems.base import stream
-from ganbench.registry import COSTS, Plugin
+from ganbench.registry import Plugin
 from ganbench.suite import resolve
 from ganbench.training.population import Population, make_problem
 from ganbench.training.snapshot import Snapshot
@@ -47,14 +46,6 @@ def diagnose(plugin: Plugin, own: Population) -> dict[str, Tensor]:
 def columns_are_declared(plugin: Plugin) -> Outcome:
     """Its columns are those declared in `measures`, one number a run each, within the declared bounds."""
     return check_columns(plugin, diagnose(plugin, population(plugin)), RUNS)
-
-
-@law
-def cost_is_known(plugin: Plugin) -> Outcome:
-    """Its `cost` is cheap, medium or expensive."""
-    if (cost := plugin.meta.get("cost", "cheap")) not in COSTS:
-        raise unknown(f"cost of the diagnostic '{plugin.name}'", cost, COSTS)
-    return None
 
 
 @law

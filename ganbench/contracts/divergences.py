@@ -45,13 +45,13 @@ def value(divergence: Divergence, p: Tensor = P, q: Tensor = Q) -> float:
 
 def measuring(plugin: Plugin) -> bool:
     """Tell whether a loss declares a divergence."""
-    return isinstance(plugin.meta.get("divergence"), Divergence)
+    return isinstance(plugin.declared("divergence"), Divergence)
 
 
 @law
 def optimum_is_the_divergence(plugin: Plugin) -> Outcome:
     """At the optimal critic of two Gaussians the critic's loss is the declared divergence, to 1e-3."""
-    claim = plugin.meta.get("divergence")
+    claim = plugin.declared("divergence")
     if not isinstance(claim, Divergence):
         return NotDeclared(str(claim or "`divergence`, what the loss of the optimal critic measures"))
     expected = claim.offset + claim.scale * value(claim)
@@ -64,7 +64,7 @@ def optimum_is_the_divergence(plugin: Plugin) -> Outcome:
 @law_about(measuring)
 def no_critic_is_better(plugin: Plugin) -> Outcome:
     """No other critic of two Gaussians has a smaller loss than the declared one."""
-    best = plugin.meta["divergence"].critic(LOG_P - LOG_Q)
+    best = plugin.declared("divergence").critic(LOG_P - LOG_Q)
     least = critics_loss(plugin, best)
     away = {"1": torch.ones_like(X), "-1": -torch.ones_like(X), "sin x": X.sin(), "cos 3x": (3 * X).cos(),
             "its opposite": -best / best.abs().max()}  # fmt: skip
@@ -79,7 +79,7 @@ def no_critic_is_better(plugin: Plugin) -> Outcome:
 @law_about(measuring)
 def equals_leave_the_boundary(plugin: Plugin) -> Outcome:
     """Between equal densities the declared critic stands at the `boundary`, and the divergence is 0."""
-    claim, boundary = plugin.meta["divergence"], plugin.meta.get("boundary", 0.0)
+    claim, boundary = plugin.declared("divergence"), plugin.declared("boundary")
     at_rest = claim.critic(torch.zeros_like(X))
     if boundary is None or not bool((at_rest == boundary).all()):
         return Breach(f"the declared critic is {at_rest[0].item():.4g} where p = q, and the boundary {boundary}")

@@ -13,13 +13,10 @@ import torch
 from torch import Tensor
 
 from ganbench.contracts.base import Breach, Outcome, law, law_about
-from ganbench.errors import unknown
 from ganbench.problems.base import stream
 from ganbench.registry import Plugin
-from ganbench.training.step import NOISE
 
 RUNS, BATCH, DIM = 3, 11, 4
-ACTS_ON = ("inputs", "matrices", "nothing", "samples", "weights")
 
 Critic = Callable[[Tensor, Tensor], Tensor]
 
@@ -43,27 +40,19 @@ class Trial:
         return self.call({**self.given, **changed})
 
 
-def acts_on(plugin: Plugin) -> str:
-    """Return what a regularizer declares to act on; UserError for what the engine does not have."""
-    what = str(plugin.meta.get("acts_on", "inputs"))
-    if what not in ACTS_ON:
-        raise unknown(f"thing that the regularizer '{plugin.name}' acts on", what, ACTS_ON)
-    return what
-
-
 def on_inputs(plugin: Plugin) -> bool:
     """Tell whether a regularizer is a penalty on the critic's logits at samples."""
-    return plugin.meta.get("acts_on", "inputs") == "inputs"
+    return plugin.declared("acts_on") == "inputs"
 
 
 def unsigned(plugin: Plugin) -> bool:
     """Tell whether a regularizer is a penalty that does not declare to be `signed`."""
-    return plugin.meta.get("acts_on", "inputs") in ("inputs", "matrices") and not plugin.meta.get("signed")
+    return plugin.declared("acts_on") in ("inputs", "matrices") and not plugin.declared("signed")
 
 
 def learned(plugin: Plugin) -> bool:
     """Tell whether a regularizer's gradient is that of its value alone: what it remembers counts as constant there."""
-    return plugin.meta.get("acts_on", "inputs") not in ("nothing", "weights") and not plugin.meta.get("remembers")
+    return plugin.declared("acts_on") not in ("nothing", "weights") and not plugin.declared("remembers")
 
 
 def drawn(name: str, *shape: int) -> Tensor:
@@ -82,11 +71,11 @@ def bent(w: Tensor, x: Tensor) -> Tensor:
 
 
 def trial(plugin: Plugin, critic: Critic = bent, shape: tuple[int, ...] = (DIM,)) -> Trial:
-    """Return how the engine calls a regularizer; UserError for declarations that the engine does not know.
+    """Return how the engine calls a regularizer.
 
     `critic` maps weights [runs, size] and samples [runs, batch, *shape] to logits [runs, batch].
     """
-    what, real = acts_on(plugin), drawn("real", RUNS, BATCH, *shape)
+    what, real = plugin.declared("acts_on"), drawn("real", RUNS, BATCH, *shape)
     if what == "weights":
         weights = drawn("weights", RUNS, 20)
         return Trial({"weights": weights}, lambda t: plugin(t["weights"], **plugin.hypers), (RUNS, 20))
@@ -107,7 +96,7 @@ def _penalty(plugin: Plugin, critic: Critic) -> Callable[[dict[str, Tensor]], Te
     def call(given: dict[str, Tensor]) -> Tensor:
         real, fake = (given[name].detach().clone().requires_grad_() for name in ("real", "fake"))
         # what remembers is held to its laws at its first batch
-        memory: tuple[dict[str, Tensor], ...] = ({},) if plugin.meta.get("remembers") else ()
+        memory: tuple[dict[str, Tensor], ...] = ({},) if plugin.declared("remembers") else ()
         penalty: Tensor = plugin(
             lambda x: critic(given["weights"], x), real, fake, given["numbers"], *memory, **plugin.hypers
         )  # fmt: skip
@@ -117,10 +106,7 @@ def _penalty(plugin: Plugin, critic: Critic) -> Callable[[dict[str, Tensor]], Te
 
 
 def _numbers(plugin: Plugin, samples: Tensor) -> Tensor:
-    draws = plugin.meta.get("draws", "uniform")
-    if draws not in NOISE:
-        raise unknown(f"noise drawn by the regularizer '{plugin.name}'", draws, NOISE)
-    if draws == "normal":
+    if plugin.declared("draws") == "normal":
         return drawn("numbers", *samples.shape)
     uniform = stream("regularizer contract uniform", 0)
     return torch.rand(samples.shape[:2], generator=uniform, dtype=torch.float64)

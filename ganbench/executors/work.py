@@ -69,7 +69,7 @@ def cost(runs: list[Run]) -> float:
     variant = runs[0].variant
     regularizer, network = registry.get("regularizer", variant.regularizer), registry.get("network", variant.network)
     due = 1 / max(1, variant.hypers_of("regularizer", regularizer.name).get("lazy", 1))
-    penalty = 1 + 0.5 * due if regularizer.meta.get("acts_on", "inputs") == "inputs" else 1.0
+    penalty = 1 + 0.5 * due if regularizer.declared("acts_on") == "inputs" else 1.0
     convolutions = 8.0 if "feature_maps" in network.provides else 1.0
     updates = variant.steps * (variant.generator_steps + variant.critic_steps)
     return len(runs) * updates * variant.batch_size * penalty * convolutions
@@ -102,9 +102,13 @@ class Trial:
 
 def trial(runs: list[Run], device: str, steps: int = 3) -> Trial:
     """Train a population for a few steps, record nothing, and tell what the whole would cost."""
-    with loop.steady_numerics():
+    # the first step is dearer than those after it, and the only one of a training of one step
+    first = min(1, runs[0].variant.steps - 1)
+    steps = min(steps, runs[0].variant.steps - first)
+    with loop.steady_numerics(), building(runs[0].variant):
         population = Population(runs, make_problem(runs[0].variant), torch.device(device))
-        train_step(population)
+        for _ in range(first):
+            train_step(population)
         started = time.perf_counter()
         for _ in range(steps):
             train_step(population)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABCMeta
 from collections import Counter
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
@@ -45,14 +46,14 @@ def _differs(value: Any, statement: Definition, code: CodeType | None, name: str
         value = getattr(value, "__func__", value)
         if not isinstance(value, FunctionType) or value.__code__ != code:
             yield name
-    elif isinstance(value, type):
+    elif not isinstance(value, type):
+        yield name
+    elif type(value) in (type, ABCMeta):  # another metaclass may have made anything of the body
         members = vars(value)
         yield from _patched(members, statement.body, code, set(), f"{name}.")
-        if type(value) is type and tuple not in value.__mro__ and not statement.keywords:
+        if tuple not in value.__mro__ and not statement.keywords:
             known = {bound for node in ast.walk(statement) if isinstance(node, ast.stmt) for bound in _bound(node)}
             yield from (f"{name}.{key}" for key, member in members.items() if _is_added(member, key, known))
-    else:
-        yield name
 
 
 def _is_added(member: Any, key: str, known: set[str]) -> bool:

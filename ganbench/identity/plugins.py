@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -65,12 +66,16 @@ class _Reach:
         file, parents = _locate(name), [name.rpartition(".")[0]] * ("." in name)
         if file is None:
             # a namespace package, or nothing that can be imported here
+            if name in sys.modules and not hasattr(sys.modules[name], "__path__"):
+                self.uncovered.append(f"its module '{name}' has no file")
             return parents
         package = _package_of(file)
         if package:
             self.parts |= {f"package {each}": version for each, version in distributions.closure(package).items()}
             self.installed.add(name)
-            return self._look_into(name, file) if top not in HEAVY and file.suffix == ".py" else []
+            inside = self._look_into(name, file) if top not in HEAVY and file.suffix == ".py" else []
+            # what it needs of other packages is in its closure
+            return [each for each in inside if each.partition(".")[0] == top]
         if file.suffix != ".py":
             self.uncovered.append(f"it reaches compiled code ('{file.name}')")
             return parents
@@ -109,8 +114,9 @@ def _locate(name: str) -> Path | None:
     words = name.split(".")
     for count in range(1, len(words) + 1):
         try:
-            spec = PathFinder.find_spec(".".join(words[:count]), path)
-        except (ImportError, ValueError):
+            # the hooks of editable installs know names of the first level; below that, parents would be executed
+            spec = find_spec(words[0]) if count == 1 else PathFinder.find_spec(".".join(words[:count]), path)
+        except (ImportError, ValueError, AttributeError):
             return None
         if spec is None:
             return None

@@ -26,14 +26,8 @@ def affordable(cost: str) -> list[Plugin]:
     """Return the diagnostics up to a cost class, in the order of their registration; UserError for an unknown class."""
     if cost not in COSTS:
         raise unknown("class of diagnostics", cost, COSTS)
-    return [plugin for plugin in registry.plugins("diagnostic") if COSTS.index(_cost(plugin)) <= COSTS.index(cost)]
-
-
-def _cost(plugin: Plugin) -> str:
-    cost = str(plugin.meta.get("cost", "cheap"))
-    if cost not in COSTS:
-        raise unknown(f"cost of the diagnostic '{plugin.name}'", cost, COSTS)
-    return cost
+    known = COSTS[: COSTS.index(cost) + 1]
+    return [plugin for plugin in registry.plugins("diagnostic") if plugin.declared("cost") in known]
 
 
 class Slice(Protocol):

@@ -60,8 +60,8 @@ class Evaluator:
 
     def _apply(self, metric: registry.Plugin, space: str, mapped: Tensor) -> dict[str, Tensor]:
         reference = self.references[space]
-        at_home = space == metric.meta.get("space", self.main)
-        if not set(metric.needs) <= reference.provides or not (at_home or metric.meta.get("spaces")):
+        at_home = space == (metric.declared("space") or self.main)
+        if not set(metric.needs) <= reference.provides or not (at_home or metric.declared("spaces")):
             return {}
         values = metric(reference, mapped, **metric.hypers)
         return values if at_home else {f"{name}_{space}": value for name, value in values.items()}

@@ -226,8 +226,10 @@ class Prober:
         return float(torch.stack([gradient.float().norm() for gradient in gradients]).norm())
 
     def _diagnose(self, watched: Watched) -> dict[str, float]:
-        latents = self.latents[: self.sizes.batch_size].unsqueeze(0)
-        real = placed(self.target.real, self.discriminator).float().unsqueeze(0)
+        # losses that compare real with fake need as many of each
+        size = min(self.sizes.batch_size, len(self.latents), len(self.target.real))
+        latents = self.latents[:size].unsqueeze(0)
+        real = placed(self.target.real[:size], self.discriminator).float().unsqueeze(0)
         game, columns = Game(watched, real, latents), {}
         for plugin in affordable(self.sizes.diagnostics):
             try:
@@ -253,7 +255,7 @@ class Prober:
 def _watched_loss(loss: Any, boundary: float | None) -> WatchedLoss:
     if isinstance(loss, str):
         plugin = registry.get("loss", loss)
-        undecided = plugin.meta.get("boundary", 0.0)
+        undecided = plugin.declared("boundary")
         return WatchedLoss(plugin, None if undecided is None else float(undecided))
     if loss is not None and not callable(loss):
         raise UserError(f"'loss' must be a name or a callable (real_logits, fake_logits), got {type(loss).__name__}.")

@@ -173,6 +173,7 @@ class Study:
             "training_seconds": sum(clock["train"] for clock in clocks),
             "probing_seconds": sum(clock["probe"] for clock in clocks),
             **(counted if costs else {}),
+            "environments": self.store.environments(),
             "plugin_files": list(self.plan.plugin_files),
             "plugin_versions": dict(self.plan.versions),
         }

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import Plan, Run
@@ -99,10 +100,13 @@ class Prober:
         real = population.problem.sample(variant.batch_size, stream("probe data", 0))
         held_out = population.problem.oracle_samples(variant.batch_size)
         self.latents = self.latents.expand(count, *self.latents.shape)
-        self.real, self.held_out = (x.to(population.device).expand(count, *x.shape) for x in (real, held_out))
-        # D may take samples in packs alone
-        self.held_out = self.held_out[:, : population.trick.whole(self.held_out.shape[1])]
-        self.played = self.latents[:, : population.trick.whole(min(evaluator.samples, variant.batch_size))]
+        # losses that compare real with fake need as many of each, and D may take samples in packs alone
+        size = population.trick.whole(min(evaluator.samples, variant.batch_size))
+        if not size:
+            raise UserError(f"Probes of {evaluator.samples} samples fill no pack of the trick '{variant.trick}'.")
+        both = (x[:size].to(population.device) for x in (real, held_out))
+        self.real, self.held_out = (x.expand(count, *x.shape) for x in both)
+        self.played = self.latents[:, :size]
 
     def probe(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return every measurement by column [runs], NaN for diverged runs, and samples [runs, n, *shape]."""

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from ganbench import registry
-from ganbench.errors import UserError
+from ganbench.errors import UserError, told
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.gan.normalizations import as_matrix
 from ganbench.gan.optimizers import rate_factor
 from ganbench.plan import AXES, Run, Variant
 from ganbench.problems.base import Problem, stream
 from ganbench.training import batched, noise
+from ganbench.training.memory import check_fits
 from ganbench.training.trick import Trick
 
 Tensors = Mapping[str, Tensor]
@@ -53,7 +54,9 @@ def group(runs: Sequence[Run], device: str) -> list[list[Run]]:
     populations = []
     for members in grouped.values():
         members = sorted(members, key=_loss_of)
-        limit = max(1, min(LARGEST[kind], MEMORY[kind] // bytes_of(members[0].variant)))
+        each = bytes_of(members[0].variant)
+        check_fits(members[0].variant.id, each, kind)
+        limit = max(1, min(LARGEST[kind], MEMORY[kind] // each))
         parts = -(-len(members) // limit)
         size = -(-len(members) // parts)
         populations += [members[start : start + size] for start in range(0, len(members), size)]
@@ -70,7 +73,7 @@ def building(variant: Variant) -> Iterator[None]:
     except Exception as error:  # a plug-in may raise anything
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
-        raise UserError(f"Cannot train '{variant.id}': {type(error).__name__}: {error} ({where}).") from error
+        raise UserError(f"Cannot train '{variant.id}': {told(error)} ({where}).") from error
 
 
 @lru_cache(maxsize=1024)
@@ -199,7 +202,7 @@ class LossSlice:
     @property
     def boundary(self) -> float | None:
         """The logit at which D is undecided, None where the loss has none."""
-        boundary = self.plugin.meta.get("boundary", 0.0)
+        boundary = self.plugin.declared("boundary")
         return None if boundary is None else float(boundary)
 
 
@@ -378,7 +381,7 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
         plugin, hypers = registry.get("normalization", name), variant.hypers_of("normalization", name)
         full: Normalize = partial(plugin.function, **hypers)
         layers[f"{role}_norm"] = full
-        layers[f"{role}_weight"] = full if plugin.meta.get("acts_on") == "weights" else _as_is
+        layers[f"{role}_weight"] = full if plugin.declared("acts_on") == "weights" else _as_is
     trick = Trick(variant)
     spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers,
                        d_batch=trick if trick.place == "batch" else None)  # fmt: skip

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganbench.errors import UserError, unknown
+from ganbench.errors import UserError
 from ganbench.gan.updates import Gradients
 from ganbench.training.population import Player, Population, Tensors
-
-NOISE = ("uniform", "normal")
-"""What a regularizer may declare that it draws, one number a sample or one an element of a sample."""
 
 
 class _Critic:
@@ -106,7 +103,7 @@ class PlayedRound:
         """Make one step of a player's optimizer for the runs that are alive."""
         population, own, regularizer = self.population, self.population.players[player], self.population.regularizer
         own.descend(gradient, population.alive, (population.step, population.variant.steps))
-        if player == "d" and regularizer.meta.get("acts_on") == "weights":
+        if player == "d" and regularizer.declared("acts_on") == "weights":
             clipped = regularizer(own.flat, **population.regularizer_hypers)
             # a frozen run keeps its last finite weights bit for bit
             own.flat.copy_(torch.where(population.alive.unsqueeze(1), clipped, own.flat))
@@ -203,7 +200,7 @@ def _shown_batches(population: Population, fake: Tensor, index: int) -> tuple[Te
 
 
 def _acts_on(population: Population) -> str:
-    return str(population.regularizer.meta.get("acts_on", "inputs"))
+    return str(population.regularizer.declared("acts_on"))
 
 
 def _penalty_due(population: Population, index: int) -> bool:
@@ -259,10 +256,10 @@ def _loss_of_logits(population: Population, real_logits: Tensor, fake_logits: Te
 def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Tensor], index: int) -> Tensor:
     """Return the regularizer's penalty [runs]; UserError where it has another shape."""
     regularizer, hypers = population.regularizer, population.regularizer_hypers
-    if regularizer.meta.get("acts_on") == "matrices":
+    if regularizer.declared("acts_on") == "matrices":
         penalty: Tensor = regularizer(population.discriminator.matrices(), **hypers)
     else:
-        own = (population.memory["regularizer"],) if regularizer.meta.get("remembers") else ()
+        own = (population.memory["regularizer"],) if regularizer.declared("remembers") else ()
         penalty = regularizer(critic, *batches, _numbers(population, batches[0], index), *own, **hypers)
     if penalty.shape != population.alive.shape:
         # a mean over all runs would hand every run a share of its neighbours' penalties
@@ -274,10 +271,8 @@ def _penalty(population: Population, critic: _Critic, batches: tuple[Tensor, Ten
 
 
 def _numbers(population: Population, real: Tensor, index: int) -> Tensor:
-    """Return the random numbers that the regularizer declares to draw; UserError for an unknown kind of them."""
-    regularizer, draws = population.regularizer, population.regularizer.meta.get("draws", "uniform")
-    if draws not in NOISE:
-        raise unknown(f"noise drawn by the regularizer '{regularizer.name}'", draws, NOISE)
+    """Return the random numbers that the regularizer declares to draw: one a sample, or one an element of a sample."""
+    draws = population.regularizer.declared("draws")
     numbers = population.draw(draws, index)
     # one number a pack, or as many as it has elements
     return population.trick.packed(numbers) if draws == "normal" else numbers[:, : real.shape[1]]

@@ -9,13 +9,10 @@ import torch
 from torch import Tensor
 
 from ganbench import registry
-from ganbench.errors import UserError, unknown
+from ganbench.errors import UserError
 from ganbench.plan import Variant
 from ganbench.problems.base import Problem
 from ganbench.training.noise import Draw
-
-PLACES = ("nothing", "batch", "packs", "samples", "data", "features", "logits", "parameters", "average")
-"""What a trick may declare that it acts on."""
 
 
 class Trick:
@@ -24,10 +21,8 @@ class Trick:
     def __init__(self, variant: Variant) -> None:
         plugin = registry.get("trick", variant.trick)
         self.name = plugin.name
-        self.place = str(plugin.meta.get("acts_on"))
-        if self.place not in PLACES:
-            raise unknown(f"part of the training that the trick '{plugin.name}' acts on", self.place, PLACES)
-        self.draws = int(plugin.meta.get("draws", 1))
+        self.place = str(plugin.declared("acts_on"))
+        self.draws = int(plugin.declared("draws"))
         # the players whose parameters it averages
         self.averaged = {"parameters": ("d", "g"), "average": ("g",)}.get(self.place, ())
         self._function = partial(plugin.function, **variant.hypers_of("trick", variant.trick))

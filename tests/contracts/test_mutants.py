@@ -207,18 +207,6 @@ def mean_of_matrices(matrices):
     return matrices[0].square().mean()
 
 
-@breaks(
-    "regularizer", "shape_is_kept", "Unknown thing that the regularizer 'misdirected' acts on 'input'.", acts_on="input"
-)
-def misdirected(critic, real, fake, uniform):
-    return critic(real).square().mean(-1)
-
-
-@breaks("regularizer", "shape_is_kept", "Did you mean 'normal'?", draws="normals")
-def misdrawn(critic, real, fake, normals):
-    return critic(real).square().mean(-1)
-
-
 @breaks("regularizer", "finite", "its gradient in weights is nan at weights of 0", needs=PER_SAMPLE)
 def root_of_zero(critic, real, fake, uniform):
     return (gradient_of(critic, real).square().sum(-1).sqrt() - 1).square().mean(-1)
@@ -332,9 +320,6 @@ def half_as_wide(layer):
 
 
 @breaks("normalization", "keeps_what_it_declares", "a row's length changes by 6 of it", keeps="row lengths")
-@breaks("normalization", "keeps_what_it_declares", "Did you mean 'row lengths'?", keeps="row length")
-@breaks("normalization", "keeps_what_it_declares", "Did you mean 'pixels'?", keeps=("pixel",))
-@breaks("normalization", "acts_where_it_says", "Did you mean 'weights'?", acts_on="weight")
 def nothing(layer):
     return layer
 
@@ -632,7 +617,6 @@ def moving(game):
 
 
 measures("diagnostic", declared, "it returns with, and declares width", lambda game: {"with": spread(game)})
-measures("diagnostic", "cost_is_known", "Did you mean 'cheap'?", lambda game: {"width": spread(game)}, cost="cheep")
 measures("diagnostic", "repeatable", "at a second call", lambda game: {"width": spread(game) + seen.add_(1)})
 measures("diagnostic", "measuring_moves_nothing", "it moves the parameters of the discriminator", moving)
 measures("diagnostic", "measuring_moves_nothing", "global", lambda game: {"width": spread(game) + torch.rand(1)})

@@ -372,16 +372,6 @@ def test_a_lazy_penalty_counts_from_one():
 
 
 @pytest.mark.usefixtures("own_registry")
-def test_numbers_that_nobody_draws_are_refused_by_name():
-    @registry.register("regularizer", draws="normals")
-    def wrong(critic, real, fake, normals):
-        return critic(real).mean(-1)
-
-    with pytest.raises(UserError, match=r"'wrong' 'normals'\. Did you mean 'normal'\? Available: normal, uniform\."):
-        train_step(population("regularizer=wrong"))
-
-
-@pytest.mark.usefixtures("own_registry")
 def test_a_penalty_on_matrices_is_one_number_a_run():
     @registry.register("regularizer", acts_on="matrices")
     def shared(matrices):

@@ -104,6 +104,7 @@ PROGRAM = """
 import sys
 {before}
 from ganbench import registry
+registry.load = lambda kind: None
 registry.load_file(sys.argv[1])
 plugin = registry.known()["loss", "mine"]
 version = plugin.version_with([plugin.hypers])
@@ -256,6 +257,29 @@ def test_compiled_code_is_never_reused(tree):
     shutil.copy(_elementtree.__file__, tree / "fast.so")
     (tree / "mine.py").write_text(PLAIN + "def f():\n    import fast\n")
     assert "compiled code ('fast.so')" in shown(tree)
+
+
+def test_a_module_without_a_file_is_never_reused(planted):
+    before = "import types; sys.modules['far'] = types.ModuleType('far')"
+    assert "its module 'far' has no file" in shown(planted, before=before)
+
+
+def test_an_editable_install_is_hashed_file_by_file(tree):
+    """As setuptools does it: a finder maps the package's name to a working tree, and the record lists no source."""
+    (tree / "work" / "edited").mkdir(parents=True)
+    source = tree / "work" / "edited" / "__init__.py"
+    source.write_text("VALUE = 1\n")
+    (tree / "mine.py").write_text(PLAIN.replace("    return real", "    import edited\n    return real"))
+    (tree / "hook.py").write_text(
+        "import sys\nfrom importlib.util import spec_from_file_location\nclass Finder:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        f"        return spec_from_file_location(name, {str(source)!r}) if name == 'edited' else None\n"
+        "sys.meta_path.append(Finder)\n"
+    )
+    before = shown(tree, before="import hook")
+    assert before.startswith("version ")
+    source.write_text("VALUE = 2\n")
+    assert before != shown(tree, before="import hook") != "never reused"
 
 
 def test_what_a_session_defines_is_never_reused():

@@ -412,13 +412,3 @@ def test_what_is_added_to_a_loss_is_one_number_a_run(place):
     (run,) = resolve(None, ["trick=shared", "seeds=1", "network.mlp.width=6"]).runs
     with pytest.raises(UserError, match=r"'shared' must return one number a run, shape \[1\], not \[\]"):
         train_step(Population([run], make_problem(run.variant), CPU))
-
-
-@pytest.mark.usefixtures("own_registry")
-def test_a_trick_that_acts_on_nothing_known_is_refused_by_name():
-    @registry.register("trick", acts_on="logit")
-    def mine(real, fake, progress):
-        return real, fake
-
-    with pytest.raises(UserError, match=r"the trick 'mine' acts on 'logit'\. Did you mean 'logits'\?"):
-        Population(resolve(None, ["trick=mine", "seeds=1"]).runs, None, CPU)

@@ -1,0 +1,398 @@
+"""The only table of kinds of plug-ins: where each lives, how the engine calls it, what it may declare.
+
+`registry.register` holds every plug-in to it. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganbench.errors import UserError, quoted, unknown
+
+COSTS = ("cheap", "medium", "expensive")
+"""The cost classes of diagnostics; a suite measures those up to its own."""
+
+LONGEST_NAME = 60
+"""Characters of a plug-in's name: several of them name a folder."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one measured number means: its legend, which way is better, its range and unit.
+
+    `direction` is "up" or "down" (better when larger or smaller), or None where neither is better in itself.
+    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem.
+    """
+
+    legend: str
+    direction: str | None = None
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    unit: str = ""
+    perfect: float | None = None
+
+
+def share(legend: str, direction: str | None = None, perfect: float | None = None) -> Measure:
+    """Return a measure that is a share between 0 and 1."""
+    return Measure(legend, direction, (0.0, 1.0), "share", perfect)
+
+
+def positive(legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None) -> Measure:
+    """Return a measure that is 0 or larger."""
+    return Measure(legend, direction, (0.0, float("inf")), unit, perfect)
+
+
+# ------------------------------------------------------------------------------------------ what can be declared
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One thing that a plug-in may declare in its decorator.
+
+    takes: what it is, in words, for errors. fits: whether a value is that. default: what holds where nothing is
+    declared. choices: the only names there are, of which a value is one or, for `several`, holds some. where: the
+    values of `acts_on` at which it means something (empty: all).
+    """
+
+    takes: str
+    fits: Callable[[Any], bool]
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    required: bool = False
+    where: tuple[str, ...] = ()
+
+    def check(self, key: str, owner: str, value: Any) -> None:
+        """Raise UserError, in one sentence about the owner's key, where a value is not what it takes."""
+        if self.choices:
+            given = value if _is_names(value) and not isinstance(value, str) else [value]
+            for name in given:
+                if isinstance(name, str) and name not in self.choices:
+                    raise unknown(f"{key} of {owner}", name, self.choices)
+        if not self.fits(value):
+            raise UserError(f"The declaration '{key}' of {owner} takes {self.takes}, got {quoted(value)}.")
+
+
+def _one_of(*choices: str, default: str | None = None, required: bool = False) -> Declaration:
+    return Declaration(
+        " or ".join(map(repr, choices)), lambda value: isinstance(value, str), default, choices, required
+    )
+
+
+def _flag(default: bool | None = None, where: tuple[str, ...] = ()) -> Declaration:
+    return Declaration("True or False", lambda value: isinstance(value, bool), default, where=where)
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, Collection)
+        and not isinstance(value, bytes | Mapping)
+        and len(value) > 0
+        and all(isinstance(name, str) and name for name in value)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_divergence(value: Any) -> bool:
+    # its class lives beside the losses, which take seconds to import
+    return isinstance(value, str) or all(hasattr(value, part) for part in ("name", "critic", "between"))
+
+
+AXES = ("batch", "pixels", "channels", "group")
+"""The axes over which a normalization may keep mean 0 and variance 1."""
+
+KEPT = ("row lengths", "spectral norm 1", "root mean square 1", "the layer")
+"""What else a normalization may keep."""
+
+
+def _is_kept(value: Any) -> bool:
+    return value in KEPT if isinstance(value, str) else _is_names(value) and set(value) <= set(AXES)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and bool(str(value))
+
+
+def _is_sources(value: Any) -> bool:
+    listed = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return callable(value) or all(map(_is_path, listed))
+
+
+def _is_measures(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) > 0 and all(
+        isinstance(name, str) and name.isidentifier() and isinstance(measure, Measure) and _is_sound(measure)
+        for name, measure in value.items()
+    )  # fmt: skip
+
+
+def _is_sound(measure: Measure) -> bool:
+    ordered = isinstance(measure.bounds, tuple) and len(measure.bounds) == 2 and measure.bounds[0] < measure.bounds[1]
+    return ordered and measure.direction in (None, "up", "down") and isinstance(measure.legend, str)
+
+
+_MEASURES = Declaration(
+    "a dictionary of columns, each with a Measure (direction 'up', 'down' or None, bounds from low to high)",
+    _is_measures,
+    required=True,
+)
+_ANY_KIND = {
+    "sources": Declaration("files whose content decides results: a path, a list of paths or a function", _is_sources),
+    "environment": Declaration("names of environment variables that decide results", _is_names, ()),
+}
+
+
+# ------------------------------------------------------------------------------------------ the table
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plug-in.
+
+    home: the module of those that are shipped. calls: the positional parameters of a plug-in, by what it `acts_on`
+    ("" where the kind declares no such thing). declares: what it may declare. hypers: hyper-parameters that the engine
+    looks at, with their types; `rates` among them a plug-in must have.
+    """
+
+    name: str
+    home: str
+    calls: Mapping[str, tuple[str, ...]]
+    declares: Mapping[str, Declaration] = field(default_factory=dict)
+    hypers: Mapping[str, type] = field(default_factory=dict)
+    rates: tuple[str, ...] = ()
+
+    def default(self, key: str) -> Any:
+        """Return what holds where a plug-in does not declare `key`."""
+        return self.declarations[key].default
+
+    @property
+    def declarations(self) -> dict[str, Declaration]:
+        """All that a plug-in of this kind may declare beside needs and provides."""
+        return {**self.declares, **_ANY_KIND}
+
+    def parameters(self, declared: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the positional parameters of a plug-in that declares so much."""
+        acts_on = declared.get("acts_on", self.default("acts_on")) if "acts_on" in self.declares else ""
+        remembered = ("memory",) if declared.get("remembers") else ()
+        return (*self.calls[acts_on], *remembered)
+
+
+def _acts_on(calls: Mapping[str, tuple[str, ...]], default: str | None) -> Declaration:
+    return _one_of(*calls, default=default, required=default is None)
+
+
+_CRITIC = ("critic", "real", "fake", "numbers")
+_REGULARIZER = {
+    "inputs": _CRITIC,
+    "weights": ("weights",),
+    "matrices": ("matrices",),
+    "samples": ("samples", "normal", "progress"),
+    "nothing": _CRITIC,
+}
+_NORMALIZATION = {"activations": ("layer",), "weights": ("layer",)}
+_TRICK: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "batch": ("features",),
+    "packs": ("samples",),
+    "samples": ("samples", "uniform"),
+    "data": ("weights",),
+    "features": ("real_features", "fake_features"),
+    "logits": ("real_logits", "fake_logits", "progress"),
+    "parameters": ("parameters", "mean"),
+    "average": ("average", "parameters"),
+}
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("problem", "ganbench.problems", {"": ()}),
+        Kind("network", "ganbench.gan.networks", {"": ("spec",)}),
+        Kind(
+            "loss",
+            "ganbench.gan.losses",
+            {"": ("real_logits", "fake_logits")},
+            {
+                "boundary": Declaration(
+                    "the logit of an undecided critic, a number or None", lambda v: v is None or _is_number(v), 0.0
+                ),
+                "saturates": _flag(),
+                "divergence": Declaration("a Divergence, or a text that says why there is none", _is_divergence),
+            },
+        ),
+        Kind(
+            "normalization",
+            "ganbench.gan.normalizations",
+            _NORMALIZATION,
+            {
+                "acts_on": _acts_on(_NORMALIZATION, "activations"),
+                "keeps": Declaration("a tuple of axes, or one invariant", _is_kept, choices=(*AXES, *KEPT)),
+            },
+        ),
+        Kind(
+            "regularizer",
+            "ganbench.gan.regularizers",
+            _REGULARIZER,
+            {
+                "acts_on": _acts_on(_REGULARIZER, "inputs"),
+                "draws": Declaration(
+                    "'uniform' or 'normal'", lambda v: isinstance(v, str), "uniform", ("uniform", "normal"),
+                    where=("inputs",),
+                ),
+                "remembers": _flag(False, where=("inputs",)),
+                "signed": _flag(False, where=("inputs", "matrices")),
+            },
+            {"lazy": int},
+        ),
+        Kind(
+            "optimizer",
+            "ganbench.gan.optimizers",
+            {"": ("parameters", "gradient", "state", "step", "lr")},
+            hypers={"g_lr": float, "d_lr": float, "decay": str},
+            rates=("g_lr", "d_lr"),
+        ),
+        Kind("update", "ganbench.gan.updates", {"": ("round",)}),
+        Kind(
+            "trick",
+            "ganbench.gan.tricks",
+            _TRICK,
+            {
+                "acts_on": _acts_on(_TRICK, None),
+                "withholds": Declaration(
+                    "a set of names of capabilities", lambda v: not isinstance(v, str) and _is_names(v), ()
+                ),
+                "draws": Declaration(
+                    "how many numbers a sample, at least 1",
+                    lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1,
+                    1,
+                    where=("samples",),
+                ),
+            },
+        ),
+        Kind(
+            "metric",
+            "ganbench.measure.metrics",
+            {"": ("real", "fake")},
+            {
+                "measures": _MEASURES,
+                "space": Declaration("the name of a feature space", lambda v: isinstance(v, str) and bool(v)),
+                "spaces": _flag(False),
+            },
+        ),
+        Kind(
+            "diagnostic",
+            "ganbench.measure.diagnostics",
+            {"": ("game",)},
+            {"measures": _MEASURES, "cost": _one_of(*COSTS, default="cheap")},
+        ),
+    )
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------ what register refuses
+
+
+def check(kind: Kind, function: Any, needs: Any, provides: Any, declared: Mapping[str, Any]) -> None:
+    """Raise UserError, in one sentence with the nearest right name, where a plug-in is not as its kind has to be."""
+    name = getattr(function, "__name__", None)
+    if not callable(function) or not isinstance(name, str):
+        raise UserError(f"A {kind.name} is a function or a class, got {quoted(function)}.")
+    name = name.rstrip("_")
+    if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
+        raise UserError(
+            f"The {kind.name} {quoted(name)} needs another name: letters a to z, digits and underscores, at most "
+            f"{LONGEST_NAME}, no digit first."
+        )
+    owner = f"the {kind.name} '{name}'"
+    _check_declarations(kind, owner, declared)
+    _check_capabilities(owner, needs, provides)
+    _check_signature(kind, owner, function, declared)
+
+
+def _check_declarations(kind: Kind, owner: str, declared: Mapping[str, Any]) -> None:
+    known = kind.declarations
+    for key, value in declared.items():
+        if key not in known:
+            raise unknown(f"declaration of {owner}", key, [*known, "needs", "provides"])
+        known[key].check(key, owner, value)
+    for key, declaration in known.items():
+        if declaration.required and key not in declared:
+            choices = f" Available: {', '.join(declaration.choices)}." if declaration.choices else ""
+            raise UserError(f"{_capital(owner)} must declare '{key}': {declaration.takes}.{choices}")
+        acts_on = declared.get("acts_on", known["acts_on"].default) if "acts_on" in known else ""
+        if key in declared and declaration.where and acts_on not in declaration.where:
+            raise UserError(
+                f"{_capital(owner)} declares '{key}', which means nothing where it acts on {acts_on}: it goes with "
+                f"{' or '.join(declaration.where)}."
+            )
+
+
+def _check_capabilities(owner: str, needs: Any, provides: Any) -> None:
+    reasons = isinstance(needs, Mapping) and all(
+        isinstance(need, str) and isinstance(reason, str) and need and reason for need, reason in needs.items()
+    )
+    if not reasons:
+        raise UserError(f"'needs' of {owner} maps names of capabilities to reasons in words, got {quoted(needs)}.")
+    given = isinstance(provides, Collection) and not isinstance(provides, str | bytes | Mapping)
+    if not given or not all(isinstance(name, str) and name for name in provides):
+        raise UserError(f"'provides' of {owner} is a set of names of capabilities, got {quoted(provides)}.")
+
+
+def _check_signature(kind: Kind, owner: str, function: Callable[..., Any], declared: Mapping[str, Any]) -> None:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{_capital(owner)} has no signature to read: wrap it in a function of your own.") from error
+    wanted = kind.parameters(declared)
+    form = f"({', '.join((*wanted, '*', '...'))})"
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        raise UserError(f"{_capital(owner)} takes any number of arguments; name them: it is called as {form}.")
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(places) != len(wanted):
+        extra = [p.name for p in places[len(wanted) :] if p.default is not p.empty]
+        hint = f" Write a * before '{extra[0]}' to make it a hyper-parameter." if extra else ""
+        got = ", ".join(p.name for p in places) or "none"
+        raise UserError(
+            f"{_capital(owner)} has the positional parameters {got}; it is called as {form}"
+            f"{_because(kind, declared)}.{hint}"
+        )
+    for parameter in parameters:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            _check_hyper(kind, owner, parameter)
+    for rate in kind.rates:
+        if not any(p.name == rate and p.kind is p.KEYWORD_ONLY for p in parameters):
+            raise UserError(f"{_capital(owner)} needs the hyper-parameter '{rate}': write *, {rate}=... behind {form}.")
+
+
+def _because(kind: Kind, declared: Mapping[str, Any]) -> str:
+    if "acts_on" not in kind.declares:
+        return ""
+    remembers = " and remembers" if declared.get("remembers") else ""
+    return f" where it acts on {declared.get('acts_on', kind.default('acts_on'))}{remembers}"
+
+
+def _check_hyper(kind: Kind, owner: str, parameter: inspect.Parameter) -> None:
+    key, default = parameter.name, parameter.default
+    if default is parameter.empty:
+        raise UserError(f"{_capital(owner)} has no default for its hyper-parameter '{key}'.")
+    # the exact types: a number of NumPy's or an enumeration would not come back from the plan's file
+    if type(default) not in (bool, int, float, str, type(None)) or (
+        isinstance(default, float) and not math.isfinite(default)
+    ):
+        raise UserError(
+            f"The default of the hyper-parameter '{key}' of {owner} must be what YAML can express, a finite number, a "
+            f"text, True, False or None; got {quoted(default)}."
+        )
+    wanted = kind.hypers.get(key)
+    fitting = wanted is None or type(default) is wanted or (wanted is float and type(default) is int)
+    if wanted and (not fitting or (wanted is int and default < 1)):
+        what = "a whole number of at least 1" if wanted is int else f"a {wanted.__name__}"
+        raise UserError(f"The default of the hyper-parameter '{key}' of {owner} must be {what}, got {quoted(default)}.")
+
+
+def _capital(owner: str) -> str:
+    return f"T{owner[1:]}"

@@ -102,7 +102,7 @@ def watch(name, event):
 if __name__ == "__main__":
     api.run(None, overrides, out=out, workers=2, watch=watch).report()
 """
-LONG = [*GRID, "steps=400", "probe_every=20"]
+LONG = [*GRID, "steps=2000", "probe_every=100"]
 
 
 class Killing:
@@ -140,8 +140,12 @@ class Killing:
         """Wait for a moment of work, or of the report where training has ended, and kill; False where all had ended."""
         if self.process is None:
             self.begin()
-        begun, least = probes(self.out), self.draw.randint(1, 8)
         moment = self.draw.choice(self.moments)
+        if moment != "report" and self.trained():
+            # nothing is left of this study's work: the next moment is another's
+            self.end()
+            return False
+        begun, least = probes(self.out), self.draw.randint(1, 8)
         if moment == "start":
             time.sleep(self.draw.uniform(0, 4))
         elif moment == "work":

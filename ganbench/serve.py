@@ -25,7 +25,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from ganbench.errors import UserError
 from ganbench.plan import Plan
-from ganbench.results.reading import printable
+from ganbench.results.reading import Unreadable, printable, read_bytes
 from ganbench.results.store import REPORT_FILES, PopulationFolder, Store
 from ganbench.serve_pages import index, message
 
@@ -209,8 +209,8 @@ class StudyFolder:
 def last_step(population: PopulationFolder) -> int:
     """Return the last step that a population has recorded, 0 where there is none yet."""
     try:
-        lines = (population.path / "series.jsonl").read_bytes().splitlines()
-    except OSError:
+        lines = read_bytes(population.path / "series.jsonl").splitlines()
+    except Unreadable:
         return 0
     found = (re.match(rb'\{"step":(\d+),', line) for line in reversed(lines))
     return next((int(match[1]) for match in found if match), 0)

@@ -277,6 +277,10 @@ def test_damage_is_told_and_such_runs_are_not_counted_as_done(ask, copy):
     html = page(ask())
     assert "4 of 8 runs" in html
     assert "done.json&#x27; is damaged: it does not say how long training took; its 4 runs count as not ended." in html
+    series = file.with_name("series.jsonl")
+    series.unlink()
+    os.mkfifo(series)
+    assert "4 of 8 runs" in page(ask()), "and a pipe is not waited for"
     shutil.rmtree(path / "populations")
     (path / "populations").write_text("x")
     assert "0 of 8 runs" in page(ask())

@@ -25,7 +25,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from ganbench.errors import UserError
 from ganbench.plan import Plan
-from ganbench.results.reading import printable
+from ganbench.results.reading import Unreadable, printable, read_bytes
 from ganbench.results.store import REPORT_FILES, PopulationFolder, Store
 from ganbench.serve_pages import index, message
 
@@ -209,8 +209,8 @@ class StudyFolder:
 def last_step(population: PopulationFolder) -> int:
     """Return the last step that a population has recorded, 0 where there is none yet."""
     try:
-        lines = (population.path / "series.jsonl").read_bytes().splitlines()
-    except OSError:
+        lines = read_bytes(population.path / "series.jsonl").splitlines()
+    except Unreadable:
         return 0
     found = (re.match(rb'\{"step":(\d+),', line) for line in reversed(lines))
     return next((int(match[1]) for match in found if match), 0)
@@ -232,6 +232,10 @@ class Site:
             found = {path.relative_to(self.folder).as_posix(): path for path in _find(self.folder, DEPTH)}
         with self._lock:
             return {name: self._known.setdefault(path, StudyFolder(path)) for name, path in sorted(found.items())}
+
+    def page(self) -> str:
+        """Return the page that lists the studies."""
+        return index(self.folder, {name: (study, study.progress()) for name, study in self.studies().items()})
 
     def locate(self, path: str) -> tuple[StudyFolder, str] | None:
         """Return the study and the file's name within it that a decoded address names; None for any other address."""
@@ -337,8 +341,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         path = os.fsdecode(unquote_to_bytes(self.path.partition("?")[0].partition("#")[0]))
         if path == "/":
-            site = self.server.site
-            self._page(index(site.folder, {name: (study, study.progress()) for name, study in site.studies().items()}))
+            self._page(self.server.site.page())
             return
         found = self.server.site.locate(path)
         if found is None:

@@ -194,8 +194,9 @@ WAYS_OUT = {
           "/study/one/figures/..\\..\\secret.png", "/study/one/report.md%00.png", "/study/one/report.md/..",
           "/study/two/../one/report.md", "/study/one/figures/%0asecret.png", "/%", "/study/one/%zz", "/%4",
           "http://127.0.0.1/", "http://x/../../etc/passwd", "study/one/report.md", "/\xff"],
-    404: ["//etc/passwd", "/study//one/report.md", "/study/one/%ff", "/etc/passwd", "/secret.md", "/study/./one/report.md",
-          "/index.html", "/study/", "/study", "/favicon.ico", "/study/one/" + "a" * 60_000, "/study/one/%F0%9F%92%A9"],
+    404: ["//etc/passwd", "/study//one/report.md", "/study/one/%ff", "/etc/passwd", "/secret.md",
+          "/study/./one/report.md", "/index.html", "/study/", "/study", "/favicon.ico",
+          "/study/one/" + "a" * 60_000, "/study/one/%F0%9F%92%A9"],
     414: ["/" + "a" * 65_536],
 }  # fmt: skip
 
@@ -223,7 +224,7 @@ def raw(port, request):
 
 @pytest.mark.parametrize(
     "request_line",
-    [b"\x00\x01\x02", b"GET", b"GET /", b"GET / HTTP/9.9", b"GET / FTP/1.0", b"GET  / HTTP/1.0", b"\xff\xfe / HTTP/1.0",
+    [b"\x00\x01\x02", b"GET", b"GET /", b"GET / HTTP/9.9", b"GET / FTP/1.0", b"\xff\xfe / HTTP/1.0",
      b"GET / x HTTP/1.0", b"", b" ", b"{}", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
 )  # fmt: skip
 def test_nonsense_is_refused_quietly_and_the_server_goes_on(ask, copy, capsys, request_line):
@@ -237,9 +238,11 @@ def test_nonsense_is_refused_quietly_and_the_server_goes_on(ask, copy, capsys, r
 
 @pytest.mark.parametrize(
     ("hosts", "code"),
-    [(["evil.example"], 421), (["evil.example:8000"], 421), (["localhost.evil.example"], 421), (["127.0.0.1.evil.io"], 421),
+    [(["evil.example"], 421), (["evil.example:8000"], 421), (["localhost.evil.example"], 421),
+     (["127.0.0.1.evil.io"], 421),
      (["evil@evil.example"], 421), ([""], 421), (["[::1"], 421), (["1.2.3"], 421), (["localhost", "evil.example"], 400),
-     (["127.0.0.1"], 200), (["127.0.0.1:80"], 200), (["localhost"], 200), (["LOCALHOST:99"], 200), (["a.localhost"], 200),
+     (["127.0.0.1"], 200), (["127.0.0.1:80"], 200), (["localhost"], 200), (["LOCALHOST:99"], 200),
+     (["a.localhost"], 200),
      (["localhost."], 200), (["[::1]:8000"], 200), (["192.168.1.5"], 200), ([], 200)],
 )  # fmt: skip
 def test_only_hosts_that_cannot_be_another_site_are_answered(ask, hosts, code):
@@ -273,9 +276,11 @@ def test_damage_is_told_and_such_runs_are_not_counted_as_done(ask, copy):
     file.write_text("{}")
     html = page(ask())
     assert "4 of 8 runs" in html
-    assert (
-        f"{file.name}&#x27; is damaged: it does not say how long training took; its 4 runs count as not ended." in html
-    )
+    assert "done.json&#x27; is damaged: it does not say how long training took; its 4 runs count as not ended." in html
+    series = file.with_name("series.jsonl")
+    series.unlink()
+    os.mkfifo(series)
+    assert "4 of 8 runs" in page(ask()), "and a pipe is not waited for"
     shutil.rmtree(path / "populations")
     (path / "populations").write_text("x")
     assert "0 of 8 runs" in page(ask())
@@ -300,7 +305,7 @@ def builds(monkeypatch):
 
     def build(command, **options):
         assert command[:5] == [sys.executable, "-P", "-m", "ganbench", "report"]
-        made.append(Path(command[4]))
+        made.append(Path(command[5]))
         if build.error:
             return subprocess.CompletedProcess(command, 2, "", f"some warning\nError: {build.error}\n")
         build.meanwhile()

@@ -70,6 +70,8 @@ class Baseline:
 
 def load_baseline(file: Path) -> Baseline:
     """Read a baseline; UserError where there is none, IncompatibleBaselineError where it is damaged or newer."""
+    if file.is_fifo():
+        raise UserError(f"Cannot read the baseline '{file}': it is a pipe.")
     try:
         data = parse_json(file.read_text(encoding="utf-8"))
         schema = data["schema"]

@@ -48,6 +48,19 @@ def exists(file: Path) -> bool:
     return os.path.lexists(file)
 
 
+def no_folder(place: Path) -> str:
+    """Return why what is at a place is no folder that can be read; nothing where it is one, or nothing is there."""
+    if not exists(place):
+        return ""
+    try:
+        next(place.iterdir(), None)
+    except NotADirectoryError:
+        return "is no folder"
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    return ""
+
+
 def read_bytes(file: Path) -> bytes:
     """Return a file's content; Unreadable where it is missing, no ordinary file, or cannot be read."""
     try:

@@ -388,9 +388,8 @@ class Store:
         lost = {"populations": "all results are lost", "problems": "the oracle values are lost"}
         places = {self.path / part: text for part, text in lost.items()}
         places |= dict.fromkeys(_listed(self.path / "populations"), "the population that was there is lost")
-        found = [(place, text) for place, text in places.items() if exists(place) and not place.is_dir()]
         lines = [damage for name in RECORDS for damage in read_records(self.path / name)[1]]
-        return lines + [Damage(place, "is no folder", text) for place, text in found]
+        return lines + [Damage(place, why, text) for place, text in places.items() if (why := reading.no_folder(place))]
 
     def todo(self, plan: Plan, work: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
         """Return the populations that are not complete, or whose results are damaged."""

@@ -32,18 +32,21 @@ def trained(tmp_path_factory):
 
 @contextmanager
 def soon():
-    """Fail what takes longer than SECONDS of the processor: the machine may be busy, a hang is not."""
+    """Fail what takes longer than SECONDS of the processor, or waits for a minute: the machine may be busy."""
 
     def ended(number, frame):
         raise AssertionError(f"not done after {SECONDS} seconds")
 
-    before = signal.signal(signal.SIGVTALRM, ended)
+    before = [signal.signal(number, ended) for number in (signal.SIGVTALRM, signal.SIGALRM)]
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, 60)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0)
+        for number, handler in zip((signal.SIGVTALRM, signal.SIGALRM), before, strict=True):
+            signal.signal(number, handler)
 
 
 def command(monkeypatch, *words):
@@ -70,7 +73,7 @@ READERS = {
     "export": lambda study, target, patch: command(patch, "export", study, "--out", target),
     "check": lambda study, target, patch: command(patch, "check", study, "--baseline", study.parent / "baseline.json"),
     "baseline": lambda study, target, patch: command(patch, "baseline", study, "-o", target / "b.json"),
-    "serve": lambda study, target, patch: serve.index(serve.Site(study.parent)),
+    "serve": lambda study, target, patch: serve.Site(study.parent).page(),
     "report": lambda study, target, patch: command(patch, "report", study, "-o", target / "r.html"),
 }
 

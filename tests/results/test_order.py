@@ -42,7 +42,7 @@ def killed_at(monkeypatch):
 
             return change
 
-        monkeypatch.setattr(module, "_append_line", counted(module._append_line))
+        monkeypatch.setattr(module, "append_line", counted(module.append_line))
         for name in ("replace", "rename", "unlink"):
             monkeypatch.setattr(os, name, counted(getattr(os, name)))
             monkeypatch.setattr(pathlib.Path, name, counted(getattr(pathlib.Path, name)))
@@ -83,7 +83,7 @@ def test_a_population_is_complete_before_its_checkpoint_goes(population, killed_
     changes = 0
 
     def finish():
-        population.finish({"train": 1.0}, [-1, 7])
+        population.finish({"train": 1.0, "probe": 0.0}, [-1, 7])
 
     population.checkpoint.write_bytes(b"state")
     while interrupted(killed_at, finish, changes):
@@ -126,7 +126,7 @@ def test_a_study_that_starts_over_has_a_plan_until_its_results_are_gone(populati
 def test_going_back_keeps_the_step_itself_and_what_was_before(population, step, kept):
     for at in (0, 10, 20):
         probe(population, at)
-    population.finish({}, [-1, -1])
+    population.finish({"train": 1.0, "probe": 0.0}, [-1, -1])
     population.rewind(step)
     fresh = Store(population.path.parents[1]).population("p")
     assert list(fresh.series()) == kept
@@ -140,7 +140,7 @@ def test_going_back_keeps_the_step_itself_and_what_was_before(population, step, 
 def test_going_back_undoes_the_completion_first(population, killed_at):
     for at in (0, 10):
         probe(population, at)
-    population.finish({}, [-1, -1])
+    population.finish({"train": 1.0, "probe": 0.0}, [-1, -1])
     changes = 0
     while interrupted(killed_at, lambda: population.rewind(0), changes):
         # what was complete is whole, or is complete no more

@@ -13,7 +13,8 @@ CPU = torch.device("cpu")
 
 
 def build(overrides):
-    runs = resolve(None, ["batch_size=8", "steps=100", "seeds=2", *overrides]).runs
+    seeds = ["seeds=2"] * (not any(text.startswith("seeds=") for text in overrides))
+    runs = resolve(None, ["batch_size=8", "steps=100", *seeds, *overrides]).runs
     return Population(runs, make_problem(runs[0].variant), CPU)
 
 

@@ -49,7 +49,10 @@ UNENDED = ("failed", "pending", "running")
 def main() -> None:
     """Run the command line. The only place where an exception becomes a sentence and an exit code."""
     try:
-        sys.exit(app(standalone_mode=False) or Exit.OK)
+        code = app(standalone_mode=False) or Exit.OK
+        if code == Exit.INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(code)
     except UserError as error:
         err.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)

@@ -18,7 +18,7 @@ from ganbench.files import is_file
 LONGEST_TEXT = 100_000
 """Characters of a suite file or of an override."""
 
-LARGEST_VALUE = 20_000
+LARGEST_VALUE = 10_000
 """Values in one suite or override, each place that an alias stands in counted."""
 
 DEEPEST = 20
@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._depth = 0
+        self._depth = self._count = 0
         self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
@@ -57,7 +57,9 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(f"the tag '{event.tag}' is not allowed, values are plain", event.start_mark)
         if self._depth == DEEPEST:
             raise _Refused(f"more than {DEEPEST} lists or mappings within each other", event.start_mark)
-        self._depth += 1
+        self._depth, self._count = self._depth + 1, self._count + 1
+        if self._count > LARGEST_VALUE:
+            raise _Refused(f"more than {LARGEST_VALUE} values", event.start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         if node is not None and id(node) not in self._sizes:

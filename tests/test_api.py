@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from overriding import over
 
 import ganbench
 from ganbench import api
@@ -76,7 +77,7 @@ def test_fresh_starts_over(tiny, tmp_path):
 
 
 def test_ranking_keeps_every_seed(tiny, tmp_path):
-    study = ganbench.run(overrides=[*tiny, "seeds=3", "loss=hinge,minimax"], out=tmp_path / "study", workers=1)
+    study = ganbench.run(overrides=over([*tiny, "seeds=3", "loss=hinge,minimax"]), out=tmp_path / "study", workers=1)
     ranking = study.ranking()
     assert ranking["seeds"].tolist() == [3, 3]
     # 20 steps teach nobody anything

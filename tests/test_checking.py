@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from overriding import over
 from typer.testing import CliRunner
 
 import ganbench
@@ -36,7 +37,7 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return ganbench.run(None, [*TINY, "seeds=6"], out=tmp_path_factory.mktemp("studies") / "six", workers=1)
+    return ganbench.run(None, over([*TINY, "seeds=6"]), out=tmp_path_factory.mktemp("studies") / "six", workers=1)
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ def test_margin_of_the_command_comes_before_baseline_before_suite(study, tmp_pat
 
 
 def test_margins_of_run_end_up_in_the_baseline(tmp_path, command):
-    words = [*TINY, "steps=10", "seeds=1", "--out", tmp_path / "s", "--workers", "1"]
+    words = [*over([*TINY, "steps=10", "seeds=1"]), "--out", tmp_path / "s", "--workers", "1"]
     assert invoke("run", *words, "margins.score=0.3", "--margin", "failure_rate=0.4").exit_code == 0
     assert invoke("baseline", tmp_path / "s", "-o", tmp_path / "b.json", "--margin", "score=0.5").exit_code == 0
     assert load_baseline(tmp_path / "b.json").margins == {"failure_rate": 0.4, "score": 0.5}
@@ -431,7 +432,7 @@ def test_unfinished_study_is_neither_baseline_nor_candidate(study, baseline, tmp
 
 
 def test_studies_of_different_plans_are_not_put_together(study, baseline, tmp_path):
-    other = ganbench.run(None, [*TINY, "seeds=1", "steps=10"], out=tmp_path / "other", workers=1)
+    other = ganbench.run(None, over([*TINY, "seeds=1", "steps=10"]), out=tmp_path / "other", workers=1)
     with pytest.raises(UserError, match="must differ in seeds alone"):
         checking.check_studies([study.path, other.path], checking.Request(baseline))
 

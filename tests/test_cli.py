@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from overriding import over
 
 from ganbench import cli, registry
 from ganbench.reading import suite_names
@@ -105,7 +106,9 @@ def test_a_mistake_is_one_sentence_and_touches_nothing(command, trained, tmp_pat
     path, overrides = trained
     arguments, told = MISTAKES[mistake]
     if where == "in a study" and "--out" not in arguments:
-        arguments = [*overrides, *arguments, "--out", path]
+        keys = {text.partition("=")[0] for text in arguments}
+        others = [text for text in overrides if text.partition("=")[0] not in keys]
+        arguments = [*others, *arguments, "--out", path]
     before, files = contents(path), contents(tmp_path)
     code, out, err = command("run", *arguments)
     assert err == f"Error: {told.format(losses=', '.join(sorted(registry.names('loss'))))}\n"
@@ -127,8 +130,8 @@ def test_cuda_without_cuda(command, tmp_path):
 def test_study_of_another_plan_is_refused_and_untouched(command, trained, change):
     path, overrides = trained
     before = contents(path)
-    code, _, err = command("run", *overrides, change, "--out", path)
-    one, other = resolve(None, [*overrides, change]), resolve(None, overrides)
+    code, _, err = command("run", *over([*overrides, change]), "--out", path)
+    one, other = resolve(None, over([*overrides, change])), resolve(None, overrides)
     assert err == (
         f"Error: The directory '{path}' holds a study of another plan (custom, {other.hash}; this is custom, "
         f"{one.hash}). Choose another --out, or start over with --fresh.\n"
@@ -175,7 +178,7 @@ def test_damaged_study(command, tmp_path):
     ],
 )  # fmt: skip
 def test_impossible_value_of_a_hyper_parameter(command, tiny, tmp_path, override, told):
-    code, _, err = command("run", *tiny, override, "--out", "study", "--workers", "1")
+    code, _, err = command("run", *over([*tiny, override]), "--out", "study", "--workers", "1")
     assert err == f"Error: {told}\n"
     assert code == 2
     assert not list(tmp_path.iterdir())
@@ -247,7 +250,7 @@ def test_list_of_a_kind_and_show_of_each(command, kind):
             assert f"  needs {need}: {reason}\n" in shown
         for measure in plugin.meta.get("measures", {}):
             assert f"  {measure}: " in shown
-        assert f"  version {plugin.version}, {plugin.source}\n" in shown
+        assert f"  version {plugin.version_with([plugin.hypers])}, {plugin.source}\n" in shown
 
 
 @pytest.mark.parametrize("name", suite_names())

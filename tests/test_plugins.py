@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from overriding import over
 
 from ganbench import api, cli, registry
 from ganbench.registry import register
@@ -195,7 +196,7 @@ def test_plain_modules_of_a_user_train_like_the_ordinary_loop(write, tiny, tmp_p
 
     registry.load_file(write("my_network", MY_NETWORK))
     overrides = ["network=my_network", "loss=nonsaturating,hinge", "seeds=2", "batch_size=16", "steps=100"]
-    runs = resolve(None, [*overrides, "optimizer.adam.decay=none"]).runs
+    runs = resolve(None, over([*overrides, "optimizer.adam.decay=none"])).runs
     population = Population(runs, make_problem(runs[0].variant), CPU, torch.float64)
     row = next(row for row, run in enumerate(population.runs) if run.variant.loss == "hinge" and run.seed == 1)
     g, d = (m.double() for m in build_networks(runs[0].variant, population.problem, 1))

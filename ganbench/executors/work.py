@@ -130,8 +130,8 @@ def perform(store: Store, plan: Plan, job: Job, device: str, emit: Emit) -> None
             _train(store, plan, job, device, emit)
         except BaseException as error:  # our bug, the machine's, or a plug-in's, which may raise SystemExit too
             guilty = [run.id for run in job.runs[error.runs]] if isinstance(error, GuiltyError) else []
-            details = clean_lines(traceback.format_exc())
-            emit({"event": "failed", "error": told(error), "details": details, "guilty": guilty})
+            details, cause = clean_lines(traceback.format_exc()), error.__cause__ if guilty else error
+            emit({"event": "failed", "error": told(cause or error), "details": details, "guilty": guilty})
         else:
             emit({"event": "finished"})
 

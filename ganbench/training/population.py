@@ -192,10 +192,10 @@ class Player:
 
 
 class GuiltyError(Exception):
-    """A loss that failed in a population: its name, the places of its runs, and what it raised."""
+    """A loss that failed in a population: the places of its runs; its cause is what it raised."""
 
-    def __init__(self, name: str, runs: slice, error: BaseException) -> None:
-        super().__init__(f"the loss '{name}': {type(error).__name__}: {error}")
+    def __init__(self, runs: slice) -> None:
+        super().__init__("a loss failed")
         self.runs = runs
 
 
@@ -217,7 +217,7 @@ class LossSlice:
         try:
             return self._guarded(real_logits, fake_logits)
         except BaseException as error:  # a plug-in may raise anything, SystemExit too
-            raise GuiltyError(self.plugin.name, self.runs, error) from error
+            raise GuiltyError(self.runs) from error
 
     def _guarded(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Call a loss that this package does not ship: its neighbours must get their numbers whatever it does."""
@@ -225,7 +225,7 @@ class LossSlice:
         losses = self.function(real_logits, fake_logits)
         if changes := state.changes():
             state.restore()
-            raise RuntimeError(f"it changed {', '.join(changes)} of the process")
+            raise RuntimeError(f"it changed {', '.join(changes)} for the whole process")
         for player, loss in zip("DG", losses, strict=True):
             if loss.shape != real_logits.shape[:1] or not loss.is_floating_point():
                 raise ValueError(f"its loss of {player} is {tuple(loss.shape)} {loss.dtype}, not one number a run")

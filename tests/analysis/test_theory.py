@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from overriding import over
 
 from ganbench import registry
 from ganbench.analysis.theory import RULES, behaviour, contraction, course, linear_games, predict
@@ -16,7 +17,7 @@ DIRAC = ["problem=dirac", "network=point", "loss=nonsaturating"]
 
 
 def radius(*overrides):
-    (variant,) = resolve(None, [*GAME, *overrides]).variants
+    (variant,) = resolve(None, over([*GAME, *overrides])).variants
     return predict(variant).radius
 
 
@@ -61,7 +62,7 @@ def test_an_unrolled_critic_on_the_bilinear_game_is_its_formula(steps):
 
 def test_optimism_is_popovs_recursion():
     own = ["optimizer=optimistic_sgd", *(f"optimizer.optimistic_sgd.{p}_lr={ETA}" for p in "gd"), "seeds=1"]
-    (variant,) = resolve(None, [*own, *BILINEAR, "update=simultaneous"]).variants
+    (variant,) = resolve(None, over([*own, *BILINEAR, "update=simultaneous"])).variants
     assert predict(variant).radius == pytest.approx(FORMULAS["past_extragradient"], abs=1e-12)
 
 
@@ -88,7 +89,7 @@ def test_zero_centred_penalties_on_dirac_are_their_formula(regularizer, shares):
     # eigenvalues of the flow: -(gamma / 2) +- sqrt(gamma^2 / 4 - f'(0)^2), f'(0) = 1/2 (Mescheder 2018, sec. 4.1)
     for gamma in (0.2, 1.0, 3.0):
         given = [*DIRAC, f"regularizer={regularizer}", f"regularizer.{regularizer}.gamma={gamma / shares}"]
-        (variant,) = resolve(None, [*GAME, *given, "update=simultaneous"]).variants
+        (variant,) = resolve(None, over([*GAME, *given, "update=simultaneous"])).variants
         half = -gamma / 2
         root = np.sqrt(complex(half**2 - 0.25))
         (game,) = linear_games(variant)
@@ -115,7 +116,7 @@ def test_consensus_on_dirac_is_its_formula():
 
 def test_instance_noise_adds_half_its_variance_to_ds_curvature():
     given = [*DIRAC, "regularizer=instance_noise", "regularizer.instance_noise.sigma=0.8"]
-    (variant,) = resolve(None, [*GAME, *given]).variants
+    (variant,) = resolve(None, over([*GAME, *given])).variants
     games = linear_games(variant)
     assert games[0].penalty == pytest.approx([0.8**2 / 2])
     assert games[100].penalty == pytest.approx([0.4**2 / 2])
@@ -124,14 +125,14 @@ def test_instance_noise_adds_half_its_variance_to_ds_curvature():
 
 def test_logistic_losses_converge_on_the_covariance_game_and_wasserstein_cycles():
     base = ["problem=covariance", "network=scale"]
-    (variant,) = resolve(None, [*GAME, *base, "loss=nonsaturating"]).variants
+    (variant,) = resolve(None, over([*GAME, *base, "loss=nonsaturating"])).variants
     (game,) = linear_games(variant)
     # slopes 1/2 by the square's slope of 2; D's curvature is that of softplus at 0, 1/4, on both sides
     assert game.field == pytest.approx(np.array([[0, -1], [1, 0.5]]))
     assert predict(variant).behaviour == "converges"
     assert radius(*base, "loss=wasserstein") == pytest.approx(1.0, abs=1e-12)
     penalized = [*base, "loss=wasserstein", "regularizer=r1", "regularizer.r1.gamma=0.1"]
-    (variant,) = resolve(None, [*GAME, *penalized]).variants
+    (variant,) = resolve(None, over([*GAME, *penalized])).variants
     assert linear_games(variant)[0].field == pytest.approx(np.array([[0, -2], [2, 0.4]]))
 
 
@@ -158,7 +159,7 @@ def test_what_is_not_known_is_not_said(given):
 
 def test_methods_without_a_rate_are_known_not_to_converge():
     for loss, regularizer in (("wasserstein", "gradient_penalty"), ("wasserstein", "weight_clipping")):
-        (variant,) = resolve(None, [*GAME, *DIRAC, f"loss={loss}", f"regularizer={regularizer}"]).variants
+        (variant,) = resolve(None, over([*GAME, *DIRAC, f"loss={loss}", f"regularizer={regularizer}"])).variants
         assert (predict(variant).radius, predict(variant).behaviour) == (None, "does not converge")
 
 

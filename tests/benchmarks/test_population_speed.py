@@ -10,6 +10,7 @@ from statistics import median, quantiles
 
 import pytest
 import torch
+from overriding import over
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import relu
@@ -86,7 +87,9 @@ class OrdinaryLoop:
 
 
 def population(width, depth, batch):
-    plan = resolve(None, [*RUNS, f"batch_size={batch}", f"network.mlp.width={width}", f"network.mlp.depth={depth}"])
+    plan = resolve(
+        None, over([*RUNS, f"batch_size={batch}", f"network.mlp.width={width}", f"network.mlp.depth={depth}"])
+    )
     return Population(plan.runs, make_problem(plan.variants[0]), torch.device("cpu"))
 
 

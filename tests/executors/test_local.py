@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from overriding import over
 
 from ganbench import api
 from ganbench.errors import UserError
@@ -222,7 +223,7 @@ def test_workers_end_with_their_parent(tmp_path, eager):
         training = [child for worker in workers for child in children(worker)]
         assert len(training) == 2
         with pytest.raises(UserError, match=r"^Another command is working on the study"):
-            api.run(None, [*GRID, "steps=100000", "probe_every=50"], plugins=[eager], out=out, workers=1)
+            api.run(None, over([*GRID, "steps=100000", "probe_every=50"]), plugins=[eager], out=out, workers=1)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         ended = time.monotonic() + 60
@@ -239,16 +240,16 @@ def test_workers_end_with_their_parent(tmp_path, eager):
 
 def test_number_of_workers_threads_and_probes_changes_no_number(tmp_path, own_registry):
     overrides = [*GRID, "steps=40"]
-    two = api.run(None, [*overrides, "probe_every=20"], out=tmp_path / "two", workers=2)
+    two = api.run(None, over([*overrides, "probe_every=20"]), out=tmp_path / "two", workers=2)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        one = api.run(None, [*overrides, "probe_every=20"], out=tmp_path / "one", workers=1)
+        one = api.run(None, over([*overrides, "probe_every=20"]), out=tmp_path / "one", workers=1)
         assert torch.get_num_threads() == 2, "and the caller's setting is given back"
     finally:
         torch.set_num_threads(threads)
     equal(one, two)
-    often = api.run(None, [*overrides, "probe_every=1"], out=tmp_path / "often", workers=1)
+    often = api.run(None, over([*overrides, "probe_every=1"]), out=tmp_path / "often", workers=1)
     shared = often.series[often.series["step"].isin([0, 20, 40])].reset_index(drop=True)
     pd.testing.assert_frame_equal(
         shared.drop(columns="seconds_per_step"), one.series.drop(columns="seconds_per_step"), check_exact=True
@@ -278,8 +279,8 @@ def test_worker_that_dies_costs_its_population_only(tmp_path, own_registry):
     file.write_text(DYING)
     events = []
     study = api.run(
-        None, [*GRID, "steps=10", "probe_every=10", "regularizer=none,dying"], plugins=[file], out=tmp_path / "study",
-        workers=2, watch=lambda name, event: events.append((name, event["event"])),
+        None, over([*GRID, "steps=10", "probe_every=10", "regularizer=none,dying"]), plugins=[file],
+        out=tmp_path / "study", workers=2, watch=lambda name, event: events.append((name, event["event"])),
     )  # fmt: skip
     by = study.runs.groupby("regularizer")["status"].agg(set).to_dict()
     assert by == {"none": {"done"}, "dying": {"failed"}}

@@ -1,13 +1,14 @@
 """The rough weight of a population's work, by which the longest starts first."""
 
 import pytest
+from overriding import over
 
 from ganbench.executors.work import cost
 from ganbench.suite import resolve
 
 
 def weight(*overrides):
-    return cost(resolve(None, ["seeds=3", *overrides]).runs)
+    return cost(resolve(None, over(["seeds=3", *overrides])).runs)
 
 
 def test_a_lazy_penalty_costs_its_share_of_an_eager_one():

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from overriding import over
 from torch import nn
 
 from ganbench import registry
@@ -26,7 +27,7 @@ def built(name, *args, **hypers):
 
 def fitting():
     grid = [f"{kind}={','.join(registry.names(kind))}" for kind in ("problem", "network")]
-    return resolve(None, [*grid, "latent_dim=3"]).variants
+    return resolve(None, over([*grid, "latent_dim=3"])).variants
 
 
 @pytest.mark.parametrize("variant", fitting(), ids=lambda variant: f"{variant.network}-{variant.problem}")

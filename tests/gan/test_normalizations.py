@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from overriding import over
 from torch import nn
 
 from ganbench import registry
@@ -120,7 +121,7 @@ def combinations():
     grid = f"normalization={','.join(registry.names('normalization'))}"
     g_grid = f"g_{grid}"
     for settings in (["problem=digits", "network=dcgan", "network.dcgan.width=8"], ["problem=ring8", "network=mlp"]):
-        yield from resolve(None, [*settings, grid, g_grid, "regularizer=none"]).variants
+        yield from resolve(None, over([*settings, grid, g_grid, "regularizer=none"])).variants
 
 
 @pytest.mark.parametrize(

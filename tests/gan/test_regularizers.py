@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from overriding import over
 from torch import Tensor
 
 from ganbench import registry
@@ -295,7 +296,7 @@ def test_matrices_are_the_trained_weights_of_every_layer(normalization):
 
 def population(*overrides, dtype=torch.float64):
     settings = ["batch_size=8", "steps=100", "seeds=2", "optimizer=sgd"]
-    runs = resolve(None, [*settings, *overrides]).runs
+    runs = resolve(None, over([*settings, *overrides])).runs
     return Population(runs, make_problem(runs[0].variant), CPU, dtype)
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from overriding import over
 from torch import nn
 
 from ganbench import registry
@@ -25,7 +26,7 @@ def trick(name):
 
 
 def population(*overrides, dtype=torch.float64):
-    runs = resolve(None, ["batch_size=12", "steps=20", "seeds=2", "loss=hinge", *overrides]).runs
+    runs = resolve(None, over(["batch_size=12", "steps=20", "seeds=2", "loss=hinge", *overrides])).runs
     return Population(runs, make_problem(runs[0].variant), CPU, dtype)
 
 
@@ -93,7 +94,7 @@ def test_tricks_that_mix_the_batch_say_so(name):
 @pytest.mark.parametrize("normalization", ["spectral", "weight"])
 @pytest.mark.parametrize("own", [("problem=ring8",), IMAGES], ids=["mlp", "dcgan"])
 def test_normalizations_of_weights_still_act_on_the_last_layer(own, normalization):
-    (variant,) = resolve(None, [*own, "trick=minibatch_std", f"normalization={normalization}"]).variants
+    (variant,) = resolve(None, over([*own, "trick=minibatch_std", f"normalization={normalization}"])).variants
     d = build_networks(variant, make_problem(variant), seed=0)[1]
     plain = [m for m in d.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     wrapped = [m for m in d.modules() if type(m).__name__ == "Reweighted"]
@@ -156,7 +157,7 @@ def test_packs_hold_the_samples_side_by_side(m):
 @pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize(("own", "width"), [(("problem=ring8",), 2), (IMAGES, 1), (("problem=digits",), 64)])
 def test_d_is_built_for_packs_and_g_as_without(own, width, m):
-    plain, packed = (resolve(None, [*own, *more]).variants[0] for more in ((), ("trick=packing", "batch_size=24",
+    plain, packed = (resolve(None, over([*own, *more])).variants[0] for more in ((), ("trick=packing", "batch_size=24",
                      f"trick.packing.m={m}")))  # fmt: skip
     pairs = [build_networks(v, make_problem(v), seed=0) for v in (plain, packed)]
     for ours, theirs in zip(pairs[0][0].parameters(), pairs[1][0].parameters(), strict=True):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from overriding import over
 from torch import nn
 
 from ganbench import registry
@@ -21,7 +22,7 @@ points_and_images = pytest.mark.parametrize("settings", [[], IMAGES], ids=["poin
 
 def population(*overrides, dtype=torch.float64):
     width = [] if "network=dcgan" in overrides else ["network.mlp.width=8"]
-    runs = resolve(None, [*SMALL, *width, *overrides]).runs
+    runs = resolve(None, over([*SMALL, *width, *overrides])).runs
     return Population(runs, make_problem(runs[0].variant), CPU, dtype)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from overriding import over
 from torch import nn
 
 from ganbench import registry
@@ -32,7 +33,7 @@ def normal(*shape, seed=0):
 
 def population(*overrides, steps=4):
     width = () if "network=dcgan" in overrides else ("network.mlp.width=8",)
-    runs = resolve(None, ["seeds=2", *SMALL, *width, *overrides]).runs
+    runs = resolve(None, over(["seeds=2", *SMALL, *width, *overrides])).runs
     own = Population(runs, make_problem(runs[0].variant), CPU, torch.float64)
     for _ in range(steps):
         train_step(own)

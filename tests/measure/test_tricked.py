@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from overriding import over
 
 from ganbench import api, registry
 from ganbench.analysis.statistics import scores
@@ -24,7 +25,7 @@ IMAGES = ("problem=digits", "network=dcgan", "network.dcgan.width=4")
 
 
 def population(*overrides, steps=6, dtype=torch.float64):
-    runs = resolve(None, ["seeds=2", "batch_size=16", "latent_dim=4", "loss=hinge", *overrides]).runs
+    runs = resolve(None, over(["seeds=2", "batch_size=16", "latent_dim=4", "loss=hinge", *overrides])).runs
     own = Population(runs, make_problem(runs[0].variant), CPU, dtype)
     for _ in range(steps):
         train_step(own)

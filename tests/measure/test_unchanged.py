@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from overriding import over
 
 from ganbench import registry
 from ganbench.errors import UserError
@@ -27,7 +28,7 @@ def population(*overrides):
     unused = [] if {"network=dcgan"} & set(overrides) else ["network.dcgan.width"]
     unused += ["network.mlp.width"] if "network=dcgan" in overrides else []
     shared = [s for s in SMALL if s.partition("=")[0] not in {*keys, *unused}]
-    runs = resolve(None, ["seeds=2", *shared, *overrides]).runs
+    runs = resolve(None, over(["seeds=2", *shared, *overrides])).runs
     return Population(runs, make_problem(runs[0].variant), CPU)
 
 

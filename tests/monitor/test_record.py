@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+from overriding import over
 from torch import nn
 
 import ganbench
@@ -117,7 +118,7 @@ def test_two_loops_cannot_write_one_run(tmp_path):
 def test_a_study_of_a_suite_takes_no_loops_and_a_watched_one_no_suite(tmp_path, tiny):
     from ganbench import api
 
-    plan = api.make_plan(None, [*tiny, "seeds=1", "steps=1"])
+    plan = api.make_plan(None, over([*tiny, "seeds=1", "steps=1"]))
     Store(tmp_path / "suite").begin(plan)
     with pytest.raises(UserError, match="holds the study of a suite; choose another out"):
         watch(tmp_path / "suite")

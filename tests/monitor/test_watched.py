@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from overriding import over
 from torch import nn
 
 from ganbench.measure.diagnostics import Game, affordable
@@ -15,7 +16,7 @@ from ganbench.training.snapshot import Snapshot
 @pytest.mark.parametrize("normalization", ["none", "spectral", "layer"])
 @pytest.mark.parametrize("loss", ["nonsaturating", "wasserstein"])
 def test_diagnostics_equal_those_of_a_population_of_one(tiny, normalization, loss):
-    run = resolve(None, [*tiny, "seeds=1", f"normalization={normalization}", f"loss={loss}"]).runs[0]
+    run = resolve(None, over([*tiny, "seeds=1", f"normalization={normalization}", f"loss={loss}"])).runs[0]
     problem = make_problem(run.variant)
     population = Population([run], problem, torch.device("cpu"))
     generator, discriminator = population.generator.module, population.discriminator.module

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from overriding import over
 
 from ganbench import api, registry
 from ganbench.analysis.seeds import seed_results
@@ -20,7 +21,7 @@ every_game = pytest.mark.parametrize("name", [plugin.name for plugin in GAMES])
 
 
 def variant_of(name, *overrides):
-    return resolve(None, [f"problem={name}", f"network={NETWORK[name]}", "seeds=3", *overrides])
+    return resolve(None, over([f"problem={name}", f"network={NETWORK[name]}", "seeds=3", *overrides]))
 
 
 @every_game
@@ -88,7 +89,7 @@ def test_nearness_is_one_half_at_its_distance():
 ])  # fmt: skip
 def test_what_has_no_known_equilibrium_is_refused_with_its_reason(overrides, told):
     with pytest.raises(UserError, match="every combination is skipped") as raised:
-        resolve(None, ["loss=hinge", "seeds=1", *overrides])
+        resolve(None, over(["loss=hinge", "seeds=1", *overrides]))
     assert told in str(raised.value)
 
 

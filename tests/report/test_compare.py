@@ -1,5 +1,7 @@
 """Two studies in one page, set against each other."""
 
+from overriding import over
+
 import ganbench
 from ganbench.report import build
 from ganbench.report.compare import comparisons
@@ -8,7 +10,7 @@ from ganbench.results.study import Study
 
 def test_a_study_against_itself_with_another_seed_and_with_nothing_in_common(tiny, tmp_path):
     def trained(name, *overrides):
-        ganbench.run("smoke", [*tiny, *overrides], out=tmp_path / name, workers=1)
+        ganbench.run("smoke", over([*tiny, *overrides]), out=tmp_path / name, workers=1)
         return Study(tmp_path / name)
 
     first = trained("first", "loss=hinge,minimax", "normalization=none", "regularizer=none")
@@ -31,7 +33,7 @@ def test_a_study_against_itself_with_another_seed_and_with_nothing_in_common(tin
 def test_studies_measured_otherwise_are_told(tiny, tmp_path):
     settings = [*tiny, "loss=hinge", "normalization=none", "regularizer=none"]
     for name, samples in (("first", 64), ("second", 128)):
-        ganbench.run("smoke", [*settings, f"samples={samples}"], out=tmp_path / name, workers=1)
+        ganbench.run("smoke", over([*settings, f"samples={samples}"]), out=tmp_path / name, workers=1)
     (found,) = comparisons([Study(tmp_path / "first"), Study(tmp_path / "second")])
     assert found["rows"] == []
     assert "samples 64" in found["told"]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from overriding import over
 
 from ganbench import registry
 from ganbench.suite import resolve
@@ -13,8 +14,7 @@ CPU = torch.device("cpu")
 
 
 def build(overrides):
-    seeds = ["seeds=2"] * (not any(text.startswith("seeds=") for text in overrides))
-    runs = resolve(None, ["batch_size=8", "steps=100", *seeds, *overrides]).runs
+    runs = resolve(None, over(["batch_size=8", "steps=100", "seeds=2", *overrides])).runs
     return Population(runs, make_problem(runs[0].variant), CPU)
 
 

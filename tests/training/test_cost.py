@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from overriding import over
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -43,7 +44,7 @@ def g_update() -> int:
 
 
 def costs(*overrides: str) -> Any:
-    plan = resolve(None, [*SMALL, *overrides])
+    plan = resolve(None, over([*SMALL, *overrides]))
     return plan, step_cost(list(plan.runs), make_problem(plan.runs[0].variant), CPU)
 
 
@@ -72,7 +73,7 @@ def test_lazy_penalties_count_as_often_as_they_come(critic_steps: int, lazy: int
     found = costs(*r1, f"regularizer.lazy_r1.lazy={lazy}")[1].flop[0]
     assert found == pytest.approx(never + (every - never) / lazy, rel=1e-12)
     # counted over whole cycles, the slow way
-    plan = resolve(None, [*SMALL, *r1, f"regularizer.lazy_r1.lazy={lazy}"])
+    plan = resolve(None, over([*SMALL, *r1, f"regularizer.lazy_r1.lazy={lazy}"]))
     population = Population(list(plan.runs)[:1], make_problem(plan.runs[0].variant), CPU)
     steps = lazy
     slow = measured(lambda: [train_step(population) for _ in range(steps)]).flop
@@ -155,7 +156,7 @@ class Kept:
 
 @pytest.mark.parametrize("more", [["normalization=spectral"], ["regularizer=r1", "loss=hinge,relativistic_pairing"]])
 def test_counting_changes_no_bit_of_the_training(more: list[str], tmp_path: Path, monkeypatch: Any) -> None:
-    plan = resolve(None, [*SMALL, *more])
+    plan = resolve(None, over([*SMALL, *more]))
     state = torch.get_rng_state()
     sinks = [Kept(tmp_path / name) for name in ("counted", "uncounted")]
     loop.train(list(plan.runs), plan, sinks[0], sinks[0], "cpu", lambda event: None)

@@ -3,6 +3,7 @@ every table and denominator (traps 18 and 19)."""
 
 import pytest
 import torch
+from overriding import over
 
 from ganbench import api
 from ganbench.registry import register
@@ -18,7 +19,7 @@ SMALL = ("batch_size=8", "network.mlp.width=8", "steps=100", "seeds=2")
 
 
 def build(*overrides):
-    runs = resolve(None, [*SMALL, *overrides]).runs
+    runs = resolve(None, over([*SMALL, *overrides])).runs
     return Population(runs, make_problem(runs[0].variant), CPU)
 
 
@@ -169,7 +170,7 @@ def fates(tmp_path_factory):
     try:
         yield (
             api.run(None, overrides, out=out / "numbers", workers=1),
-            api.run(None, [*overrides, "loss=raising"], out=out / "bug", workers=1),
+            api.run(None, over([*overrides, "loss=raising"]), out=out / "bug", workers=1),
         )
     finally:
         registry._registry.plugins.pop(("loss", "raising"))

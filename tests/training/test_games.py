@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from overriding import over
 
 from ganbench import registry
 from ganbench.analysis.theory import contraction, course, predict
@@ -22,7 +23,7 @@ def variant_of(*overrides):
     rates = (
         [f"optimizer.sgd.{player}_lr={RATE}" for player in "gd"] if "optimizer=optimistic_sgd" not in overrides else []
     )
-    return resolve(None, [*BASE, *rates, *overrides])
+    return resolve(None, over([*BASE, *rates, *overrides]))
 
 
 def play(*overrides, steps):

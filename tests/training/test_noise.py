@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from overriding import over
 
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
@@ -20,7 +21,7 @@ def numbers(purpose, seeds, draw=None, batch=3):
 
 
 def population(*overrides):
-    runs = resolve(None, ["batch_size=8", "network.mlp.width=8", *overrides]).runs
+    runs = resolve(None, over(["batch_size=8", "network.mlp.width=8", *overrides])).runs
     return Population(runs, make_problem(runs[0].variant), CPU)
 
 

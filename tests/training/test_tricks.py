@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from overriding import over
 from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import pad, softplus
@@ -332,7 +333,7 @@ def everything(population):
     [*settings("ema"), "regularizer=lecam", "update=lookahead"], [*settings("historical_averaging"),
     "update=past_extragradient"]], ids=lambda overrides: "-".join(o.split("=")[1] for o in overrides[-2:]))  # fmt: skip
 def test_training_goes_on_bit_for_bit(overrides, tmp_path):
-    runs = resolve(None, [*overrides, PAIRS]).runs
+    runs = resolve(None, over([*overrides, PAIRS])).runs
     straight, first, second = (Population(runs, make_problem(runs[0].variant), CPU) for _ in range(3))
     for _ in range(12):
         train_step(straight)
@@ -349,7 +350,7 @@ def test_training_goes_on_bit_for_bit(overrides, tmp_path):
 
 
 def test_rule_regularizer_and_trick_remember_apart():
-    runs = resolve(None, [*settings("ema"), "regularizer=lecam", "update=lookahead"]).runs
+    runs = resolve(None, over([*settings("ema"), "regularizer=lecam", "update=lookahead"])).runs
     population = Population(runs, make_problem(runs[0].variant), CPU)
     train_step(population)
     assert {owner: set(own) for owner, own in population.memory.items()} == {
@@ -361,10 +362,10 @@ def test_rule_regularizer_and_trick_remember_apart():
     [*settings("none"), "regularizer=orthonormal"]], ids=lambda overrides: overrides[-1])  # fmt: skip
 def test_a_diverged_run_stays_and_its_neighbour_does_not_notice(overrides):
     overrides = [*overrides, "optimizer=sgd", "loss=hinge"]
-    runs = resolve(None, [*overrides, "optimizer.sgd.d_lr=1e30,0.01"]).runs
+    runs = resolve(None, over([*overrides, "optimizer.sgd.d_lr=1e30,0.01"])).runs
     together = Population(runs, make_problem(runs[0].variant), CPU)
     well = next(row for row, run in enumerate(runs) if dict(run.variant.hypers)["optimizer.sgd.d_lr"] < 1)
-    calm = resolve(None, [*overrides, "optimizer.sgd.d_lr=1e-3,0.01"]).runs
+    calm = resolve(None, over([*overrides, "optimizer.sgd.d_lr=1e-3,0.01"])).runs
     beside = Population(calm, make_problem(runs[0].variant), CPU)
     kept = []
     for _ in range(8):
@@ -397,7 +398,7 @@ def test_packs_must_fill_the_batch():
 ])  # fmt: skip
 def test_values_that_make_no_sense_are_refused(setting, told):
     trick = setting.split(".")[1]
-    runs = resolve(None, [*(key for key in settings(trick) if not key.startswith("trick.")), setting, PAIRS]).runs
+    runs = resolve(None, over([*(key for key in settings(trick) if not key.startswith("trick.")), setting, PAIRS])).runs
     with pytest.raises(UserError, match=told):
         train_step(Population(runs, make_problem(runs[0].variant), CPU))
 

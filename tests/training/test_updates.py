@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from overriding import over
 from torch.nn.functional import softplus
 
 from ganbench import registry
@@ -197,7 +198,7 @@ def test_every_rule_is_written_out_here():
 def test_population_equals_loop(rule, regularizer, optimizer):
     rates = [f"optimizer.{optimizer}.{player}_lr={RATE}" for player in "gd"]
     rates += [f"optimizer.{optimizer}.decay=none", f"optimizer={optimizer}"]
-    runs = resolve(None, [*BASE, *rates, f"update={rule}", *regularizer, "seeds=2"]).runs
+    runs = resolve(None, over([*BASE, *rates, f"update={rule}", *regularizer, "seeds=2"])).runs
     population = Population(runs, make_problem(runs[0].variant), CPU, torch.float64)
     loops, memories = [Loop(run) for run in runs], [{} for _ in runs]
     for step in range(STEPS):
@@ -231,7 +232,7 @@ def test_a_diverged_run_stays_and_its_neighbour_does_not_notice(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_training_goes_on_bit_for_bit(rule, tmp_path):
-    runs = resolve(None, [*BASE, f"update={rule}", "seeds=2"]).runs
+    runs = resolve(None, over([*BASE, f"update={rule}", "seeds=2"])).runs
     straight, first, second = (Population(runs, make_problem(runs[0].variant), CPU) for _ in range(3))
     for _ in range(12):
         train_step(straight)
@@ -397,6 +398,6 @@ def test_lookahead_goes_back_by_its_share(every, share):
     ("update.unrolled.steps=0", "at least 1, got 0"),
 ])  # fmt: skip
 def test_values_that_make_no_sense_are_refused(setting, told):
-    run = resolve(None, [*BASE, f"update={setting.split('.')[1]}", setting, "seeds=1"]).runs[0]
+    run = resolve(None, over([*BASE, f"update={setting.split('.')[1]}", setting, "seeds=1"])).runs[0]
     with pytest.raises(UserError, match=told):
         train_step(Population([run], make_problem(run.variant), CPU))

@@ -197,3 +197,22 @@ def test_a_direction_that_has_died_out_has_no_factor():
 
 def test_a_path_that_leaves_the_finite_numbers():
     assert course(np.array([1.0, 2.0, np.inf])) == "leaves"
+
+
+@pytest.mark.parametrize(("distances", "from_start", "where"), [
+    # quarters of two probes: the largest of the last against the largest of the second
+    ([9, 9, 1, 1, 5, 5, 0.79, 0.1], False, "converges"), ([9, 9, 1, 1, 5, 5, 0.81, 0.1], False, "cycles"),
+    ([9, 9, 1, 1, 5, 5, 0.1, 1.24], False, "cycles"), ([9, 9, 1, 1, 5, 5, 1.26, 0.1], False, "leaves"),
+    ([9, 9, 0.1, 1, 5, 5, 0.1, 0.79], False, "converges"),
+    # ... or of the first
+    ([1, 1, 9, 9, 5, 5, 0.79, 0.1], True, "converges"), ([1, 1, 0.1, 0.1, 5, 5, 1.26, 1], True, "leaves"),
+    # nearer than the second quarter, and not than the start
+    ([0.5, 0.5, 9, 9, 5, 5, 0.6, 0.6], False, "cycles"),
+    # all of the last quarter below the floor
+    ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1e-19, 1e-19], False, "converges"),
+    ([1e-19] * 7 + [2e-18], False, "leaves"), ([1e-19] * 6 + [2e-18, 1e-19], False, "leaves"),
+    ([1.0, 1.0, math.inf], False, "leaves"), ([1.0, 1.0, math.nan], False, "leaves"),
+    ([2.0, 1.0], True, "converges"), ([2.0, 1.0], False, "cycles"), ([1.0, 1.0, 1.0, 1.0], False, "cycles"),
+])  # fmt: skip
+def test_where_a_run_went_by_its_quarters(distances, from_start, where):
+    assert course(np.array(distances, dtype=float), from_start=from_start) == where

@@ -97,3 +97,15 @@ def test_a_study_declares_the_same_as_the_library():
     assert {name: value for name, value in declared.items() if value is not None} == {"density": 1.0} | dict.fromkeys(
         zero, 0.0
     )
+
+
+def test_every_measure_is_declared_in_full():
+    declared = {name: one for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)
+                for name, one in plugin.meta["measures"].items()}  # fmt: skip
+    declared |= {name: one for module in MODULES for function in vars(module).values()
+                 for name, one in getattr(function, "measures", {}).items()}  # fmt: skip
+    for name, one in declared.items():
+        assert one.direction in (None, "up", "down"), name
+        assert len(one.legend) > 10, name
+        assert one.bounds[0] < one.bounds[1], name
+        assert one.perfect is None or one.bounds[0] <= one.perfect <= one.bounds[1], name

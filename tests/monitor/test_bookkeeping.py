@@ -150,6 +150,23 @@ def test_by_default_two_probes_and_five_hundred_steps(tmp_path):
     assert monitor.series["step"].tolist() == [0, 500, 1000]
 
 
+def test_a_divergence_comes_before_what_held_already_and_hides_none_of_it(watch):
+    generator = Fixed()
+    monitor = watch(generator, every=5)
+    for modes in (8, 8, 1, 1):
+        generator.modes = modes
+        go(monitor, 5)
+    before = [(one.verdict, one.onset) for one in monitor.verdicts]
+    assert [name for name, _ in before] == ["late collapse", "collapsed"]
+    generator.scale.data.fill_(math.nan)
+    go(monitor, 5)
+    found = [(one.verdict, one.onset) for one in monitor.verdicts]
+    assert found == [("diverged", 25), *before]
+    assert monitor.verdict.evidence.startswith(
+        "Not finite: parameters of the generator. Left the finite numbers at step"
+    )
+
+
 @pytest.mark.parametrize(("name", "least"), [("every", 1), ("patience", 1), ("batch_size", 1), ("samples", 16),
                                              ("neighbours", 16)])  # fmt: skip
 def test_counts_have_a_least_value(watch, name, least):

@@ -253,3 +253,14 @@ def test_what_cannot_converge_must_not(factor, agrees):
     assert predict(variant).behaviour != "converges"
     (row,) = theory.table(spiral(variant, factor)).to_dict("records")
     assert row["agrees"] is agrees
+
+
+@pytest.mark.parametrize("probes", [20, 21])
+def test_a_factor_is_read_off_the_later_half(probes):
+    angle = np.arange(probes) * 0.3
+    path = (0.8 ** np.arange(probes))[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    disturbed = path.copy()
+    disturbed[: probes // 2] += np.random.default_rng(0).normal(size=(probes // 2, 2))
+    assert contraction(disturbed, 1) == pytest.approx(0.8, rel=1e-9)
+    disturbed[probes // 2] += 0.1
+    assert contraction(disturbed, 1) != pytest.approx(0.8, rel=1e-3)

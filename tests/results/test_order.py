@@ -159,3 +159,12 @@ def test_begin_clears_a_failure_only_once_the_runs_are_known(population, killed_
     assert changes >= 1
     assert population.failed() is None
     assert population.runs() == [PLAN.runs[0].id]
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xfe\x00", b'{"step": \xc3', b"\x00" * 100])
+def test_bytes_that_are_no_text_cost_their_own_line(population, garbage):
+    probe(population, 0)
+    with (population.path / "series.jsonl").open("ab") as stream:
+        stream.write(garbage + b"\n")
+    probe(population, 10)
+    assert list(population.series()) == [0, 10]

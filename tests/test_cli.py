@@ -146,7 +146,7 @@ def test_study_of_another_plan_is_refused_and_untouched(command, trained, change
         (["report", "no"], "There is no study in 'no' (no plan.yaml)."),
         (["report", "."], "There is no study in '.' (no plan.yaml)."),
         (["list", "losses"], "Unknown kind 'losses'. Did you mean 'loss'? Available: diagnostic, loss, metric, "
-         "network, normalization, optimizer, problem, regularizer, suite, trick, update."),
+         "network, normalization, optimizer, problem, regularizer, suite, time_limit, trick, update."),
         (["show", "problem", "rng8"], "Unknown problem 'rng8'. Did you mean 'ring8'? Available: {problems}."),
         (["show", "suite", "smok"],
          f"Unknown suite 'smok'. Did you mean 'smoke'? Available: {', '.join(suite_names())}."),
@@ -164,7 +164,8 @@ def test_damaged_study(command, tmp_path):
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "plan.yaml").write_text("schema: 1\n")
     code, _, err = command("report", "study")
-    assert err == "Error: The file 'study/plan.yaml' is damaged: KeyError('skipped').\n"
+    what = "it has no key 'name'; without it nothing of the study reads"
+    assert err == f"Error: The file 'study/plan.yaml' is damaged: {what}.\n"
     assert code == 2
 
 

@@ -173,6 +173,7 @@ class _Pool:
     def _gone(self, worker: _Worker) -> None:
         """Take a worker off the list, its job for failed, and start another where there is work for one."""
         self.workers.remove(worker)
+        _end(worker.process)
         if worker.work:
             code = worker.process.returncode
             self._give_up(worker.work.job, f"the worker process ended with code {code} (out of memory?)")

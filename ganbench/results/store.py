@@ -312,8 +312,9 @@ class Store:
                     f"The directory '{self.path}' holds a study of another plan ({other.name}, {other.hash}; this is "
                     f"{plan.name}, {plan.hash}{changed}). Choose another --out, or start over with --fresh."
                 )
-            # neither what judges a study nor where a plug-in's file lies has a part in its results
-            mine = replace(other, margins=plan.margins, plugin_files=plan.plugin_files, time_limit=plan.time_limit)
+            # what has no part in its results, or is held against its environment, is that of the latest command
+            kept = ("margins", "plugin_files", "time_limit", "code")
+            mine = replace(other, **{key: getattr(plan, key) for key in kept})
             if mine != other:
                 self._write_plan(mine)
             self._make_room()

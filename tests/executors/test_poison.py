@@ -1,9 +1,5 @@
 """One bad variant costs itself: whatever a loss does to its process, its neighbours end as if it had not been there."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +7,6 @@ import pytest
 
 import ganbench
 from ganbench import api
-from ganbench.errors import Exit, UserError
 
 ROOT = Path(ganbench.__file__).parents[1]
 GRID = ["problem=ring8", "seeds=2", "batch_size=16", "samples=64", "neighbours=32", "network.mlp.width=8", "steps=60",

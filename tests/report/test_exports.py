@@ -195,7 +195,8 @@ def trained(tiny: list[str], tmp_path: Path) -> Path:
 
 
 def names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir() if file.is_file()} - {"lock", "plan.yaml", "sessions.jsonl", "environments.jsonl"}
+    kept = {"lock", "plan.yaml", "sessions.jsonl", "environments.jsonl"}
+    return {file.name for file in folder.iterdir() if file.is_file()} - kept
 
 
 @pytest.mark.usefixtures("no_pyarrow", "trained")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform
 import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ganbench import registry, reuse
+from ganbench import provenance, registry, reuse
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.plan import Plan, Run
 from ganbench.reading import listed
@@ -173,11 +169,11 @@ def execute_plan(
         todo = store.todo(plan, work)
         if len(todo) < len(work) and tell:
             tell(reuse.sentence(store, len(plan.runs), sum(map(len, todo.values()))))
-        started, clock = datetime.now(UTC), time.monotonic()
+        session, clock = provenance.begin_session(device, max(count, 1), plan.plugin_files), time.monotonic()
         if todo:
             execute(store, plan, todo, device, count, watch)
         if todo or not store.sessions():
-            store.log_session(session_record(device, max(count, 1), started, time.monotonic() - clock))
+            store.log_session(provenance.end_session(session, time.monotonic() - clock))
     return Study(store.path)
 
 
@@ -220,59 +216,3 @@ def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return workers or cores
-
-
-def session_record(device: str, workers: int, started: datetime, wall: float) -> dict[str, Any]:
-    """Return what a study keeps of a command that worked on it: versions, device, command and times."""
-    import torch
-
-    import ganbench
-
-    cuda = device == "cuda"
-    return {
-        "command": _command(),
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": wall,
-        "device": torch.cuda.get_device_name() if cuda else _processor(),
-        "workers": workers,
-        "ganbench": ganbench.__version__,
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda if cuda else "",
-        "python": platform.python_version(),
-        "platform": platform.system(),
-        "git_revision": _revision(),
-    }
-
-
-def _command() -> str:
-    """Return the command that trains this again, wherever its results go; empty where it was called from Python."""
-    if Path(sys.argv[0]).stem not in ("ganbench", "__main__"):
-        return ""
-    words = [word for word in sys.argv[1:] if not word.startswith("--out=")]
-    if "--out" in words:
-        place = words.index("--out")
-        del words[place : place + 2]
-    return shlex.join(["ganbench", *words])
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor() or 'CPU'}, {os.cpu_count()} cores"
-
-
-def _revision() -> str:
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],  # noqa: S607 - the git on the path
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()

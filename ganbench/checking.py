@@ -10,6 +10,7 @@ import pandas as pd
 
 from ganbench import api
 from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
+from ganbench.analysis.regressions import Regression, regressions
 from ganbench.analysis.seeds import complete, freeze, tables
 from ganbench.errors import Exit, UserError
 from ganbench.plan import MARGINS, Plan, check_margins
@@ -41,7 +42,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of a check: the judgement, notes on what differs, why runs failed, and where the studies are."""
+    """The outcome of a check: the judgement, notes on what differs, why runs failed, where the studies are, and which
+    runs of the variants that regressed are worse."""
 
     judgement: Judgement
     notes: tuple[str, ...]
@@ -49,6 +51,7 @@ class Check:
     studies: tuple[Path, ...]
     suite: str
     unchanged: bool = False
+    regressions: tuple[Regression, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -97,7 +100,8 @@ def check_studies(folders: Sequence[Path], request: Request, look: int | None = 
     judgement = compare(old, new, replace(Policy(), **margins), look)
     unchanged = request.canary and _equal(old, new)
     notes += overruled + ["Every result equals the baseline's, seed by seed."] * unchanged
-    return Check(judgement, tuple(notes), tuple(reasons), tuple(folders), studies[0].plan.name, unchanged)
+    worse = regressions(judgement, baseline, studies)
+    return Check(judgement, tuple(notes), tuple(reasons), tuple(folders), studies[0].plan.name, unchanged, worse)
 
 
 def _margins(

@@ -17,6 +17,8 @@ PLUGIN_AXES = (
 )  # fmt: skip
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
+# what is measured, and when: the same for all runs of a plan
+MEASURING = ("probe_every", "samples", "neighbours", "diagnostics")
 # settings that came after the first studies: at these values they are left out of ids and files, so that those last
 LATER = {
     "generator_steps": 1, "update": "alternating", "trick": "none", "diagnostics": "cheap", "listed": [], "margins": {},

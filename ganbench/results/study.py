@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ganbench import registry
-from ganbench.plan import AXES, OWN_NAME, PLUGIN_AXES, Plan, Variant
+from ganbench.plan import AXES, MEASURING, OWN_NAME, PLUGIN_AXES, Plan, Variant
+from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
+from ganbench.repeat import commands
 from ganbench.results.reading import Array, Damage
 from ganbench.results.store import PopulationFolder, Store
 
@@ -150,6 +152,22 @@ class Study:
         return population.samples(row)
 
     @cached_property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Every setting of every variant by its id, of the skipped ones too: axes, hyper-parameters, measuring.
+
+        Of a watched loop no more is known than its name and how it is measured.
+        """
+        measuring = {key: getattr(self.plan, key) for key in MEASURING}
+        axes = () if self.plan.listed else AXES
+        variants = [*self.variants, *(variant for variant, _ in self.plan.skipped)]
+        return {v.id: {**{axis: getattr(v, axis) for axis in axes}, **dict(v.hypers), **measuring} for v in variants}
+
+    @cached_property
+    def commands(self) -> dict[str, str]:
+        """The command that trains a run again, alone, by run; empty for what no command trains."""
+        return commands(self.plan)
+
+    @cached_property
     def provenance(self) -> dict[str, Any]:
         """Where the numbers come from: versions, device, plan hash, command, times, plug-in versions."""
         sessions = self.store.sessions()
@@ -169,11 +187,12 @@ class Study:
             "probe_every": self.plan.probe_every,
             "samples": self.plan.samples,
             "sessions": len(sessions),
+            "mixed": mixed([*self.store.environments(), *sessions]),
+            "environments": environments(sessions),
             "wall_seconds": sum(session.get("wall_seconds", 0.0) for session in sessions),
             "training_seconds": sum(clock["train"] for clock in clocks),
             "probing_seconds": sum(clock["probe"] for clock in clocks),
             **(counted if costs else {}),
-            "environments": self.store.environments(),
             "plugin_files": list(self.plan.plugin_files),
             "plugin_versions": dict(self.plan.versions),
         }

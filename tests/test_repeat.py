@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import ganbench
 from ganbench import api
 from ganbench.plan import MEASURING, OWN, OWN_NAME, Run, Variant
+from ganbench.reading import suite_names
 from ganbench.repeat import commands, repeat
-from ganbench.suite import resolve, suite_names
+from ganbench.suite import resolve
 
 
 def planned(command):
@@ -103,8 +104,8 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | s
 @settings(max_examples=120, deadline=None)
 @given(st.one_of(TEXTS, st.booleans(), st.integers(), st.none(), NUMBERS, st.just(float("inf"))))
 def test_any_value_is_read_back_as_it_is(value):
+    from ganbench.reading import parse_overrides
     from ganbench.repeat import _text
-    from ganbench.suite import parse_overrides
 
     text = _text(value)
     assert text is not None

@@ -65,10 +65,9 @@ class Schedule:
         if failure.guilty:
             case.reasons = {run.variant: failure for run in job.runs if run.id in failure.guilty}
             return self._decide(case)
-        else:
-            until = min(failure.step + MARGIN, job.runs[0].variant.steps)
-            self._cases[job.name] = case
-            self.waiting[:0] = [Job(job.name, tuple(runs), until) for runs in _by_variant(job.runs).values()]
+        until = min(failure.step + MARGIN, job.runs[0].variant.steps)
+        self._cases[job.name] = case
+        self.waiting[:0] = [Job(job.name, tuple(runs), until) for runs in _by_variant(job.runs).values()]
         return iter(())
 
     def _tried(self, job: Job, failure: Failure | None) -> Iterator[tuple[str, str]]:
@@ -88,11 +87,9 @@ class Schedule:
             self.waiting.insert(0, Job(name_of(runs), tuple(runs)))
         for variant, failure in case.reasons.items():
             folder = self.store.population(name_of(by_variant[variant]))
-            if folder.id != self.store.population(job.name).id:
-                folder.begin(by_variant[variant])
-                folder.fail(failure.error, failure.details)
-        if parts:
-            self.store.population(job.name).remove()
+            folder.begin(by_variant[variant])
+            folder.fail(failure.error, failure.details)
+        self.store.population(job.name).remove()
         return ((name_of(by_variant[variant]), failure.error) for variant, failure in case.reasons.items())
 
     def _part(self, job: Job, runs: list[Run]) -> None:

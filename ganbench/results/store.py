@@ -63,7 +63,11 @@ def _append_line(file: Path, record: dict[str, Any]) -> None:
 @contextmanager
 def _locked(file: Path, taken: str | None) -> Iterator[None]:
     """Hold a lock file, which the system lets go of even after a kill; UserError `taken`, or None to wait for it."""
-    with file.open("w") as stream:
+    try:
+        opened = file.open("w")
+    except OSError as error:
+        raise UserError(f"Cannot write to '{file}': {error.strerror or error}.") from error
+    with opened as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if taken is None else fcntl.LOCK_NB))
         except OSError as error:
@@ -217,8 +221,11 @@ class Store:
         return self.path / "plan.yaml"
 
     def exists(self) -> bool:
-        """Tell whether a study lives here."""
-        return self.plan_file.exists()
+        """Tell whether a study lives here; UserError where that cannot be seen."""
+        try:
+            return self.plan_file.exists()
+        except OSError as error:
+            raise UserError(f"Cannot read '{self.path}': {error.strerror or error}.") from error
 
     def begin(self, plan: Plan, *, fresh: bool = False) -> None:
         """Create the study, or open it to go on; UserError where another plan lives here or nothing can be written."""

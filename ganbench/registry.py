@@ -255,7 +255,7 @@ def averaged(column: str) -> str:
 def load_file(path: str | Path) -> None:
     """Execute a user's plug-in file once, so that what it registers is an equal citizen.
 
-    Raises UserError where the file is missing, registers nothing, or raises while it is imported.
+    Raises UserError where the file is missing or raises while it is imported.
     """
     if not is_file(path):
         raise UserError(f"There is no plug-in file '{path}'.")
@@ -290,8 +290,6 @@ def _all_or_nothing(path: str | Path) -> Iterator[None]:
     _registry.fresh = set()
     try:
         yield
-        if not _registry.fresh:
-            raise UserError(f"The file '{path}' registers no plug-in: put @register(kind) above a function.")
     except BaseException as error:
         _registry.plugins.clear()
         _registry.plugins.update(before)

@@ -294,8 +294,11 @@ class Store:
         return self.path / "plan.yaml"
 
     def exists(self) -> bool:
-        """Tell whether a study lives here."""
-        return self.plan_file.exists()
+        """Tell whether a study lives here; UserError where that cannot be seen."""
+        try:
+            return self.plan_file.exists()
+        except OSError as error:
+            raise UserError(f"Cannot read '{self.path}': {error.strerror or error}.") from error
 
     def begin(self, plan: Plan, *, fresh: bool = False) -> None:
         """Create the study, or open it to go on; UserError where another plan lives here or nothing can be written."""

@@ -124,8 +124,8 @@ def run(
 
     suite: a shipped suite's name or a YAML file; overrides: `key=value` texts as on the command line; plugins: files
     to load first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
-    processes on a CPU (default: a core each; 1 trains in this process, which a plug-in of this session needs; one that
-    ends its process then ends yours); fresh: start over; continue_anyway: go on with a study that other code of
+    processes on a CPU (default: a core each); a plug-in of this session alone trains in this process, and one that
+    ends its process then ends yours; fresh: start over; continue_anyway: go on with a study that other code of
     ganbench, another torch or another device has begun, and record it; watch: called with a population's name and an
     event while training goes on; tell: called with a sentence on what is reused. Repeating the call goes on where the
     last one ended. Raises UserError for what cannot be done as asked.
@@ -157,7 +157,7 @@ def execute_plan(
     device = pick_device(device)
     count = pick_workers(plan, device, workers)
     work = populations(plan, device)
-    check(work)
+    check(work, plan.time_limit)
     store = Store(Path(out) if out else default_folder(plan))
     reuse.refuse_uncovered(store, plan, fresh=fresh)
     store.begin(plan, fresh=fresh)
@@ -205,14 +205,14 @@ def pick_device(device: str) -> str:
 
 
 def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
-    """Return the number of worker processes; 0 where the work is done in this process: for one worker that is asked
-    for, where a plug-in lives in this session only, and on a GPU."""
+    """Return the number of worker processes; 0 where the work is done in this process: where a plug-in lives in this
+    session only, on a GPU, and for one worker that is asked for and has this package's own plug-ins alone to run."""
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise UserError(f"The number of workers must be at least 1, got {quoted(workers)}.")
     files = {registry.get(*key.split(".", 1)).source for key in plan.versions}
     package = str(Path(__file__).parent)
-    shared = all(file and (file.startswith(package) or file in plan.plugin_files) for file in files)
-    if device != "cpu" or not shared or workers == 1:
+    foreign = {file for file in files if not file or not file.startswith(package)}
+    if device != "cpu" or not foreign <= set(plan.plugin_files) or (workers == 1 and not foreign):
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return workers or cores

@@ -24,6 +24,7 @@ from ganbench import kinds
 from ganbench.errors import UserError, told, unknown
 from ganbench.files import is_file
 from ganbench.identity import Identity, contents, identify, loaded_code, sources_of
+from ganbench.interrupts import is_raised_by_code
 from ganbench.kinds import COSTS as COSTS  # what plug-ins are written with is found here, beside register
 from ganbench.kinds import KINDS as KINDS
 from ganbench.kinds import Measure as Measure
@@ -199,7 +200,9 @@ def load(kind: str) -> None:
                 entry.load()
             except UserError:
                 raise
-            except (Exception, SystemExit) as error:
+            except BaseException as error:  # a plug-in may raise anything
+                if not is_raised_by_code(error):
+                    raise
                 raise UserError(f"The installed plug-in '{entry.name}' raised {_at_import(error)}") from error
 
 
@@ -293,7 +296,7 @@ def _all_or_nothing(path: str | Path) -> Iterator[None]:
     except BaseException as error:
         _registry.plugins.clear()
         _registry.plugins.update(before)
-        if isinstance(error, UserError) or not isinstance(error, Exception | SystemExit):
+        if isinstance(error, UserError) or not is_raised_by_code(error):
             raise
         raise UserError(f"The plug-in file '{path}' raised {_at_import(error)}") from error
     finally:

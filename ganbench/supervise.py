@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import Any
 
+from ganbench import interrupts
 from ganbench.errors import Exit
 from ganbench.executors.isolate import die_with_parent
 
@@ -18,30 +19,58 @@ from ganbench.executors.isolate import die_with_parent
 def main() -> None:
     """Run the command line in a child process and exit with the code that it delivers."""
     parent, (read, write) = os.getpid(), os.pipe()
+    # what the plug-ins start may hold the other end open for ever
+    os.set_blocking(read, False)
+    # a signal in between would find neither the child's handler nor this process's
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     child = os.fork()
     if child == 0:
         os.close(read)
         die_with_parent(parent)
+        interrupts.install()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _work(write)
         return
     os.close(write)
-    # Ctrl-C reaches the whole group: the child answers it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda got, _: os.kill(child, got))
+    passed_on: set[int] = set()
+
+    def pass_on(number: int, frame: Any) -> None:
+        passed_on.add(number)
+        os.kill(child, number)
+
+    for number in signals:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    # it stays to be waited for until no signal is passed on any more: its number is still its own
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     _, status = os.waitpid(child, 0)
-    delivered = os.read(read, 1)
-    if not delivered and os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGTERM, signal.SIGHUP):
-        sys.exit(128 + os.WTERMSIG(status))
-    if not delivered:
-        print(f"Error: the program was ended from inside, {_words(status)}: a plug-in, or the system.", file=sys.stderr)
-    sys.exit(delivered[0] if delivered else Exit.INTERNAL)
+    sys.exit(_code(_delivered(read), status, passed_on))
+
+
+def _delivered(read: int) -> bytes:
+    try:
+        return os.read(read, 1)
+    except BlockingIOError:
+        return b""
+
+
+def _code(delivered: bytes, status: int, passed_on: set[int]) -> int:
+    if delivered:
+        return delivered[0]
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in passed_on:
+        return 128 + os.WTERMSIG(status)
+    print(f"Error: the program was ended from inside, {_words(status)}: a plug-in, or the system.", file=sys.stderr)
+    return Exit.INTERNAL
 
 
 def _work(write: int) -> None:
     from ganbench import cli
 
-    code: Any = Exit.INTERNAL
+    own = os.getpid()
+    code: int = Exit.INTERNAL
     try:
         cli.main()
         code = Exit.OK
@@ -49,7 +78,9 @@ def _work(write: int) -> None:
         code = ended.code if isinstance(ended.code, int) else Exit.OK if ended.code is None else Exit.INTERNAL
         raise
     finally:
-        os.write(write, bytes([code & 255]))
+        # a process that a plug-in has split off does not speak for this one
+        if os.getpid() == own:
+            os.write(write, bytes([code & 255]))
 
 
 def _words(status: int) -> str:

@@ -20,12 +20,14 @@ MARGIN = 200
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong: in a sentence and in detail, at about which step, and whose runs it was where that is known."""
+    """What went wrong: in a sentence and in detail, at about which step, whose runs it was where that is known, and
+    what was printed until then."""
 
     error: str
     details: str = ""
     step: int = 0
     guilty: tuple[str, ...] = ()
+    output: str = ""
 
 
 @dataclass
@@ -57,10 +59,10 @@ class Schedule:
             return self._tried(job, failure)
         if failure is None:
             return iter(())
-        self.store.population(job.name).fail(failure.error, failure.details)
+        told = self._record(job.name, failure)
         variants = set(_by_variant(job.runs))
         if len(variants) == 1:
-            return iter([(job.name, failure.error)])
+            return iter([(job.name, told)])
         case = _Case(job, failure, variants)
         if failure.guilty:
             case.reasons = {run.variant: failure for run in job.runs if run.id in failure.guilty}
@@ -85,12 +87,22 @@ class Schedule:
         for runs in parts:
             self._part(job, runs)
             self.waiting.insert(0, Job(name_of(runs), tuple(runs)))
+        told = []
         for variant, failure in case.reasons.items():
-            folder = self.store.population(name_of(by_variant[variant]))
-            folder.begin(by_variant[variant])
-            folder.fail(failure.error, failure.details)
+            name = name_of(by_variant[variant])
+            self.store.population(name).begin(by_variant[variant])
+            told.append((name, self._record(name, failure)))
         self.store.population(job.name).remove()
-        return ((name_of(by_variant[variant]), failure.error) for variant, failure in case.reasons.items())
+        return iter(told)
+
+    def _record(self, name: str, failure: Failure) -> str:
+        """Record the failure of a population with its output, and return how it is told."""
+        folder, error = self.store.population(name), failure.error
+        if failure.output:
+            folder.keep_output(failure.output)
+            error += f"; its output is in '{folder.output}'"
+        folder.fail(error, failure.details)
+        return error
 
     def _part(self, job: Job, runs: list[Run]) -> None:
         """Give some runs of a population a folder of their own, with what was recorded of them so far."""

@@ -24,6 +24,9 @@ OUTPUT_BYTES = 64 * 1024
 HEARTBEAT_SECONDS = float(os.environ.get("GANBENCH_HEARTBEAT_SECONDS", 600.0))
 """A piece of work that says nothing for so long hangs: it speaks twice a second, or after every step."""
 
+DRAINED = 64
+"""Pieces of output and events that are read when the work is gone, each at most as large as a pipe."""
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -63,11 +66,14 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def run(work: Callable[[Emit], None], emit: Emit, *, limit: float = 0.0, stop: int | None = None) -> Ending:
+def run(
+    work: Callable[[Emit], None], emit: Emit, *, limit: float = 0.0, silence: float = 0.0, stop: int | None = None
+) -> Ending:
     """Run `work` in a forked process, pass on what it emits, and say how it ended.
 
-    limit: seconds that it may take in all, 0 for any number. stop: a descriptor whose end of file ends the work and
-    this process, for a worker whose own parent is gone. Work that came to its end has said so by an event.
+    limit: seconds that it may take in all, 0 for any number; silence: seconds without an event, 0 for the default;
+    stop: a descriptor whose end of file ends the work and this process, for a worker whose own parent is gone.
+    Work that came to its end has said so by an event.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -79,12 +85,15 @@ def run(work: Callable[[Emit], None], emit: Emit, *, limit: float = 0.0, stop: i
         pid = os.fork()
     if pid == 0:
         _inside(work, events[1], output[1], parent)
+    with suppress(OSError):
+        # here too: whichever of the two comes first
+        os.setpgid(pid, pid)
     os.close(events[1])
     os.close(output[1])
     try:
-        return _Watch(pid, events[0], output[0], emit, limit, stop).run()
+        watch = _Watch(pid, events[0], output[0], emit, limit, silence or HEARTBEAT_SECONDS)
+        return watch.run(stop)
     finally:
-        _kill(pid)
         os.close(events[0])
         os.close(output[0])
 
@@ -130,23 +139,25 @@ def _kill(pid: int) -> None:
 class _Watch:
     """Listens to a piece of work until it ends, is late, or hangs."""
 
-    def __init__(self, pid: int, events: int, output: int, emit: Emit, limit: float, stop: int | None) -> None:
-        self.pid, self.events, self.output, self.emit, self.stop = pid, events, output, emit, stop
-        self.limit, self.started = limit, time.monotonic()
-        self.heard, self.tail, self.partial, self.ended = self.started, _Tail(), b"", False
+    def __init__(self, pid: int, events: int, output: int, emit: Emit, limit: float, silence: float) -> None:
+        self.pid, self.events, self.output, self.emit = pid, events, output, emit
+        self.limit, self.silence, self.started = limit, silence, time.monotonic()
+        self.heard, self.tail, self.partial = self.started, _Tail(), b""
 
-    def run(self) -> Ending:
-        """Return when the process is gone."""
-        reason = ""
-        while not self.ended and not reason:
-            reason = self._late()
-            self._listen(0.25)
-            self.ended = self.ended or self._is_gone()
-        if not self.ended:
+    def run(self, stop: int | None) -> Ending:
+        """Return when the process is gone; what it had started, as far as it stayed in its group, is gone too."""
+        reason, status = "", 0
+        try:
+            while not reason and not self._is_gone():
+                reason = self._late()
+                self._listen(0.25, stop)
+        finally:
             _kill(self.pid)
-        _, status = os.waitpid(self.pid, 0)
-        while self._listen(0.0):
-            pass
+            _, status = os.waitpid(self.pid, 0)
+        # something that left the group may write for ever: no more than what the pipes held is read
+        for _ in range(DRAINED):
+            if not self._listen(0.0):
+                break
         return Ending(reason or _words(status), self.tail.text())
 
     def _is_gone(self) -> bool:
@@ -157,15 +168,15 @@ class _Watch:
         now = time.monotonic()
         if self.limit and now - self.started > self.limit:
             return f"it took longer than its time limit of {self.limit:g} seconds"
-        if now - self.heard > HEARTBEAT_SECONDS:
-            return f"it gave no sign of life for {HEARTBEAT_SECONDS:g} seconds"
+        if now - self.heard > self.silence:
+            return f"it gave no sign of life for {self.silence:g} seconds"
         return ""
 
-    def _listen(self, seconds: float) -> bool:
+    def _listen(self, seconds: float, stop: int | None = None) -> bool:
         """Take what there is within some seconds, and tell whether there was anything."""
-        watched = [d for d in (self.events, self.output, self.stop) if d is not None]
+        watched = [d for d in (self.events, self.output, stop) if d is not None]
         ready, _, _ = select.select(watched, [], [], seconds)
-        if self.stop in ready:
+        if stop in ready:
             _kill(self.pid)
             os._exit(0)
         took = False

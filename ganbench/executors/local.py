@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganbench import interrupts
 from ganbench.executors.blame import Failure, Schedule
 from ganbench.executors.work import Job, perform
 from ganbench.plan import Plan, Run
@@ -38,7 +39,7 @@ def execute(
     if workers:
         _Pool(store, plan, device, schedule, watch).run(min(workers, len(todo)))
         return
-    with _interrupts() as interrupted:
+    with interrupts.watched() as interrupted:
         while job := schedule.next():
             collector = _Collector(job, watch)
             perform(store, plan, job, device, collector.take)
@@ -72,28 +73,10 @@ class _Collector:
             if not self.job.until:
                 self.watch(self.job.name, event)
             return
-        failure = Failure(event["error"], event.get("details", ""), self.step, tuple(event.get("guilty", ())))
+        told = {key: event[key] for key in ("details", "output") if key in event}
+        failure = Failure(event["error"], step=self.step, guilty=tuple(event.get("guilty", ())), **told)
         for name, error in schedule.ended(self.job, failure):
             self.watch(name, {"event": "failed", "error": error})
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Tell Ctrl-C from a KeyboardInterrupt that a plug-in raises: give what says whether the key was pressed."""
-    pressed: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-
-    def handle(number: int, frame: Any) -> None:
-        pressed.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @dataclass

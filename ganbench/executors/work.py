@@ -51,10 +51,11 @@ def name_of(runs: Sequence[Run]) -> str:
     return "-".join([*words, digest])
 
 
-def check(work: dict[str, list[Run]]) -> None:
+def check(work: dict[str, list[Run]], time_limit: float = 0.0) -> None:
     """Train one run of every loss in every population for one step, so that what cannot work is told at once.
 
-    Raises UserError naming the variant. Plug-ins that this package does not ship are tried in a process of their own.
+    Raises UserError naming the variant. Plug-ins that this package does not ship are tried in a process of their own,
+    which each population may keep silent for `time_limit` seconds, 0 for the default.
     """
     if not any(map(_has_foreign, work.values())):
         _check(work)
@@ -64,7 +65,7 @@ def check(work: dict[str, list[Run]]) -> None:
             _check(work)
         return
     events: list[dict[str, Any]] = []
-    ending = isolate.run(lambda emit: _check(work, emit), events.append)
+    ending = isolate.run(lambda emit: _check(work, emit), events.append, silence=time_limit)
     last = events[-1] if events else {"event": ""}
     if last["event"] == "refused":
         raise UserError(last["error"])

@@ -17,14 +17,11 @@ from typing import Any
 import torch
 
 from ganbench import registry
-from ganbench.errors import told
 from ganbench.executors import isolate
 from ganbench.executors.work import Job, perform
 from ganbench.plan import Plan
 from ganbench.results.store import Store
 from ganbench.suite import drifted
-
-OUTPUT = "output.txt"
 
 
 def main() -> None:
@@ -70,14 +67,11 @@ def _isolated(store: Store, plan: Plan, job: Job, device: str, emit: isolate.Emi
     ending = isolate.run(lambda own: perform(store, plan, job, device, own), forward, limit=plan.time_limit, stop=0)
     if not last:
         last = {"event": "failed", "error": ending.reason, "details": ""}
-    if ending.output and not job.until:
-        place = store.population(job.name).path / OUTPUT
-        try:
-            place.write_bytes(ending.output)
-        except OSError as error:
-            ending.output = told(error).encode()
-        if last["event"] == "failed":
-            last["error"] += f"; its output is in '{place.parent.name}/{OUTPUT}'"
+    output = ending.output.decode("utf-8", "replace")
+    if last["event"] == "failed":
+        last["output"] = output
+    elif output and not job.until:
+        store.population(job.name).keep_output(output)
     emit(last)
 
 

@@ -10,6 +10,7 @@
     populations/ID/checkpoint.pt   where to go on after a kill; earlier-checkpoint.pt is the one before it
     populations/ID/lock            held by a training loop that writes its own run
     populations/ID/done.json       written last, when the population is complete
+    populations/ID/output.txt      what its training printed, if anything, without the middle of much
     populations/ID/failed.json     what went wrong where it was the machine or a bug
 
 A file is either appended to by lines or written under another name and renamed, so that a kill at any moment leaves
@@ -23,7 +24,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -138,6 +139,17 @@ class PopulationFolder:
         """Record that the population could not be trained for our or the machine's reasons."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "failed.json", json.dumps({"error": error, "details": details}))
+
+    @property
+    def output(self) -> Path:
+        """The file of what its training printed."""
+        return self.path / "output.txt"
+
+    def keep_output(self, text: str) -> None:
+        """Record what its training printed; without it nothing is missing, so that a full disk is no failure."""
+        with suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.output, text)
 
     @contextmanager
     def made_whole(self) -> Iterator[PopulationFolder]:

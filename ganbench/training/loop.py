@@ -31,6 +31,7 @@ from ganbench.training.step import train_step
 CHECKPOINT_SECONDS = float(os.environ.get("GANBENCH_CHECKPOINT_SECONDS", 15.0))
 """At least this long lies between two checkpoints; a negative number makes one at every probe."""
 PROGRESS_SECONDS = 0.5
+LINGER_SECONDS = 2 * PROGRESS_SECONDS
 KEPT_SAMPLES = {"image": 25, "points": 400}
 
 Emit = Callable[[dict[str, Any]], None]
@@ -176,8 +177,13 @@ def attempt(runs: list[Run], plan: Plan, source: Source, device: str, until: int
         if {run.id for run in runs} <= set(known):
             checkpoint.part(source.checkpoint, state, [known.index(run.id) for run in runs])
         checkpoint.restore(population, {"train": 0.0, "probe": 0.0}, state)
-        told = time.monotonic()
-        while population.step < until:
+        told = reached = time.monotonic()
+        while population.step < runs[0].variant.steps:
+            if population.step < until:
+                reached = time.monotonic()
+            elif time.monotonic() - reached > LINGER_SECONDS:
+                # what failed was a little further than it could tell, and alone each run is at least as fast
+                break
             if population.step % plan.probe_every == 0:
                 prober.probe()
             train_step(population)

@@ -20,6 +20,7 @@ from ganbench.errors import UserError, told
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.gan.normalizations import as_matrix
 from ganbench.gan.optimizers import rate_factor
+from ganbench.interrupts import is_raised_by_code
 from ganbench.plan import AXES, Run, Variant
 from ganbench.problems.base import Problem, stream
 from ganbench.training import batched, noise
@@ -78,7 +79,9 @@ def building(variant: Variant) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # a plug-in may raise anything
+    except BaseException as error:  # a plug-in may raise anything
+        if not is_raised_by_code(error):
+            raise
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
         raise UserError(f"Cannot train '{variant.id}': {told(error)} ({where}).") from error
@@ -291,6 +294,8 @@ def _refuse_unfit(name: str, loss: Callable[..., Any], real: Tensor, fake: Tenso
             raise UserError(f"{what} {_kind(value)}, not one number a batch.")
         if not value.is_floating_point():
             raise UserError(f"{what} a loss of type {str(value.dtype).removeprefix('torch.')}, not real numbers.")
+        if not value.isfinite().all():
+            raise UserError(f"{what} the loss {value.item()} on ordinary logits, no finite number.")
         slopes = torch.autograd.grad(value.sum(), inputs, allow_unused=True) if value.requires_grad else ()
         if not any(slope is not None and slope.any() for slope in slopes):
             raise UserError(f"{what} no gradient: it does not depend on the logits, or was detached from them.")

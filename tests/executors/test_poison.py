@@ -7,6 +7,7 @@ import pytest
 
 import ganbench
 from ganbench import api
+from ganbench.training import loop
 
 ROOT = Path(ganbench.__file__).parents[1]
 GRID = ["problem=ring8", "seeds=2", "batch_size=16", "samples=64", "neighbours=32", "network.mlp.width=8", "steps=60",
@@ -127,6 +128,26 @@ def poisoned(kind, body, reason, clean, tmp_path):
 @pytest.mark.parametrize("kind", QUICK)
 def test_a_loss_that_turns_bad_costs_itself(own_registry, clean, tmp_path, kind):
     poisoned(kind, *ENDS[kind], clean, tmp_path)
+
+
+@pytest.mark.parametrize(("seeds", "resumed"), [(2, []), (16, [40])])
+def test_the_innocent_go_on_where_that_gives_them_the_same_bits(own_registry, tmp_path, monkeypatch, seeds, resumed):
+    """At sizes that fill no register, where bits depend on a run's place; with a checkpoint at every probe."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", loop.CHECKPOINT_SECONDS)
+    odd = [f"seeds={seeds}", "batch_size=50", "network.mlp.width=33", "update=alternating"]
+    grid = [*(text for text in GRID if not text.startswith(("seeds", "batch_size", "network"))), *odd]
+    clean = api.run(None, [text.replace(",mine", "") for text in grid], out=tmp_path / "clean", workers=2)
+    file = write(tmp_path, "raise ValueError('boom')", 160)
+    file.write_text(
+        f"import ganbench.training.loop\nganbench.training.loop.CHECKPOINT_SECONDS = -1.0\n{file.read_text()}"
+    )
+    events = []
+    study = api.run(
+        None, grid, plugins=[file], out=tmp_path / "study", workers=2, watch=lambda name, event: events.append(event)
+    )
+    same(study, clean)
+    assert set(statuses(study)["reason"]) == {"ValueError: boom"}
+    assert [event["step"] for event in events if event["event"] == "resumed"] == resumed
 
 
 @pytest.mark.slow

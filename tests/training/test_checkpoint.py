@@ -5,9 +5,11 @@ import torch
 from overriding import over
 
 from ganbench import registry
+from ganbench.executors.blame import LANES
 from ganbench.suite import resolve
 from ganbench.training import checkpoint
-from ganbench.training.population import Population, make_problem
+from ganbench.training.loop import steady_numerics
+from ganbench.training.population import Population, group, make_problem
 from ganbench.training.step import train_step
 
 CPU = torch.device("cpu")
@@ -60,6 +62,45 @@ def test_training_goes_on_bit_for_bit(overrides, tmp_path):
     assert want.keys() == got.keys()
     for name, tensor in want.items():
         assert torch.equal(tensor, got[name]), name
+
+
+def parts():
+    mlp = ["network.mlp.width=8", "loss=hinge,wasserstein,relativistic_pairing"]
+    keeping = [plugin.name for plugin in registry.plugins("regularizer") if plugin.declared("remembers")]
+    names = {axis: registry.names(axis) for axis in ("optimizer", "trick", "update")}
+    names["trick"] = [name for name in names["trick"] if name not in ("augmentation", "weighted_sampling")]
+    for axis, those in {**names, "regularizer": keeping, "normalization": ["batch", "spectral"]}.items():
+        for name in those:
+            yield pytest.param([*mlp, f"{axis}={name}"], id=f"{axis}-{name}")
+    yield pytest.param([*mlp[:1], "loss=hinge,relativistic_pairing", "optimizer.adam.d_lr=1e30,2e-3"], id="diverged")
+
+
+@pytest.mark.parametrize("overrides", list(parts()))
+def test_a_part_goes_on_as_if_it_had_always_been_alone(overrides, tmp_path):
+    # as many seeds as a vector register has numbers: without a loss, the others' places move by whole registers
+    (runs,) = group(resolve(None, [*overrides, "batch_size=8", "steps=100", f"seeds={LANES}"]).runs, "cpu")
+    whole = Population(runs, make_problem(runs[0].variant), CPU)
+    # the loss in the middle goes
+    kept = [row for row, run in enumerate(runs) if run.variant.loss != "relativistic_pairing"]
+    assert 0 < len(kept) < len(runs)
+    alone = Population([whole.runs[row] for row in kept], make_problem(runs[0].variant), CPU)
+    with steady_numerics():
+        advance(whole, 5)
+        advance(alone, 9)
+    checkpoint.save(whole, {"train": 1.5, "probe": 0.25}, tmp_path / "whole.pt")
+    checkpoint.part(tmp_path / "whole.pt", tmp_path / "part.pt", kept)
+    parted = Population(alone.runs, make_problem(runs[0].variant), CPU)
+    assert checkpoint.restore(parted, {"train": 0.0, "probe": 0.0}, tmp_path / "part.pt")
+    assert parted.step == 5
+    with steady_numerics():
+        advance(parted, 4)
+    want, got = everything(alone), everything(parted)
+    assert want.keys() == got.keys()
+    for name, tensor in want.items():
+        assert torch.equal(tensor, got[name]), name
+    for owner, memory in alone.memory.items():
+        for name, tensor in memory.items():
+            assert torch.equal(tensor, parted.memory[owner][name]), (owner, name)
 
 
 def test_nothing_to_restore(tmp_path):

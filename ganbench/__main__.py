@@ -1,5 +1,6 @@
-"""`python -m ganbench`, for use without installation."""
+"""`ganbench` and `python -m ganbench`: the command line as a program."""
 
-from ganbench.cli import main
+from ganbench.supervise import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import platform
 import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ganbench import registry
+from ganbench import provenance, registry, reuse
 from ganbench.errors import UserError, quoted, unknown
-from ganbench.plan import Plan
+from ganbench.plan import Plan, Run
 from ganbench.reading import listed
 from ganbench.results.store import Store
 from ganbench.results.study import Study as StoredStudy
@@ -26,6 +22,7 @@ from ganbench.suite import resolve
 
 DEVICES = ("auto", "cpu", "cuda")
 Watch = Callable[[str, dict[str, Any]], None]
+Tell = Callable[[str], None]
 
 
 class Study(StoredStudy):
@@ -75,15 +72,39 @@ def load(path: str | Path) -> Study:
     return Study(path)
 
 
-def make_plan(suite: str | None, overrides: Sequence[str] = (), plugins: Sequence[str | Path] = ()) -> Plan:
-    """Load plug-in files and resolve a suite under overrides (`suite=NAME` among them counts too)."""
+def make_plan(
+    suite: str | None,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+) -> Plan:
+    """Load plug-in files and resolve a suite under overrides (`suite=NAME` among them counts too).
+
+    out: where its study is to live; one that is there already may name the plug-in file that is missing.
+    """
     for file in listed(plugins, "plugins", '["my_loss.py"]'):
         registry.load_file(file)
     overrides = [str(text) for text in listed(overrides, "overrides", '["loss=hinge", "seeds=3"]')]
     named = [text.removeprefix("suite=") for text in overrides if text.startswith("suite=")]
     if len(named) > 1 or (named and suite is not None):
         raise UserError(f"One suite at a time, got {', '.join(map(str, filter(None, [suite, *named])))}.")
-    return resolve(named[0] if named else suite, [text for text in overrides if not text.startswith("suite=")])
+    try:
+        return resolve(named[0] if named else suite, [text for text in overrides if not text.startswith("suite=")])
+    except UserError as error:
+        if out is None or not (hint := _missing_plugins(Store(Path(out)))):
+            raise
+        raise UserError(f"{error} {hint}") from error
+
+
+def _missing_plugins(store: Store) -> str:
+    """Say which plug-in files a study was trained with that this session has not loaded: they are named, never run."""
+    try:
+        files = store.read_plan().plugin_files
+    except UserError:
+        return ""
+    missing = [file for file in files if file not in registry.loaded_files()]
+    options = " ".join(f"--plugin {shlex.quote(file)}" for file in missing)
+    return f"The study in '{store.path}' was trained with plug-ins: add {options}." if missing else ""
 
 
 def run(
@@ -95,19 +116,25 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     fresh: bool = False,
+    continue_anyway: bool = False,
     watch: Watch | None = None,
+    tell: Tell | None = None,
 ) -> Study:
     """Train everything that a suite asks for, or the part that is still missing, and return the study.
 
     suite: a shipped suite's name or a YAML file; overrides: `key=value` texts as on the command line; plugins: files
     to load first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
-    processes on a CPU (default: a core each; 1 trains in this process, as a plug-in registered in this session
-    needs); fresh: start over; watch: called with a population's name and an event while training goes on.
-    Repeating the call goes on where the last one ended. Raises UserError for what cannot be done as asked.
+    processes on a CPU (default: a core each; 1 trains in this process, which a plug-in of this session needs; one that
+    ends its process then ends yours); fresh: start over; continue_anyway: go on with a study that other code of
+    ganbench, another torch or another device has begun, and record it; watch: called with a population's name and an
+    event while training goes on; tell: called with a sentence on what is reused. Repeating the call goes on where the
+    last one ended. Raises UserError for what cannot be done as asked.
     """
+    plan = make_plan(suite, overrides, plugins, out)
     return execute_plan(
-        make_plan(suite, overrides, plugins), out=out, device=device, workers=workers, fresh=fresh, watch=watch
-    )
+        plan, out=out, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway, watch=watch,
+        tell=tell,
+    )  # fmt: skip
 
 
 def execute_plan(
@@ -117,26 +144,48 @@ def execute_plan(
     device: str = "auto",
     workers: int | None = None,
     fresh: bool = False,
+    continue_anyway: bool = False,
     watch: Watch | None = None,
+    tell: Tell | None = None,
+    by: str = "run",
 ) -> Study:
-    """Train a plan; see `run`."""
+    """Train a plan; see `run`. by: the job that asks, which the study records."""
+    from ganbench.executors.blame import units
     from ganbench.executors.local import execute
-    from ganbench.executors.work import check, populations
+    from ganbench.executors.work import check, mend, populations
 
     device = pick_device(device)
     count = pick_workers(plan, device, workers)
     work = populations(plan, device)
     check(work)
     store = Store(Path(out) if out else default_folder(plan))
+    reuse.refuse_uncovered(store, plan, fresh=fresh)
     store.begin(plan, fresh=fresh)
     with store.lock():
-        todo = {name: runs for name, runs in work.items() if not store.population(name).done()}
-        started, clock = datetime.now(UTC), time.monotonic()
+        watch = watch or (lambda name, event: None)
+        reuse.enter(store, device, by, anyway=continue_anyway)
+        mend(store, plan, device, tell or (lambda text: watch("", {"event": "told", "text": text})))
+        work = units(store, work)
+        todo = store.todo(plan, work)
+        if len(todo) < len(work) and tell:
+            tell(reuse.sentence(store, len(plan.runs), sum(map(len, todo.values()))))
+        session, clock = provenance.begin_session(device, max(count, 1), plan.plugin_files), time.monotonic()
         if todo:
-            execute(store, plan, todo, device, count, watch or (lambda name, event: None))
+            execute(store, plan, todo, device, count, watch)
         if todo or not store.sessions():
-            store.log_session(session_record(device, count, started, time.monotonic() - clock))
+            store.log_session(provenance.end_session(session, time.monotonic() - clock))
     return Study(store.path)
+
+
+def remaining(plan: Plan, device: str, folder: Path | None) -> dict[str, list[Run]]:
+    """Return the populations of a plan that have not ended in a study's folder, or all where it holds another plan."""
+    from ganbench.executors.blame import units
+    from ganbench.executors.work import populations
+
+    work = populations(plan, device)
+    if folder is None or not (store := Store(folder)).exists() or store.read_plan().hash != plan.hash:
+        return work
+    return store.todo(plan, units(store, work))
 
 
 def default_folder(plan: Plan) -> Path:
@@ -156,70 +205,14 @@ def pick_device(device: str) -> str:
 
 
 def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
-    """Return the number of worker processes: one where a plug-in lives in this session only, or on a GPU."""
+    """Return the number of worker processes; 0 where the work is done in this process: for one worker that is asked
+    for, where a plug-in lives in this session only, and on a GPU."""
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise UserError(f"The number of workers must be at least 1, got {quoted(workers)}.")
     files = {registry.get(*key.split(".", 1)).source for key in plan.versions}
     package = str(Path(__file__).parent)
     shared = all(file and (file.startswith(package) or file in plan.plugin_files) for file in files)
-    if device != "cpu" or not shared:
-        return 1
-    return (
-        workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
-    )
-
-
-def session_record(device: str, workers: int, started: datetime, wall: float) -> dict[str, Any]:
-    """Return what a study keeps of a command that worked on it: versions, device, command and times."""
-    import torch
-
-    import ganbench
-
-    cuda = device == "cuda"
-    return {
-        "command": _command(),
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": wall,
-        "device": torch.cuda.get_device_name() if cuda else _processor(),
-        "workers": workers,
-        "ganbench": ganbench.__version__,
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda if cuda else "",
-        "python": platform.python_version(),
-        "platform": platform.system(),
-        "git_revision": _revision(),
-    }
-
-
-def _command() -> str:
-    """Return the command that trains this again, wherever its results go; empty where it was called from Python."""
-    if Path(sys.argv[0]).stem not in ("ganbench", "__main__"):
-        return ""
-    words = [word for word in sys.argv[1:] if not word.startswith("--out=")]
-    if "--out" in words:
-        place = words.index("--out")
-        del words[place : place + 2]
-    return shlex.join(["ganbench", *words])
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor() or 'CPU'}, {os.cpu_count()} cores"
-
-
-def _revision() -> str:
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(here), "rev-parse", "--short", "HEAD"],  # noqa: S607 - the git on the path
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+    if device != "cpu" or not shared or workers == 1:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers or cores

@@ -10,12 +10,20 @@ import pandas as pd
 
 from ganbench import api
 from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
+from ganbench.analysis.regressions import Regression, regressions
 from ganbench.analysis.seeds import complete, freeze, tables
-from ganbench.errors import UserError
+from ganbench.errors import Exit, UserError
 from ganbench.plan import MARGINS, Plan, check_margins
 from ganbench.results.baseline import Baseline, load_baseline
+from ganbench.results.store import Store
+from ganbench.reuse import made_by_checks
 
-EXIT_CODES = {"pass": 0, "regressed": 1, "inconclusive": 3, "failed": 5}
+CHECKS = Path("reports") / "checks"
+"""Where checks train unless told otherwise: a folder a plan, started over by every check."""
+
+EXIT_CODES = {
+    "pass": Exit.OK, "regressed": Exit.REGRESSED, "inconclusive": Exit.INCONCLUSIVE, "failed": Exit.FAILED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of a check: the judgement, notes on what differs, why runs failed, and where the studies are."""
+    """The outcome of a check: the judgement, notes on what differs, why runs failed, where the studies are, and which
+    runs of the variants that regressed are worse."""
 
     judgement: Judgement
     notes: tuple[str, ...]
@@ -42,6 +51,7 @@ class Check:
     studies: tuple[Path, ...]
     suite: str
     unchanged: bool = False
+    regressions: tuple[Regression, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -83,13 +93,15 @@ def check_studies(folders: Sequence[Path], request: Request, look: int | None = 
         _same_plan(studies[0].plan, study.plan)
     complete(studies)
     old, new, notes = tables(baseline, studies, request.variants)
+    notes += [str(damage) for study in studies for damage in study.damage]
     margins, overruled = _margins(request.margins, baseline.margins, studies[0].plan.margins)
     failed = [study.runs[study.runs["status"] == "failed"] for study in studies]
     reasons = sorted({str(reason) for rows in failed for reason in rows["reason"]})
     judgement = compare(old, new, replace(Policy(), **margins), look)
     unchanged = request.canary and _equal(old, new)
     notes += overruled + ["Every result equals the baseline's, seed by seed."] * unchanged
-    return Check(judgement, tuple(notes), tuple(reasons), tuple(folders), studies[0].plan.name, unchanged)
+    worse = regressions(judgement, baseline, studies)
+    return Check(judgement, tuple(notes), tuple(reasons), tuple(folders), studies[0].plan.name, unchanged, worse)
 
 
 def _margins(
@@ -129,25 +141,49 @@ def check_suite(
     out: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    reuse: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Check:
     """Train a suite for 5, 10, then 20 seeds, and stop as soon as nothing is inconclusive any more.
 
-    With seeds among the overrides there is one look at exactly those. Repeating the call goes on where it ended.
+    With seeds among the overrides there is one look at exactly those. Everything is trained anew, unless `reuse` asks
+    for what an earlier check of the same plan, code, torch and device has trained; that is told, and noted.
     """
     load_baseline(request.baseline)
+    reused: list[str] = []
+
+    def train(plan: Plan, folder: Path | None) -> Path:
+        folder = folder or CHECKS / f"{plan.name}-{plan.hash[:8]}"
+        if not reuse:
+            _refuse_foreign(folder)
+        study = api.execute_plan(
+            plan, out=folder, device=device, workers=workers, fresh=not reuse, tell=reused.append, by="check"
+        )
+        return study.path
+
+    def judge(folders: Sequence[Path], look: int | None = None) -> Check:
+        result = check_studies(folders, request, look)
+        return replace(result, notes=(*result.notes, *reused))
+
     if any(text.startswith("seeds=") for text in overrides):
-        plan = api.make_plan(None, overrides, plugins)
-        study = api.execute_plan(plan, out=out, device=device, workers=workers)
-        return check_studies([study.path], request)
+        return judge([train(api.make_plan(None, overrides, plugins), out)])
     folders: list[Path] = []
     for look, (first, last) in enumerate(zip((0, *LOOKS), LOOKS, strict=False)):
         plan = api.make_plan(None, [*overrides, f"seeds={list(range(first, last))}"], plugins)
         tell(f"{plan.name}: {len(plan.runs)} runs, seeds {first} to {last - 1} ...")
-        folder = out / f"seeds-{first}-{last - 1}" if out else api.default_folder(plan)
-        folders.append(api.execute_plan(plan, out=folder, device=device, workers=workers).path)
-        result = check_studies(folders, request, look)
+        folders.append(train(plan, out / f"seeds-{first}-{last - 1}" if out else None))
+        result = judge(folders, look)
         tell(f"after {last} seeds: {result.verdict}")
         if result.verdict != "inconclusive":
             break
     return result
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise UserError where training anew would delete a study that somebody else than a check has made."""
+    store = Store(folder)
+    if store.exists() and not made_by_checks(store):
+        raise UserError(
+            f"The directory '{folder}' holds a study that no check has made, and a check trains anew: choose another "
+            "--out, or judge what it holds with --reuse."
+        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,14 +16,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganbench import registry
-from ganbench.errors import UserError, unknown
+from ganbench.errors import Exit, UserError, clean_lines, told, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
     from ganbench.contracts import Result
     from ganbench.plan import Plan
 
+CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in Exit) + "."
 app = typer.Typer(
+    epilog=CODES,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -30,8 +35,6 @@ app = typer.Typer(
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
-LAW_BROKEN, RUNS_FAILED, INTERRUPTED = 1, 5, 130
-
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[suite=NAME_OR_FILE] [KEY=VALUE | KEY=A,B,C]...")]
 Margins = Annotated[
     list[str] | None, typer.Option("--margin", help="failure_rate=0.2 or score=0.1: how much worse does not matter.")
@@ -39,16 +42,49 @@ Margins = Annotated[
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with plug-ins; may be repeated.")]
 
 
+UNENDED = ("failed", "pending", "running")
+"""What a run may be that has not ended: success is that none is."""
+
+
 def main() -> None:
-    """Run the command line. The only place where a UserError becomes a sentence and an exit code."""
+    """Run the command line. The only place where an exception becomes a sentence and an exit code."""
     try:
-        app()
+        code = app(standalone_mode=False) or Exit.OK
+        if code == Exit.INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(code)
     except UserError as error:
         err.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("Interrupted; repeat the command to go on.")
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # whoever read the output has gone; what is still to be flushed goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # what the command line's own library refuses
+            error.show()
+            sys.exit(Exit.USAGE)
+        _tell_bug(error)
+        sys.exit(Exit.INTERNAL)
 
 
-@app.command()
+def _tell_bug(error: Exception) -> None:
+    """Say in one sentence what went wrong in our own code, and leave the details in a file."""
+    if os.environ.get("GANBENCH_TRACEBACK"):
+        traceback.print_exc()
+    with tempfile.NamedTemporaryFile("w", prefix="ganbench-", suffix=".txt", delete=False) as file:
+        file.write(clean_lines(traceback.format_exc()))
+    err.print(
+        f"[red]Internal error:[/] {escape(told(error))}. This is a bug of ganbench: please report it with the file "
+        f"{escape(file.name)}.",
+        soft_wrap=True,
+    )
+
+
+@app.command(epilog=CODES)
 def run(
     overrides: Overrides = None,
     plugin: Plugins = None,
@@ -59,27 +95,30 @@ def run(
         bool, typer.Option("--dry-run", help="Print the plan and what it would cost; train nothing.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over where a study exists.")] = False,
+    continue_anyway: Annotated[
+        bool,
+        typer.Option("--continue-anyway", help="Go on with a study of other code, torch or device; it is recorded."),
+    ] = False,
     margin: Margins = None,
 ) -> None:
     """Train a suite and write its report. Repeat the command to go on after an interruption."""
     from ganbench import api
 
-    plan = api.make_plan(None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [])
+    plan = api.make_plan(
+        None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [], out_dir
+    )
+    folder = out_dir or api.default_folder(plan)
     if dry_run:
-        _print_plan(plan, api.pick_device(device), workers)
+        _print_plan(plan, api.pick_device(device), workers, None if fresh else folder)
         return
     from ganbench.terminal import Progress, ranking_tables
 
-    folder = out_dir or api.default_folder(plan)
     out.print(f"{_size(plan)} -> {escape(str(folder))}", soft_wrap=True)
-    try:
-        with Progress(plan, api.pick_device(device), folder, err) as progress:
-            study = api.execute_plan(
-                plan, out=folder, device=device, workers=workers, fresh=fresh, watch=progress.watch
-            )
-    except KeyboardInterrupt:
-        err.print("Interrupted; repeat the command to go on.")
-        raise typer.Exit(INTERRUPTED) from None
+    with Progress(plan, api.pick_device(device), folder, err) as progress:
+        study = api.execute_plan(
+            plan, out=folder, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway,
+            watch=progress.watch, tell=lambda text: out.print(escape(text), soft_wrap=True),
+        )  # fmt: skip
     out.print("Judging runs and writing the report ...")
     path = study.report()
     for table in ranking_tables(study.ranking()):
@@ -87,8 +126,8 @@ def run(
         out.print()
     _print_failures(study)
     out.print(f"Report: {escape(str(path))}", soft_wrap=True)
-    if (study.runs["status"] == "failed").any():
-        raise typer.Exit(RUNS_FAILED)
+    if study.runs["status"].isin(UNENDED).any():
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()
@@ -99,16 +138,16 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of one or more studies, finished or not."""
-    from ganbench import api
 
     if file:
         from ganbench.report import build
 
-        path = build([api.load(folder) for folder in studies], file)
+        loaded = [_load(folder) for folder in studies]
+        path = build(loaded, file)
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
         return
     for folder in studies:
-        path = api.load(folder).report()
+        path = _load(folder).report()
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
 
 
@@ -121,11 +160,10 @@ def export(
     ] = None,
 ) -> None:
     """Write a study's runs, with verdicts and scores, as CSV, JSON and Parquet."""
-    from ganbench import api
     from ganbench.report import exports
 
     wanted = [name.strip() for name in formats.split(",")] if formats is not None else None
-    for path in api.load(study).export(folder, wanted):
+    for path in _load(study).export(folder, wanted):
         out.print(f"Wrote {escape(str(path))}", soft_wrap=True)
     if wanted is None and not exports.has_parquet():
         err.print(f"Left out: {escape(exports.NO_PARQUET)}", soft_wrap=True)
@@ -159,7 +197,7 @@ def baseline(
     )
 
 
-@app.command()
+@app.command(epilog=CODES)
 def check(
     what: Annotated[list[str], typer.Argument(metavar="STUDY... | suite=NAME_OR_FILE [KEY=VALUE]...")],
     baseline: Annotated[Path, typer.Option(help="The file that `ganbench baseline` wrote.")],
@@ -171,6 +209,9 @@ def check(
     workers: Annotated[int | None, typer.Option(help="Worker processes on a CPU (default: one a core).")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")] = None,
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Reuse what an earlier check of the same plan, code and machine trained.")
+    ] = False,
     canary: Annotated[
         bool, typer.Option("--canary", help="Pass at once where every result equals the baseline's, seed by seed.")
     ] = False,
@@ -178,17 +219,14 @@ def check(
         bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nothing is shown either way.")
     ] = False,
 ) -> None:
-    """Check studies, or a suite that is trained for as many seeds as it needs, against a baseline.
-
-    Exit codes: 0 pass, 1 regression, 2 usage, 3 inconclusive, 4 incompatible baseline, 5 runs failed.
-    """
+    """Check studies, or a suite that is trained for as many seeds as it needs, against a baseline."""
     from ganbench import checking
     from ganbench.report import verdict_files
 
     request = checking.Request(baseline, tuple(variant or ()), checking.parse_margins(margin or []), canary)
     if any("=" in word for word in what):
         result = checking.check_suite(
-            what, request, plugins=plugin or [], out=out_dir, device=device, workers=workers,
+            what, request, plugins=plugin or [], out=out_dir, device=device, workers=workers, reuse=reuse,
             tell=lambda text: err.print(escape(text), soft_wrap=True),
         )  # fmt: skip
     else:
@@ -240,15 +278,14 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     for measure, about in record.meta.get("measures", {}).items():
         better = {"up": ", larger is better", "down": ", smaller is better"}.get(about.direction or "", "")
         out.print(f"  {measure}: {escape(about.legend)}{better}", soft_wrap=True)
-    out.print(f"  version {record.version}, {escape(record.source or 'this session')}", soft_wrap=True)
+    version = record.version_with([record.hypers])
+    told = f"version {version}" if version else f"never reused ({record.identity.uncovered})"
+    out.print(f"  {escape(told)}, {escape(record.source or 'this session')}", soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=CODES)
 def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.")]) -> None:
-    """Hold the plug-ins of a file to the laws of their kinds: which they break, and by how much.
-
-    Exit codes: 0 all kept, 1 a law is broken, 2 usage.
-    """
+    """Hold the plug-ins of a file to the laws of their kinds: which they break, and by how much."""
     from ganbench import contracts
 
     broken = False
@@ -261,7 +298,7 @@ def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.
         told = ", ".join(f"{counts[status]} {status}" for status in LAW_COLOURS if counts[status])
         out.print(f"  {told}", soft_wrap=True)
         broken |= counts["broken"] > 0
-    raise typer.Exit(LAW_BROKEN if broken else 0)
+    raise typer.Exit(Exit.REGRESSED if broken else Exit.OK)
 
 
 LAW_COLOURS = {"kept": "green", "broken": "red", "not declared": "yellow"}
@@ -292,13 +329,19 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _print_plan(plan: Plan, device: str, workers: int | None) -> None:
+def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | None) -> None:
     from ganbench import api
-    from ganbench.executors.work import populations, trial
+    from ganbench.executors.work import trial
 
-    work = populations(plan, device)
-    count = min(api.pick_workers(plan, device, workers), len(work))
     out.print(_size(plan), soft_wrap=True)
+    work = api.remaining(plan, device, folder)
+    left = sum(map(len, work.values()))
+    if not left:
+        out.print(f"Nothing is left to do: all runs have ended in {escape(str(folder))}.", soft_wrap=True)
+        return
+    if left < len(plan.runs):
+        out.print(f"{len(plan.runs) - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
+    count = max(1, min(api.pick_workers(plan, device, workers), len(work)))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0
     looped: set[str] = set()
@@ -323,7 +366,18 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
 
 
+def _load(folder: Path) -> Study:
+    """Open a study and tell what is damaged in it."""
+    from ganbench import api
+
+    study = api.load(folder)
+    for damage in study.damage:
+        err.print(escape(str(damage)), soft_wrap=True)
+    return study
+
+
 def _print_failures(study: Study) -> None:
-    failed = study.runs[study.runs["status"] == "failed"]
-    for reason, rows in failed.groupby("reason"):
-        err.print(f"[red]{_count(len(rows), 'run')} failed:[/] {escape(str(reason))}", soft_wrap=True)
+    failed = study.runs[study.runs["status"].isin(UNENDED)]
+    for (status, reason), rows in failed.groupby(["status", "reason"]):
+        what = "failed" if status == "failed" else "did not end"
+        err.print(f"[red]{_count(len(rows), 'run')} {what}:[/] {escape(str(reason))}", soft_wrap=True)

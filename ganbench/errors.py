@@ -21,6 +21,23 @@ class Exit(IntEnum):
     INTERNAL = 70
     INTERRUPTED = 130
 
+    @property
+    def meaning(self) -> str:
+        """What the code says, for every command."""
+        return MEANINGS[self]
+
+
+MEANINGS = {
+    Exit.OK: "done: every planned run ended, the gate passed, all laws are kept",
+    Exit.REGRESSED: "regression, or a law is broken",
+    Exit.USAGE: "usage: what was asked for cannot be done",
+    Exit.INCONCLUSIVE: "inconclusive: neither a regression nor its absence is shown",
+    Exit.INCOMPATIBLE: "the baseline is damaged, newer, or of other variants or another measurement",
+    Exit.FAILED: "runs failed or did not end",
+    Exit.INTERNAL: "internal error, or a plug-in ended the program",
+    Exit.INTERRUPTED: "interrupted",
+}
+
 
 LONGEST = 1000
 """Characters of an error's text; what is longer loses its middle."""
@@ -40,6 +57,11 @@ def clean(text: object, longest: int = LONGEST) -> str:
     line = _SPACES.sub(lambda run: " " if run[0].strip(" ") else run[0], _ESCAPES.sub("", line)).strip()
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
     return _cut(line, longest)
+
+
+def clean_lines(text: str, longest: int = 200) -> str:
+    """Return the last lines of a text, each cleaned."""
+    return "\n".join(clean(line) for line in text.splitlines()[-longest:])
 
 
 def quoted(value: object, longest: int = 120) -> str:

@@ -1,9 +1,14 @@
-"""Files that users name, and writing so that a kill at any moment leaves either the old one or the new one."""
+"""Files that users name, and writing so that a kill leaves the old one or the new one, under names that stay inside."""
 
+import hashlib
+import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from ganbench.errors import UserError
 
@@ -34,3 +39,52 @@ def writing_to(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"Cannot write to '{place}': {error.strerror or error}.") from error
+
+
+def earlier(file: Path) -> Path:
+    """Return the name that a file of which two are kept goes by once there is a newer one."""
+    return file.with_name(f"earlier-{file.name}")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
+    with replace_file(file) as target:
+        target.write_text(text, encoding="utf-8")
+
+
+def append_line(file: Path, record: dict[str, Any]) -> None:
+    """Append a record to a file of lines of JSON."""
+    line = json.dumps(record, separators=(",", ":")) + "\n"
+    with file.open("ab+") as stream:
+        # a kill may have left half a line: the next record must not be glued to it
+        if stream.seek(0, os.SEEK_END) and not _ends_with_newline(stream):
+            line = "\n" + line
+        stream.write(line.encode())
+        stream.flush()
+
+
+def _ends_with_newline(stream: IO[bytes]) -> bool:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
+
+
+def remove(place: Path) -> None:
+    """Take away whatever is at a place of the study's own, a directory in a file's place too."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+_UNSAFE = re.compile(r"^\.|^$|[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def file_name(text: str) -> str:
+    """Return a name for the file of something called `text`: the text itself wherever it can be one.
+
+    What would lead into another folder, hide the file or be too long is replaced, with a digest to tell names apart.
+    """
+    if not _UNSAFE.search(text) and len(text.encode()) <= 150:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{re.sub('[^A-Za-z0-9=,()_-]+', '_', text)[:60]}-{digest}"

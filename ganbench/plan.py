@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,14 +17,19 @@ PLUGIN_AXES = (
 )  # fmt: skip
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
+# what is measured, and when: the same for all runs of a plan
+MEASURING = ("probe_every", "samples", "neighbours", "diagnostics")
 # settings that came after the first studies: at these values they are left out of ids and files, so that those last
 LATER = {
     "generator_steps": 1, "update": "alternating", "trick": "none", "diagnostics": "cheap", "listed": [], "margins": {},
+    "time_limit": 0.0,
 }  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
 # of a training loop that ganbench only watches nothing is known but the name that its author gives to it
 OWN, OWN_NAME = "own", "loop.variant"
+# how the version of a plug-in begins that cannot be covered by a hash
+UNCOVERED = "uncovered-"
 
 
 def kind_of(axis: str) -> str:
@@ -93,6 +98,9 @@ class Plan:
 
     `listed` holds the ids of the runs where these are not all seeds of all variants: the plan of loops that are watched
     grows with every loop that reports. `margins` are the gate's where the suite declares some, and decide no result.
+    `versions` are the identities of its plug-ins, `code` is that of this package, which a study's environment is held
+    against rather than the plan's hash (see ganbench.identity). `time_limit` is what a population may take, in seconds,
+    0 for any time: it decides who ends, and no result.
     """
 
     name: str
@@ -109,6 +117,13 @@ class Plan:
     plugin_files: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
+    code: str = ""
+    time_limit: float = 0.0
+
+    @property
+    def uncovered(self) -> list[str]:
+        """The plug-ins whose identity cannot be covered: what is trained with them is never reused."""
+        return [key for key, version in self.versions.items() if version.startswith(UNCOVERED)]
 
     @property
     def runs(self) -> list[Run]:
@@ -116,12 +131,23 @@ class Plan:
         runs = [Run(variant, seed) for variant in self.variants for seed in self.seeds]
         return [run for run in runs if run.id in self.listed] if self.listed else runs
 
+    @cached_property
+    def steps_of(self) -> dict[str, int]:
+        """The steps of every run by its id."""
+        return {run.id: run.variant.steps for run in self.runs}
+
+    def probes(self, steps: int) -> Iterator[int]:
+        """Yield the steps at which runs of this many steps are probed."""
+        yield from range(0, steps, self.probe_every)
+        yield steps
+
     def joined(self, other: Plan) -> Plan:
         """Return the plan with the listed runs of another; UserError where the two measure in different ways."""
-        for key in ("probe_every", "samples", "neighbours", "diagnostics", "versions"):
+        for key in ("probe_every", "samples", "neighbours", "diagnostics", "versions", "code"):
             mine, theirs = getattr(self, key), getattr(other, key)
             if mine != theirs:
-                what = f"{key} {mine}, not {theirs}" if key != "versions" else "other versions of metrics"
+                words = {"versions": "other versions of metrics", "code": "another version of ganbench"}
+                what = words.get(key, f"{key} {mine}, not {theirs}")
                 raise UserError(f"The study '{self.name}' is measured with {what}: choose the same, or another out.")
         return replace(
             self,
@@ -133,9 +159,9 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """A hash of everything that decides the results, the plug-ins' sources included."""
+        """A hash of what was asked for, with the identities of plug-ins, without this package and the machine."""
         content = self.to_dict()
-        for aside in ("description", "plugin_files", "legends", "margins"):
+        for aside in ("description", "plugin_files", "legends", "margins", "code", "time_limit"):
             content.pop(aside, None)
         return _digest(content, 12)
 
@@ -143,8 +169,12 @@ class Plan:
         """Return the name of a variant's problem; with the hyper-parameters that vary over the plan, if any do."""
         prefix = f"problem.{variant.problem}."
         varying = [key for key in self.varying if key.startswith(prefix)]
-        words = [f"{key.removeprefix(prefix)}={dict(variant.hypers)[key]}" for key in varying]
+        words = [f"{key.removeprefix(prefix)}={dict(variant.hypers).get(key)}" for key in varying]
         return f"{variant.problem}({','.join(words)})" if words else variant.problem
+
+    def changed(self, other: Plan) -> list[str]:
+        """Return the plug-ins of this plan whose identity is not that of another plan of the same content."""
+        return [key for key, version in self.versions.items() if other.versions.get(key, version) != version]
 
     @cached_property
     def varying(self) -> list[str]:
@@ -169,6 +199,8 @@ class Plan:
             "plugin_files": list(self.plugin_files),
             "listed": list(self.listed),
             "margins": dict(self.margins),
+            "time_limit": self.time_limit,
+            "code": self.code,
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
             "variants": [_flat(variant) for variant in self.variants],
@@ -197,6 +229,8 @@ class Plan:
             plugin_files=tuple(data["plugin_files"]),
             listed=tuple(data.get("listed", ())),
             margins=data.get("margins", {}),
+            code=data.get("code", ""),
+            time_limit=data.get("time_limit", LATER["time_limit"]),
         )
 
 

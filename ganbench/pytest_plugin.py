@@ -5,7 +5,7 @@ Loaded with every pytest run of an environment that has ganbench: nothing heavy 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,9 @@ import pytest
 
 if TYPE_CHECKING:
     from ganbench.api import Study
+
+
+MARKER = "ganbench(suite, baseline, *overrides, plugins=(), variants=(), seeds=None)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,8 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker."""
     config.addinivalue_line(
         "markers",
-        "ganbench(suite, baseline, *overrides, plugins=(), variants=(), seeds=None): train a suite and hold it "
-        "against a baseline before the test runs; a regression fails it, an inconclusive check skips it",
+        f"{MARKER}: train a suite anew and hold it against a baseline before the test runs; a regression fails it, an "
+        "inconclusive check skips it",
     )
 
 
@@ -134,7 +137,7 @@ class Trainer:
 
         overrides = [f"{key.replace('__', '.')}={self._written(key, value)}" for key, value in settings.items()]
         self.count += 1
-        study = ganbench.run(suite, overrides, out=self.folder / f"study-{self.count}", workers=1)
+        study = ganbench.run(suite, overrides, out=self.folder / f"study-{self.count}", workers=1, fresh=True)
         for name, value in (("plan", study.plan.hash), ("failed", int(study.runs["failed"].sum()))):
             self.record(f"ganbench_{self.count}_{name}", value)
         return Judged(study)
@@ -153,43 +156,129 @@ class Trainer:
 
 
 @pytest.fixture
-def ganbench(tmp_path: Path, record_property: Callable[[str, object], None]) -> Trainer:
+def ganbench(tmp_path: Path, request: pytest.FixtureRequest) -> Trainer:
     """Train GANs in a test: `study = ganbench.run(loss=my_loss, problem="ring8", seeds=5)`."""
-    return Trainer(tmp_path / "ganbench", record_property)
+    return Trainer(tmp_path / "ganbench", _recorder(request.node))
 
 
 @pytest.fixture(autouse=True)
 def _ganbench_gate(request: pytest.FixtureRequest) -> None:
     marker = request.node.get_closest_marker("ganbench")
     if marker:
-        record = request.getfixturevalue("record_property")
-        _check(request, request.getfixturevalue("tmp_path"), record, *marker.args, **marker.kwargs)
+        asked = _asked(marker)
+        if isinstance(asked, str):
+            pytest.fail(f"Cannot read @pytest.mark.ganbench: {asked}. It is written {MARKER}.", pytrace=False)
+        file = request.config.rootpath / asked.baseline
+        folder = request.getfixturevalue("tmp_path") / "ganbench"
+        if request.config.getoption("--ganbench-update"):
+            _update(asked, file, folder)
+        else:
+            _check(asked, file, folder, _recorder(request.node))
 
 
-def _check(
-    request: pytest.FixtureRequest,
-    folder: Path,
-    record: Callable[[str, object], None],
+def _recorder(node: Any) -> Callable[[str, object], None]:
+    """Return what notes a property of a test for the JUnit file.
+
+    pytest's fixture `record_property` does the same, after a warning about the default schema, which `-W error` raises.
+    """
+    return lambda name, value: node.user_properties.append((name, value))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a marker asks for; TypeError in words where it cannot be."""
+
+    suite: str
+    baseline: str | Path
+    overrides: tuple[str, ...]
+    plugins: Sequence[str | Path]
+    variants: Sequence[str]
+    seeds: int | None
+
+    def __post_init__(self) -> None:
+        checks = {
+            "suite": (self.suite, isinstance(self.suite, str), "a suite's name or file"),
+            "baseline": (self.baseline, isinstance(self.baseline, str | Path), "a file"),
+            "overrides": (self.overrides, all("=" in word for word in map(str, self.overrides)), "texts key=value"),
+            "plugins": (self.plugins, _listed(self.plugins, (str, Path)), "a list of files"),
+            "variants": (self.variants, _listed(self.variants, (str,)), "a list of texts"),
+            "seeds": (self.seeds, self.seeds is None or _counts(self.seeds), "a whole number of at least 1"),
+        }
+        for name, (value, sound, wanted) in checks.items():
+            if not sound:
+                raise TypeError(f"'{name}' takes {wanted}, got {value!r}")
+        if self.seeds is not None and any(str(word).startswith("seeds=") for word in self.overrides):
+            raise TypeError("'seeds' is given twice, by name and as an override")
+
+    def words(self, seeds: int | None) -> list[str]:
+        """Return the overrides of the command line, with a number of seeds where the marker gives none."""
+        words = [f"suite={self.suite}", *self.overrides]
+        given = any(word.startswith("seeds=") for word in words) or (self.seeds or seeds) is None
+        return words if given else [*words, f"seeds={self.seeds or seeds}"]
+
+
+def _listed(values: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, kinds) for value in values)
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _asked(marker: pytest.Mark) -> Asked | str:
+    """Return what a marker asks for, or what is wrong with it."""
+    try:
+        return Asked(*_bound(*marker.args, **marker.kwargs))
+    except TypeError as error:
+        return str(error).replace("_bound() ", "it ")
+
+
+def _bound(
     suite: str,
     baseline: str | Path,
     *overrides: str,
     plugins: Sequence[str | Path] = (),
     variants: Sequence[str] = (),
     seeds: int | None = None,
-) -> None:
+) -> tuple[Any, ...]:
+    """Return a marker's arguments in the order of Asked; TypeError where one is missing or unknown."""
+    return suite, baseline, overrides, plugins, variants, seeds
+
+
+def _update(asked: Asked, file: Path, folder: Path) -> None:
     from ganbench import api, checking
+
+    study = api.run(None, asked.words(20), plugins=asked.plugins, out=folder / "baseline", fresh=True)
+    checking.make_baseline(study.path, file, {})
+    pytest.skip(f"wrote the baseline {file}")
+
+
+def _check(asked: Asked, file: Path, folder: Path, record: Callable[[str, object], None]) -> None:
+    from ganbench import checking
     from ganbench.report import verdict_files
 
-    file, words = request.config.rootpath / baseline, [f"suite={suite}", *overrides]
-    if request.config.getoption("--ganbench-update"):
-        study = api.run(None, [*words, f"seeds={seeds or 20}"], plugins=plugins, out=folder / "baseline")
-        checking.make_baseline(study.path, file, {})
-        pytest.skip(f"wrote the baseline {file}")
-    words += [f"seeds={seeds}"] if seeds else []
-    result = checking.check_suite(words, checking.Request(file, tuple(variants)), plugins=plugins, out=folder / "check")
+    request = checking.Request(file, tuple(asked.variants))
+    result = checking.check_suite(asked.words(None), request, plugins=asked.plugins, out=folder / "check")
     record("ganbench_verdict", result.verdict)
     record("ganbench_seeds", result.judgement.seeds)
     if result.verdict == "inconclusive":
         pytest.skip(verdict_files.text(result))
     if result.exit_code:
         pytest.fail(verdict_files.text(result), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show a UserError of a test that uses ganbench as what it is: a sentence for its author, not a traceback."""
+    report = yield
+    uses = "ganbench" in getattr(item, "fixturenames", ()) or item.get_closest_marker("ganbench")
+    if uses and call.excinfo and report.failed:
+        from ganbench.errors import UserError
+
+        if isinstance(call.excinfo.value, UserError):
+            lines = [entry.lineno + 1 for entry in call.excinfo.traceback if entry.path == item.path]
+            where = f"{item.path.name}:{lines[-1]}: " if lines else ""
+            report.longrepr = f"{where}{call.excinfo.value}"
+    return report

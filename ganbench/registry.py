@@ -1,20 +1,21 @@
 """The only registry. `@register(kind)` stores one frozen Plugin record; everything else is derived from it.
 
 A plug-in's name is its function's name, its legend the first line of its docstring, its hyper-parameters the
-function's keyword-only parameters with their defaults, its version a hash of its source.
+function's keyword-only parameters with their defaults, its version a hash of what it depends on (ganbench.identity).
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -22,11 +23,15 @@ from typing import Any, TypeVar
 from ganbench import kinds
 from ganbench.errors import UserError, told, unknown
 from ganbench.files import is_file
+from ganbench.identity import Identity, contents, identify, loaded_code, sources_of
 from ganbench.kinds import COSTS as COSTS  # what plug-ins are written with is found here, beside register
 from ganbench.kinds import KINDS as KINDS
 from ganbench.kinds import Measure as Measure
 from ganbench.kinds import positive as positive
 from ganbench.kinds import share as share
+
+OWN = "ganbench"
+"""The version of what this package ships: its code has one digest, in the plan."""
 
 ENGINE_PROVIDES = frozenset({"one_turn_each"})
 """What no plug-in provides but the suite's numbers do: one update of each player a step."""
@@ -47,10 +52,31 @@ class Plugin:
     provides: frozenset[str]
     meta: Mapping[str, Any]
     source: str | None
-    version: str
+    text: str
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
+
+    @cached_property
+    def is_own(self) -> bool:
+        """Tell whether this package ships it."""
+        return self.source is not None and Path(self.source).is_relative_to(Path(__file__).parent)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What it depends on besides its data: see ganbench.identity."""
+        return identify(self.function, environment=self.declared("environment"))
+
+    @property
+    def version(self) -> str:
+        """A hash of its identity, "ganbench" where this package ships it; empty where it cannot be covered."""
+        return OWN if self.is_own else "" if self.identity.uncovered else self.identity.digest
+
+    def version_with(self, hypers: Iterable[Mapping[str, Any]]) -> str:
+        """Return its version with the content of the files that it reads at these hyper-parameters."""
+        files = {file: None for chosen in hypers for file in sources_of(self.declared("sources"), self.source, chosen)}
+        read = [("source", contents.of_path(file)) for file in files]
+        return contents.combined([("version", self.version), *read]) if read and self.version else self.version
 
     def declared(self, key: str) -> Any:
         """Return what it declares, or what its kind takes for it where it declares nothing."""
@@ -104,7 +130,7 @@ def _check_free(plugin: Plugin) -> None:
     """Raise UserError where a plug-in's name, or a column that it measures, is another's."""
     place = (plugin.kind, plugin.name)
     known = _registry.plugins.get(place)
-    other = known is not None and known.version != plugin.version and known.source != plugin.source
+    other = known is not None and known.text != plugin.text and known.source != plugin.source
     if known and other:
         raise UserError(f"The {plugin.kind} '{plugin.name}' is already registered by {known.source or 'this session'}.")
     if known and place in (_registry.fresh or ()) and known.function is not plugin.function:
@@ -157,7 +183,7 @@ def _plugin(
         provides=provides,
         meta=MappingProxyType(meta),
         source=file if importable else None,
-        version=hashlib.sha256(code.encode()).hexdigest()[:12],
+        text=code,
     )
 
 
@@ -236,20 +262,24 @@ def load_file(path: str | Path) -> None:
     file = Path(path).resolve()
     if str(file) in _registry.files:
         return
-    spec = importlib.util.spec_from_file_location(f"ganbench_plugin_{file.stem}", file)
+    # the place is part of the name: two files may be called the same
+    name = f"ganbench_plugin_{file.stem}_{contents.of_bytes(os.fsencode(file))}"
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"The plug-in file '{path}' is not a Python file (.py).")
     for kind in KINDS:
         load(kind)  # first, so that the file can take no shipped name
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    writes = sys.dont_write_bytecode
+    loaded_code(spec.name, file)
+    writes, folder = sys.dont_write_bytecode, os.getcwd()
     sys.dont_write_bytecode = True  # nothing is left beside a user's file
     try:
         with _all_or_nothing(path):
             spec.loader.exec_module(module)
     finally:
         sys.dont_write_bytecode = writes
+        os.chdir(folder)  # relative paths of this command go on meaning what they meant
     _registry.files.append(str(file))
 
 

@@ -6,6 +6,7 @@ Standard library only. It answers GET and HEAD, and gives away report files of t
 from __future__ import annotations
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -13,19 +14,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from socket import AF_INET6
 from socketserver import TCPServer
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from ganbench.errors import UserError
 from ganbench.plan import Plan
+from ganbench.results.reading import Unreadable, printable, read_bytes
 from ganbench.results.store import REPORT_FILES, PopulationFolder, Store
+from ganbench.serve_pages import index, message
 
 DEPTH = 3
 """How many directories below the served one are looked through for studies."""
@@ -33,7 +35,6 @@ DEPTH = 3
 REBUILD_SECONDS, REBUILD_SHARE = 30.0, 0.05
 """A report is rebuilt at most this often, and takes at most this share of the time: training needs the processor."""
 
-REFRESH_SECONDS, IDLE_SECONDS = 5, 30
 TYPES = {
     ".html": "text/html; charset=utf-8", ".md": "text/markdown; charset=utf-8", ".csv": "text/csv; charset=utf-8",
     ".json": "application/json", ".parquet": "application/vnd.apache.parquet", ".png": "image/png",
@@ -82,6 +83,7 @@ class Progress:
     share: float = 0.0
     changed: float = 0.0
     error: str = ""
+    damage: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -106,6 +108,7 @@ class StudyFolder:
         self.path = path
         self._store = Store(path)
         self._plan: tuple[int, Plan] | None = None
+        self._verified: dict[str, tuple[float, PopulationFolder, bool]] = {}
         self._lock = threading.Lock()
         self._built_of, self._pause_until = 0.0, 0.0
         self._problem = ""
@@ -123,13 +126,22 @@ class StudyFolder:
             self._plan = (stamp, self._store.read_plan())
         return self._plan[1]
 
+    def _seen(self, plan: Plan, population: PopulationFolder) -> tuple[PopulationFolder, bool]:
+        """Return a population as it was verified last, and whether it is complete and whole."""
+        stamp = max((_stamp(file) for file in population.path.glob("*")), default=0.0)
+        if (known := self._verified.get(population.id)) is None or known[0] != stamp:
+            self._verified[population.id] = known = (stamp, population, population.verify(plan))
+        return known[1:]
+
     def _progress(self, plan: Plan) -> Progress:
-        steps = {run.id: run.variant.steps for run in plan.runs}
+        steps, damage = plan.steps_of, self._store.damage()
         done = diverged = failed = running = 0
         share = 0.0
-        for population in self._store.populations():
+        for folder in self._store.populations():
+            population, whole = self._seen(plan, folder)
+            damage += population.damage
             runs = [run for run in population.runs() if run in steps]
-            if ended := population.done():
+            if whole and (ended := population.done()):
                 done, diverged = done + len(runs), diverged + sum(step >= 0 for step in ended["diverged_step"])
             elif population.failed():
                 failed += len(runs)
@@ -137,7 +149,8 @@ class StudyFolder:
                 running, at = running + len(runs), last_step(population)
                 share += sum(min(at / steps[run], 1.0) for run in runs if steps[run])
         share = (share + done) / len(steps) if steps else 1.0
-        return Progress(plan.name, len(steps), done, diverged, failed, running, share, self.changed())
+        return Progress(plan.name, len(steps), done, diverged, failed, running, share, self.changed(),
+                        damage=tuple(map(str, damage)))  # fmt: skip
 
     def changed(self) -> float:
         """Return when the results changed last, in seconds since the epoch."""
@@ -172,8 +185,13 @@ class StudyFolder:
     def _build(self) -> None:
         started, changed = time.monotonic(), self.changed()
         # in a process of its own: it computes for seconds, and the index must not wait for that
-        command = [sys.executable, "-m", "ganbench", "report", str(self.path.resolve())]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+        # and without the working directory on its path: what lies there is not ours to run
+        command = [sys.executable, "-P", "-m", "ganbench", "report", str(self.path.resolve())]
+        path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+        ended = subprocess.run(  # noqa: S603 - our own program
+            command, capture_output=True, encoding="utf-8", errors="replace", check=False,
+            env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
         told = ended.stderr.strip().splitlines() or ["no reason was given"]
         self._problem = told[-1].removeprefix("Error: ") if ended.returncode else ""
         self._built_of, now = changed, time.monotonic()
@@ -191,8 +209,8 @@ class StudyFolder:
 def last_step(population: PopulationFolder) -> int:
     """Return the last step that a population has recorded, 0 where there is none yet."""
     try:
-        lines = (population.path / "series.jsonl").read_bytes().splitlines()
-    except OSError:
+        lines = read_bytes(population.path / "series.jsonl").splitlines()
+    except Unreadable:
         return 0
     found = (re.match(rb'\{"step":(\d+),', line) for line in reversed(lines))
     return next((int(match[1]) for match in found if match), 0)
@@ -208,12 +226,16 @@ class Site:
 
     def studies(self) -> dict[str, StudyFolder]:
         """Return the studies by their path under the directory; its own name where it is a study itself."""
-        if Store(self.folder).exists():
+        if _is_study(self.folder):
             found = {self.folder.resolve().name or "study": self.folder}
         else:
             found = {path.relative_to(self.folder).as_posix(): path for path in _find(self.folder, DEPTH)}
         with self._lock:
             return {name: self._known.setdefault(path, StudyFolder(path)) for name, path in sorted(found.items())}
+
+    def page(self) -> str:
+        """Return the page that lists the studies."""
+        return index(self.folder, {name: (study, study.progress()) for name, study in self.studies().items()})
 
     def locate(self, path: str) -> tuple[StudyFolder, str] | None:
         """Return the study and the file's name within it that a decoded address names; None for any other address."""
@@ -232,10 +254,17 @@ def _find(folder: Path, depth: int) -> Iterator[Path]:
     for path in children:
         if path.name.startswith("."):
             continue
-        if Store(path).exists():
+        if _is_study(path):
             yield path
         elif depth > 1:
             yield from _find(path, depth - 1)
+
+
+def _is_study(folder: Path) -> bool:
+    try:
+        return Store(folder).exists()
+    except OSError:
+        return False
 
 
 def _stamp(file: Path) -> float:
@@ -251,7 +280,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, site: Site, host: str, port: int) -> None:
-        self.site = site
+        self.site, self.host = site, host
         if ":" in host:
             self.address_family = AF_INET6
         super().__init__((host, port), Handler)
@@ -268,9 +297,34 @@ class Server(ThreadingHTTPServer):
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # a browser that left is no error
-        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
-            super().handle_error(request, client_address)
+        # a browser that left is no error, and the terminal belongs to the user
+        error = sys.exception()
+        if not isinstance(error, (ConnectionError, TimeoutError)):
+            print(printable(f"A request was not answered: {type(error).__name__}: {error}"), file=sys.stderr)
+
+
+def is_ours(host: str, bound: str) -> bool:
+    """Tell whether a Host header means this server: an IP address, localhost, or the name that it was bound to.
+
+    Any other name may have been pointed here by whoever owns it (DNS rebinding).
+    """
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        if name == "localhost" or name.endswith(".localhost") or name == bound.lower():
+            return True
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def is_sound(target: str) -> bool:
+    """Tell whether a request's target can be a page: a path from the root, whose escapes are whole and lead nowhere."""
+    path = target.partition("?")[0].partition("#")[0]
+    if not path.startswith("/") or re.search("%(?![0-9A-Fa-f]{2})", path) or not target.isascii():
+        return False
+    plain = unquote_to_bytes(path)
+    return not re.search(rb"[\x00-\x1f\x7f]", plain) and b".." not in re.split(rb"[/\\]", plain)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -282,9 +336,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with the index or a report file."""
-        path = unquote(urlsplit(self.path).path)
+        if refusal := self._refusal():
+            self._page(message("Not answered", refusal[1]), refusal[0])
+            return
+        path = os.fsdecode(unquote_to_bytes(self.path.partition("?")[0].partition("#")[0]))
         if path == "/":
-            self._page(index(self.server.site))
+            self._page(self.server.site.page())
             return
         found = self.server.site.locate(path)
         if found is None:
@@ -302,6 +359,18 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._missing()
 
+    def _refusal(self) -> tuple[HTTPStatus, str] | None:
+        """Return why a request is not answered at all, None where it is."""
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) > 1:
+            return HTTPStatus.BAD_REQUEST, "The request names several hosts."
+        if hosts and not is_ours(hosts[0], self.server.host):
+            # a page of another site whose name leads here could read what the browser's user may see
+            return HTTPStatus.MISDIRECTED_REQUEST, "Ask for an IP address, for localhost, or for the name after --host."
+        if not is_sound(self.path):
+            return HTTPStatus.BAD_REQUEST, "The address is not one of a page."
+        return None
+
     do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -311,7 +380,7 @@ class Handler(BaseHTTPRequestHandler):
         self._page(message("Not found", "There is no such page."), HTTPStatus.NOT_FOUND)
 
     def _page(self, html: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(status, ".html", html.encode(), safe=True)
+        self._send(status, ".html", html.encode("utf-8", "replace"), safe=True)
 
     def _send(self, status: HTTPStatus, suffix: str, content: bytes, *, safe: bool = False) -> None:
         self.send_response(status)
@@ -325,97 +394,3 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
-
-
-STYLE = """
-:root { color-scheme: light dark; --bg: #fff; --ink: #1b1d21; --soft: #5d636d; --line: #e2e4e8; --card: #f6f7f9;
-  --accent: #0072b2; --bad: #c14a00; }
-@media (prefers-color-scheme: dark) { :root { --bg: #15171b; --ink: #e6e8eb; --soft: #a0a6b0; --line: #30343b;
-  --card: #1e2126; --accent: #62b5ea; --bad: #ee8850; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--bg); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI",
-  Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums; }
-main { max-width: 1080px; margin: 0 auto; padding: 1.2rem 1.25rem 3rem; }
-a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
-h1 { font-size: 1.65rem; line-height: 1.2; margin: 1rem 0 .2rem; letter-spacing: -.01em; }
-p, footer { color: var(--soft); margin: .2rem 0 1.2rem; } footer { font-size: 13px; margin-top: 1.4rem; }
-code { font: 13px ui-monospace, Menlo, Consolas, monospace; color: var(--ink); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .6rem .7rem .6rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--soft); font-size: 12.5px; font-weight: 600; padding-bottom: .3rem; vertical-align: bottom; }
-td.n, th.n { text-align: right; padding-right: 1.2rem; } td:first-child { min-width: 13rem; overflow-wrap: anywhere; }
-td:first-child a { font-weight: 600; }
-small { display: block; color: var(--soft); font-size: 12.5px; } .bad { color: var(--bad); font-weight: 600; }
-.zero { color: var(--soft); } td.when, td.files { white-space: nowrap; font-size: 13.5px; }
-td.files a { margin-right: .6rem; }
-progress { appearance: none; -webkit-appearance: none; width: 100%; min-width: 9rem; height: 7px; border: 0;
-  display: block; border-radius: 4px; background: var(--line); overflow: hidden; margin: .5rem 0 .3rem; }
-progress::-webkit-progress-bar { background: var(--line); }
-progress::-webkit-progress-value { background: var(--accent); }
-progress::-moz-progress-bar { background: var(--accent); }
-.empty { background: var(--card); border-radius: 8px; padding: 1.2rem 1.4rem; }
-"""
-
-
-def index(site: Site) -> str:
-    """Return the page that lists the studies; it loads itself again every few seconds."""
-    progress = {name: (study, study.progress()) for name, study in site.studies().items()}
-    waits = IDLE_SECONDS if progress and all(p.complete for _, p in progress.values()) else REFRESH_SECONDS
-    place = escape(str(site.folder))
-    if progress:
-        rows = "".join(_row(name, *found) for name, found in progress.items())
-        heads = "<th>study<th>progress<th class=n>running<th class=n>diverged<th class=n>failed<th>last change<th>files"
-        body = f"<div class=scroll><table><thead><tr>{heads}</thead><tbody>{rows}</tbody></table></div>"
-    else:
-        body = (
-            f"<div class=empty>There are no studies in <code>{place}</code> yet.<br>Start one with "
-            f"<code>ganbench run suite=smoke --out {place}/smoke</code>; it appears here by itself.</div>"
-        )
-    footer = f"<footer>Loads itself again every {waits} seconds; a report is rebuilt when it is opened.</footer>"
-    title = f"<h1>Studies</h1><p><code>{place}</code></p>"
-    return page("ganbench: studies", title + body + footer, f'<meta http-equiv="refresh" content="{waits}">')
-
-
-def message(title: str, text: str) -> str:
-    """Return a page with one sentence."""
-    return page(title, f'<h1>{escape(title)}</h1><p>{escape(text)}</p><p><a href="/">All studies</a></p>')
-
-
-def page(title: str, body: str, head: str = "") -> str:
-    """Return a whole page around a body."""
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>{head}'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body><main>{body}</main></body></html>\n"
-    )
-
-
-def _row(name: str, study: StudyFolder, at: Progress) -> str:
-    base, title = f"/study/{quote(name)}", escape(at.name)
-    place = f"<small>{escape(name)}</small>" if name != at.name else ""
-    if at.error:
-        return f"<tr><td>{title}{place}<td colspan=6><span class=bad>unreadable</span><small>{escape(at.error)}</small>"
-    files = [f'<a href="{base}/{file}">{file.partition(".")[2]}</a>' for file in REPORT_FILES[1:] if study.file(file)]
-    counts = "".join(
-        _count(number, bad) for number, bad in ((at.running, False), (at.diverged, True), (at.failed, True))
-    )
-    return (
-        f'<tr><td><a href="{base}/report.html">{title}</a>{place}'
-        f'<td><progress value="{at.share:.4f}"></progress><small>{at.done} of {at.planned} runs, {at.state}</small>'
-        f"{counts}<td class=when>{_when(at.changed)}<td class=files>{''.join(files) or '<span class=zero>-</span>'}"
-    )
-
-
-def _count(number: int, bad: bool) -> str:
-    return f'<td class="n{" zero" if not number else " bad" if bad else ""}">{number}'
-
-
-def _when(stamp: float) -> str:
-    passed = max(0.0, time.time() - stamp)
-    size = next(
-        ((n, unit) for n, unit in ((86400, "day"), (3600, "hour"), (60, "minute")) if passed >= n), (1, "second")
-    )
-    number = int(passed / size[0])
-    exact = datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f'<span title="{exact}">{number} {size[1]}{"s" * (number != 1)} ago</span>'

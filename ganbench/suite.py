@@ -6,18 +6,21 @@ import itertools
 import math
 import os
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ganbench import registry
 from ganbench.errors import UserError, quoted, unknown
-from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, Plan, Variant, check_margins, kind_of
+from ganbench.identity import code_digest
+from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, UNCOVERED, Plan, Variant, check_margins, kind_of
 from ganbench.reading import parse_overrides, read_suite
 
 LATENTS = ("normal", "uniform")
-SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins")
+SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins", "time_limit")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
 LARGEST = {
@@ -58,6 +61,7 @@ class Settings(BaseModel):
     neighbours: int = Field(500, ge=16, le=10**6)
     diagnostics: str = "cheap"
     margins: dict[str, float] = {}
+    time_limit: float = Field(0.0, ge=0, le=10**9)
     hypers: dict[str, list[Any]] = {}
     per_problem: dict[str, dict[str, Any]] = {}
 
@@ -150,6 +154,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
         skipped=tuple(skipped.items()),
         **{**common, "seeds": tuple(common["seeds"])},
         versions=_versions(variants),
+        code=code_digest(),
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in _used((*variants, *skipped))},
         plugin_files=tuple(registry.loaded_files()),
     )
@@ -352,4 +357,18 @@ def _used(variants: Iterable[Variant]) -> list[tuple[str, str]]:
 def _versions(variants: Iterable[Variant]) -> dict[str, str]:
     used = set(_used(variants))
     measured = {(kind, plugin.name) for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)}
-    return {f"{kind}.{name}": registry.get(kind, name).version for kind, name in sorted(used | measured)}
+    return {f"{kind}.{name}": _version(registry.get(kind, name), variants) for kind, name in sorted(used | measured)}
+
+
+def drifted(plan: Plan) -> list[str]:
+    """Return what this process does not have as the plan was made with: plug-ins, or the code of ganbench."""
+    now = replace(plan, versions=_versions(plan.variants))
+    moved = [key for key in now.changed(plan) if key not in plan.uncovered]
+    return moved + ["ganbench"] * (plan.code != code_digest())
+
+
+def _version(plugin: registry.Plugin, variants: Iterable[Variant]) -> str:
+    key = (plugin.kind, plugin.name)
+    chosen = [variant.hypers_of(*key) for variant in variants if key in variant.plugins()] or [dict(plugin.hypers)]
+    # what cannot be covered is of this plan alone: nothing that was trained with it is used again
+    return plugin.version_with(chosen) or f"{UNCOVERED}{secrets.token_hex(6)}"

@@ -60,12 +60,19 @@ class Progress:
 
     def watch(self, name: str, event: dict[str, Any]) -> None:
         """Take an event of a population and bring the line up to date."""
+        if event["event"] == "failed" and name not in self.size:
+            # a part of a population that failed
+            self.console.print(f"[red]{escape(name)} failed:[/] {escape(event['error'])}", soft_wrap=True)
+        if name not in self.size:
+            return
         if event["event"] == "progress":
             self.first.setdefault(name, event["step"])
             self.at[name], self.alive[name] = event["step"], event["alive"]
         elif event["event"] == "finished":
             self.done.add(name)
             self.at[name] = self.steps[name]
+        elif event["event"] == "told":
+            self.console.print(escape(event["text"]), soft_wrap=True)
         elif event["event"] == "failed":
             self.failed.add(name)
             self.console.print(f"[red]{escape(name)} failed:[/] {escape(event['error'])}", soft_wrap=True)

@@ -25,7 +25,7 @@ from ganbench.cli import app
 from ganbench.errors import UserError
 from ganbench.plan import Variant
 from ganbench.reading import suite_names
-from ganbench.results.baseline import Baseline, IncompatibleBaselineError, SeedResult, load_baseline
+from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult, load_baseline
 from ganbench.suite import resolve
 
 ROOT = Path(__file__).parents[1]
@@ -305,18 +305,38 @@ BROKEN = {
     "without seeds": (lambda file: damaged(file, lambda data: data["variants"][0].pop("runs")), 4,
         "The baseline '{file}' is damaged: 'runs' is missing. Make it again."),
     "variants are numbers": (lambda file: damaged(file, lambda data: data.update(variants=[1])), 4,
-        "The baseline '{file}' is damaged: 'int' object is not subscriptable. Make it again."),
+        "The baseline '{file}' is damaged: 'variants' is no mapping. Make it again."),
     "a variant without results": (lambda file: damaged(file, lambda data: data["variants"][0].update(runs=[])), 4,
         "The baseline '{file}' is damaged: the variant 'ring8: hinge' has no results. Make it again."),
     "margins out of range": (lambda file: damaged(file, lambda data: data["margins"].update(score=3)), 4,
         "The baseline '{file}' is damaged: The margin 'score' must lie between 0 and 1, got 3. Make it again."),
     "a score of words": (score("good", 0), 4,
-        "The baseline '{file}' is damaged: '<=' not supported between instances of 'int' and 'str'. Make it again."),
+        "The baseline '{file}' is damaged: seed 0 has failed = True and score = good. Make it again."),
     "a score out of range": (score(7, 2), 4,
         "The baseline '{file}' is damaged: seed 2 has failed = True and score = 7. Make it again."),
     "settings are a text": (lambda file: damaged(file, lambda data: data["variants"][0].update(settings="a")), 4,
-        "The baseline '{file}' is damaged: dictionary update sequence element #0 has length 1; 2 is required. Make it "
-        "again."),
+        "The baseline '{file}' is damaged: 'settings' is no mapping. Make it again."),
+    "brackets": (lambda file: file.write_text("[" * 100_000), 4,
+        "The baseline '{file}' is damaged or not a baseline; make it again."),
+    "a score that is none": (score(float("nan"), 0), 4,
+        "The baseline '{file}' is damaged: seed 0 has failed = True and score = nan. Make it again."),
+    "a score that is a truth": (score(True, 0), 4,
+        "The baseline '{file}' is damaged: seed 0 has failed = True and score = True. Make it again."),
+    "a seed twice": (
+        lambda file: damaged(file, lambda data: data["variants"][0]["runs"].append(data["variants"][0]["runs"][0])), 4,
+        "The baseline '{file}' is damaged: the variant 'ring8: hinge' has a seed twice. Make it again."),
+    "a variant twice": (lambda file: damaged(file, lambda data: data["variants"].append(data["variants"][0])), 4,
+        "The baseline '{file}' is damaged: it has the variant 'ring8: hinge' twice. Make it again."),
+    "one variant under two names": (
+        lambda file: damaged(file, lambda data: data["variants"].append({**data["variants"][0], "label": "x"})), 4,
+        "The baseline '{file}' is damaged: it has the variant 'ring8: hinge' twice. Make it again."),
+    "no variants": (lambda file: damaged(file, lambda data: data.update(variants=[])), 4,
+        "The baseline '{file}' is damaged: it has no variants. Make it again."),
+    "a suite of numbers": (lambda file: damaged(file, lambda data: data.update(suite=3)), 4,
+        "The baseline '{file}' is damaged: 'suite' is no text. Make it again."),
+    "of another kind": (lambda file: damaged(file, lambda data: data.update(schema=[1])), 4,
+        "The baseline '{file}' has schema of another kind; this version of ganbench reads 1. Use the version that "
+        "wrote it, or make it again."),
     "newer": (lambda file: damaged(file, lambda data: data.update(schema=99)), 4,
         "The baseline '{file}' has schema 99; this version of ganbench reads 1. Use the version that wrote it, or make "
         "it again."),
@@ -479,7 +499,9 @@ def test_documented_workflow_does_what_it_says(tmp_path, monkeypatch):
 
 
 def test_baseline_survives_the_file(tmp_path):
-    frozen = Baseline("s", {"samples": 1}, ("a.b.c",), (), {"score": 0.2}, {"device": "x"})
+    result = SeedResult(1, "converged", False, 0.5)
+    variant = BaselineVariant("ring8: hinge", {"loss": "hinge"}, {"a.b.c": 1}, (result,))
+    frozen = Baseline("s", {"samples": 1}, ("a.b.c",), (variant,), {"score": 0.2}, {"device": "x"})
     frozen.save(tmp_path / "b.json")
     assert load_baseline(tmp_path / "b.json") == frozen
     assert SeedResult(1, "converged", False, float(np.float64(0.5))).score == 0.5

@@ -70,8 +70,8 @@ MISTAKES = {
     "two suites": (["suite=smoke", "suite=stability"], "One suite at a time, got smoke, stability."),
     "unknown key": (["los=hinge"], "Unknown key 'los'. Did you mean 'loss'? Available: batch_size, critic_steps, "
         "description, diagnostics, g_normalization, generator_steps, latent, latent_dim, loss, margins, neighbours, "
-        "network, normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite, trick, "
-        "update."),
+        "network, normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite, "
+        "time_limit, trick, update."),
     "unknown loss": (["loss=hing"], "Unknown loss 'hing'. Did you mean 'hinge'? Available: {losses}."),
     "no value": (["loss"], "Cannot read 'loss': an override is written key=value, for example loss=hinge,minimax."),
     "wrong type": (["steps=many"],
@@ -164,7 +164,8 @@ def test_damaged_study(command, tmp_path):
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "plan.yaml").write_text("schema: 1\n")
     code, _, err = command("report", "study")
-    assert err == "Error: The file 'study/plan.yaml' is damaged: KeyError('skipped').\n"
+    what = "it has no key 'name'; without it nothing of the study reads"
+    assert err == f"Error: The file 'study/plan.yaml' is damaged: {what}.\n"
     assert code == 2
 
 
@@ -250,7 +251,7 @@ def test_list_of_a_kind_and_show_of_each(command, kind):
             assert f"  needs {need}: {reason}\n" in shown
         for measure in plugin.meta.get("measures", {}):
             assert f"  {measure}: " in shown
-        assert f"  version {plugin.version}, {plugin.source}\n" in shown
+        assert f"  version {plugin.version_with([plugin.hypers])}, {plugin.source}\n" in shown
 
 
 @pytest.mark.parametrize("name", suite_names())

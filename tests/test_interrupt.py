@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def starting(process, study):
     """Tell whether the workers exist, which takes seconds less than that they train."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return len(children.split()) == 2
+    work = children(process.pid)
+    return len(work) == 1 and len(children(work[0])) == 2
 
 
 def training(process, study):

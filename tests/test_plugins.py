@@ -271,7 +271,7 @@ def test_a_plugin_of_this_session_trains_in_this_process(tiny, tmp_path):
         return fake.mean() - real.mean(), -fake.mean()
 
     plan = resolve(None, [*tiny, "loss=of_the_session"])
-    assert api.pick_workers(plan, "cpu", 4) == 1
+    assert api.pick_workers(plan, "cpu", 4) == 0
     study = api.execute_plan(plan, out=tmp_path / "study", workers=4)
     assert set(study.runs["status"]) == {"done"}
 
@@ -285,3 +285,58 @@ def test_an_edited_plugin_makes_another_plan(write, tiny):
     file.write_text(MY_LOSS.replace("(-fake).mean()", "(1 - fake).mean()"))
     registry.load_file(file)
     assert resolve(None, [*tiny, "loss=my_loss"]).hash != first.hash
+
+
+# ------------------------------------------------------------------------------------------ a study is data
+
+
+def poisoned(study, tmp_path):
+    """Have a study's plan name a file that would tell that it was run."""
+    evil, told = tmp_path / "evil.py", tmp_path / "told"
+    evil.write_text(f"open({str(told)!r}, 'w').close()")
+    file = study / "plan.yaml"
+    text = file.read_text()
+    start = text.index("plugin_files:")
+    rest = text[start:].split("\n", 1)[1].lstrip("- ") if "plugin_files:\n" in text else text[start:].split("\n", 1)[1]
+    file.write_text(f"{text[:start]}plugin_files: ['{evil}']\n{rest[rest.index('versions:') :]}")
+    assert api.load(study).plan.plugin_files == (str(evil),)
+    return told
+
+
+def test_a_study_runs_no_code_that_the_command_did_not_name(tiny, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "study"
+    overrides = [*tiny, "normalization=none,layer"]
+    whole = api.run(None, overrides, out=out, workers=1)
+    told = poisoned(out, tmp_path)
+    for file in out.glob("populations/*/done.json"):
+        file.unlink()
+    for command in (["run", *overrides, "--out", out, "--workers", 2], ["report", out], ["export", out]):
+        code, _, err = main(monkeypatch, capsys, *command)
+        assert (code, err) == (0, ""), command
+        assert not told.exists(), command
+    assert set(api.load(out).runs["status"]) == {"done"}
+    assert api.load(out).plan.plugin_files == whole.plan.plugin_files, "the list is that of the last command"
+
+
+def test_a_study_goes_on_with_a_plugin_that_has_moved(write, tiny, tmp_path, monkeypatch, capsys, own_registry):
+    file, out, new = write("my_loss", MY_LOSS), tmp_path / "study", tmp_path / "new" / "my_loss.py"
+    overrides = [*tiny, "loss=my_loss", "normalization=none,layer"]
+    command = ["run", *overrides, "--out", out, "--workers", 2]
+    code, _, err = main(monkeypatch, capsys, *command, "--plugin", file)
+    assert (code, err) == (0, "")
+    before = api.load(out)
+    new.parent.mkdir()
+    file.rename(new)
+    next(out.glob("populations/*/done.json")).unlink()
+    registry._registry.plugins.pop(("loss", "my_loss"))
+    registry._registry.files.remove(str(file))
+    code, _, err = main(monkeypatch, capsys, *command)
+    assert code == 2
+    assert err.startswith("Error: Unknown loss 'my_loss'. Available: ")
+    assert err.endswith(f". The study in '{out}' was trained with plug-ins: add --plugin {file}.\n")
+    code, _, err = main(monkeypatch, capsys, *command, "--plugin", new)
+    assert (code, err) == (0, "")
+    after = api.load(out)
+    assert after.plan.plugin_files == (str(new),)
+    assert after.plan.hash == before.plan.hash
+    assert set(after.runs["status"]) == {"done"}

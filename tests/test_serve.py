@@ -154,7 +154,7 @@ def test_names_are_text_and_damage_is_told(ask, copy, tmp_path):
     assert "<b>" not in html
     assert "&lt;b&gt;x&lt;/b&gt;" in html
     assert "unreadable" in html
-    assert "is damaged: KeyError(&#x27;skipped&#x27;)" in html
+    assert "is damaged: it has no key &#x27;name&#x27;; without it nothing of the study reads." in html
     assert headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"
     link = html.split('<a href="', 1)[1].split('"', 1)[0]
     (path / "report.md").write_text("hello")
@@ -187,42 +187,104 @@ def test_report_files_and_no_others(ask, copy, tmp_path):
         assert ask(f"/study/one/{name}")[0] == 404, name
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/../../etc/passwd", "/../secret.md", "/study/../secret.md", "/study/one/../../secret.md", "//etc/passwd",
-        "/study/one/figures/../../../secret.md", "/study/one/%2e%2e/%2e%2e/secret.md", "/%2e%2e/secret.md",
-        "/study/one/figures/%2e%2e%2f%2e%2e%2f%2e%2e%2fsecret.png", "/study/..%2fone/report.md",
-        "/study//one/report.md",
-        "/study/one/figures/..\\..\\secret.png", "/study/one/report.md%00.png", "/study/one/%ff", "/etc/passwd",
-        "/secret.md", "/study/./one/report.md", "/study/one/report.md/..", "/study/two/../one/report.md",
-        "/study/one/figures/%0asecret.png", "/index.html", "/study/", "/study", "/favicon.ico", "*",
-    ],
-)  # fmt: skip
-def test_no_way_out_of_the_studies(ask, copy, tmp_path, path):
+WAYS_OUT = {
+    400: ["/../../etc/passwd", "/../secret.md", "/study/../secret.md", "/study/one/../../secret.md",
+          "/study/one/figures/../../../secret.md", "/study/one/%2e%2e/%2e%2e/secret.md", "/%2e%2e/secret.md",
+          "/study/one/figures/%2e%2e%2f%2e%2e%2f%2e%2e%2fsecret.png", "/study/..%2fone/report.md", "*",
+          "/study/one/figures/..\\..\\secret.png", "/study/one/report.md%00.png", "/study/one/report.md/..",
+          "/study/two/../one/report.md", "/study/one/figures/%0asecret.png", "/%", "/study/one/%zz", "/%4",
+          "http://127.0.0.1/", "http://x/../../etc/passwd", "study/one/report.md", "/\xff"],
+    404: ["//etc/passwd", "/study//one/report.md", "/study/one/%ff", "/etc/passwd", "/secret.md",
+          "/study/./one/report.md", "/index.html", "/study/", "/study", "/favicon.ico",
+          "/study/one/" + "a" * 60_000, "/study/one/%F0%9F%92%A9"],
+    414: ["/" + "a" * 65_536],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "path"), [(code, path) for code, paths in WAYS_OUT.items() for path in paths],
+                         ids=lambda value: str(value)[:60])  # fmt: skip
+def test_no_way_out_of_the_studies(ask, copy, tmp_path, capsys, code, path):
     (copy("one") / "report.md").write_text("inside")
     for folder in (tmp_path, tmp_path / "served"):
         for name in ("secret.md", "secret.png"):
             (folder / name).write_text("secret")
-    status, _, body = ask(path)
-    assert status == 404
-    assert b"secret" not in body
-    assert b"inside" not in body
-    assert b"root:" not in body
+    got = raw(ask.port, b"GET " + path.encode("latin-1") + b" HTTP/1.0\r\n\r\n")
+    assert got.split()[1] == str(code).encode()
+    assert b"secret" not in got
+    assert b"inside" not in got
+    assert b"root:" not in got
+    assert capsys.readouterr().err == ""
 
 
-def test_a_raw_request_cannot_leave_either(ask, copy, tmp_path):
+def raw(port, request):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as stream:
+        stream.sendall(request)
+        return b"".join(iter(lambda: stream.recv(4096), b""))
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"\x00\x01\x02", b"GET", b"GET /", b"GET / HTTP/9.9", b"GET / FTP/1.0", b"\xff\xfe / HTTP/1.0",
+     b"GET / x HTTP/1.0", b"", b" ", b"{}", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
+)  # fmt: skip
+def test_nonsense_is_refused_quietly_and_the_server_goes_on(ask, copy, capsys, request_line):
     copy("one")
-    for line in (
-        b"GET ../../etc/passwd HTTP/1.0",
-        b"GET http://x/../../etc/passwd HTTP/1.0",
-        b"GET /study/one/report.md",
-    ):
-        with socket.create_connection(("127.0.0.1", ask.port), timeout=10) as stream:
-            stream.sendall(line + b"\r\n\r\n")
-            got = b"".join(iter(lambda s=stream: s.recv(4096), b""))
-        assert b"root:" not in got
-        assert b" 404 " in got or b"There is no such page" in got
+    got = raw(ask.port, request_line + b"\r\n\r\n")
+    assert got == b"" or b"Traceback" not in got
+    assert b"one" not in got or request_line == b"GET /"
+    assert ask()[0] == 200
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("hosts", "code"),
+    [(["evil.example"], 421), (["evil.example:8000"], 421), (["localhost.evil.example"], 421),
+     (["127.0.0.1.evil.io"], 421),
+     (["evil@evil.example"], 421), ([""], 421), (["[::1"], 421), (["1.2.3"], 421), (["localhost", "evil.example"], 400),
+     (["127.0.0.1"], 200), (["127.0.0.1:80"], 200), (["localhost"], 200), (["LOCALHOST:99"], 200),
+     (["a.localhost"], 200),
+     (["localhost."], 200), (["[::1]:8000"], 200), (["192.168.1.5"], 200), ([], 200)],
+)  # fmt: skip
+def test_only_hosts_that_cannot_be_another_site_are_answered(ask, hosts, code):
+    lines = [f"Host: {host}".encode() for host in hosts]
+    got = raw(ask.port, b"\r\n".join([b"GET / HTTP/1.0", *lines, b"", b""]))
+    assert got.split()[1] == str(code).encode()
+
+
+def test_the_name_that_it_is_bound_to_is_answered():
+    assert serve.is_ours("gpu7.lab.example:8000", "GPU7.lab.example")
+    assert not serve.is_ours("gpu7.lab.example", "0.0.0.0")
+
+
+def test_names_that_are_no_text(ask, copy, tmp_path, trained, capsys):
+    served = os.fsencode(tmp_path / "served")
+    shutil.copytree(os.fsencode(trained), served + b"/\xff\xfe study")
+    os.mkdir(served + b"/\xfd")
+    (copy("one") / "report.md").write_text("hello")
+    with open(served + b"/\xff\xfe study/report.md", "wb") as file:
+        file.write(b"inside")
+    html = page(ask())
+    link = html.split('<a href="/study/%FF', 1)[1].split('"', 1)[0]
+    assert raw(ask.port, f"GET /study/%FF{link.replace('.html', '.md')} HTTP/1.0\r\n\r\n".encode()).endswith(b"inside")
+    assert ask("/study/one/report.md")[2] == b"hello"
+    assert capsys.readouterr().err == ""
+
+
+def test_damage_is_told_and_such_runs_are_not_counted_as_done(ask, copy):
+    path = copy("one")
+    file = sorted(path.glob("populations/*/done.json"))[0]
+    file.write_text("{}")
+    html = page(ask())
+    assert "4 of 8 runs" in html
+    assert "done.json&#x27; is damaged: it does not say how long training took; its 4 runs count as not ended." in html
+    series = file.with_name("series.jsonl")
+    series.unlink()
+    os.mkfifo(series)
+    assert "4 of 8 runs" in page(ask()), "and a pipe is not waited for"
+    shutil.rmtree(path / "populations")
+    (path / "populations").write_text("x")
+    assert "0 of 8 runs" in page(ask())
+    assert "is no folder; all results are lost." in page(ask())
 
 
 def test_head_is_get_without_a_body_and_nothing_else_is_answered(ask, copy):
@@ -242,8 +304,8 @@ def builds(monkeypatch):
     made = []
 
     def build(command, **options):
-        assert command[:4] == [sys.executable, "-m", "ganbench", "report"]
-        made.append(Path(command[4]))
+        assert command[:5] == [sys.executable, "-P", "-m", "ganbench", "report"]
+        made.append(Path(command[5]))
         if build.error:
             return subprocess.CompletedProcess(command, 2, "", f"some warning\nError: {build.error}\n")
         build.meanwhile()

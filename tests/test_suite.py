@@ -201,7 +201,7 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
 KEYS = (
     "batch_size, critic_steps, description, diagnostics, g_normalization, generator_steps, latent, latent_dim, loss, "
     "margins, neighbours, network, normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, "
-    "suite, trick, update"
+    "suite, time_limit, trick, update"
 )
 
 
@@ -317,6 +317,39 @@ def test_impossible_combinations_are_skipped_with_their_reason(overrides, kept, 
     assert values(plan, kept[0]) == kept[1]
     assert [text for _, text in plan.skipped] == [reason]
     assert not {variant for variant, _ in plan.skipped} & set(plan.variants)
+
+
+def test_a_trick_that_mixes_the_batch_withholds_what_penalties_need():
+    penalties = ["r1", "r2", "gradient_penalty", "dragan", "lazy_r1"]
+    tricks = ["none", "minibatch_discrimination", "minibatch_std", "packing"]
+    plan = resolve(None, [f"regularizer={','.join(penalties)}", f"trick={','.join(tricks)}"])
+    assert {(v.regularizer, v.trick) for v in plan.variants} == {
+        (one, trick) for one in penalties for trick in ("none", "packing")
+    }
+    reason = "a gradient penalty is defined per sample, and batch statistics mix the samples"
+    assert {text for _, text in plan.skipped} == {
+        f"{one} with trick {trick}: {reason}" for one in penalties for trick in tricks[1:3]
+    }
+    # what D is shown of a batch is no concern of a penalty on its weights
+    assert not resolve(None, ["regularizer=weight_clipping,orthogonal", "trick=minibatch_std"]).skipped
+
+
+@pytest.mark.parametrize(("normalization", "g_normalization", "blamed"), [
+    ("none", "none", ""), ("batch", "none", "normalization batch"), ("none", "batch", "g_normalization batch"),
+    ("batch", "batch", "g_normalization batch"),
+])  # fmt: skip
+def test_a_network_needs_for_both_players(own_registry, normalization, g_normalization, blamed):
+    @registry.register("network", needs={"independent_samples": "it takes samples one by one"})
+    def one_by_one(spec):
+        """A network that must not see its batch."""
+        return registry.get("network", "mlp")(spec, width=4, depth=1)
+
+    plan = resolve(
+        None, ["network=one_by_one,mlp", f"normalization={normalization}", f"g_normalization={g_normalization}"]
+    )
+    told = [f"one_by_one with {blamed}: it takes samples one by one"] if blamed else []
+    assert [text for _, text in plan.skipped] == told
+    assert "mlp" in values(plan, "network")
 
 
 def test_normalization_of_the_generator_does_not_count_for_the_critics_penalty():

@@ -10,12 +10,18 @@ import pandas as pd
 from ganbench.analysis import Study as Watched
 from ganbench.analysis.findings import labels, view_of
 from ganbench.analysis.statistics import FINISHED
-from ganbench.errors import UserError, unknown
+from ganbench.errors import Exit, UserError, unknown
 from ganbench.plan import AXES, LATER, Variant
+from ganbench.provenance import changes, environments, mixed, plugin_changes
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
 from ganbench.results.study import Study
 
 MEASURED = ("samples", "neighbours")
+SOURCE = (
+    "plan_hash", "command", "started", "device", "threads", "cores", "ganbench", "code", "torch", "python", "numpy",
+    "scipy", "git_revision", "plugin_revisions",
+)  # fmt: skip
+"""What a baseline keeps of a study's provenance."""
 
 
 def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
@@ -32,8 +38,7 @@ def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
         )
         for variant in study.plan.variants
     )
-    kept = ("plan_hash", "command", "started", "device", "ganbench", "torch", "python", "git_revision")
-    source = {key: study.provenance.get(key, "") for key in kept}
+    source = {key: study.provenance.get(key, "") for key in SOURCE}
     return Baseline(
         suite=study.plan.name,
         measured={key: getattr(study.plan, key) for key in MEASURED},
@@ -44,10 +49,21 @@ def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
     )
 
 
+class DamagedStudyError(UserError):
+    """A study whose results cannot be judged because some cannot be read (exit code 5: not every run has ended)."""
+
+    exit_code = Exit.FAILED
+
+
 def complete(studies: Iterable[Study]) -> None:
-    """Raise UserError where a study still has runs to train."""
+    """Raise UserError where a study still has runs to train, or the results of some are damaged."""
     for study in studies:
         waiting = int(study.runs["status"].isin(["pending", "running"]).sum())
+        if waiting and study.damage:
+            raise DamagedStudyError(
+                f"The study '{study.path}' cannot be judged, {waiting} runs have no end that reads: "
+                f"{' '.join(map(str, study.damage))} Repeat its command first: it trains again what is lost."
+            )
         if waiting:
             raise UserError(
                 f"The study '{study.path}' is not finished ({waiting} runs to go): repeat its command first."
@@ -133,9 +149,19 @@ def tables(
     notes = [f"{len(pairs) - sum(old is not None for _, old in pairs)} variants are not in the baseline."]
     notes = notes if any(old is None for _, old in pairs) else []
     notes += sorted({note for variant, old in matched for note in _changed(variant, old)})
+    notes += _origins(baseline, studies)
     old_rows = [_rows(old.label, old.runs) for _, old in matched]
     new_rows = [_rows(old.label, results[variant.id]) for variant, old in matched]
     return pd.concat(old_rows, ignore_index=True), pd.concat(new_rows, ignore_index=True), notes
+
+
+def _origins(baseline: Baseline, studies: Sequence[Study]) -> list[str]:
+    """Say what trained the studies that did not train the baseline, and what trained only some of them."""
+    sessions = [session for study in studies for session in study.store.sessions()]
+    notes = [note for session in environments(sessions) for note in changes(baseline.source, session)]
+    known = baseline.source.get("plugin_versions")
+    notes += plugin_changes(known if isinstance(known, Mapping) else {}, studies[0].plan.versions)
+    return [*dict.fromkeys(notes), *filter(None, [mixed(sessions)])]
 
 
 def _is_wanted(label: str, wanted: Sequence[str]) -> bool:

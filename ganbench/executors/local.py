@@ -1,4 +1,4 @@
-"""Training on this machine: a worker process a core, or this very process."""
+"""Training on this machine: worker processes, or this very process."""
 
 from __future__ import annotations
 
@@ -9,36 +9,98 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganbench.executors.work import cost, perform
+from ganbench.executors.blame import Failure, Schedule
+from ganbench.executors.work import Job, perform
 from ganbench.plan import Plan, Run
 from ganbench.results.store import Store
 
-Watch = Callable[[str, dict[str, Any]], None]
+Event = dict[str, Any]
+Watch = Callable[[str, Event], None]
+
+STARTS = 3
+"""How often in a row a worker may end before it is ready, until nobody can be expected to start."""
 
 
-def execute(store: Store, plan: Plan, todo: dict[str, list[Run]], device: str, workers: int, watch: Watch) -> None:
+def execute(
+    store: Store, plan: Plan, todo: Mapping[str, Sequence[Run]], device: str, workers: int, watch: Watch
+) -> None:
     """Train populations by name, the longest first; `watch(name, event)` is told of progress.
 
-    With one worker the work is done in this process, with more in processes of their own, one core each.
+    With no workers the work is done in this process, else in processes of their own, one core each.
     """
-    order = sorted(todo, key=lambda name: cost(todo[name]), reverse=True)
-    if workers <= 1:
-        for name in order:
-            perform(store, plan, name, todo[name], device, lambda event, name=name: watch(name, event))  # type: ignore[misc]
-    else:
-        _Pool(store, device, watch).run(order, min(workers, len(order)))
+    schedule = Schedule(store, plan, todo)
+    if workers:
+        _Pool(store, plan, device, schedule, watch).run(min(workers, len(todo)))
+        return
+    with _interrupts() as interrupted:
+        while job := schedule.next():
+            collector = _Collector(job, watch)
+            perform(store, plan, job, device, collector.take)
+            if interrupted():
+                raise KeyboardInterrupt
+            collector.tell_end(schedule)
+
+
+@dataclass
+class _Collector:
+    """Passes the events of a job on, and keeps the one that ends it."""
+
+    job: Job
+    watch: Watch
+    step: int = 0
+    last: Event | None = None
+
+    def take(self, event: Event) -> None:
+        if event["event"] in ("finished", "failed"):
+            self.last = event
+        else:
+            self.step = event.get("step", self.step)
+            if not self.job.until:
+                self.watch(self.job.name, event)
+
+    def tell_end(self, schedule: Schedule) -> None:
+        """Tell the schedule how the job ended, and the watcher what is final."""
+        event = self.last or {"event": "failed", "error": "it ended without a word"}
+        if event["event"] == "finished":
+            schedule.ended(self.job, None)
+            if not self.job.until:
+                self.watch(self.job.name, event)
+            return
+        failure = Failure(event["error"], event.get("details", ""), self.step, tuple(event.get("guilty", ())))
+        for name, error in schedule.ended(self.job, failure):
+            self.watch(name, {"event": "failed", "error": error})
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Tell Ctrl-C from a KeyboardInterrupt that a plug-in raises: give what says whether the key was pressed."""
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass
 class _Worker:
     process: subprocess.Popen[str]
-    name: str = ""
+    work: _Collector | None = None
+    ready: bool = False
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -60,51 +122,88 @@ def _interrupt_later() -> Iterator[None]:
 
 
 class _Pool:
-    """Worker processes that take the next population as soon as they are free."""
+    """Worker processes that take the next job as soon as they are free."""
 
-    def __init__(self, store: Store, device: str, watch: Watch) -> None:
-        self.store, self.device, self.watch = store, device, watch
-        self.events: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
+    def __init__(self, store: Store, plan: Plan, device: str, schedule: Schedule, watch: Watch) -> None:
+        self.store, self.plan, self.device, self.schedule, self.watch = store, plan, device, schedule, watch
+        self.events: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
         self.workers: list[_Worker] = []
+        self.dead = 0
+        self.unfit = "no worker process could be started"
 
-    def run(self, names: list[str], workers: int) -> None:
-        """Train all named populations; a worker that dies costs its population only."""
-        waiting = list(names)
+    def run(self, workers: int) -> None:
+        """Do all jobs; a worker that dies costs the job that it was at."""
         try:
             for _ in range(workers):
                 self._start()
-            busy = workers
-            while busy:
+            while self._goes_on():
                 worker, event = self.events.get()
                 if event is None:
-                    busy -= 1
-                    if self._died(worker) and waiting:
-                        self._start()
-                        busy += 1
-                elif event["event"] == "progress":
-                    self.watch(worker.name, event)
-                else:
-                    if worker.name:
-                        self.watch(worker.name, event)
-                    worker.name = waiting.pop(0) if waiting else ""
-                    self._send(worker)
-            for name in waiting:
-                self._fail(name, "no worker process could be started")
+                    self._gone(worker)
+                elif event["event"] == "ready":
+                    worker.ready, self.dead = True, 0
+                elif event["event"] == "unfit":
+                    self.unfit, self.dead = event["error"], STARTS
+                elif worker.work:
+                    worker.work.take(event)
+                    if worker.work.last:
+                        work, worker.work = worker.work, None
+                        work.tell_end(self.schedule)
+                self._hand_out()
+            while job := self.schedule.next():
+                self._give_up(job, self.unfit)
         finally:
             for worker in self.workers:
                 _end(worker.process)
 
+    def _goes_on(self) -> bool:
+        busy = any(worker.work for worker in self.workers)
+        return busy or (bool(self.schedule.waiting) and bool(self.workers))
+
+    def _hand_out(self) -> None:
+        for worker in self.workers:
+            if worker.ready and not worker.work and (job := self.schedule.next()):
+                worker.work = _Collector(job, self.watch)
+                asked = {"name": job.name, "runs": [run.id for run in job.runs], "until": job.until}
+                assert worker.process.stdin is not None
+                # a worker that died in between is noticed by its listener
+                with suppress(BrokenPipeError):
+                    print(json.dumps(asked), file=worker.process.stdin, flush=True)
+
+    def _gone(self, worker: _Worker) -> None:
+        """Take a worker off the list, its job for failed, and start another where there is work for one."""
+        self.workers.remove(worker)
+        _end(worker.process)
+        if worker.work:
+            code = worker.process.returncode
+            self._give_up(worker.work.job, f"the worker process ended with code {code} (out of memory?)")
+        elif not worker.ready:
+            self.dead += 1
+        if self.schedule.waiting and self.dead < STARTS:
+            self._start()
+
+    def _give_up(self, job: Job, error: str) -> None:
+        collector = _Collector(job, self.watch, last={"event": "failed", "error": error})
+        collector.tell_end(self.schedule)
+
     def _start(self) -> None:
         # one core each: sums split over threads round differently on machines with other numbers of cores
         package = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+        # the paths of this process and no other: the interpreter would put the working directory in front of them
+        paths = [package, *(os.path.abspath(path) for path in sys.path if path)]
+        arguments = [str(self.store.path.absolute()), self.device, *self.plan.plugin_files]
         with _interrupt_later():
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-m", "ganbench.executors.worker", str(self.store.path), self.device],
+                [sys.executable, "-P", "-m", "ganbench.executors.worker", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+                    "OMP_NUM_THREADS": "1",
+                    "MKL_NUM_THREADS": "1",
+                },
             )
             worker = _Worker(process)
             self.workers.append(worker)
@@ -117,22 +216,3 @@ class _Pool:
                 self.events.put((worker, json.loads(line)))
         worker.process.wait()
         self.events.put((worker, None))
-
-    def _send(self, worker: _Worker) -> None:
-        assert worker.process.stdin is not None
-        # a worker that died in between is noticed by its listener
-        with suppress(BrokenPipeError):
-            if worker.name:
-                print(worker.name, file=worker.process.stdin, flush=True)
-            else:
-                worker.process.stdin.close()
-
-    def _died(self, worker: _Worker) -> bool:
-        """Record the population of a worker that ended in the middle of it, and tell whether there was one."""
-        if worker.name:
-            self._fail(worker.name, f"the worker process ended with code {worker.process.returncode} (out of memory?)")
-        return bool(worker.name)
-
-    def _fail(self, name: str, error: str) -> None:
-        self.store.population(name).fail(error)
-        self.watch(name, {"event": "failed", "error": error})

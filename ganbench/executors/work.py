@@ -6,28 +6,44 @@ import hashlib
 import resource
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ganbench import registry
+from ganbench.errors import UserError, clean_lines, told
+from ganbench.executors import isolate
+from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import LATER, Plan, Run
 from ganbench.results.store import PopulationFolder, Store
+from ganbench.results.study import Study
 from ganbench.training import loop
-from ganbench.training.population import Population, building, group, make_problem
+from ganbench.training.population import GuiltyError, Population, building, group, make_problem
+from ganbench.training.process_state import preserved
 from ganbench.training.step import train_step
 
 Emit = Callable[[dict[str, Any]], None]
 
 
+@dataclass(frozen=True)
+class Job:
+    """Work for one process: to train a population, or for `until` > 0 to try some of its runs for so many steps."""
+
+    name: str
+    runs: tuple[Run, ...]
+    until: int = 0
+
+
 def populations(plan: Plan, device: str) -> dict[str, list[Run]]:
     """Return the plan's populations by name; plan and device alone decide them."""
-    return {_name(runs): runs for runs in group(plan.runs, device)}
+    return {name_of(runs): runs for runs in group(plan.runs, device)}
 
 
-def _name(runs: list[Run]) -> str:
+def name_of(runs: Sequence[Run]) -> str:
+    """Return the name of the population that these runs are."""
     variant = runs[0].variant
     words = [variant.problem, variant.normalization, variant.regularizer]
     words += [variant.trick] * (variant.trick != LATER["trick"])
@@ -38,13 +54,55 @@ def _name(runs: list[Run]) -> str:
 def check(work: dict[str, list[Run]]) -> None:
     """Train one run of every loss in every population for one step, so that what cannot work is told at once.
 
-    Raises UserError naming the variant.
+    Raises UserError naming the variant. Plug-ins that this package does not ship are tried in a process of their own.
     """
+    if not any(map(_has_foreign, work.values())):
+        _check(work)
+        return
+    if not isolate.can_fork():
+        with preserved(lambda changed: None):
+            _check(work)
+        return
+    events: list[dict[str, Any]] = []
+    ending = isolate.run(lambda emit: _check(work, emit), events.append)
+    last = events[-1] if events else {"event": ""}
+    if last["event"] == "refused":
+        raise UserError(last["error"])
+    if last["event"] != "finished":
+        raise UserError(f"Cannot train this plan: when each of its variants was tried for a step, {ending.reason}.")
+
+
+def _check(work: dict[str, list[Run]], emit: Emit | None = None) -> None:
     with loop.steady_numerics():
-        for runs in work.values():
+        for name, runs in work.items():
             some = list({run.variant: run for run in runs}.values())
-            with building(some[0].variant):
-                train_step(Population(some, make_problem(some[0].variant), torch.device("cpu")))
+            if emit:
+                emit({"event": "progress", "name": name})
+            try:
+                with building(some[0].variant):
+                    train_step(Population(some, make_problem(some[0].variant), torch.device("cpu")))
+            except UserError as error:
+                if emit is None:
+                    raise
+                emit({"event": "refused", "error": str(error)})
+                return
+    if emit:
+        emit({"event": "finished"})
+
+
+def mend(store: Store, plan: Plan, device: str, tell: Callable[[str], None]) -> None:
+    """Tell what is damaged in a study that goes on, and record damaged problems again; training mends the rest."""
+    damage = Study(store.path).damage
+    for one in damage:
+        tell(str(one))
+    files = {one.file for one in damage}
+    for variant in {plan.label(run.variant): run.variant for run in plan.runs}.values():
+        folder = store.problem(plan.label(variant))
+        if files.intersection(folder.files):
+            problem = make_problem(variant)
+            with loop.steady_numerics():
+                evaluator = Evaluator(problem, plan.samples, plan.neighbours, device=torch.device(device))
+                loop.describe_problem(problem, evaluator, folder)
 
 
 def cost(runs: list[Run]) -> float:
@@ -58,17 +116,39 @@ def cost(runs: list[Run]) -> float:
     return len(runs) * updates * variant.batch_size * penalty * convolutions
 
 
-def perform(store: Store, plan: Plan, name: str, runs: list[Run], device: str, emit: Emit) -> None:
-    """Train one population; what goes wrong is recorded as failed, with its traceback, and told."""
-    folder: PopulationFolder = store.population(name)
-    folder.begin(runs)
-    try:
-        loop.train(runs, plan, folder, store.problem(plan.label(runs[0].variant)), device, emit)
-    except Exception as error:  # our bug or the machine's: recorded with its traceback, told at the end, exit code 5
-        folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
-        emit({"event": "failed", "error": f"{type(error).__name__}: {error}"})
-    else:
-        emit({"event": "finished"})
+def perform(store: Store, plan: Plan, job: Job, device: str, emit: Emit) -> None:
+    """Do a job; what goes wrong is told as its last event, with the traceback and the guilty where they are known.
+
+    Nothing that a plug-in raises leaves this function, and the state of the process is put back at its end.
+    """
+
+    def tell(changed: list[str]) -> None:
+        emit({"event": "told", "text": f"While it trained, a plug-in changed {', '.join(changed)}."})
+
+    with preserved(tell) if _has_foreign(job.runs) else nullcontext():
+        try:
+            _train(store, plan, job, device, emit)
+        except BaseException as error:  # our bug, the machine's, or a plug-in's, which may raise SystemExit too
+            guilty = [run.id for run in job.runs[error.runs]] if isinstance(error, GuiltyError) else []
+            details, cause = clean_lines(traceback.format_exc()), error.__cause__ if guilty else error
+            emit({"event": "failed", "error": told(cause or error), "details": details, "guilty": guilty})
+        else:
+            emit({"event": "finished"})
+
+
+def _has_foreign(runs: Sequence[Run]) -> bool:
+    pairs = {pair for run in runs for pair in run.variant.plugins()}
+    measuring = [plugin for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)]
+    return not all(plugin.is_own for plugin in [*(registry.get(*pair) for pair in pairs), *measuring])
+
+
+def _train(store: Store, plan: Plan, job: Job, device: str, emit: Emit) -> None:
+    folder: PopulationFolder = store.population(job.name)
+    if job.until:
+        loop.attempt(list(job.runs), plan, folder, device, job.until, emit)
+        return
+    folder.begin(job.runs)
+    loop.train(list(job.runs), plan, folder, store.problem(plan.label(job.runs[0].variant)), device, emit)
 
 
 @dataclass(frozen=True)

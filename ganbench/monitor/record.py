@@ -6,19 +6,20 @@ import re
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from ganbench import registry
-from ganbench.api import session_record
 from ganbench.errors import UserError
 from ganbench.monitor.probing import Sizes, Target
 from ganbench.plan import OWN, OWN_NAME, Plan, Run, Variant
-from ganbench.results.store import Array, Store
+from ganbench.provenance import begin_session, end_session
+from ganbench.results.reading import Array
+from ganbench.results.store import Store
 
 NAME = re.compile(r"[A-Za-z0-9_.+=-]+")
 
@@ -46,8 +47,8 @@ class Record:
         run, store = plan.runs[0], Store(out)
         store.enlist(plan)
         self._store, self._folder = store, store.population(run.id)
-        self._device = next((p.device.type for p in modules[0].parameters()), "cpu")
-        self._started, self._clock = datetime.now(UTC), time.monotonic()
+        device = next((p.device.type for p in modules[0].parameters()), "cpu")
+        self._session, self._clock = begin_session(device, 1, threads=torch.get_num_threads()), time.monotonic()
         self._lock = ExitStack()
         self._begin(run, settings)
         self.problem = self._describe(target)
@@ -92,7 +93,7 @@ class Record:
         return known
 
     def _log(self) -> None:
-        self._store.log_session(session_record(self._device, 1, self._started, time.monotonic() - self._clock))
+        self._store.log_session(end_session(self._session, time.monotonic() - self._clock))
 
 
 def make_plan(out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: Settings) -> Plan:

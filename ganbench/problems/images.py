@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -80,7 +82,14 @@ def _digits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     return (images[train], labels[train]), (images[held_out], labels[held_out])
 
 
-@register("problem", provides={"image", "classes", "unequal_groups"})
+def _digits_file() -> Path:
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+
+
+@register("problem", provides={"image", "classes", "unequal_groups"}, sources=_digits_file)
 def digits() -> LabelledImages:
     """Handwritten digits, 8 x 8 grey pixels in [-1, 1]: 1297 to train on, 500 held out (UCI, scikit-learn)."""
     train, held_out = _digits()

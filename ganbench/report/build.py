@@ -31,7 +31,7 @@ SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
 PAGES = (
     ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("survival", "Survival"),
     ("statistics", "Statistics"), ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"),
-    ("theory", "Theory"),
+    ("theory", "Theory"), ("settings", "Settings"),
     ("missing", "Skipped and failed"), ("measures", "Measures"), ("provenance", "Provenance"),
 )  # fmt: skip
 """Pages in the order of the navigation: each is a section with this id in template.html, or in a file that it includes,

@@ -17,6 +17,7 @@ from ganbench.analysis import Study
 from ganbench.analysis.statistics import SCORES
 from ganbench.errors import UserError, unknown
 from ganbench.files import replace_file, writing_to
+from ganbench.report import settings
 from ganbench.report.context import Context
 
 SCHEMA = 1
@@ -78,16 +79,21 @@ def has_parquet() -> bool:
 
 
 def table(context: Context) -> pd.DataFrame:
-    """Return one row a run, a skipped combination one row too: settings, status, cost, verdict and scores.
+    """Return one row a run, a skipped combination one row too: settings, status, cost, verdict, scores, origin.
 
     Beside the columns of `Study.runs` there is `label`, the variant in words, and for every measure that has a
     direction its three scores, MEASURE_final, MEASURE_best and MEASURE_worst_after_best: NaN where the problem does
     not define it or the run has not finished, infinite for a run that diverged or failed where the measure's bad end
-    is infinite.
+    is infinite. At the end come the command that trains the run again, every setting that has no column yet, and what
+    trained the study.
     """
     runs = context.runs.assign(failed=context.runs["failed"].astype("boolean"))
     first = ["run", "variant", "label", "problem"]
     runs = runs[[*first, *(name for name in runs.columns if name not in first)]]
+    return _with_origin(context, _with_scores(context, runs))
+
+
+def _with_scores(context: Context, runs: pd.DataFrame) -> pd.DataFrame:
     long = context.scores
     if long.empty:
         return runs
@@ -100,19 +106,32 @@ def table(context: Context) -> pd.DataFrame:
     return runs.merge(wide, left_on="run", right_index=True, how="left")
 
 
-def as_json(context: Context, results: pd.DataFrame) -> str:
-    """Return the runs with ranking, findings, the meaning of the measures, oracle values and provenance as JSON.
+def _with_origin(context: Context, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with how to repeat each run, what was set for all of them, and by what they were trained."""
+    commands, others = context.study.commands, settings.others(context)
+    runs = runs.assign(command=[commands.get(run, "") for run in runs["run"]])
+    runs = runs.merge(others, left_on="variant", right_index=True, how="left") if others.size else runs
+    return runs.assign(**settings.environment(context))
 
-    Valid JSON: what is missing, not a number or infinite is null.
+
+def as_json(context: Context, results: pd.DataFrame) -> str:
+    """Return the runs with ranking, findings, settings, the meaning of the measures, oracle and provenance as JSON.
+
+    Valid JSON: what is missing, not a number or infinite is null. What is the same for all runs of a problem, or of the
+    study, is there once.
     """
     study = context.study
+    differing = {key for problem in context.problems for key in settings.differing(context, problem)}
+    once = [*settings.environment(context), *(key for key in settings.others(context) if key not in differing)]
     content = {
         "schema": SCHEMA,
         "name": study.name,
         "description": study.description,
+        "mixed": study.provenance.get("mixed", ""),
         "findings": context.findings,
         "ranking": context.ranking.to_dict("records"),
-        "runs": results.to_dict("records"),
+        "settings": {problem: settings.shared(context, problem) for problem in context.problems},
+        "runs": results.drop(columns=once).to_dict("records"),
         "measures": {name: asdict(measure) for name, measure in study.measures.items()},
         "oracle": study.oracle,
         "provenance": study.provenance,

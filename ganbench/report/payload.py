@@ -64,6 +64,7 @@ def payload(context: Context) -> dict[str, Any]:
                 "status": row["status"],
                 "verdict": None if pd.isna(row["verdict"]) else row["verdict"],
                 "onset": None if pd.isna(row["onset"]) else int(row["onset"]),
+                "command": context.study.commands.get(row["run"], ""),
             }
             for row in drawn.to_dict("records")
         },

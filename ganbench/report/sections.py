@@ -14,7 +14,7 @@ from ganbench.analysis.remedies import REMEDIES, Remedy
 from ganbench.analysis.rules import THRESHOLDS
 from ganbench.analysis.statistics import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, VERDICTS
-from ganbench.report import thumbnails
+from ganbench.report import settings, thumbnails
 from ganbench.report.context import DASH, SYMBOLS, Context, number
 from ganbench.report.heatmaps import maps
 
@@ -38,6 +38,7 @@ BLIND_SPOTS = {
     "saturation": "Describes the game, not the samples: a good generator may have a high one for a while.",
     "d_ranking": "At 1 the discriminator wins throughout; at 0.5 it cannot tell, which is also what a broken one does.",
 }
+SHOWN_APART = ("command", "mixed", "environments")
 HEADLINE = 3
 PICTURES = 5
 
@@ -222,9 +223,27 @@ def thresholds() -> list[tuple[str, str, str]]:
     return [(name.replace("_", " "), number(t.value), t.reason) for name, t in THRESHOLDS.items()]
 
 
+def set_values(context: Context) -> list[dict[str, Any]]:
+    """Return for every problem what all of its variants share, and a row a variant of the settings that differ."""
+    tables = []
+    for problem in context.problems:
+        runs, keys = context.runs[context.runs["problem"] == problem], settings.differing(context, problem)
+        variants = runs.drop_duplicates("variant")[["variant", "label"]].to_dict("records")
+        known = context.study.settings
+        rows = [{**v, "values": [_value(known.get(v["variant"], {}).get(key)) for key in keys]} for v in variants]
+        same = [(key, _value(value)) for key, value in settings.shared(context, problem).items()]
+        tables.append({"problem": problem, "same": same, "differing": keys, "rows": rows if keys else []})
+    return [table for table in tables if table["same"] or table["rows"]]
+
+
+def _value(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
 def provenance(context: Context) -> list[tuple[str, str]]:
     """Return the provenance as flat pairs, without the command and the plug-ins' versions, shown by themselves."""
-    pairs = [pair for key, value in context.study.provenance.items() if key != "command" for pair in _flat(key, value)]
+    known = {**context.study.provenance, **settings.environment(context)}
+    pairs = [pair for key, value in known.items() if key not in SHOWN_APART for pair in _flat(key, value)]
     seeds = sorted(int(seed) for seed in context.study.runs["seed"].dropna().unique())
     return pairs if "seeds" in dict(pairs) else [*pairs, ("seeds", ", ".join(map(str, seeds)) or "none")]
 
@@ -241,7 +260,7 @@ def versions(context: Context) -> list[tuple[str, str]]:
 
 
 def _is_versions(key: str, value: Any) -> bool:
-    return "plugin" in key and isinstance(value, Mapping)
+    return "plugin" in key and "revision" not in key and isinstance(value, Mapping)
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -273,9 +292,12 @@ def section(context: Context, prefix: str) -> dict[str, Any]:
         "problems": problems,
         "pictures": [pictures(context, name) for name in context.problems],
         "missing": missing(context),
+        "damage": list(map(str, context.study.damage)),
         "legends": [(*key.split(".", 1), legend) for key, legend in context.study.legends.items()],
         "measures": measure_rows(context),
         "problem_names": context.problems,
+        "settings": set_values(context),
+        "mixed": context.study.provenance.get("mixed", ""),
         "command": context.study.provenance.get("command", ""),
         "provenance": provenance(context),
         "versions": versions(context),

@@ -5,7 +5,7 @@ Plain GitHub markdown without HTML, so that it can be a job summary, an issue's 
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from ganbench.analysis.findings import percent
 from ganbench.analysis.statistics import FINISHED
 from ganbench.analysis.verdicts import VERDICTS
 from ganbench.files import replace_file, writing_to
+from ganbench.report import markdown, settings
 from ganbench.report.context import DASH, Context, number
 
 BEST, WORST = 5, 3
-VERSIONS = ("ganbench", "torch", "python", "device", "git_revision", "plan_hash")
 
 
 def write(context: Context, folder: Path) -> Path:
@@ -32,15 +32,18 @@ def write(context: Context, folder: Path) -> Path:
 
 
 def summary(context: Context) -> str:
-    """Return a study as markdown: 13 lines a problem, a line a finding, and ten more."""
-    lines = [f"# {_text(context.study.name)}", "", f"**{_tally(context)}**", ""]
-    lines += [f"- {_text(sentence)}" for sentence in context.findings]
+    """Return a study as markdown: 13 lines a problem, a line a finding, one a setting that all share, and ten more."""
+    known = context.study.provenance
+    lines = [f"# {markdown.text(context.study.name)}", "", f"**{_tally(context)}**", ""]
+    lines += [f"**{markdown.text(known['mixed'])}**", ""] if known.get("mixed") else []
+    lines += [f"- {markdown.text(sentence)}" for sentence in [*context.findings, *map(str, context.study.damage)]]
     for problem, variants in context.ranking.groupby("problem", sort=False):
         lines += ["", *_table(context, str(problem), variants)]
-    known = context.study.provenance
+    lines += _settings(context)
     if known.get("command"):
-        lines += ["", f"Repeat it: {_code(known['command'])}"]
-    versions = [f"{name.replace('_', ' ')} {_text(known[name])}" for name in VERSIONS if known.get(name)]
+        lines += ["", f"Repeat it: {markdown.code(known['command'])}"]
+    by = {key.replace("_", " "): value for key, value in settings.environment(context).items() if value}
+    versions = [f"{name} {markdown.text(value)}" for name, value in by.items()]
     return "\n".join([*lines, "", "; ".join(versions)]).rstrip() + "\n"
 
 
@@ -56,7 +59,7 @@ def _tally(context: Context) -> str:
 def _table(context: Context, problem: str, variants: pd.DataFrame) -> list[str]:
     short = len(variants) > BEST + WORST + 1
     shown = pd.concat([variants.head(BEST), variants.tail(WORST)]) if short else variants
-    title = f"{_text(problem)}: " + (f"the first {BEST} and the last {WORST} of " if short else "")
+    title = f"{markdown.text(problem)}: " + (f"the first {BEST} and the last {WORST} of " if short else "")
     title += f"{len(variants)} variant{'s' * (len(variants) != 1)}"
     first = variants.iloc[0]
     measures = {key: str(first[f"{key}_of"]) for key in ("covered", "quality") if isinstance(first[f"{key}_of"], str)}
@@ -67,32 +70,32 @@ def _table(context: Context, problem: str, variants: pd.DataFrame) -> list[str]:
         "verdicts",
         *(_heading(context, problem, m) for m in measures.values()),
     ]
-    lines = [f"### {title}", "", _row(head), _row(["--:", "---", "--:", "---", *["--:"] * len(measures)])]
-    return lines + [_row([*_cells(row), *(number(row[key]) for key in measures)]) for row in shown.to_dict("records")]
+    columns = ["--:", "---", "--:", "---", *["--:"] * len(measures)]
+    ranked = [[*_cells(row), *(number(row[key]) for key in measures)] for row in shown.to_dict("records")]
+    return [f"### {title}", "", *map(markdown.row, [head, columns, *ranked])]
 
 
 def _heading(context: Context, problem: str, measure: str) -> str:
-    name, perfect = _text(measure.replace("_", " ")), context.oracle(problem).get(measure)
+    name, perfect = markdown.text(measure.replace("_", " ")), context.oracle(problem).get(measure)
     return name if perfect is None else f"{name} (oracle {number(float(perfect))})"
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:
     interval = f"{percent(row['failure_low'])}{DASH}{percent(row['failure_high'])} %"
     verdicts = ", ".join(f"{row[name]} {name}" for name in VERDICTS if row[name])
-    return [str(row["rank"]), _text(row["label"]), f"{row['failures']}/{row['seeds']} ({interval})", verdicts]
+    return [str(row["rank"]), markdown.text(row["label"]), f"{row['failures']}/{row['seeds']} ({interval})", verdicts]
 
 
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _settings(context: Context) -> list[str]:
+    """Return a table of what all variants of a problem share, a column a problem; the variants' names tell the rest."""
+    same = {problem: settings.shared(context, problem) for problem in context.problems}
+    keys = dict.fromkeys(key for values in same.values() for key in values)
+    if not keys:
+        return []
+    head = [["setting", *map(markdown.text, same)], ["---"] * (1 + len(same))]
+    rows = [[markdown.code(key), *(_cell(values, key) for values in same.values())] for key in keys]
+    return ["", "### Settings", "", *map(markdown.row, [*head, *rows])]
 
 
-def _text(value: Any) -> str:
-    """Return a text as one line that markdown shows as it is, in a table too; underscores in words are no markup."""
-    return re.sub(r"([\\`*\[\]<>|&~])", r"\\\1", " ".join(str(value).split()))
-
-
-def _code(value: Any) -> str:
-    """Return a text as a code span, with a fence longer than any that it holds."""
-    text = " ".join(str(value).split())
-    fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
-    return f"{fence}{text}{fence}" if "`" not in text else f"{fence} {text} {fence}"
+def _cell(values: Mapping[str, Any], key: str) -> str:
+    return markdown.text(values[key]) if key in values else DASH

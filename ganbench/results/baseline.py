@@ -11,6 +11,7 @@ from typing import Any
 from ganbench.errors import Exit, UserError
 from ganbench.files import replace_file
 from ganbench.plan import check_margins
+from ganbench.results.reading import Unreadable, is_count, is_number, parse_json
 
 SCHEMA = 1
 
@@ -69,41 +70,83 @@ class Baseline:
 
 def load_baseline(file: Path) -> Baseline:
     """Read a baseline; UserError where there is none, IncompatibleBaselineError where it is damaged or newer."""
+    if file.is_fifo():
+        raise UserError(f"Cannot read the baseline '{file}': it is a pipe.")
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = parse_json(file.read_text(encoding="utf-8"))
         schema = data["schema"]
     except OSError as error:
         raise UserError(f"Cannot read the baseline '{file}': {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, Unreadable) as error:
         raise IncompatibleBaselineError(
             f"The baseline '{file}' is damaged or not a baseline; make it again."
         ) from error
-    if schema != SCHEMA:
+    if not is_number(schema) or schema != SCHEMA:
+        told = schema if is_number(schema) else "of another kind"
         raise IncompatibleBaselineError(
-            f"The baseline '{file}' has schema {schema}; this version of ganbench reads {SCHEMA}. "
+            f"The baseline '{file}' has schema {told}; this version of ganbench reads {SCHEMA}. "
             "Use the version that wrote it, or make it again."
         )
     try:
         return _parse(data)
-    except (UserError, KeyError, ValueError, TypeError, AttributeError) as error:
-        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+    except (UserError, KeyError, ValueError, TypeError, AttributeError, Unreadable) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")[:200]
         raise IncompatibleBaselineError(f"The baseline '{file}' is damaged: {why}. Make it again.") from error
 
 
 def _parse(data: Mapping[str, Any]) -> Baseline:
-    variants = tuple(
-        BaselineVariant(v["label"], dict(v["settings"]), dict(v["hypers"]), tuple(map(_result, v["runs"])))
-        for v in data["variants"]
-    )
-    for variant in variants:
-        if not variant.runs:
-            raise ValueError(f"the variant '{variant.label}' has no results")
-    margins = check_margins(data["margins"])
-    return Baseline(data["suite"], dict(data["measured"]), tuple(data["swept"]), variants, margins, data["source"])
+    variants = tuple(map(_variant, _list(data["variants"], "variants")))
+    if not variants:
+        raise ValueError("it has no variants")
+    labels = [variant.label for variant in variants]
+    made = [json.dumps([variant.settings, variant.hypers], sort_keys=True) for variant in variants]
+    for label, content in zip(labels, made, strict=True):
+        if labels.count(label) > 1 or made.count(content) > 1:
+            raise ValueError(f"it has the variant '{label}' twice")
+    swept = _list(data["swept"], "swept")
+    for what, held in (("suite", [data["suite"]]), ("swept", swept)):
+        if not all(isinstance(text, str) for text in held):
+            raise ValueError(f"'{what}' is no text")
+    measured, source = _mapping(data["measured"], "measured"), _mapping(data["source"], "source")
+    margins = check_margins(_mapping(data["margins"], "margins"))
+    return Baseline(data["suite"], measured, tuple(swept), variants, margins, source)
 
 
-def _result(row: Mapping[str, Any]) -> SeedResult:
-    result = SeedResult(**row)
-    if not isinstance(result.failed, bool) or not 0 <= result.score <= 1:
-        raise ValueError(f"seed {result.seed} has failed = {result.failed} and score = {result.score}")
+def _list(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"'{what}' is no list")
+    return value
+
+
+def _mapping(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"'{what}' is no mapping")
+    return value
+
+
+def _variant(row: Any) -> BaselineVariant:
+    label = _mapping(row, "variants")["label"]
+    if not isinstance(label, str):
+        raise ValueError("a variant's label is no text")
+    settings, hypers = _mapping(row["settings"], "settings"), _mapping(row["hypers"], "hypers")
+    for key, value in {**settings, **hypers}.items():
+        if isinstance(value, list | dict):
+            raise ValueError(f"the variant '{label}' has {key} = {str(value)[:40]}")
+    runs = tuple(map(_result, _list(row["runs"], "runs")))
+    seeds = [run.seed for run in runs]
+    if not runs:
+        raise ValueError(f"the variant '{label}' has no results")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"the variant '{label}' has a seed twice")
+    return BaselineVariant(label, settings, hypers, runs)
+
+
+def _result(row: Any) -> SeedResult:
+    result = SeedResult(**_mapping(row, "runs"))
+    scored = is_number(result.score) and 0 <= result.score <= 1
+    if not is_count(result.seed) or not isinstance(result.failed, bool) or not scored:
+        seed, failed, score = (str(value)[:40] for value in (result.seed, result.failed, result.score))
+        raise ValueError(f"seed {seed} has failed = {failed} and score = {score}")
+    if not isinstance(result.verdict, str):
+        raise ValueError(f"the verdict of seed {result.seed} is no text")
     return result

@@ -1,12 +1,13 @@
 """The files of a study: the only code that writes and reads them.
 
     plan.yaml                      what was asked for, frozen, with its hash
+    environments.jsonl             what trained it: digest of ganbench's code, torch, device; one line unless mixed
     sessions.jsonl                 one line whenever a command worked on the study: versions, device, command
     problems/LABEL.json, .npy      oracle values, true modes and some real samples of a problem
     populations/ID/runs.json       the runs of a population, in the order of its rows
     populations/ID/series.jsonl    one line a probe, appended; the last line of a step counts
     populations/ID/samples-K.npy   samples of every run at step K
-    populations/ID/checkpoint.pt   where to go on after a kill
+    populations/ID/checkpoint.pt   where to go on after a kill; earlier-checkpoint.pt is the one before it
     populations/ID/lock            held by a training loop that writes its own run
     populations/ID/done.json       written last, when the population is complete
     populations/ID/failed.json     what went wrong where it was the machine or a bug
@@ -19,67 +20,49 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import yaml
 
 from ganbench.errors import UserError
-from ganbench.files import replace_file
+from ganbench.files import append_line, earlier, file_name, remove, replace_file, write_text, writing_to
 from ganbench.plan import Plan, Run
+from ganbench.results import planfile, reading
+from ganbench.results.problem import ProblemFolder
+from ganbench.results.reading import Array, Damage, Unreadable, exists
+from ganbench.results.records import RECORDS, read_records
 
-Array = np.ndarray[Any, np.dtype[Any]]
+DECIDING = ("runs.json", "done.json", "series.jsonl")
+"""The files of a population without which its runs do not count as ended."""
 
 REPORT_FILES = ("report.html", "report.md", "results.csv", "results.json", "results.parquet", "series.parquet")
 """What is written from the results, beside figures/; it can be written again at any time."""
-
-# a plan has thousands of lines: libyaml reads them in a moment, where it is there
-_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-def _write_text(file: Path, text: str) -> None:
-    with replace_file(file) as target:
-        target.write_text(text, encoding="utf-8")
-
-
-def _append_line(file: Path, record: dict[str, Any]) -> None:
-    line = json.dumps(record, separators=(",", ":")) + "\n"
-    with file.open("ab+") as stream:
-        # a kill may have left half a line: the next record must not be glued to it
-        if stream.seek(0, os.SEEK_END) and not _ends_with_newline(stream):
-            line = "\n" + line
-        stream.write(line.encode())
-        stream.flush()
 
 
 @contextmanager
 def _locked(file: Path, taken: str | None) -> Iterator[None]:
     """Hold a lock file, which the system lets go of even after a kill; UserError `taken`, or None to wait for it."""
-    try:
-        opened = file.open("w")
-    except OSError as error:
-        raise UserError(f"Cannot write to '{file}': {error.strerror or error}.") from error
-    with opened as stream:
+    with ExitStack() as stack:
         try:
+            stream = stack.enter_context(file.open("w"))
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if taken is None else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise UserError(taken or "") from error
         except OSError as error:
-            raise UserError(taken or f"Cannot lock '{file}': {error.strerror or error}.") from error
+            raise UserError(f"Cannot write to '{file}': {error.strerror or error}.") from error
         yield
 
 
 def _make_folder(path: Path) -> None:
-    try:
+    with writing_to(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write to '{path}': {error.strerror or error}.") from error
 
 
 def _is_ours(file: Path) -> bool:
@@ -87,73 +70,50 @@ def _is_ours(file: Path) -> bool:
     return file.name == "lock" or file.name.startswith(".plan.yaml.")
 
 
-def _ends_with_newline(stream: IO[bytes]) -> bool:
-    stream.seek(-1, os.SEEK_END)
-    return stream.read(1) == b"\n"
-
-
-def _read_lines(file: Path) -> list[dict[str, Any]]:
-    """Return the records of a file of lines; a line that a kill cut short is left out."""
-    records = []
-    if file.exists():
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-    return records
-
-
-class ProblemFolder:
-    """What a study records of one problem."""
-
-    def __init__(self, folder: Path, label: str) -> None:
-        self._json, self._array = folder / f"{label}.json", folder / f"{label}.npy"
-
-    def exists(self) -> bool:
-        """Tell whether the record is complete."""
-        return self._json.exists()
-
-    def write(self, description: dict[str, Any], real: Array) -> None:
-        """Record oracle values, modes and real samples."""
-        self._json.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(self._array) as target, target.open("wb") as stream:
-            np.save(stream, real)
-        _write_text(self._json, json.dumps(description))
-
-    def read(self) -> dict[str, Any]:
-        """Return what was recorded, real samples under "real"; empty where nothing is there yet."""
-        if not self.exists():
-            return {}
-        return {**json.loads(self._json.read_text(encoding="utf-8")), "real": np.load(self._array)}
-
-
 class PopulationFolder:
-    """The results of one population."""
+    """The results of one population. What cannot be read counts as missing, and `damage` says so."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoint = path / "checkpoint.pt"
+        self._damage: dict[str, Damage] = {}
 
     @property
     def id(self) -> str:
         return self.path.name
 
+    @property
+    def damage(self) -> list[Damage]:
+        """What was found to be damaged while it was read."""
+        return list(self._damage.values())
+
+    @property
+    def fatal(self) -> Damage | None:
+        """The damage that keeps its runs from counting as ended, None where there is none."""
+        return next((self._damage[name] for name in DECIDING if name in self._damage), None)
+
     def begin(self, runs: Sequence[Run]) -> None:
-        """Lay the folder out; what an earlier failure left is cleared so that it is tried again."""
+        """Lay the folder out to train; what an earlier failure or damage left is cleared so that it is tried again."""
+        if not self.path.is_dir():
+            remove(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
-        _write_text(self.path / "runs.json", json.dumps([run.id for run in runs]))
-        (self.path / "failed.json").unlink(missing_ok=True)
+        for name in (*DECIDING, self.checkpoint.name, earlier(self.checkpoint).name):
+            if not (self.path / name).is_file() or name == "done.json":
+                remove(self.path / name)
+        write_text(self.path / "runs.json", json.dumps([run.id for run in runs]))
+        remove(self.path / "failed.json")
+        self._forget()
 
     def rewind(self, step: int) -> None:
         """Forget what was recorded after a step, so that the population can go on from there; all of it for -1."""
         kept = {at: values for at, values in self.series().items() if at <= step}
-        (self.path / "done.json").unlink(missing_ok=True)
+        remove(self.path / "done.json")
         lines = [json.dumps({"step": at, "values": values}, separators=(",", ":")) for at, values in kept.items()]
-        _write_text(self.path / "series.jsonl", "".join(line + "\n" for line in lines))
+        write_text(self.path / "series.jsonl", "".join(line + "\n" for line in lines))
         for file in self.path.glob("samples-*.npy"):
-            if int(file.stem.removeprefix("samples-")) not in kept:
-                file.unlink()
+            if _step_of(file) not in kept:
+                remove(file)
+        self._forget()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -165,35 +125,87 @@ class PopulationFolder:
         """Record one probe: values [runs] by column and samples [runs, n, *shape]."""
         with replace_file(self.path / f"samples-{step}.npy") as target, target.open("wb") as stream:
             np.save(stream, samples)
-        _append_line(self.path / "series.jsonl", {"step": step, "values": values})
+        append_line(self.path / "series.jsonl", {"step": step, "values": values})
 
     def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None) -> None:
         """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
         record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
-        _write_text(self.path / "done.json", json.dumps(record))
-        self.checkpoint.unlink(missing_ok=True)
+        write_text(self.path / "done.json", json.dumps(record))
+        for file in (self.checkpoint, earlier(self.checkpoint)):
+            remove(file)
 
     def fail(self, error: str, details: str = "") -> None:
         """Record that the population could not be trained for our or the machine's reasons."""
         self.path.mkdir(parents=True, exist_ok=True)
-        _write_text(self.path / "failed.json", json.dumps({"error": error, "details": details}))
+        write_text(self.path / "failed.json", json.dumps({"error": error, "details": details}))
+
+    @contextmanager
+    def made_whole(self) -> Iterator[PopulationFolder]:
+        """Give a folder to fill, which takes the place of this one when it is complete."""
+        unfinished = PopulationFolder(self.path.with_name(f".{self.path.name}"))
+        unfinished.remove()
+        yield unfinished
+        self.remove()
+        unfinished.path.rename(self.path)
+
+    def remove(self) -> None:
+        """Delete all of it: first from sight, in one go."""
+        hidden = self.path.with_name(f".removed.{self.path.name}")
+        remove(hidden)
+        if exists(self.path):
+            self.path.rename(hidden)
+            remove(hidden)
+
+    def part(self, target: PopulationFolder, rows: Sequence[int]) -> None:
+        """Copy what was recorded of some of its rows into another folder, a population of its own."""
+        runs = self.runs()
+        target.path.mkdir(parents=True, exist_ok=True)
+        for step, values in self.series().items():
+            samples = self._sample_of(step, len(runs))
+            if samples is not None:
+                target.append(step, {k: [column[row] for row in rows] for k, column in values.items()}, samples[rows])
+        write_text(target.path / "runs.json", json.dumps([runs[row] for row in rows]))
 
     def runs(self) -> list[str]:
         """Return the ids of its runs, in the order of its rows."""
-        return self._json("runs.json", [])
+        # a process that lays the folder out comes to this file last
+        needed = exists(self.path / "done.json") or _has_content(self.path / "series.jsonl")
+        return self._json("runs.json", reading.run_ids, "which runs it holds is lost", needed=needed) or []
 
     def done(self) -> dict[str, Any] | None:
         """Return the record of its completion, None while it is not complete."""
-        return self._json("done.json", None)
+        runs = self.runs()
+        lost = f"its {len(runs)} runs count as not ended"
+        return self._json("done.json", reading.done_of(len(runs)), lost) if runs else None
 
     def failed(self) -> dict[str, str] | None:
         """Return the record of its failure, None where there is none."""
-        return self._json("failed.json", None)
+        record = self._json("failed.json", reading.failure, "why it failed is lost")
+        if record is None and "failed.json" in self._damage:
+            return {"error": str(self._damage["failed.json"]), "details": ""}
+        return record
 
     def series(self) -> dict[int, dict[str, list[float]]]:
         """Return values [runs] by column, by step, in order of steps."""
-        records = {record["step"]: record["values"] for record in _read_lines(self.path / "series.jsonl")}
-        return dict(sorted(records.items()))
+        return dict(sorted(self._lines()[0].items()))
+
+    def verify(self, plan: Plan) -> bool:
+        """Read all of it, note what is damaged, and tell whether it is complete and all that decides is whole."""
+        runs, done, _ = self.runs(), self.done(), self.failed()
+        stranger = next((run for run in runs if run not in plan.steps_of), None)
+        if stranger is not None:
+            lost = "the others in it count as not ended"
+            self._note("runs.json", f"names the run {stranger[:80]!r}, which the plan does not have", lost)
+        elif runs:
+            self._check_series(plan, done is not None)
+            for step in self._lines()[0]:
+                self._sample_of(step, len(runs))
+        return done is not None and self.fatal is None
+
+    def whole_steps(self) -> list[int]:
+        """Return the steps of which both the values and the samples are whole."""
+        runs = len(self.runs())
+        return [step for step in self.series() if self._sample_of(step, runs) is not None]
 
     def samples(self, row: int) -> dict[int, Array]:
         """Return the samples [n, *shape] of one run by step."""
@@ -202,12 +214,73 @@ class PopulationFolder:
     @cached_property
     def _samples(self) -> dict[int, Array]:
         """The samples of all runs by step, mapped rather than read; a reader looks at them once for every run."""
-        files = {int(file.stem.removeprefix("samples-")): file for file in self.path.glob("samples-*.npy")}
-        return {step: np.load(files[step], mmap_mode="r") for step in sorted(files)}
+        runs, steps = len(self.runs()), map(_step_of, self.path.glob("samples-*.npy"))
+        found = {step: self._sample_of(step, runs) for step in sorted(step for step in steps if step is not None)}
+        return {step: array for step, array in found.items() if array is not None}
 
-    def _json(self, name: str, missing: Any) -> Any:
+    def _sample_of(self, step: int, runs: int) -> Array | None:
+        name = f"samples-{step}.npy"
+        try:
+            array = reading.read_array(self.path / name)
+            # points [runs, n, d] or images [runs, n, c, h, w]
+            if array.ndim not in (3, 5) or len(array) != runs:
+                raise Unreadable("does not hold samples of every run")
+        except Unreadable as error:
+            self._note(name, str(error), f"the samples at step {step} are not shown")
+            return None
+        return array
+
+    def _lines(self) -> tuple[dict[int, dict[str, list[float]]], list[int]]:
+        file, runs = self.path / "series.jsonl", self.runs()
+        if not runs or not exists(file):
+            return {}, []
+        try:
+            records, bad = reading.read_lines(file, reading.probe_of(len(runs)))
+        except Unreadable as error:
+            self._note("series.jsonl", str(error), "what was measured is lost")
+            return {}, []
+        return dict(records), bad
+
+    def _check_series(self, plan: Plan, done: bool) -> None:
+        """Note probes that are lost: all of a complete population are there, all up to the last one of another."""
+        found, bad = self._lines()
+        steps = plan.steps_of[self.runs()[0]]
+        lost = "its runs count as not ended"
+        if plan.listed:
+            # when a watched loop probes is its own affair
+            if bad or (done and not found):
+                self._note("series.jsonl", f"is no probe in line {bad[0]}" if bad else "has no probes", lost)
+            return
+        last = steps if done else max(found, default=-1)
+        gap = next((step for step in plan.probes(steps) if step not in found), None)
+        if gap is not None and gap <= last:
+            self._note("series.jsonl", f"has no probe of step {gap}", lost)
+
+    def _json(self, name: str, parse: Callable[[Any], Any], lost: str, *, needed: bool = False) -> Any:
         file = self.path / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else missing
+        if not needed and not exists(file):
+            return None
+        try:
+            return parse(reading.read_json(file))
+        except Unreadable as error:
+            self._note(name, str(error), lost)
+            return None
+
+    def _note(self, name: str, why: str, lost: str) -> None:
+        self._damage.setdefault(name, Damage(self.path / name, why, lost))
+
+    def _forget(self) -> None:
+        self._damage.clear()
+        self.__dict__.pop("_samples", None)
+
+
+def _step_of(file: Path) -> int | None:
+    digits = file.stem.removeprefix("samples-")
+    return int(digits) if re.fullmatch("[0-9]{1,18}", digits) else None
+
+
+def _has_content(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
 
 
 class Store:
@@ -237,13 +310,17 @@ class Store:
         if self.exists():
             other = self.read_plan()
             if other.hash != plan.hash:
+                changed = f"; changed: {', '.join(names)}" if (names := plan.changed(other)) else ""
                 raise UserError(
                     f"The directory '{self.path}' holds a study of another plan ({other.name}, {other.hash}; this is "
-                    f"{plan.name}, {plan.hash}). Choose another --out, or start over with --fresh."
+                    f"{plan.name}, {plan.hash}{changed}). Choose another --out, or start over with --fresh."
                 )
-            if other.margins != plan.margins:
-                # they judge a study and have no part in it
-                self._write_plan(replace(other, margins=plan.margins))
+            # what has no part in its results, or is held against its environment, is that of the latest command
+            kept = ("margins", "plugin_files", "time_limit", "code")
+            mine = replace(other, **{key: getattr(plan, key) for key in kept})
+            if mine != other:
+                self._write_plan(mine)
+            self._make_room()
             return
         if not fresh:
             self._refuse_foreign("--out")
@@ -263,32 +340,36 @@ class Store:
         if self.path.exists() and not (self.path.is_dir() and all(map(_is_ours, self.path.iterdir()))):
             raise UserError(f"The output '{self.path}' exists and is not a study; choose another {option}.")
 
+    def _make_room(self) -> None:
+        """Take away what is no folder, or no file, where the study has one."""
+        with writing_to(self.path):
+            for part in (self.path / "populations", self.path / "problems"):
+                if exists(part) and not part.is_dir():
+                    remove(part)
+            for name in RECORDS:
+                if (self.path / name).is_dir():
+                    remove(self.path / name)
+
     def _write_plan(self, plan: Plan) -> None:
         _make_folder(self.path)
-        header = "# The plan of a ganbench study; the results beside it belong to it alone.\n"
-        text = yaml.dump({"hash": plan.hash, **plan.to_dict()}, Dumper=_SafeDumper, sort_keys=False, width=200)
-        try:
-            _write_text(self.plan_file, header + text)
-        except OSError as error:
-            raise UserError(f"Cannot write to '{self.path}': {error.strerror or error}.") from error
+        with writing_to(self.path):
+            write_text(self.plan_file, planfile.dump(plan))
 
     def _clear(self) -> None:
         for part in ("populations", "problems", "figures"):
             shutil.rmtree(self.path / part, ignore_errors=True)
         # the plan goes last: what a kill leaves is still a study
-        for file in ("sessions.jsonl", *REPORT_FILES, "plan.yaml"):
+        for file in ("sessions.jsonl", "environments.jsonl", *REPORT_FILES, "plan.yaml"):
             (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:
         """Return the plan that the study belongs to; UserError where it does not read."""
+        if not self.exists():
+            raise UserError(f"There is no study in '{self.path}' (no plan.yaml).")
         try:
-            text = self.plan_file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"There is no study in '{self.path}' (no plan.yaml).") from error
-        try:
-            return Plan.from_dict(yaml.load(text, Loader=_SafeLoader))  # noqa: S506 - one of the two safe loaders
-        except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-            raise UserError(f"The file '{self.plan_file}' is damaged: {error!r}.") from error
+            return planfile.load(self.plan_file)
+        except Unreadable as error:
+            raise UserError(f"{Damage(self.plan_file, str(error), 'without it nothing of the study reads')}") from error
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
@@ -299,11 +380,34 @@ class Store:
 
     def log_session(self, record: dict[str, Any]) -> None:
         """Append one record of a command that worked on the study."""
-        _append_line(self.path / "sessions.jsonl", record)
+        with writing_to(self.path):
+            append_line(self.path / "sessions.jsonl", record)
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return the records of all commands that worked on the study."""
-        return _read_lines(self.path / "sessions.jsonl")
+        return read_records(self.path / "sessions.jsonl")[0]
+
+    def damage(self) -> list[Damage]:
+        """Return what is damaged beside the plan, the problems and the populations."""
+        lost = {"populations": "all results are lost", "problems": "the oracle values are lost"}
+        places = {self.path / part: text for part, text in lost.items()}
+        places |= dict.fromkeys(_listed(self.path / "populations"), "the population that was there is lost")
+        lines = [damage for name in RECORDS for damage in read_records(self.path / name)[1]]
+        return lines + [Damage(place, why, text) for place, text in places.items() if (why := reading.no_folder(place))]
+
+    def todo(self, plan: Plan, work: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
+        """Return the populations that are not complete, or whose results are damaged."""
+        return {name: runs for name, runs in work.items() if not self.population(name).verify(plan)}
+
+    def log_environment(self, record: dict[str, Any]) -> None:
+        """Append one record of what trains the study from now on."""
+        with writing_to(self.path):
+            append_line(self.path / "environments.jsonl", record)
+
+    def environments(self) -> list[dict[str, Any]]:
+        """Return the records of what trained the study, the latest last: an empty one where none of it reads."""
+        file = self.path / "environments.jsonl"
+        return read_records(file)[0] or [{}] * (exists(file) and bool(self.populations()))
 
     def problem(self, label: str) -> ProblemFolder:
         """Return the record of a problem."""
@@ -311,8 +415,16 @@ class Store:
 
     def population(self, name: str) -> PopulationFolder:
         """Return the results of a population."""
-        return PopulationFolder(self.path / "populations" / name)
+        return PopulationFolder(self.path / "populations" / file_name(name))
 
     def populations(self) -> list[PopulationFolder]:
         """Return the results of all populations begun so far."""
-        return [PopulationFolder(path) for path in sorted((self.path / "populations").glob("*/"))]
+        return [PopulationFolder(path) for path in _listed(self.path / "populations") if path.is_dir()]
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, hidden files apart; nothing where it is none."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []

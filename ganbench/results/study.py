@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ganbench import registry
-from ganbench.plan import AXES, OWN_NAME, PLUGIN_AXES, Plan, Variant
+from ganbench.plan import AXES, MEASURING, OWN_NAME, PLUGIN_AXES, Plan, Variant
+from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
-from ganbench.results.store import Array, PopulationFolder, Store
+from ganbench.repeat import commands
+from ganbench.results.reading import Array, Damage
+from ganbench.results.store import PopulationFolder, Store
 
 _COSTS = ("seconds", "gflop", "memory_mb")
 _UNKNOWN = {"status": "", "reason": "", "diverged_step": None, **dict.fromkeys(_COSTS, float("nan"))}
@@ -86,6 +89,12 @@ class Study:
         return table
 
     @cached_property
+    def damage(self) -> list[Damage]:
+        """The files that cannot be used, each with what is lost with it; the rest of the study reads."""
+        found = [*self.store.damage(), *(damage for _, damages in self._problems.values() for damage in damages)]
+        return found + [damage for folder in self._populations for damage in folder.damage]
+
+    @cached_property
     def series(self) -> pd.DataFrame:
         """One row a run and probe: run, step, and a column a measurement."""
         parts = []
@@ -97,7 +106,10 @@ class Study:
             numbers = {name: column.astype(float) for name, column in columns.items()}
             if probes:
                 steps = np.repeat(list(probes), len(ids))
-                parts.append(pd.DataFrame({"run": ids * len(probes), "step": steps, **numbers}))
+                part = pd.DataFrame({"run": ids * len(probes), "step": steps, **numbers})
+                # a run that several populations hold is read from one of them
+                mine = [self._places.get(run, (None, 0))[0] is population for run in ids]
+                parts += [part[np.tile(mine, len(probes))]] if any(mine) else []
         if not parts:
             return pd.DataFrame({"run": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
         order = {run.id: place for place, run in enumerate(self.plan.runs)}
@@ -110,7 +122,7 @@ class Study:
 
         An average of G's weights is measured like G itself, and has the same oracle.
         """
-        plain = {label: record.get("oracle", {}) for label, record in self._problems.items()}
+        plain = {label: record.get("oracle", {}) for label, (record, _) in self._problems.items()}
         return {
             label: values | {averaged(k): v for k, v in values.items() if averaged(k) in self.series.columns}
             for label, values in plain.items()
@@ -119,16 +131,17 @@ class Study:
     @cached_property
     def modes(self) -> dict[str, int]:
         """Number of modes or classes by problem, for those that have them."""
-        return {label: record["modes"] for label, record in self._problems.items() if record.get("modes")}
+        return {label: record["modes"] for label, (record, _) in self._problems.items() if record.get("modes")}
 
     def centres(self, problem: str) -> tuple[Array, float] | None:
         """Return true mode centres [K, d] and their standard deviation, None for a problem without."""
-        record = self._problems.get(problem, {})
+        record, _ = self._problems.get(problem, ({}, []))
         return (np.asarray(record["centres"]), float(record["std"])) if record.get("centres") else None
 
     def real_samples(self, problem: str) -> Array:
         """Return some real samples [n, *shape]; empty where none was recorded yet."""
-        real: Array = self._problems.get(problem, {}).get("real", np.empty((0, 2)))
+        record, _ = self._problems.get(problem, ({}, []))
+        real: Array = record.get("real", np.empty((0, 2)))
         return real
 
     def samples(self, run: str) -> dict[int, Array]:
@@ -137,6 +150,22 @@ class Study:
             return {}
         population, row = self._places[run]
         return population.samples(row)
+
+    @cached_property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Every setting of every variant by its id, of the skipped ones too: axes, hyper-parameters, measuring.
+
+        Of a watched loop no more is known than its name and how it is measured.
+        """
+        measuring = {key: getattr(self.plan, key) for key in MEASURING}
+        axes = () if self.plan.listed else AXES
+        variants = [*self.variants, *(variant for variant, _ in self.plan.skipped)]
+        return {v.id: {**{axis: getattr(v, axis) for axis in axes}, **dict(v.hypers), **measuring} for v in variants}
+
+    @cached_property
+    def commands(self) -> dict[str, str]:
+        """The command that trains a run again, alone, by run; empty for what no command trains."""
+        return commands(self.plan)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -158,6 +187,8 @@ class Study:
             "probe_every": self.plan.probe_every,
             "samples": self.plan.samples,
             "sessions": len(sessions),
+            "mixed": mixed([*self.store.environments(), *sessions]),
+            "environments": environments(sessions),
             "wall_seconds": sum(session.get("wall_seconds", 0.0) for session in sessions),
             "training_seconds": sum(clock["train"] for clock in clocks),
             "probing_seconds": sum(clock["probe"] for clock in clocks),
@@ -172,16 +203,27 @@ class Study:
 
     @cached_property
     def _places(self) -> dict[str, tuple[PopulationFolder, int]]:
-        return {run: (folder, row) for folder in self._populations for row, run in enumerate(folder.runs())}
+        """The population and row of every run: where it is complete if it is anywhere, and has not failed at best."""
+        ranked = sorted(self._populations, key=lambda folder: (folder.id in self._done, not folder.failed()))
+        known = self.plan.steps_of
+        return {run: (folder, row) for folder in ranked for row, run in enumerate(folder.runs()) if run in known}
 
     @cached_property
-    def _problems(self) -> dict[str, dict[str, Any]]:
-        labels = dict.fromkeys(self.plan.label(variant) for variant in self.plan.variants)
-        return {label: self.store.problem(label).read() for label in labels}
+    def _problems(self) -> dict[str, tuple[dict[str, Any], list[Damage]]]:
+        """The record of every problem with what is damaged in it; where runs are complete there has to be one."""
+        ended = {run for folder in self._populations if folder.id in self._done for run in folder.runs()}
+        needed: dict[str, bool] = {}
+        for run in self.plan.runs:
+            label = self.plan.label(run.variant)
+            needed[label] = needed.get(label, False) or run.id in ended
+        folders = {label: self.store.problem(label) for label in needed}
+        return {label: (folder.read(needed=needed[label]), folder.damage) for label, folder in folders.items()}
 
     @cached_property
     def _done(self) -> dict[str, dict[str, Any]]:
-        return {folder.id: done for folder in self._populations if (done := folder.done())}
+        """The records of the complete populations whose results are whole."""
+        whole = [folder for folder in self._populations if folder.verify(self.plan)]
+        return {folder.id: done for folder in whole if (done := folder.done())}
 
     def _settings(self, variant: Variant) -> dict[str, Any]:
         settings: dict[str, Any] = {"variant": variant.id}
@@ -194,19 +236,22 @@ class Study:
         return settings
 
     def _states(self) -> dict[str, dict[str, Any]]:
-        states: dict[str, dict[str, Any]] = {}
-        for folder in self._populations:
-            runs, done, failed = folder.runs(), self._done.get(folder.id), folder.failed()
-            for row, run in enumerate(runs):
-                if done:
-                    step = done["diverged_step"][row]
-                    status = {"status": "diverged", "diverged_step": step} if step >= 0 else {"status": "done"}
-                    states[run] = {**status, "seconds": done["seconds"]["train"] / len(runs), **_cost(done, row)}
-                elif failed:
-                    states[run] = {"status": "failed", "reason": failed["error"]}
-                else:
-                    states[run] = {"status": "running"}
-        return states
+        labels = {run.id: self.plan.label(run.variant) for run in self.plan.runs}
+        return {run: self._state(folder, row, labels[run]) for run, (folder, row) in self._places.items()}
+
+    def _state(self, folder: PopulationFolder, row: int, label: str) -> dict[str, Any]:
+        done, failed, runs = self._done.get(folder.id), folder.failed(), len(folder.runs())
+        record, damage = self._problems[label]
+        if done and not record:
+            # without an oracle they would be judged by another measure than those of a whole study
+            return {"status": "running", "reason": str(damage[0])}
+        if done:
+            step = done["diverged_step"][row]
+            status = {"status": "diverged", "diverged_step": step} if step >= 0 else {"status": "done"}
+            return {**status, "seconds": done["seconds"]["train"] / runs, **_cost(done, row)}
+        if failed:
+            return {"status": "failed", "reason": failed["error"]}
+        return {"status": "running", "reason": str(folder.fatal or "")}
 
 
 def _cost(done: dict[str, Any], row: int) -> dict[str, float]:

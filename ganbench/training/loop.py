@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +28,8 @@ from ganbench.training.population import Population, make_problem
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 
-CHECKPOINT_SECONDS = 15.0
+CHECKPOINT_SECONDS = float(os.environ.get("GANBENCH_CHECKPOINT_SECONDS", 15.0))
+"""At least this long lies between two checkpoints; a negative number makes one at every probe."""
 PROGRESS_SECONDS = 0.5
 KEPT_SAMPLES = {"image": 25, "points": 400}
 
@@ -38,8 +42,18 @@ class Sink(Protocol):
 
     checkpoint: Path
 
+    def whole_steps(self) -> list[int]: ...
+    def rewind(self, step: int) -> None: ...
     def append(self, step: int, values: dict[str, list[float]], samples: Array) -> None: ...
     def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any]) -> None: ...
+
+
+class Source(Protocol):
+    """Where a population's checkpoints are, and in which order its runs (results.store implements it)."""
+
+    checkpoint: Path
+
+    def runs(self) -> list[str]: ...
 
 
 class ProblemSink(Protocol):
@@ -152,6 +166,27 @@ def train(runs: list[Run], plan: Plan, sink: Sink, problem_sink: ProblemSink, de
         sink.finish(training.clock, population.diverged_step.tolist(), cost.to_dict(population.variant.steps))
 
 
+def attempt(runs: list[Run], plan: Plan, source: Source, device: str, until: int, emit: Emit) -> None:
+    """Train some runs of a population from its last checkpoint on to a step, and record nothing: whether they can."""
+    with steady_numerics(), TemporaryDirectory() as folder:
+        problem = make_problem(runs[0].variant)
+        population = Population(runs, problem, torch.device(device))
+        prober = Prober(population, Evaluator(problem, plan.samples, plan.neighbours), plan.diagnostics)
+        known, state = source.runs(), Path(folder) / "checkpoint.pt"
+        if {run.id for run in runs} <= set(known):
+            checkpoint.part(source.checkpoint, state, [known.index(run.id) for run in runs])
+        checkpoint.restore(population, {"train": 0.0, "probe": 0.0}, state)
+        told = time.monotonic()
+        while population.step < until:
+            if population.step % plan.probe_every == 0:
+                prober.probe()
+            train_step(population)
+            if time.monotonic() - told > PROGRESS_SECONDS:
+                told = time.monotonic()
+                emit({"event": "progress", "step": population.step, "alive": int(population.alive.sum())})
+        prober.probe()
+
+
 class _Training:
     """The clock of one population: when to step, probe, save and tell."""
 
@@ -164,23 +199,53 @@ class _Training:
 
     def run(self) -> None:
         """Go on from the last checkpoint to the end."""
+        try:
+            self._run()
+        except BaseException:
+            self._tell()  # at which step it was
+            raise
+
+    def _tell(self) -> None:
+        self.told = time.monotonic()
+        population = self.population
+        self.emit({"event": "progress", "step": population.step, "alive": int(population.alive.sum())})
+
+    def _run(self) -> None:
         population, steps = self.population, self.population.variant.steps
-        checkpoint.restore(population, self.clock, self.sink.checkpoint)
-        passed = 0
+        known, passed, process = self._resume(), 0, os.getpid()
         while True:
-            if population.step % self.probe_every == 0 or population.step == steps:
+            due = population.step % self.probe_every == 0 or population.step == steps
+            if due and population.step != known:
                 self._probe(passed)
                 passed = 0
             if time.monotonic() - self.told > PROGRESS_SECONDS or population.step == steps:
-                self.told = time.monotonic()
-                self.emit({"event": "progress", "step": population.step, "alive": int(population.alive.sum())})
+                self._tell()
             if population.step == steps:
                 break
             train_step(population)
+            if os.getpid() != process:
+                os._exit(0)  # a plug-in has forked: one of the two goes on
             passed += 1
 
+    def _resume(self) -> int | None:
+        """Go back to a checkpoint whose probes are all there and return its step; None where there is none.
+
+        What was recorded later, or is damaged, is forgotten and recorded once more.
+        """
+        population, whole = self.population, set(self.sink.whole_steps())
+        unbroken = set(takewhile(whole.__contains__, range(0, population.variant.steps, self.probe_every)))
+
+        def tell(text: str) -> None:
+            self.emit({"event": "told", "text": text})
+
+        resumed = checkpoint.restore(population, self.clock, self.sink.checkpoint, unbroken, tell)
+        self.sink.rewind(population.step if resumed else -1)
+        if resumed:
+            self.emit({"event": "resumed", "step": population.step})
+        return population.step if resumed else None
+
     def _probe(self, passed: int) -> None:
-        """Record one probe, `passed` steps after the last; one that a kill made forgotten is recorded once more."""
+        """Record one probe, `passed` steps after the last."""
         if self.population.device.type == "cuda":
             torch.cuda.synchronize(self.population.device)
         started = time.perf_counter()

@@ -24,6 +24,7 @@ from ganbench.plan import AXES, Run, Variant
 from ganbench.problems.base import Problem, stream
 from ganbench.training import batched, noise
 from ganbench.training.memory import check_fits
+from ganbench.training.process_state import NUMERIC, Names, ProcessState, torch_names
 from ganbench.training.trick import Trick
 
 Tensors = Mapping[str, Tensor]
@@ -63,6 +64,13 @@ def group(runs: Sequence[Run], device: str) -> list[list[Run]]:
     return populations
 
 
+def arithmetic(runs: Sequence[Run]) -> set[str]:
+    """Return the optimizer's numbers in which runs differ: these are columns of a tensor, the others plain numbers."""
+    optimizer = runs[0].variant.optimizer
+    hypers = [run.variant.hypers_of("optimizer", optimizer) for run in runs]
+    return {key for key in hypers[0] if len({own[key] for own in hypers}) > 1}
+
+
 @contextmanager
 def building(variant: Variant) -> Iterator[None]:
     """Turn what a plug-in raises on a value that it cannot take into a UserError that names the variant."""
@@ -70,7 +78,7 @@ def building(variant: Variant) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:  # a plug-in may raise anything
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
         raise UserError(f"Cannot train '{variant.id}': {told(error)} ({where}).") from error
@@ -128,11 +136,9 @@ class Player:
         hypers = [run.variant.hypers_of("optimizer", name) for run in runs]
         self.decay = str(hypers[0].get("decay", "none"))
         columns = {key: [own[key] for own in hypers] for key in hypers[0]}
-        self.rate = self._column(columns[rate])
+        self.rate, differing = self._column(columns[rate]), arithmetic(runs)
         # a number that all runs share stays a number: cheaper, and exact in the optimizer's own arithmetic
-        self.hypers = {
-            key: values[0] if len(set(values)) == 1 else self._column(values) for key, values in columns.items()
-        }
+        self.hypers = {key: self._column(own) if key in differing else own[0] for key, own in columns.items()}
 
     def _column(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, device=self.flat.device, dtype=self.flat.dtype).unsqueeze(1)
@@ -185,6 +191,14 @@ class Player:
             self.optimizer(self.flat, gradient, self.state, self.descents, lr, **self.hypers)
 
 
+class GuiltyError(Exception):
+    """A loss that failed in a population: the places of its runs; its cause is what it raised."""
+
+    def __init__(self, runs: slice) -> None:
+        super().__init__("a loss failed")
+        self.runs = runs
+
+
 @dataclass(frozen=True)
 class LossSlice:
     """Runs next to each other that share a loss and its hyper-parameters."""
@@ -194,10 +208,28 @@ class LossSlice:
     function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     paired: bool
     how: str
+    names: Names | None = None
 
     def __call__(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses of D and G, both [runs], for logits [runs, batch]."""
-        return self.function(real_logits, fake_logits)
+        """Return the losses of D and G, both [runs], for logits [runs, batch]; GuiltyError where it cannot go on."""
+        if self.plugin.is_own:
+            return self.function(real_logits, fake_logits)
+        try:
+            return self._guarded(real_logits, fake_logits)
+        except BaseException as error:  # a plug-in may raise anything, SystemExit too
+            raise GuiltyError(self.runs) from error
+
+    def _guarded(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Call a loss that this package does not ship: its neighbours must get their numbers whatever it does."""
+        state = ProcessState(NUMERIC, self.names)
+        losses = self.function(real_logits, fake_logits)
+        if changes := state.changes():
+            state.restore()
+            raise RuntimeError(f"it changed {', '.join(changes)} for the whole process")
+        for player, loss in zip("DG", losses, strict=True):
+            if loss.shape != real_logits.shape[:1] or not loss.is_floating_point():
+                raise ValueError(f"its loss of {player} is {tuple(loss.shape)} {loss.dtype}, not one number a run")
+        return losses
 
     @property
     def boundary(self) -> float | None:
@@ -235,6 +267,9 @@ def over_runs(plugin: registry.Plugin, hypers: Mapping[str, Any], runs: slice, d
     # runs far apart, so that what is computed over all of them cannot pass for their own
     places = torch.tensor([0.0, 30.0, -30.0, 3.0, -3.0]).reshape(5, 1)
     real, fake = (torch.randn(2, 5, 16, generator=stream("loss check", 0)) + places).to(device)
+    names = None if plugin.is_own else torch_names()
+    if not plugin.is_own:
+        _refuse_unfit(plugin.name, alone, real[0], fake[0])
     expected = looped(real, fake)
     function, how = looped, "looped"
     for candidate, name in ((alone, "direct"), (vmap(alone), "vmap")):
@@ -243,7 +278,26 @@ def over_runs(plugin: registry.Plugin, hypers: Mapping[str, Any], runs: slice, d
             break
     # whether the generator's loss looks at the real logits decides whether its step computes them
     paired = not torch.equal(expected[1], looped(real + 1, fake)[1])
-    return LossSlice(runs, plugin, function, paired, how)
+    return LossSlice(runs, plugin, function, paired, how, names)
+
+
+def _refuse_unfit(name: str, loss: Callable[..., Any], real: Tensor, fake: Tensor) -> None:
+    """Raise UserError where a loss cannot train anybody: no pair of real numbers, or no gradient for a player."""
+    real, fake = real.clone().requires_grad_(), fake.clone().requires_grad_()
+    losses = loss(real, fake)
+    for player, value, inputs in zip("DG", losses, ([real, fake], [fake]), strict=True):
+        what = f"The loss '{name}' gives {player}"
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise UserError(f"{what} {_kind(value)}, not one number a batch.")
+        if not value.is_floating_point():
+            raise UserError(f"{what} a loss of type {str(value.dtype).removeprefix('torch.')}, not real numbers.")
+        slopes = torch.autograd.grad(value.sum(), inputs, allow_unused=True) if value.requires_grad else ()
+        if not any(slope is not None and slope.any() for slope in slopes):
+            raise UserError(f"{what} no gradient: it does not depend on the logits, or was detached from them.")
+
+
+def _kind(value: Any) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def _agrees(candidate: Callable[..., Any], real: Tensor, fake: Tensor, expected: tuple[Tensor, Tensor]) -> bool:

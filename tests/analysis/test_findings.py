@@ -126,3 +126,28 @@ def test_a_hyperparameter_of_one_level_neither_hides_nor_confounds_it(fake: Any,
     assert "no regularizer, 5 of 5 runs" in text
     assert "gamma=0.1, 0 of 5 runs" in text
     assert "gamma=10.0, 1 of 5 runs" in text
+
+
+def test_late_degradation_is_counted_against_each_runs_own_best(fake: Any, tmp_path: Any) -> None:
+    study = fake.study_of([*five(["converged"] * 5), ({"seed": 5}, "diverged")], tmp_path)
+    study.oracle["ring8"]["frechet"] = 0.01
+    runs = study.runs["run"].tolist()
+    # best and final: 1.51 and 1.49 times, better at the end, below 1.5 times the oracle's own, above it
+    for run, (best, final) in zip(
+        runs, [(0.1, 0.151), (0.1, 0.149), (0.2, 0.1), (0.001, 0.0149), (0.001, 0.0151)], strict=False
+    ):
+        own = study.series["run"] == run
+        steps = study.series.loc[own, "step"]
+        study.series.loc[own, "frechet"] = max(best, final)
+        study.series.loc[own & (study.series["step"] == steps.iloc[3]), "frechet"] = best
+        study.series.loc[own & (study.series["step"] == steps.max()), "frechet"] = final
+    (late,) = [text for text in sentences(study) if text.startswith("Late degradation")]
+    assert late.startswith("Late degradation: 2 of 5 ")
+    assert late.endswith("above 1.5 x their own best; 2 of them count as converged by coverage and quality.")
+
+
+def test_the_first_is_told_with_its_scores(fake: Any, tmp_path: Any) -> None:
+    study = fake.study_of(five(["converged"] * 5) + five(["collapsed"] * 5, loss="b"), tmp_path)
+    best = rank(study).iloc[0]
+    (text,) = [text for text in sentences(study) if "First is " in text]
+    assert f"(0/5 fail, median modes covered 8, median high quality {best['quality']:.3g})" in text

@@ -3,9 +3,11 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -309,6 +311,48 @@ def test_the_probe_before_training_is_no_best_score(fake: Any, tmp_path: Any) ->
     study.series.loc[study.series["step"] == 0, "high_quality"] = 2.0
     table = scores(study, ["high_quality"]).set_index("measure")
     assert table.loc["high_quality", "best"] == trained
+
+
+def hand_made(series: pd.DataFrame, runs: list[tuple[str, str, str, str]], oracle: dict[str, Any]) -> Any:
+    """A study of runs (run, variant, problem, status) with measures up to 1 and their averages of G's weights."""
+    table = pd.DataFrame(runs, columns=["run", "variant", "problem", "status"])
+    measures = {"good": UP, "good_ema": UP, "neither": Measure("neither"), "seldom": UP}
+    return SimpleNamespace(runs=table, series=series, measures=measures, oracle=oracle)
+
+
+def test_scores_of_averages_are_those_of_variants_that_keep_one() -> None:
+    nan = np.nan
+    series = pd.DataFrame(
+        [("a", 0, 0.9, 0.9), ("a", 10, 0.2, 0.3), ("a", 30, 0.6, 0.5), ("b", 0, 0.9, nan), ("b", 10, 0.4, nan),
+         ("d", 10, 0.3, nan), ("d", 0, 0.9, 0.9)],
+        columns=["run", "step", "good", "good_ema"],
+    )  # fmt: skip
+    runs = [("a", "keeps", "p", "done"), ("b", "plain", "p", "done"), ("c", "plain", "p", "failed"),
+            ("d", "keeps", "p", "diverged"), ("e", "keeps", "p", "pending")]  # fmt: skip
+    table = scores(hand_made(series.assign(neither=1.0), runs, {"p": {}}))
+    assert list(table.columns) == ["run", "measure", "final", "best", "worst_after_best", "area"]
+    found = {(row.run, row.measure): (row.final, row.best, row.worst_after_best) for row in table.itertuples()}
+    assert found == {
+        ("a", "good"): (0.6, 0.6, 0.6), ("a", "good_ema"): (0.5, 0.5, 0.5), ("b", "good"): (0.4, 0.4, 0.4),
+        ("c", "good"): (0.0, 0.0, 0.0), ("d", "good"): (0.0, 0.3, 0.0), ("d", "good_ema"): (0.0, 0.0, 0.0),
+    }  # fmt: skip
+    # the trapezium over steps 10 to 30, and what is lost counts as 0 from its only value on
+    areas = table.set_index(["run", "measure"])["area"]
+    assert areas["a", "good"] == pytest.approx(0.4)
+    assert areas["b", "good"] == pytest.approx(0.4)
+
+
+def test_a_measure_that_the_oracle_defines_has_rows_without_any_value() -> None:
+    series = pd.DataFrame({"run": ["a"], "step": [10], "good": [0.5], "seldom": [np.nan]})
+    runs = [("a", "v", "p", "done")]
+    assert set(scores(hand_made(series, runs, {"p": {}}))["measure"]) == {"good"}
+    table = scores(hand_made(series, runs, {"p": {"seldom": 1.0}})).set_index("measure")
+    assert set(table.index) == {"good", "seldom"}
+    assert table.loc["seldom", ["final", "best", "worst_after_best", "area"]].isna().all()
+    assert scores(hand_made(series, runs, {"p": {}}), ["seldom", "unknown"]).empty
+    # the only probe counts, though training had not begun
+    early = series.assign(step=0)
+    assert scores(hand_made(early, runs, {"p": {}}))["final"].tolist() == [0.5]
 
 
 # ---------------------------------------------------------------------------------------------- coverage of intervals

@@ -1,12 +1,15 @@
 """Predictions against the formulas that the papers print, rates read off paths whose rate is known."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from overriding import over
 
 from ganbench import registry
+from ganbench.analysis import theory
 from ganbench.analysis.theory import RULES, behaviour, contraction, course, linear_games, predict
 from ganbench.suite import resolve
 
@@ -197,3 +200,68 @@ def test_a_direction_that_has_died_out_has_no_factor():
 
 def test_a_path_that_leaves_the_finite_numbers():
     assert course(np.array([1.0, 2.0, np.inf])) == "leaves"
+
+
+@pytest.mark.parametrize(("distances", "from_start", "where"), [
+    # quarters of two probes: the largest of the last against the largest of the second
+    ([9, 9, 1, 1, 5, 5, 0.79, 0.1], False, "converges"), ([9, 9, 1, 1, 5, 5, 0.81, 0.1], False, "cycles"),
+    ([9, 9, 1, 1, 5, 5, 0.1, 1.24], False, "cycles"), ([9, 9, 1, 1, 5, 5, 1.26, 0.1], False, "leaves"),
+    ([9, 9, 0.1, 1, 5, 5, 0.1, 0.79], False, "converges"),
+    # ... or of the first
+    ([1, 1, 9, 9, 5, 5, 0.79, 0.1], True, "converges"), ([1, 1, 0.1, 0.1, 5, 5, 1.26, 1], True, "leaves"),
+    # nearer than the second quarter, and not than the start
+    ([0.5, 0.5, 9, 9, 5, 5, 0.6, 0.6], False, "cycles"),
+    # all of the last quarter below the floor
+    ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1e-19, 1e-19], False, "converges"),
+    ([1e-19] * 7 + [2e-18], False, "leaves"), ([1e-19] * 6 + [2e-18, 1e-19], False, "leaves"),
+    ([1.0, 1.0, math.inf], False, "leaves"), ([1.0, 1.0, math.nan], False, "leaves"),
+    ([2.0, 1.0], True, "converges"), ([2.0, 1.0], False, "cycles"), ([1.0, 1.0, 1.0, 1.0], False, "cycles"),
+])  # fmt: skip
+def test_where_a_run_went_by_its_quarters(distances, from_start, where):
+    assert course(np.array(distances, dtype=float), from_start=from_start) == where
+
+
+def spiral(variant, factor, probes=40, every=5, seeds=2):
+    """A study of one variant whose displacements turn and shrink by a factor a step."""
+    angle = np.arange(probes) * 0.3
+    length = factor ** (every * np.arange(probes))
+    path = {"displacement.0": length * np.cos(angle), "displacement.1": length * np.sin(angle)}
+    parts = [pd.DataFrame({"run": f"r{seed}", "step": every * np.arange(probes), **path}) for seed in range(seeds)]
+    runs = pd.DataFrame({"run": [f"r{seed}" for seed in range(seeds)], "variant": variant.id})
+    return SimpleNamespace(series=pd.concat(parts, ignore_index=True), runs=runs, variants=[variant])
+
+
+@pytest.mark.parametrize(("share", "agrees"), [(1.0, True), (1.09, True), (0.91, True), (1.12, False), (0.88, False)])
+def test_a_rate_agrees_within_a_tenth(share, agrees):
+    (variant,) = resolve(None, [*GAME, *BILINEAR, "update=extragradient"]).variants
+    rate = predict(variant).radius
+    assert rate < 1
+    (row,) = theory.table(spiral(variant, rate**share)).to_dict("records")
+    assert row["radius"] == pytest.approx(rate**share, rel=1e-6)
+    assert row["radius_low"] == pytest.approx(row["radius_high"])
+    assert row["went"] == {"converges": 2}
+    assert row["distance"] == pytest.approx(rate ** (share * 5 * 39), rel=1e-6)
+    assert row["agrees"] is agrees
+    text = f"Theory: {int(agrees)} of 1 variants with a prediction went as it says"
+    assert theory.sentences(theory.table(spiral(variant, rate**share))) == [
+        f"{text}." if agrees else f"{text}, not {variant.id}."
+    ]
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(0.9, False), (1.0, True), (1.1, True)])
+def test_what_cannot_converge_must_not(factor, agrees):
+    (variant,) = resolve(None, [*GAME, *BILINEAR, "update=simultaneous"]).variants
+    assert predict(variant).behaviour != "converges"
+    (row,) = theory.table(spiral(variant, factor)).to_dict("records")
+    assert row["agrees"] is agrees
+
+
+@pytest.mark.parametrize("probes", [20, 21])
+def test_a_factor_is_read_off_the_later_half(probes):
+    angle = np.arange(probes) * 0.3
+    path = (0.8 ** np.arange(probes))[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    disturbed = path.copy()
+    disturbed[: probes // 2] += np.random.default_rng(0).normal(size=(probes // 2, 2))
+    assert contraction(disturbed, 1) == pytest.approx(0.8, rel=1e-9)
+    disturbed[probes // 2] += 0.1
+    assert contraction(disturbed, 1) != pytest.approx(0.8, rel=1e-3)

@@ -276,6 +276,14 @@ def test_too_tight_samples_are_flagged_after_five_probes_in_a_row() -> None:
     assert "too tight" not in judge_series(series.iloc[:-1], RING, 8)[0].evidence
 
 
+@pytest.mark.parametrize(("probes", "told"), [(4, False), (5, True)])
+def test_a_correlation_takes_five_probes(probes: int, told: bool) -> None:
+    series = pd.DataFrame({"high_quality": np.linspace(0, 1, 9), "modes_covered": 8.0, "d_loss": np.linspace(3, 1, 9)})
+    series.loc[probes:, "d_loss"] = np.nan
+    found = loss_quality_correlation(series)["d_loss"]
+    assert found == pytest.approx(-1) if told else np.isnan(found)
+
+
 def test_nothing_measured_is_no_failure() -> None:
     (verdict,) = judge_series(pd.DataFrame({"step": [0, 1], "d_loss": 1.0}), {})
     assert (verdict.verdict, verdict.onset) == ("unconverged", None)

@@ -520,3 +520,11 @@ def test_the_lipschitz_estimate_looks_between_real_and_fake(images):
                 x = ((1 - share) * real[row, i] + share * fake[i]).requires_grad_()
                 norms.append(torch.autograd.grad(d(x[None]).sum(), x)[0].norm().item())
         assert got[row].item() == pytest.approx(max(norms), rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [6, 400])
+def test_one_number_that_is_not_finite_leaves_no_eigenvalue(size):
+    matrix = np.diag(np.arange(1.0, size + 1))
+    matrix[2, 3] = np.nan
+    assert np.isnan(spectrum.eigenvalue_extremes(matrix.__matmul__, size)).all()
+    assert np.isnan(spectrum.symmetric_extremes(matrix.__matmul__, size)).all()

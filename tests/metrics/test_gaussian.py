@@ -272,3 +272,14 @@ def test_it_is_that_of_torch_fidelity(torchvision):
     statistics = [peer.fid_features_to_statistics(side) for side in (real, fake)]
     expected = peer.fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     assert frechet_distance(real, fake).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_root_has_as_many_columns_as_there_are_directions_with_variance():
+    assert moments.root(torch.zeros(3, 3, dtype=torch.float64)).shape == (3, 0)
+    flat = torch.diag(torch.tensor([2.0, 0.0, 3.0], dtype=torch.float64))
+    root = moments.root(flat)
+    assert root.shape == (3, 2)
+    torch.testing.assert_close(root @ root.T, flat)
+    # a direction that rounding alone made counts for nothing, a small one for what it is
+    for small, rank in ((1e-17, 2), (1e-13, 3)):
+        assert moments.root(flat + torch.diag(torch.tensor([0.0, small, 0.0]).double())).shape == (3, rank)

@@ -112,6 +112,7 @@ class Patches(nn.Module):
         ({"real": POINTS[:, 0]}, r"'real' must hold samples \[n, d\] or \[n, C, H, W\], got the shape \[\d+\]"),
         ({"real": POINTS[:20]}, "'real' gives 20 samples; at least 64"),
         ({"real": POINTS * torch.nan}, "'real' holds NaN or infinity"),
+        ({"real": POINTS * torch.tensor([1.0, torch.nan])}, "'real' holds NaN or infinity"),
         ({"real": torch.ones(100, 2)}, "'real' is constant"),
         ({"real": (POINTS * 10).byte()}, "'real' holds uint8; give it as the discriminator gets it"),
         ({"real": DataLoader(["a", "b"])}, "'real' is a DataLoader whose batches are list|tensor of samples"),

@@ -7,7 +7,7 @@ from torch import nn
 
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.monitor.isolation import untouched, unwrapped
-from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, final_sigmoid, layer_names
+from ganbench.monitor.watched import NotKnown, Player, Watched, WatchedLoss, final_sigmoid, layer_names
 from ganbench.suite import resolve
 from ganbench.training.population import Population, make_problem
 from ganbench.training.snapshot import Snapshot
@@ -119,3 +119,17 @@ def test_wrappers_are_looked_through():
     assert unwrapped(nn.DataParallel(inner)) is inner
     assert unwrapped(torch.compile(inner, backend="eager")) is inner
     assert unwrapped(inner) is inner
+
+
+def test_a_player_at_other_parameters_is_back_at_its_own():
+    module = nn.Linear(2, 1)
+    player, x = Player(module), torch.randn(3, 2)
+    here = player(x)
+    moved = player.flat() + 1
+    away = player.at(moved, x)
+    torch.testing.assert_close(away, x @ (module.weight + 1).T + module.bias + 1)
+    assert torch.equal(player(x), here)
+    assert torch.equal(player.flat(), moved - 1) or torch.allclose(player.flat(), moved - 1)
+    with pytest.raises(RuntimeError):
+        player.at(moved, torch.randn(3, 5))
+    assert torch.equal(player(x), here)

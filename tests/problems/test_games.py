@@ -57,6 +57,9 @@ def test_players_are_the_games_own():
     (variant,) = variant_of("covariance").variants
     g, d = build_networks(variant, make_problem(variant), 0)
     v, w = (next(player.parameters()).item() for player in (g, d))
+    assert (v - 1) ** 2 + w**2 == pytest.approx(0.01, rel=1e-4), (
+        "it starts beside v = 1, the one of the two that is told"
+    )
     latents = torch.tensor([[-3.0] * 8, [0.5] * 8])
     assert g(latents).flatten().tolist() == pytest.approx([-v, v])
     assert d(torch.tensor([[2.0], [-3.0]])).flatten().tolist() == pytest.approx([4 * w, 9 * w])

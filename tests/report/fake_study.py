@@ -104,11 +104,14 @@ class FakeStudy:
     name: str = "stability"
     description: str = "Losses, normalizations and regularizers on two mixtures and on digits."
     variants: tuple[()] = ()
+    damage: tuple[()] = ()
     axes: list[str] = field(default_factory=lambda: ["problem", "loss", "normalization", "regularizer"])
     oracle: dict[str, dict[str, float]] = field(default_factory=lambda: ORACLE)
     modes: dict[str, int] = field(default_factory=lambda: MODES)
     measures: dict[str, Measure] = field(default_factory=lambda: MEASURES)
     legends: dict[str, str] = field(default_factory=lambda: {"loss.hinge": "Hinge loss (Lim 2017)."})
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    commands: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(
         default_factory=lambda: {
             "ganbench": "0.1.0", "torch": "2.13.0", "python": "3.13", "device": "cpu", "git": "0123abc",

@@ -12,7 +12,7 @@ import pytest
 from ganbench import api, cli
 from ganbench.analysis.findings import rank, sentences
 from ganbench.errors import UserError
-from ganbench.report import exports
+from ganbench.report import exports, settings
 from ganbench.report.context import Context
 
 SCORES = ("final", "best", "worst_after_best")
@@ -95,14 +95,17 @@ def test_json_tells_the_same_with_ranking_findings_and_provenance(study: Any, tm
     content = strict((tmp_path / "results.json").read_text(encoding="utf-8"))
     rows = pd.read_csv(tmp_path / "results.csv")
     assert list(content) == [
-        "schema", "name", "description", "findings", "ranking", "runs", "measures", "oracle", "provenance",
+        "schema", "name", "description", "mixed", "findings", "ranking", "settings", "runs", "measures", "oracle",
+        "provenance",
     ]  # fmt: skip
     assert content["schema"] == 1
     assert content["findings"] == sentences(study)
     assert [row["label"] for row in content["ranking"]] == rank(study)["label"].tolist()
     # finished on the ring: converged, late collapse, diverged, failed
     assert [(row["failures"], row["seeds"]) for row in content["ranking"]] == [(3, 4), (0, 1)]
-    assert [list(row) for row in content["runs"]] == [list(rows.columns)] * 7
+    once = list(settings.ENVIRONMENT)
+    assert list(rows.columns)[-len(once) :] == once
+    assert [list(row) for row in content["runs"]] == [list(rows.columns)[: -len(once)]] * 7
     for name in ("run", "label", "verdict", "evidence", "onset", "modes_covered_worst_after_best"):
         told = [None if pd.isna(value) else value for value in rows[name]]
         assert [row[name] for row in content["runs"]] == told
@@ -192,7 +195,8 @@ def trained(tiny: list[str], tmp_path: Path) -> Path:
 
 
 def names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir() if file.is_file()} - {"lock", "plan.yaml", "sessions.jsonl"}
+    kept = {"lock", "plan.yaml", "sessions.jsonl", "environments.jsonl"}
+    return {file.name for file in folder.iterdir() if file.is_file()} - kept
 
 
 @pytest.mark.usefixtures("no_pyarrow", "trained")

@@ -17,8 +17,8 @@ from ganbench.analysis.verdicts import judge
 from ganbench.report import build
 
 SECTIONS = [
-    "findings", "grid", "variants", "survival", "statistics", "curves", "samples", "diagnosis", "missing", "measures",
-    "provenance",
+    "findings", "grid", "variants", "survival", "statistics", "curves", "samples", "diagnosis", "settings", "missing",
+    "measures", "provenance",
 ]  # fmt: skip
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -68,7 +68,7 @@ def test_a_small_study_line_by_line(fake: Any, tmp_path: Path) -> None:
     assert rows[1][:5] == ["1", "hinge", "0/5 (0\u201343 %)", "5 converged", "8"]
     assert rows[2][:5] == ["2", "minimax", "4/4 (51\u2013100 %)", "3 collapsed, 1 diverged", "1"]
     assert lines[-3] == "Repeat it: `ganbench run suite=stability seeds=5`"
-    assert lines[-1] == "ganbench 0.1.0; torch 2.13.0; python 3.13; device cpu"
+    assert lines[-1] == "ganbench 0.1.0; torch 2.13.0; device cpu; threads 2; python 3.13"
 
 
 def test_the_suite_stays_under_sixty_lines_with_eight_variants_a_problem(fake: Any, tmp_path: Path) -> None:

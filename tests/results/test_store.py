@@ -116,8 +116,8 @@ def test_finish_drops_the_checkpoint(population):
     population.finish({"train": 1.5, "probe": 0.5}, [-1, 7])
     assert population.done() == {"seconds": {"train": 1.5, "probe": 0.5}, "diverged_step": [-1, 7]}
     cost = {"gflop": [1.5, 2.5], "peak_bytes": 4000}
-    population.finish({"train": 1.5}, [-1, 7], cost)
-    assert population.done() == {"seconds": {"train": 1.5}, "diverged_step": [-1, 7], "cost": cost}
+    population.finish({"train": 1.5, "probe": 0.0}, [-1, 7], cost)
+    assert population.done() == {"seconds": {"train": 1.5, "probe": 0.0}, "diverged_step": [-1, 7], "cost": cost}
     assert not population.checkpoint.exists()
 
 

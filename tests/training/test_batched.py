@@ -10,6 +10,8 @@ from torch import nn
 from torch.func import functional_call
 
 from ganbench import registry
+from ganbench.gan.normalizations import PixelNorm
+from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
 from ganbench.training import batched
 
 RUNS = 3
@@ -56,7 +58,9 @@ def check(build, shape, runs=RUNS, batch=4):
     ).requires_grad_()
     parameters, buffers = stacked(modules)
     loop_buffers = {name: buffer.clone() for name, buffer in buffers.items()}
+    before = x.detach().clone()
     got = batched.forward(copy.deepcopy(modules[0]), {**parameters, **buffers}, x)
+    assert torch.equal(x, before)  # what the caller gave is the caller's
     rows = []
     for run in range(runs):
         own = {name: tensor[run] for name, tensor in {**parameters, **loop_buffers}.items()}
@@ -163,6 +167,70 @@ def test_batch_normalization(channels, image, batch):
 def test_norms_without_a_rule(fallbacks, build):
     check(build, (4,), batch=6)
     assert len(fallbacks) == 1
+
+
+@quickly
+@given(groups=small, eps=st.sampled_from([0.3, 2.0]), image=st.lists(st.integers(2, 3), max_size=2))
+def test_group_normalization_with_its_own_epsilon(groups, eps, image):
+    check(lambda: nn.GroupNorm(groups, 2 * groups, eps=eps), (2 * groups, *image))
+
+
+@quickly
+@given(
+    eps=st.sampled_from([1e-5, 0.3, 2.0]), momentum=st.sampled_from([0.1, 0.7]), affine=st.booleans(),
+    statistics=st.booleans(), training=st.booleans(), image=st.booleans(),
+)  # fmt: skip
+def test_batch_normalization_at_all_its_attributes(eps, momentum, affine, statistics, training, image):
+    def build():
+        kind = nn.BatchNorm2d if image else nn.BatchNorm1d
+        module = kind(3, eps=eps, momentum=momentum, affine=affine, track_running_stats=statistics)
+        if statistics:
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+        return module.train(training)
+
+    check(build, (3, 2, 2) if image else (3,), batch=6)
+
+
+ACTIVATIONS = {
+    "relu": nn.ReLU, "leaky": lambda: nn.LeakyReLU(0.3), "negative slope": lambda: nn.LeakyReLU(-0.3),
+    "flat": lambda: nn.LeakyReLU(0.0), "steep": lambda: nn.LeakyReLU(1.7), "elu": lambda: nn.ELU(0.4),
+    "selu": nn.SELU, "gelu": lambda: nn.GELU("tanh"), "silu": nn.SiLU, "softplus": lambda: nn.Softplus(2.0, 3.0),
+    "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "identity": nn.Identity,
+}  # fmt: skip
+BEFORE = {
+    "linear": lambda: nn.Linear(4, 4), "no bias": lambda: nn.Linear(4, 4, bias=False),
+    "unflatten": lambda: nn.Unflatten(1, (2, 2)), "residual": lambda: Residual(),
+    "flatten": nn.Flatten, "group": lambda: nn.GroupNorm(2, 4), "layer": lambda: nn.LayerNorm(4),
+    "batch": lambda: nn.BatchNorm1d(4, track_running_stats=False), "pixel": PixelNorm, "std": lambda: MinibatchStd(4),
+    "minibatch": lambda: MinibatchDiscrimination(4, 2, 2), "nothing": nn.Sequential,
+    "reweighted": lambda: registry.get("normalization", "weight")(nn.Linear(4, 4)),
+    "bare reweighted": lambda: registry.get("normalization", "weight")(nn.Linear(4, 4, bias=False)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("activation", ["relu", "leaky", "negative slope"])
+def test_an_activation_after_any_layer(before, activation):
+    check(lambda: nn.Sequential(BEFORE[before](), ACTIVATIONS[activation]()), (4,), runs=2)
+
+
+@pytest.mark.parametrize("first", ACTIVATIONS)
+@pytest.mark.parametrize("second", ["relu", "leaky"])
+def test_chains_of_activations(first, second):
+    def build():
+        return nn.Sequential(nn.Linear(3, 4), ACTIVATIONS[first](), ACTIVATIONS[second](), nn.Linear(4, 2))
+
+    check(build, (3,), runs=2)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_activation_between_sequences(activation):
+    def build():
+        act = ACTIVATIONS[activation]
+        return nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.Tanh()), nn.Sequential(act(), nn.Linear(4, 4)), act())
+
+    check(build, (3,), runs=2)
 
 
 @quickly

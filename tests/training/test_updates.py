@@ -246,6 +246,114 @@ def test_training_goes_on_bit_for_bit(rule, tmp_path):
         assert torch.equal(second.players[name].flat, player.flat)
 
 
+class Crossed(Loop):
+    """A GAN with any loss and penalty; `losses` is (real, fake) -> pair, `penalty` (critic, real, fake, uniform)."""
+
+    def __init__(self, run, losses, penalty=None):
+        super().__init__(run)
+        self.losses, self.penalty = losses, penalty
+        self.optimizers = {p: torch.optim.SGD(getattr(self, p).parameters(), lr=RATE) for p in "dg"}
+
+    def both_losses(self):
+        real, fake = self.draw("data", "d").requires_grad_(), self.g(self.draw("d latent", "d"))
+        uniform = self.draw("uniform", "d")[:, None]
+        d_loss, g_loss = self.losses(self.d(real).flatten(), self.d(fake).flatten())
+        if self.penalty:
+            d_loss = d_loss + self.penalty(self.d, real, fake, uniform)
+        self.drawn["d"] += 1
+        return d_loss, g_loss
+
+    def gradient(self, player):
+        assert player == "d"
+        return torch.autograd.grad(self.both_losses()[0], self.parameters("d"))
+
+    def field(self):
+        losses = self.both_losses()
+        options = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
+        parts = [torch.autograd.grad(one, self.parameters(p), **options) for p, one in zip("dg", losses, strict=True)]
+        return [*self.parameters("d"), *self.parameters("g")], [*parts[0], *parts[1]]
+
+
+def slope(critic, x):
+    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    return gradient.flatten(1).pow(2).sum(1)
+
+
+def penalty_r2(critic, real, fake, uniform):
+    # at G's own samples: they move with G, and the penalty with them
+    return GAMMA / 2 * slope(critic, fake).mean()
+
+
+def penalty_between(critic, real, fake, uniform):
+    # at points that are drawn: they do not move with G
+    points = (uniform * real + (1 - uniform) * fake).detach().requires_grad_()
+    return GAMMA * ((slope(critic, points) + 1e-12).sqrt() - 1).pow(2).mean()
+
+
+def pairing(real, fake):
+    return softplus(fake - real).mean(), softplus(real - fake).mean()
+
+
+def average(real, fake):
+    over_fake, over_real = real - fake.mean(), fake - real.mean()
+    return (softplus(-over_fake).mean() + softplus(over_real).mean(),
+            softplus(over_fake).mean() + softplus(-over_real).mean())  # fmt: skip
+
+
+def ordinary(real, fake):
+    return softplus(-real).mean() + softplus(fake).mean(), softplus(-fake).mean()
+
+
+def crossed(loss, losses, penalty, settings, rule, steps=4):
+    """Train a population and the loop beside it; return the largest difference of their parameters."""
+    rates = ["optimizer=sgd", f"optimizer.sgd.g_lr={RATE}", f"optimizer.sgd.d_lr={RATE}", "optimizer.sgd.decay=none"]
+    (run,) = resolve(None, [*BASE, f"loss={loss}", *rates, *settings, "seeds=1"]).runs
+    population, loop = Population([run], make_problem(run.variant), CPU, torch.float64), Crossed(run, losses, penalty)
+    for step in range(steps):
+        train_step(population)
+        rule(loop, step, {})
+    return difference(population, 0, loop)
+
+
+@pytest.mark.parametrize(("loss", "losses"), [("relativistic_pairing", pairing), ("relativistic_average", average)])
+@pytest.mark.parametrize(("rule", "regularizer", "penalty"), [
+    (consensus, "none", None), (symplectic, "none", None),
+    (consensus, "r2", penalty_r2), (symplectic, "r2", penalty_r2),
+    (consensus, "gradient_penalty", penalty_between), (symplectic, "gradient_penalty", penalty_between),
+])  # fmt: skip
+def test_rules_of_both_gradients_cross_losses_that_compare_and_penalties_on_fakes(
+    loss, losses, rule, regularizer, penalty
+):
+    strength = {"r2": "gamma", "gradient_penalty": "weight"}.get(regularizer)
+    settings = [f"update={rule.__name__}", f"regularizer={regularizer}"]
+    settings += [f"regularizer.{regularizer}.{strength}={GAMMA}"] if strength else []
+    assert crossed(loss, losses, penalty, settings, rule) < 1e-8
+
+
+@pytest.mark.parametrize(("loss", "losses"), [
+    ("relativistic_pairing", pairing), ("relativistic_average", average), ("nonsaturating", ordinary),
+])  # fmt: skip
+def test_unrolling_crosses_losses_that_compare(loss, losses):
+    def rule(loop, step, memory):
+        loop.turn("d")
+        real, fake = loop.draw("g data", "g"), loop.g(loop.draw("g latent", "g"))
+        loop.drawn["g"] += 1
+        critic = dict(loop.d.named_parameters())
+
+        def logits(x):
+            return torch.func.functional_call(loop.d, critic, (x,)).flatten()
+
+        for _ in range(3):
+            moves = torch.autograd.grad(losses(logits(real), logits(fake))[0], list(critic.values()), create_graph=True)
+            critic = {name: own - 0.2 * move for (name, own), move in zip(critic.items(), moves, strict=True)}
+        # G's own loss looks at real logits as they are; what they owe to D's steps enters once, by D's loss
+        value = losses(logits(real).detach(), logits(fake))[1] - losses(logits(real), logits(fake).detach())[0]
+        loop.move({"g": torch.autograd.grad(value, loop.parameters("g"))})
+
+    settings = ["update=unrolled", "update.unrolled.steps=3", "update.unrolled.rate=0.2", "regularizer=none"]
+    assert crossed(loss, losses, None, settings, rule) < 1e-8
+
+
 def test_rules_that_move_both_at_once_have_no_turns():
     reason = "both players at once"
     for rule in RULES:
@@ -255,9 +363,38 @@ def test_rules_that_move_both_at_once_have_no_turns():
         assert bool(told) is ("one_turn_each" in registry.get("update", rule).needs)
 
 
+@pytest.mark.parametrize(("every", "share"), [(1, 1.0), (3, 1.0), (2, 0.25)])
+def test_lookahead_goes_back_by_its_share(every, share):
+    def rule(loop, step, memory):
+        alternating(loop, step, memory)
+        if (step + 1) % every == 0:
+            fast = loop.positions()
+            slow = {p: [a + share * (b - a) for a, b in zip(loop.slow[p], fast[p], strict=True)] for p in "dg"}
+            loop.place(slow)
+            loop.slow = loop.positions()
+
+    rates = ["optimizer=sgd", f"optimizer.sgd.g_lr={RATE}", f"optimizer.sgd.d_lr={RATE}", "optimizer.sgd.decay=none"]
+    own = ["update=lookahead", f"update.lookahead.every={every}", f"update.lookahead.share={share}", "regularizer=none"]
+    (run,) = resolve(None, [*BASE, *rates, *own, "seeds=1"]).runs
+    population, loop = Population([run], make_problem(run.variant), CPU, torch.float64), Loop(run)
+    loop.slow = loop.positions()
+    for step in range(7):
+        train_step(population)
+        rule(loop, step, {})
+    assert difference(population, 0, loop) < 1e-9
+    if share == 1:  # the whole way: no lookahead
+        plain = resolve(None, [*BASE, *rates, "update=alternating", "regularizer=none", "seeds=1"]).runs
+        other = Population(plain, make_problem(plain[0].variant), CPU, torch.float64)
+        for _ in range(7):
+            train_step(other)
+        assert all(torch.allclose(other.players[p].flat, population.players[p].flat, atol=1e-12) for p in "dg")
+
+
 @pytest.mark.parametrize(("setting", "told"), [
     ("update.lookahead.every=0", "at least 1, got 0"),
     ("update.lookahead.share=0", "above 0 and at most 1, got 0"),
+    ("update.lookahead.share=1.001", "above 0 and at most 1, got 1.001"),
+    ("update.lookahead.share=-0.5", "above 0 and at most 1, got -0.5"),
     ("update.unrolled.steps=0", "at least 1, got 0"),
 ])  # fmt: skip
 def test_values_that_make_no_sense_are_refused(setting, told):

@@ -70,12 +70,21 @@ async function few(study, host, problem, runs, single = false) {
     panel(host, place.steps, place.measures[name], name, [{ label: "", place: 0, rows, onsets }], { seeds: true, single, height: 150, sync: `${study.prefix}few` });
   }
 }
+function copyable(text) {
+  const line = h("pre", { tabindex: "0" }, text);
+  const choose = () => { const range = document.createRange(); range.selectNodeContents(line); getSelection().removeAllRanges(); getSelection().addRange(range); };
+  const told = h("span", { class: "soft", role: "status" });
+  // a page from the disk may have no clipboard: then the line is chosen, for the reader's own keys
+  const copy = async () => { choose(); try { await navigator.clipboard.writeText(text); told.textContent = " copied"; } catch { told.textContent = " chosen: copy it with Ctrl-C"; } };
+  return h("div", { class: "copyable" }, line, h("button", { type: "button", onclick: copy }, "Copy"), told);
+}
 async function open_run(study, row) {
   const id = row.dataset.run, run = study.runs[id], verdict = row.cells[1].textContent, rule = RULES[verdict];
   const host = detail(row, h("h3", {}, chip(verdict), ` ${verdict}`, run && run.onset !== null && rule.failed ? ` since step ${run.onset}` : ""));
   host.append(h("p", {}, h("span", { class: "soft" }, "It means that the run "), /^(a|bad) /.test(rule.meaning) ? `shows ${rule.meaning}.` : `${rule.meaning}.`), h("p", {}, h("span", { class: "soft" }, "Evidence: "), row.cells[5].textContent));
   if (rule.remedy) host.append(h("p", {}, h("b", {}, "What usually helps: "), rule.remedy, rule.source ? h("small", { class: "soft" }, ` (${rule.source})`) : ""));
   if (!run) return;
+  if (run.command) host.append(h("p", {}, h("span", { class: "soft" }, "To repeat this run alone:")), copyable(run.command));
   const problem = study.variants[run.variant].problem, shown = study.samples[problem], panels = h("div", { class: "panels" });
   host.append(h("p", {}, h("a", { href: to(`${study.prefix}v-${run.variant}`) }, "All seeds of this variant")), panels);
   await few(study, panels, problem, [id], true);

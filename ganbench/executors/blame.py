@@ -1,0 +1,135 @@
+"""Who is to blame for a population that failed: its variants are tried one at a time, and the innocent go on together.
+
+They go on from the last checkpoint in a population of their own, as if the guilty had never been asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ganbench.executors.work import Job, cost, name_of
+from ganbench.plan import Plan, Run, Variant
+from ganbench.results.store import Store
+from ganbench.training import checkpoint
+from ganbench.training.population import arithmetic
+
+MARGIN = 200
+"""Steps that a trial goes on beyond the last sign of life of the population that failed."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong: in a sentence and in detail, at about which step, and whose runs it was where that is known."""
+
+    error: str
+    details: str = ""
+    step: int = 0
+    guilty: tuple[str, ...] = ()
+
+
+@dataclass
+class _Case:
+    """A population that failed and is being looked into."""
+
+    job: Job
+    failure: Failure
+    waiting: set[Variant]
+    reasons: dict[Variant, Failure] = field(default_factory=dict)
+
+
+class Schedule:
+    """The jobs of a study: what is still to be done, and what follows from what was done."""
+
+    def __init__(self, store: Store, plan: Plan, todo: Mapping[str, Sequence[Run]]) -> None:
+        self.store, self.plan = store, plan
+        order = sorted(todo, key=lambda name: cost(list(todo[name])), reverse=True)
+        self.waiting = [Job(name, tuple(todo[name])) for name in order]
+        self._cases: dict[str, _Case] = {}
+
+    def next(self) -> Job | None:
+        """Return the next job, None where there is none now."""
+        return self.waiting.pop(0) if self.waiting else None
+
+    def ended(self, job: Job, failure: Failure | None) -> Iterator[tuple[str, str]]:
+        """Take note of how a job ended; return the failures that are final: names of populations, and why."""
+        if job.until:
+            return self._tried(job, failure)
+        if failure is None:
+            return iter(())
+        self.store.population(job.name).fail(failure.error, failure.details)
+        variants = set(_by_variant(job.runs))
+        if len(variants) == 1:
+            return iter([(job.name, failure.error)])
+        case = _Case(job, failure, variants)
+        if failure.guilty:
+            case.reasons = {run.variant: failure for run in job.runs if run.id in failure.guilty}
+            return self._decide(case)
+        until = min(failure.step + MARGIN, job.runs[0].variant.steps)
+        self._cases[job.name] = case
+        self.waiting[:0] = [Job(job.name, tuple(runs), until) for runs in _by_variant(job.runs).values()]
+        return iter(())
+
+    def _tried(self, job: Job, failure: Failure | None) -> Iterator[tuple[str, str]]:
+        case, variant = self._cases[job.name], job.runs[0].variant
+        case.waiting.discard(variant)
+        if failure:
+            case.reasons[variant] = failure
+        return iter(()) if case.waiting else self._decide(self._cases.pop(job.name))
+
+    def _decide(self, case: _Case) -> Iterator[tuple[str, str]]:
+        """Part a population: the innocent together, each of the guilty alone; all alone where nobody is to blame."""
+        by_variant, job = _by_variant(case.job.runs), case.job
+        innocent = [run for run in job.runs if run.variant not in case.reasons]
+        parts = list(by_variant.values()) if not case.reasons else [innocent] * bool(innocent)
+        for runs in parts:
+            self._part(job, runs)
+            self.waiting.insert(0, Job(name_of(runs), tuple(runs)))
+        for variant, failure in case.reasons.items():
+            folder = self.store.population(name_of(by_variant[variant]))
+            folder.begin(by_variant[variant])
+            folder.fail(failure.error, failure.details)
+        self.store.population(job.name).remove()
+        return ((name_of(by_variant[variant]), failure.error) for variant, failure in case.reasons.items())
+
+    def _part(self, job: Job, runs: list[Run]) -> None:
+        """Give some runs of a population a folder of their own, with what was recorded of them so far."""
+        source, target = self.store.population(job.name), self.store.population(name_of(runs))
+        places = {run.id: row for row, run in enumerate(job.runs)}
+        rows = [places[run.id] for run in runs]
+        # with other numbers in common the optimizer computes otherwise: then only the start is the same
+        if source.runs() == [run.id for run in job.runs] and arithmetic(job.runs) == arithmetic(runs):
+            with target.made_whole() as unfinished:
+                source.part(unfinished, rows)
+                checkpoint.part(source.checkpoint, unfinished.checkpoint, rows)
+
+
+def units(store: Store, work: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
+    """Return the populations of a plan as they are trained: those that were parted in their parts."""
+    parted = [folder.runs() for folder in store.populations() if folder.id not in work]
+    found: dict[str, list[Run]] = {}
+    for name, runs in work.items():
+        ids = {run.id for run in runs}
+        parts = [set(part) for part in parted if part and set(part) < ids]
+        rest = ids.difference(*parts) if parts else ids
+        for part in [*_apart(parts), rest]:
+            members = [run for run in runs if run.id in part]
+            if members:
+                found[name_of(members) if len(members) < len(runs) else name] = members
+    return found
+
+
+def _apart(parts: list[set[str]]) -> Iterator[set[str]]:
+    """Yield the smallest of parts that overlap: a part may have been parted again."""
+    taken: set[str] = set()
+    for part in sorted(parts, key=len):
+        if not part & taken:
+            taken |= part
+            yield part
+
+
+def _by_variant(runs: Sequence[Run]) -> dict[Variant, list[Run]]:
+    found: dict[Variant, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.variant, []).append(run)
+    return found

@@ -1,0 +1,165 @@
+"""One score a run, and which variants of two studies are the same one: by hand on small tables."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from ganbench.analysis.seeds import complete, final_scores, identity, seed_results, settings_of, tables
+from ganbench.errors import UserError
+from ganbench.plan import AXES
+from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
+from ganbench.suite import resolve
+
+ORACLE = {
+    "ring8": {"high_quality": 0.8, "modes_covered": 8.0},
+    "line": {"precision": 0.5, "coverage": 0.9, "recall": 0.4},
+}
+
+
+def study(*runs, plan=None):
+    """A study of runs (id, problem, status, series); a series is a column's values a probe."""
+    rows = [{"run": name, "problem": problem, "status": status, "variant": f"v-{name[0]}", "seed": int(name[1:]),
+             "verdict": "converged", "failed": status != "done"} for name, problem, status, _ in runs]  # fmt: skip
+    parts = [pd.DataFrame(series).assign(run=name, step=lambda t: range(len(t))) for name, *_, series in runs if series]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", "step"])
+    return SimpleNamespace(runs=pd.DataFrame(rows), series=table, oracle=ORACLE, plan=plan, path="here")
+
+
+def test_the_score_is_the_last_probes_quality_times_its_modes_each_of_the_oracles():
+    one = study(
+        ("a0", "ring8", "done", {"high_quality": [0.8, 0.6], "modes_covered": [8.0, 4.0]}),
+        ("a1", "ring8", "diverged", {"high_quality": [0.8, 0.8], "modes_covered": [8.0, 8.0]}),
+        ("a2", "ring8", "failed", None),
+        ("a3", "ring8", "pending", None),
+        ("a4", "ring8", "done", {"high_quality": [0.1, 0.9], "modes_covered": [0.0, 9.0]}),
+        ("b0", "line", "done", {"precision": [0.0, 0.25], "recall": [0.0, 0.3], "coverage": [0.0, 0.1]}),
+        ("b1", "line", "done", {"precision": [0.5, float("nan")], "recall": [0.4, float("nan")]}),
+    )
+    scores = final_scores(one)
+    # 0.6 / 0.8 x 4 / 8; a share is at most 1; without modes precision and recall count, coverage does not
+    assert scores == {
+        "a0": pytest.approx(0.375),
+        "a1": 0.0,
+        "a2": 0.0,
+        "a4": 1.0,
+        "b0": pytest.approx(0.375),
+        "b1": 1.0,
+    }
+    assert list(scores) == ["a0", "a1", "a2", "a4", "b0", "b1"]
+
+
+def test_a_run_without_a_measurement_scores_nothing():
+    one = study(("a0", "ring8", "done", {"high_quality": [0.8]}), ("c0", "unknown", "done", {"d_loss": [1.0]}))
+    assert final_scores(one) == {"a0": 0.0, "c0": 0.0}
+
+
+def test_results_are_by_variant_over_all_studies_and_rounded():
+    first = study(
+        ("a0", "ring8", "done", {"high_quality": [0.8 / 3], "modes_covered": [8.0]}), ("a1", "ring8", "pending", None)
+    )
+    second = study(("a1", "ring8", "diverged", None), ("b0", "ring8", "failed", None))
+    found = seed_results([first, second])
+    assert found == {
+        "v-a": [SeedResult(0, "converged", False, 0.333333), SeedResult(1, "converged", True, 0.0)],
+        "v-b": [SeedResult(0, "converged", True, 0.0)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "waiting"), [("pending", True), ("running", True), ("done", False), ("failed", False)]
+)
+def test_a_study_is_complete_without_runs_to_go(status, waiting):
+    one = study(("a0", "ring8", "done", None), ("a1", "ring8", status, None))
+    if waiting:
+        with pytest.raises(UserError, match=r"^The study 'here' is not finished \(1 runs to go\): repeat its command"):
+            complete([study(("a0", "ring8", "done", None)), one])
+    else:
+        complete([one])
+
+
+# ------------------------------------------------------------------------------------------ which is which
+
+PLAN = resolve(None, ["loss=hinge,minimax", "network.mlp.width=8,16", "seeds=2"])
+
+
+def results(score):
+    return tuple(SeedResult(seed, "converged", False, score) for seed in (0, 1))
+
+
+def frozen(variants, swept=("network.mlp.width",), **changes):
+    old = tuple(
+        BaselineVariant(f"{v.loss} {dict(v.hypers)['network.mlp.width']}", settings_of(v), dict(v.hypers), results(0.5))
+        for v in variants
+    )
+    measured = {"samples": PLAN.samples, "neighbours": PLAN.neighbours}
+    return replace(Baseline("mine", measured, swept, old), **changes)
+
+
+def trained(plan=PLAN):
+    rows = [{"run": run.id, "problem": "ring8", "status": "done", "variant": run.variant.id, "seed": run.seed,
+             "verdict": "converged", "failed": False} for run in plan.runs]  # fmt: skip
+    series = pd.DataFrame({"run": [row["run"] for row in rows], "step": 1, "high_quality": 0.8, "modes_covered": 8.0})
+    return SimpleNamespace(runs=pd.DataFrame(rows), series=series, oracle=ORACLE, plan=plan)
+
+
+def test_variants_are_matched_by_their_settings_and_what_is_swept():
+    old, new, notes = tables(frozen(PLAN.variants[::-1]), [trained()])
+    labels = ["hinge 8", "hinge 16", "minimax 8", "minimax 16"]
+    assert list(dict.fromkeys(old["variant"])) == list(dict.fromkeys(new["variant"])) == labels
+    assert old["score"].tolist() == [0.5] * 8
+    assert new["score"].tolist() == [1.0] * 8
+    assert new["seed"].tolist() == [0, 1] * 4
+    assert not new["failed"].any()
+    assert notes == []
+    assert list(old.index) == list(new.index) == list(range(8))
+    assert list(old.columns) == ["variant", "seed", "failed", "score"]
+
+
+def test_what_the_baseline_lacks_is_told_and_left_out():
+    old, new, notes = tables(frozen(PLAN.variants[:3]), [trained()])
+    assert set(old["variant"]) == set(new["variant"]) == {"hinge 8", "hinge 16", "minimax 8"}
+    assert notes == ["1 variants are not in the baseline."]
+
+
+def test_wanted_variants_alone():
+    old, new, _ = tables(frozen(PLAN.variants), [trained()], ["hinge", "x 16"])
+    assert set(old["variant"]) == set(new["variant"]) == {"hinge 8", "hinge 16", "minimax 16"}
+    with pytest.raises(UserError, match="variant of both the study and the baseline 'hing e'"):
+        tables(frozen(PLAN.variants), [trained()], ["hinge", "hing e"])
+
+
+def test_hyper_parameters_that_are_not_swept_are_compared_and_told():
+    later = resolve(None, ["loss=hinge", "loss.hinge.margin=2.0", "network.mlp.width=8", "seeds=2"])
+    _, _, notes = tables(frozen(PLAN.variants), [trained(later)])
+    assert notes == ["loss.hinge.margin is 2.0, in the baseline 1.0."]
+
+
+@pytest.mark.parametrize("key", ["samples", "neighbours"])
+def test_what_scores_depend_on_must_agree(key):
+    measured = {"samples": PLAN.samples, "neighbours": PLAN.neighbours, key: 7}
+    with pytest.raises(IncompatibleBaselineError, match=f"measured with {key} 7, this study with {getattr(PLAN, key)}"):
+        tables(frozen(PLAN.variants, measured=measured), [trained()])
+
+
+def test_without_a_common_variant_the_nearest_is_named():
+    other = resolve(None, ["loss=wasserstein", "normalization=layer", "network.mlp.width=8", "seeds=2"])
+    near = resolve(None, ["loss=hinge", "normalization=layer", "network.mlp.width=8", "seeds=2"])
+    baseline = frozen([*PLAN.variants, *near.variants])
+    with pytest.raises(IncompatibleBaselineError, match="none of this study's variants; the nearest differs in loss "
+                       "wasserstein for hinge"):  # fmt: skip
+        tables(baseline, [trained(other)])
+
+
+def test_what_a_variant_is_known_by():
+    variant = PLAN.variants[0]
+    settings, hypers = settings_of(variant), dict(variant.hypers)
+    known = identity(settings, hypers, ("network.mlp.width",))
+    assert len(known) == len(AXES) + 1
+    for axis in AXES:
+        assert identity({**settings, axis: "other"}, hypers, ("network.mlp.width",)) != known
+    assert identity(settings, {**hypers, "network.mlp.width": 9}, ("network.mlp.width",)) != known
+    assert identity(settings, {**hypers, "network.mlp.depth": 9}, ("network.mlp.width",)) == known
+    # a baseline from before there were tricks is one without
+    assert identity({k: v for k, v in settings.items() if k != "trick"}, hypers, ("network.mlp.width",)) == known

@@ -1,0 +1,121 @@
+"""Every default of a hyper-parameter, and why: a changed one changes every study that does not name it."""
+
+import inspect
+
+import pytest
+
+from ganbench import Monitor, metrics, registry
+from ganbench.analysis.gate import Policy
+from ganbench.monitor.probing import Sizes
+from ganbench.suite import resolve
+
+OURS = "ours: chosen on the shipped suites, where training lasts 2000 steps"
+DEFAULTS = {
+    "problem.bilinear.dimension": (2, "a plane for each player"),
+    "problem.line.modes": (5, OURS), "problem.line.spacing": (2.0, "as on the grid"),
+    "problem.line.std": (0.2, "ten standard deviations between modes"),
+    "problem.ring8.radius": (2.0, OURS), "problem.ring8.std": (0.1, "neighbours 15 standard deviations apart"),
+    "problem.grid25.spacing": (2.0, OURS), "problem.grid25.std": (0.2, "ten standard deviations apart"),
+    "problem.ring8_imbalanced.radius": (2.0, "as ring8"), "problem.ring8_imbalanced.std": (0.1, "as ring8"),
+    "problem.ring8_imbalanced.ratio": (8.0, OURS),
+    "network.dcgan.width": (16, OURS), "network.point.condition": (1.0, "A is the identity"),
+    "network.mlp.width": (32, OURS), "network.mlp.depth": (2, OURS),
+    **{f"loss.{name}.label_smoothing": (0.0, "none") for name in ("minimax", "nonsaturating", "least_squares")},
+    "loss.hinge.margin": (1.0, "the hinge at 1 and -1"), "loss.focal.gamma": (2.0, "Lin 2017"),
+    **{f"loss.fgan_{name}.nonsaturating": (False, "the saddle point of eq. 6, not the heuristic of sec. 3.2")
+       for name in ("kl", "reverse_kl", "pearson", "hellinger", "jensen_shannon")},
+    "normalization.group.groups": (4, OURS),
+    "regularizer.weight_clipping.clip": (0.01, "Arjovsky 2017, alg. 1"),
+    "regularizer.gradient_penalty.weight": (10.0, "Gulrajani 2017, alg. 1"),
+    **{f"regularizer.{name}.gamma": (0.1, OURS) for name in ("r1", "r2", "r1r2", "lazy_r1")},
+    "regularizer.lazy_r1.lazy": (16, "Karras 2020, app. B"),
+    "regularizer.zero_gradient_penalty.weight": (10.0, "as the penalty at 1"),
+    "regularizer.zero_gradient_penalty.lazy": (1, "every update"),
+    "regularizer.consistency.real_weight": (10.0, OURS),
+    "regularizer.consistency.fake_weight": (10.0, OURS),
+    "regularizer.consistency.scale": (0.05, OURS), "regularizer.dragan.weight": (10.0, "as the penalty of WGAN-GP"),
+    "regularizer.dragan.scale": (0.5, OURS), "regularizer.dragan.lazy": (1, "every update"),
+    "regularizer.lecam.weight": (0.3, OURS), "regularizer.lecam.decay": (0.99, OURS),
+    "regularizer.instance_noise.sigma": (0.1, OURS), "regularizer.instance_noise.until": (1.0, "the end"),
+    "regularizer.orthogonal.beta": (1e-4, OURS), "regularizer.orthonormal.beta": (1e-4, "as orthogonal"),
+    **{f"optimizer.{name}.{player}_lr": (rate, OURS) for player in "gd" for name, rate in
+       (("sgd", 0.01), ("optimistic_sgd", 0.01), ("rmsprop", 5e-4), ("adam", 2e-3), ("optimistic_adam", 2e-3))},
+    **{f"optimizer.{name}.decay": ("none", OURS) for name in ("sgd", "optimistic_sgd", "rmsprop")},
+    **{f"optimizer.{name}.decay": ("sqrt", OURS) for name in ("adam", "optimistic_adam")},
+    "optimizer.sgd.momentum": (0.0, "none"), "optimizer.rmsprop.alpha": (0.99, "torch.optim.RMSprop"),
+    **{f"optimizer.{name}.eps": (1e-8, "Kingma 2015; torch.optim") for name in ("rmsprop", "adam", "optimistic_adam")},
+    **{f"optimizer.{name}.beta1": (0.5, "Radford 2016") for name in ("adam", "optimistic_adam")},
+    **{f"optimizer.{name}.beta2": (0.999, "Kingma 2015") for name in ("adam", "optimistic_adam")},
+    "update.lookahead.every": (5, OURS), "update.lookahead.share": (0.5, "half of the way"),
+    "update.consensus.weight": (1.0, OURS), "update.symplectic.weight": (1.0, "the adjustment as it is"),
+    "update.symplectic.align": (True, "Balduzzi 2018, alg. 1"), "update.unrolled.steps": (5, OURS),
+    "update.unrolled.rate": (0.1, OURS),
+    "trick.minibatch_discrimination.kernels": (8, OURS), "trick.minibatch_discrimination.dims": (4, OURS),
+    "trick.packing.m": (2, "Lin 2018, PacGAN2"), "trick.historical_averaging.weight": (0.001, OURS),
+    "trick.ema.decay": (0.99, OURS), "trick.augmentation.brightness": (0.5, OURS),
+    "trick.augmentation.translation": (0.125, "an eighth of a side"), "trick.top_k.share": (0.5, "half of the batch"),
+    "trick.top_k.until": (0.5, OURS), "trick.weighted_sampling.power": (1.0, "all groups evenly"),
+    "metric.mode_statistics.quota": (0.25, "as the verdicts' threshold for a mode that is held"),
+    "metric.class_statistics.quota": (0.25, "as for modes"), "metric.class_statistics.confidence": (0.9, OURS),
+    "metric.class_shares.confidence": (0.9, "as for classes that are covered"),
+    "metric.neighbours.k": (3, "Kynkaanniemi 2019"), "metric.neighbours.density_k": (5, "Naeem 2020"),
+    "diagnostic.conditioning.latents": (8, OURS), "diagnostic.duality_gap.steps": (20, OURS),
+    "diagnostic.duality_gap.rate": (1e-3, OURS), "diagnostic.duality_gap.noise": (1e-3, OURS),
+}  # fmt: skip
+SHIPPED = {
+    f"{kind}.{plugin.name}.{key}": value
+    for kind in registry.KINDS
+    for plugin in registry.plugins(kind)
+    for key, value in plugin.hypers.items()
+}
+
+
+def test_every_hyper_parameter_has_its_place_here():
+    assert set(SHIPPED) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_a_default_is_what_its_source_says(key):
+    value, source = DEFAULTS[key]
+    assert SHIPPED[key] == value, source
+    assert type(SHIPPED[key]) is type(value)
+
+
+def test_a_study_without_a_single_setting():
+    plan = resolve(None, [])
+    (variant,) = plan.variants
+    chosen = {axis: getattr(variant, axis) for axis in ("problem", "network", "loss", "optimizer", "update", "latent")}
+    assert chosen == {"problem": "ring8", "network": "mlp", "loss": "nonsaturating", "optimizer": "adam",
+                      "update": "alternating", "latent": "normal"}  # fmt: skip
+    assert {getattr(variant, a) for a in ("normalization", "g_normalization", "regularizer", "trick")} == {"none"}
+    assert (variant.steps, variant.batch_size, variant.critic_steps, variant.generator_steps) == (2000, 128, 1, 1)
+    assert variant.latent_dim == 8
+    # five seeds are the fewest with which the gate passes anything; a quarter of the steps between probes
+    assert plan.seeds == (0, 1, 2, 3, 4)
+    assert (plan.probe_every, plan.samples, plan.neighbours, plan.diagnostics) == (500, 1000, 500, "cheap")
+
+
+def test_the_gates_margins_and_risks():
+    assert Policy() == Policy(failure_rate=0.2, score=0.1, alpha=0.05, pooled=0.2)
+
+
+def test_a_monitor_measures_as_a_study_does():
+    options = {name: one.default for name, one in inspect.signature(Monitor.__init__).parameters.items()}
+    assert (options["samples"], options["neighbours"], options["every"]) == (1000, 500, 500)
+    assert Sizes() == Sizes(options["samples"], options["neighbours"], options["batch_size"], options["diagnostics"])
+    assert (options["batch_size"], options["diagnostics"], options["mode"]) == (64, "cheap", "eval")
+    assert (options["patience"], options["start"], options["seed"], options["fresh"]) == (2, 0, 0, False)
+    assert list(options["stop_on"]) == []
+
+
+@pytest.mark.parametrize(("metric", "defaults"), [
+    ("precision_recall", {"k": 3}), ("density_coverage", {"k": 5}), ("prdc", {"k": 3, "density_k": 5}),
+    ("prd_curve", {"clusters": 20, "angles": 1001, "repeats": 10}), ("prd_scores", {"clusters": 20, "repeats": 10}),
+    ("ndb", {"bins": 100, "level": 0.05}), ("neighbour_radius_ratio", {"k": 3}), ("c_t_score", {"cells": 1}),
+    ("sliced_wasserstein", {"projections": 32}), ("inception_score", {"splits": 1}),
+    ("frechet_infinity", {"points": 15}),
+    ("kernel_distance", {"subset_size": 1000, "subsets": None}), ("statistically_different_modes", {"level": 0.05}),
+])  # fmt: skip
+def test_metrics_take_their_papers_numbers(metric, defaults):
+    parameters = inspect.signature(getattr(metrics, metric)).parameters
+    assert {name: parameters[name].default for name in defaults} == defaults

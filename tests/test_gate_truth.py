@@ -1,0 +1,70 @@
+"""The gate judges what it has trained: a library that a plug-in uses is multiplied by zero, and the check turns red."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ganbench
+from ganbench.errors import Exit
+
+pytestmark = pytest.mark.slow
+
+LIBRARY = """
+from torch import nn
+
+
+class Generator(nn.Module):
+    def __init__(self, latent_dim, size):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(latent_dim, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU())
+        self.last = nn.Linear(64, size)
+
+    def forward(self, z):
+        return self.last(self.body(z))
+"""
+PLUGIN = '''
+import math
+
+from torch import nn
+
+from ganbench import register
+from somelib import Generator
+
+
+@register("network")
+def from_a_library(spec):
+    """A library's generator against a plain critic."""
+    size = math.prod(spec.shape)
+    critic = nn.Sequential(nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+    return Generator(spec.latent_dim, size), critic
+'''
+SUITE = ["problem=ring8", "regularizer=r1", "steps=1000", "network=from_a_library", "probe_every=250", "samples=500"]
+
+
+def test_a_library_multiplied_by_zero_turns_the_gate_red(tmp_path):
+    (tmp_path / "somelib.py").write_text(LIBRARY)
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    paths = os.pathsep.join([str(Path(ganbench.__file__).parents[1]), str(tmp_path)])
+
+    def command(*words):
+        done = subprocess.run(
+            [sys.executable, "-m", "ganbench", *words], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    with_plugin = [*SUITE, "--plugin", "plugin.py"]
+    code, output = command("run", *with_plugin, "seeds=20", "--out", "base")
+    assert code == Exit.OK, output
+    assert command("baseline", "base", "-o", "base.json")[0] == Exit.OK
+    # what a check of the very same plan could read back
+    code, output = command("check", *with_plugin, "seeds=20", "--baseline", "base.json")
+    assert code == Exit.OK, output
+    (tmp_path / "somelib.py").write_text(LIBRARY.replace("self.last(", "0 * self.last("))
+    for words in (["seeds=20", "--reuse"], ["seeds=20"], []):
+        code, output = command("check", *with_plugin, *words, "--baseline", "base.json")
+        assert code == Exit.REGRESSED, output
+        assert "Reused" not in output

@@ -191,8 +191,8 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
     )
     assert "Did you mean 'margin'?" in sentence(suite=suite("per_problem: {ring8: {loss.hinge.mrgin: 2}}"))
     assert sentence(suite=suite("problem: [ring8, grid25]\nper_problem: {grid25: {seeds: 2}}")) == (
-        "The keys seeds, probe_every, samples, neighbours, diagnostics, margins, time_limit hold for a whole suite, not "
-        "for 'grid25'."
+        "The keys seeds, probe_every, samples, neighbours, diagnostics, margins, time_limit hold for a whole suite, "
+        "not for 'grid25'."
     )
 
 

@@ -233,7 +233,7 @@ def spiral(variant, factor, probes=40, every=5, seeds=2):
 
 @pytest.mark.parametrize(("share", "agrees"), [(1.0, True), (1.09, True), (0.91, True), (1.12, False), (0.88, False)])
 def test_a_rate_agrees_within_a_tenth(share, agrees):
-    (variant,) = resolve(None, [*GAME, *BILINEAR, "update=extragradient"]).variants
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient"])).variants
     rate = predict(variant).radius
     assert rate < 1
     (row,) = theory.table(spiral(variant, rate**share)).to_dict("records")
@@ -250,7 +250,7 @@ def test_a_rate_agrees_within_a_tenth(share, agrees):
 
 @pytest.mark.parametrize(("factor", "agrees"), [(0.9, False), (1.0, True), (1.1, True)])
 def test_what_cannot_converge_must_not(factor, agrees):
-    (variant,) = resolve(None, [*GAME, *BILINEAR, "update=simultaneous"]).variants
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=simultaneous"])).variants
     assert predict(variant).behaviour != "converges"
     (row,) = theory.table(spiral(variant, factor)).to_dict("records")
     assert row["agrees"] is agrees

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from overriding import over
 
 import ganbench
 from ganbench import api
@@ -85,7 +86,7 @@ def write(folder, body, after):
 
 
 def train(file, out, *more):
-    return api.run(None, [*GRID, "time_limit=8", *more], plugins=[file], out=out, workers=2)
+    return api.run(None, over([*GRID, "time_limit=8", *more]), plugins=[file], out=out, workers=2)
 
 
 @pytest.fixture(scope="module")

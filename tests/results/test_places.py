@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from overriding import over
 
 from ganbench import api
 from ganbench.errors import UserError
@@ -63,12 +64,7 @@ def test_a_hyper_parameter_of_a_problem_stays_in_the_study(tmp_path, own_registr
         """A ring that takes a path."""
         return original()
 
-    overrides = [
-        *(text for text in TINY[1:] if not text.startswith("seeds")),
-        "problem=ring_of",
-        "problem.ring_of.path=../../../out,/tmp/ganbench-out",
-        "seeds=1",
-    ]
+    overrides = over([*TINY[1:], "problem=ring_of", "problem.ring_of.path=../../../out,/tmp/ganbench-out", "seeds=1"])
     study = api.run(None, overrides, out=tmp_path / "deep" / "er" / "study", workers=1)
     assert set(study.runs["status"]) == {"done"}
     assert len(study.oracle) == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from overriding import over
 
 from ganbench import api
 from ganbench.executors import work
@@ -129,7 +130,7 @@ def test_killed_before_every_write(tmp_path, writes):
 
 
 def build(overrides=()):
-    runs = resolve(None, ["batch_size=8", "steps=100", "seeds=2", "network.mlp.width=8", *overrides]).runs
+    runs = resolve(None, over(["batch_size=8", "steps=100", "seeds=2", "network.mlp.width=8", *overrides])).runs
     return Population(runs, make_problem(runs[0].variant), torch.device("cpu"))
 
 

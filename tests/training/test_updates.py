@@ -307,7 +307,7 @@ def ordinary(real, fake):
 def crossed(loss, losses, penalty, settings, rule, steps=4):
     """Train a population and the loop beside it; return the largest difference of their parameters."""
     rates = ["optimizer=sgd", f"optimizer.sgd.g_lr={RATE}", f"optimizer.sgd.d_lr={RATE}", "optimizer.sgd.decay=none"]
-    (run,) = resolve(None, [*BASE, f"loss={loss}", *rates, *settings, "seeds=1"]).runs
+    (run,) = resolve(None, over([*BASE, f"loss={loss}", *rates, *settings, "seeds=1"])).runs
     population, loop = Population([run], make_problem(run.variant), CPU, torch.float64), Crossed(run, losses, penalty)
     for step in range(steps):
         train_step(population)
@@ -375,7 +375,7 @@ def test_lookahead_goes_back_by_its_share(every, share):
 
     rates = ["optimizer=sgd", f"optimizer.sgd.g_lr={RATE}", f"optimizer.sgd.d_lr={RATE}", "optimizer.sgd.decay=none"]
     own = ["update=lookahead", f"update.lookahead.every={every}", f"update.lookahead.share={share}", "regularizer=none"]
-    (run,) = resolve(None, [*BASE, *rates, *own, "seeds=1"]).runs
+    (run,) = resolve(None, over([*BASE, *rates, *own, "seeds=1"])).runs
     population, loop = Population([run], make_problem(run.variant), CPU, torch.float64), Loop(run)
     loop.slow = loop.positions()
     for step in range(7):
@@ -383,7 +383,7 @@ def test_lookahead_goes_back_by_its_share(every, share):
         rule(loop, step, {})
     assert difference(population, 0, loop) < 1e-9
     if share == 1:  # the whole way: no lookahead
-        plain = resolve(None, [*BASE, *rates, "update=alternating", "regularizer=none", "seeds=1"]).runs
+        plain = resolve(None, over([*BASE, *rates, "update=alternating", "regularizer=none", "seeds=1"])).runs
         other = Population(plain, make_problem(plain[0].variant), CPU, torch.float64)
         for _ in range(7):
             train_step(other)

@@ -52,7 +52,7 @@ def test_a_path_that_theory_does_not_expect_is_told(study, change, monkeypatch):
 
 def test_the_page_has_both_sides(study, tmp_path):
     page = build(study, tmp_path / "report.html").read_text()
-    section = page[page.index('id="theory"') : page.index('id="missing"')]
+    section = page[page.index('id="theory"') : page.index('id="settings"')]
     assert "12 of 12 variants" in section
     assert "of 6 more it says nothing" in section
     assert "1.0050" in section

@@ -225,12 +225,19 @@ def thresholds() -> list[tuple[str, str, str]]:
 
 def set_values(context: Context) -> list[dict[str, Any]]:
     """Return for every problem what all of its variants share, and a row a variant of the settings that differ."""
-    tables = []
+    tables, ranked = [], set(context.ranking["variant"]) if len(context.ranking) else set()
     for problem in context.problems:
         runs, keys = context.runs[context.runs["problem"] == problem], settings.differing(context, problem)
         variants = runs.drop_duplicates("variant")[["variant", "label"]].to_dict("records")
         known = context.study.settings
-        rows = [{**v, "values": [_value(known.get(v["variant"], {}).get(key)) for key in keys]} for v in variants]
+        rows = [
+            {
+                **v,
+                "ranked": v["variant"] in ranked,
+                "values": [_value(known.get(v["variant"], {}).get(k)) for k in keys],
+            }
+            for v in variants
+        ]
         same = [(key, _value(value)) for key, value in settings.shared(context, problem).items()]
         tables.append({"problem": problem, "same": same, "differing": keys, "rows": rows if keys else []})
     return [table for table in tables if table["same"] or table["rows"]]

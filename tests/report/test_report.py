@@ -80,6 +80,8 @@ def built(fake: Any, tmp_path_factory: Any) -> tuple[Any, Page]:
         *five(["converged"] * 2 + ["collapsed", "pending", "running"], problem="digits"),
     ]
     study = fake.study_of(fates, tmp_path_factory.mktemp("study"))
+    variants = study.runs.drop_duplicates("variant").to_dict("records")
+    study.settings = {v["variant"]: {"loss": v["loss"], "optimizer.adam.g_lr": 2e-3} for v in variants}
     return study, page_of(study)
 
 

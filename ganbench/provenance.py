@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ganbench.identity import environment
+from ganbench.registry import OWN as SHIPPED
 from ganbench.revision import own_revision, revision
 
 ENVIRONMENT = {
@@ -116,8 +117,12 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def plugin_changes(before: Mapping[str, str], now: Mapping[str, str], limit: int = 5) -> list[str]:
-    """Return in a sentence which plug-ins have another version than in a baseline that knows them."""
-    names = [key.replace(".", " ", 1) for key, version in now.items() if before.get(key, version) != version]
+    """Return in a sentence which plug-ins have another version than in a baseline that knows them.
+
+    Those that ganbench ships have no version of their own: the digest of its code stands for them.
+    """
+    known = {key: version for key, version in now.items() if version != SHIPPED}
+    names = [key.replace(".", " ", 1) for key, version in known.items() if before.get(key, version) != version]
     if not names:
         return []
     more = f" and {len(names) - limit} more" if len(names) > limit else ""

@@ -153,6 +153,7 @@ def test_differences_from_a_baseline_are_sentences():
         "Another version than in the baseline: loss l0, loss l1, loss l2, loss l3, loss l4 and 1 more."
     ]
     assert provenance.plugin_changes({}, now) == []
+    assert provenance.plugin_changes({"loss.hinge": "a hash of old"}, {"loss.hinge": "ganbench"}) == []
 
 
 def hook(monkeypatch):

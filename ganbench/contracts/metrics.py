@@ -50,7 +50,7 @@ def check_columns(plugin: Plugin, columns: Mapping[str, Any], runs: int) -> Outc
     if stray := sorted(set(roots.values()) - set(declared)):
         return Breach(f"it returns {', '.join(stray)}, and declares {', '.join(sorted(declared)) or 'nothing'}")
     # in a feature space other than its own, the engine adds the space's name to a column's
-    elsewhere = tuple(f"{name}_" for name in roots) if plugin.declared("spaces") else ()
+    elsewhere = tuple(f"{name}_" for name in roots) if plugin.kind == "metric" and plugin.declared("spaces") else ()
     missing = sorted(name for name in set(declared) - set(roots.values()) if not name.startswith(elsewhere))
     if missing:
         return Breach(f"it declares {', '.join(missing)}, and does not return it")

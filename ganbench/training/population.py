@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -287,7 +288,10 @@ def over_runs(plugin: registry.Plugin, hypers: Mapping[str, Any], runs: slice, d
 def _refuse_unfit(name: str, loss: Callable[..., Any], real: Tensor, fake: Tensor) -> None:
     """Raise UserError where a loss cannot train anybody: no pair of real numbers, or no gradient for a player."""
     real, fake = real.clone().requires_grad_(), fake.clone().requires_grad_()
-    losses = loss(real, fake)
+    with warnings.catch_warnings():
+        # a loss that reads a number from its logits is looped, and warned of where it trains
+        warnings.simplefilter("ignore")
+        losses = loss(real, fake)
     for player, value, inputs in zip("DG", losses, ([real, fake], [fake]), strict=True):
         what = f"The loss '{name}' gives {player}"
         if not isinstance(value, Tensor) or value.numel() != 1:

@@ -16,6 +16,8 @@ ORACLE = {
     "ring8": {"high_quality": 0.8, "modes_covered": 8.0},
     "line": {"precision": 0.5, "coverage": 0.9, "recall": 0.4},
 }
+# of whose sessions nothing is known
+STORE = SimpleNamespace(sessions=list)
 
 
 def study(*runs, plan=None):
@@ -24,7 +26,7 @@ def study(*runs, plan=None):
              "verdict": "converged", "failed": status != "done"} for name, problem, status, _ in runs]  # fmt: skip
     parts = [pd.DataFrame(series).assign(run=name, step=lambda t: range(len(t))) for name, *_, series in runs if series]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", "step"])
-    return SimpleNamespace(runs=pd.DataFrame(rows), series=table, oracle=ORACLE, plan=plan, path="here")
+    return SimpleNamespace(runs=pd.DataFrame(rows), series=table, oracle=ORACLE, plan=plan, path="here", damage=[], store=STORE)
 
 
 def test_the_score_is_the_last_probes_quality_times_its_modes_each_of_the_oracles():
@@ -101,7 +103,7 @@ def trained(plan=PLAN):
     rows = [{"run": run.id, "problem": "ring8", "status": "done", "variant": run.variant.id, "seed": run.seed,
              "verdict": "converged", "failed": False} for run in plan.runs]  # fmt: skip
     series = pd.DataFrame({"run": [row["run"] for row in rows], "step": 1, "high_quality": 0.8, "modes_covered": 8.0})
-    return SimpleNamespace(runs=pd.DataFrame(rows), series=series, oracle=ORACLE, plan=plan)
+    return SimpleNamespace(runs=pd.DataFrame(rows), series=series, oracle=ORACLE, plan=plan, damage=[], store=STORE)
 
 
 def test_variants_are_matched_by_their_settings_and_what_is_swept():

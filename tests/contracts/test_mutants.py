@@ -32,7 +32,7 @@ def breaks(kind, law, told, *, needs=None, provides=(), **meta):
 # ------------------------------------------------------------------------------------------ losses
 
 
-@breaks("loss", "two_losses", "d_loss of 3 runs has the shape [3, 16], not [3]: reduce with .mean(-1)")
+@breaks("loss", "two_losses", "The loss 'unreduced' gives D a tensor of shape (16,), not one number a batch")
 def unreduced(real, fake):
     return softplus(-real) + softplus(fake), softplus(-fake)
 

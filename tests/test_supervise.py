@@ -14,7 +14,8 @@ import ganbench
 from ganbench.errors import Exit
 
 ROOT = Path(ganbench.__file__).parents[1]
-BASELINE = ROOT / "reports" / "baselines" / "smoke.json"
+# beside the tests: the package may be an installed one
+BASELINE = Path(__file__).parents[1] / "reports" / "baselines" / "smoke.json"
 GRID = ["problem=ring8", "seeds=1", "batch_size=16", "samples=64", "neighbours=32", "network.mlp.width=8", "steps=20",
         "probe_every=10"]  # fmt: skip
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the process table of Linux")

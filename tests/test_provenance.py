@@ -181,6 +181,7 @@ def test_build_records_the_revision_of_the_checkout(repository, monkeypatch):
     package.mkdir()
     shutil.copy(ROOT / "ganbench" / "revision.py" if (ROOT / "ganbench").is_dir() else revision.__file__, package)
     (package / "__init__.py").write_text("")
+    (repository / ".gitignore").write_text("__pycache__/\n")
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "package")
     built = SimpleNamespace(root=str(repository))

@@ -310,7 +310,11 @@ def test_a_study_runs_no_code_that_the_command_did_not_name(tiny, tmp_path, monk
     told = poisoned(out, tmp_path)
     for file in out.glob("populations/*/done.json"):
         file.unlink()
-    for command in (["run", *overrides, "--out", out, "--workers", 2], ["report", out], ["export", out, "--format", "csv"]):
+    for command in (
+        ["run", *overrides, "--out", out, "--workers", 2],
+        ["report", out],
+        ["export", out, "--format", "csv"],
+    ):
         code, _, err = main(monkeypatch, capsys, *command)
         assert (code, err) == (0, ""), command
         assert not told.exists(), command

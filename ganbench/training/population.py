@@ -300,7 +300,11 @@ def _refuse_unfit(name: str, loss: Callable[..., Any], real: Tensor, fake: Tenso
             raise UserError(f"{what} a loss of type {str(value.dtype).removeprefix('torch.')}, not real numbers.")
         if not value.isfinite().all():
             raise UserError(f"{what} the loss {value.item()} on ordinary logits, no finite number.")
-        slopes = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=True) if value.requires_grad else ()
+        slopes = (
+            torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=True)
+            if value.requires_grad
+            else ()
+        )
         if not any(slope is not None and slope.any() for slope in slopes):
             raise UserError(f"{what} no gradient: it does not depend on the logits, or was detached from them.")
 

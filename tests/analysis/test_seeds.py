@@ -26,7 +26,9 @@ def study(*runs, plan=None):
              "verdict": "converged", "failed": status != "done"} for name, problem, status, _ in runs]  # fmt: skip
     parts = [pd.DataFrame(series).assign(run=name, step=lambda t: range(len(t))) for name, *_, series in runs if series]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", "step"])
-    return SimpleNamespace(runs=pd.DataFrame(rows), series=table, oracle=ORACLE, plan=plan, path="here", damage=[], store=STORE)
+    return SimpleNamespace(
+        runs=pd.DataFrame(rows), series=table, oracle=ORACLE, plan=plan, path="here", damage=[], store=STORE
+    )
 
 
 def test_the_score_is_the_last_probes_quality_times_its_modes_each_of_the_oracles():

@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganbench.errors import UserError
-from ganbench.registry import register
 
 if TYPE_CHECKING:
     from ganbench import contracts, metrics
     from ganbench.api import Study, load, run
     from ganbench.monitor import Monitor, TrainingStopped
+    from ganbench.registry import register
 
 __version__ = "0.1.0"
 __all__ = ["Monitor", "Study", "TrainingStopped", "UserError", "contracts", "load", "metrics", "register", "run"]
@@ -20,6 +20,7 @@ _LAZY = {
     "Study": "ganbench.api",
     "load": "ganbench.api",
     "run": "ganbench.api",
+    "register": "ganbench.registry",
 }
 
 

@@ -18,18 +18,20 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganbench import kinds
 from ganbench.errors import UserError, told, unknown
 from ganbench.files import is_file
-from ganbench.identity import Identity, contents, identify, loaded_code, sources_of
 from ganbench.interrupts import is_raised_by_code
 from ganbench.kinds import COSTS as COSTS  # what plug-ins are written with is found here, beside register
 from ganbench.kinds import KINDS as KINDS
 from ganbench.kinds import Measure as Measure
 from ganbench.kinds import positive as positive
 from ganbench.kinds import share as share
+
+if TYPE_CHECKING:
+    from ganbench.identity import Identity
 
 OWN = "ganbench"
 """The version of what this package ships: its code has one digest, in the plan."""
@@ -66,6 +68,8 @@ class Plugin:
     @cached_property
     def identity(self) -> Identity:
         """What it depends on besides its data: see ganbench.identity."""
+        from ganbench.identity import identify  # what only plug-ins of others need takes its time to import
+
         return identify(self.function, environment=self.declared("environment"))
 
     @property
@@ -75,6 +79,8 @@ class Plugin:
 
     def version_with(self, hypers: Iterable[Mapping[str, Any]]) -> str:
         """Return its version with the content of the files that it reads at these hyper-parameters."""
+        from ganbench.identity import contents, sources_of
+
         files = {file: None for chosen in hypers for file in sources_of(self.declared("sources"), self.source, chosen)}
         read = [("source", contents.of_path(file)) for file in files]
         return contents.combined([("version", self.version), *read]) if read and self.version else self.version
@@ -266,6 +272,8 @@ def load_file(path: str | Path) -> None:
     if str(file) in _registry.files:
         return
     # the place is part of the name: two files may be called the same
+    from ganbench.identity import contents, loaded_code
+
     name = f"ganbench_plugin_{file.stem}_{contents.of_bytes(os.fsencode(file))}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

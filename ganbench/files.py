@@ -1,12 +1,13 @@
 """Files that users name, and writing so that a kill leaves the old one or the new one, under names that stay inside."""
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -88,3 +89,17 @@ def file_name(text: str) -> str:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{re.sub('[^A-Za-z0-9=,()_-]+', '_', text)[:60]}-{digest}"
+
+
+@contextmanager
+def locked(file: Path, taken: str | None) -> Iterator[None]:
+    """Hold a lock file, which the system lets go of even after a kill; UserError `taken`, or None to wait for it."""
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(file.open("w"))
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if taken is None else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise UserError(taken or "") from error
+        except OSError as error:
+            raise UserError(f"Cannot write to '{file}': {error.strerror or error}.") from error
+        yield

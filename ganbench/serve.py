@@ -25,8 +25,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from ganbench.errors import UserError
 from ganbench.plan import Plan
+from ganbench.results.population import PopulationFolder
 from ganbench.results.reading import Unreadable, printable, read_bytes
-from ganbench.results.store import REPORT_FILES, PopulationFolder, Store
+from ganbench.results.store import REPORT_FILES, Store
 from ganbench.serve_pages import index, message
 
 DEPTH = 3

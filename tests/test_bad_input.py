@@ -20,8 +20,9 @@ from ganbench.monitor import Monitor
 from ganbench.reading import DEEPEST, LARGEST_VALUE, LONGEST_TEXT, read_yaml
 from ganbench.suite import MOST_RUNS, MOST_VARIANTS, resolve
 from ganbench.training import loop
+from ganbench.training.building import make_problem
 from ganbench.training.memory import check_fits
-from ganbench.training.population import Population, make_problem
+from ganbench.training.population import Population
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from overriding import over
 from ganbench import api, cli, registry
 from ganbench.registry import register
 from ganbench.suite import resolve
-from ganbench.training.population import loss_slice
+from ganbench.training.losses import loss_slice
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -191,7 +191,8 @@ def test_a_branch_on_a_number_belongs_to_its_run():
 
 
 def test_plain_modules_of_a_user_train_like_the_ordinary_loop(write, tiny, tmp_path):
-    from ganbench.training.population import Population, build_networks, make_problem
+    from ganbench.training.building import build_networks, make_problem
+    from ganbench.training.population import Population
     from ganbench.training.step import train_step
 
     registry.load_file(write("my_network", MY_NETWORK))

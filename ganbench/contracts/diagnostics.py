@@ -11,7 +11,8 @@ from ganbench.measure.diagnostics import Game
 from ganbench.problems.base import stream
 from ganbench.registry import Plugin
 from ganbench.suite import resolve
-from ganbench.training.population import Population, make_problem
+from ganbench.training.building import make_problem
+from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 

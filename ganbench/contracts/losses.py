@@ -8,7 +8,7 @@ from torch import Tensor
 from ganbench.contracts.base import Breach, NotDeclared, Outcome, law
 from ganbench.problems.base import stream
 from ganbench.registry import Plugin
-from ganbench.training.population import LossSlice, over_runs
+from ganbench.training.losses import LossSlice, over_runs
 
 BATCH = 8
 EXTREME = 1e4

@@ -15,7 +15,8 @@ from ganbench.problems.games import Game
 from ganbench.registry import Plugin
 from ganbench.suite import resolve
 from ganbench.training import checkpoint
-from ganbench.training.population import Population, make_problem
+from ganbench.training.building import make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 RUNS, STEPS = 3, 12

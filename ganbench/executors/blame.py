@@ -13,7 +13,7 @@ from ganbench.executors.work import Job, cost, name_of
 from ganbench.plan import Plan, Run, Variant
 from ganbench.results.store import Store
 from ganbench.training import checkpoint
-from ganbench.training.population import arithmetic
+from ganbench.training.players import arithmetic
 
 MARGIN = 200
 """Steps that a trial goes on beyond the last sign of life of the population that failed."""

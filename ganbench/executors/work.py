@@ -18,10 +18,14 @@ from ganbench.errors import UserError, clean_lines, told
 from ganbench.executors import isolate
 from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import LATER, Plan, Run
-from ganbench.results.store import PopulationFolder, Store
+from ganbench.results.population import PopulationFolder
+from ganbench.results.store import Store
 from ganbench.results.study import Study
 from ganbench.training import loop
-from ganbench.training.population import GuiltyError, Population, building, group, make_problem
+from ganbench.training.building import building, make_problem
+from ganbench.training.grouping import group
+from ganbench.training.losses import GuiltyError
+from ganbench.training.population import Population
 from ganbench.training.process_state import preserved
 from ganbench.training.step import train_step
 

@@ -14,8 +14,9 @@ from ganbench.plan import AXES, MEASURING, OWN_NAME, PLUGIN_AXES, Plan, Variant
 from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
 from ganbench.repeat import commands
+from ganbench.results.population import PopulationFolder
 from ganbench.results.reading import Array, Damage
-from ganbench.results.store import PopulationFolder, Store
+from ganbench.results.store import Store
 
 _COSTS = ("seconds", "gflop", "memory_mb")
 _UNKNOWN = {"status": "", "reason": "", "diverged_step": None, **dict.fromkeys(_COSTS, float("nan"))}

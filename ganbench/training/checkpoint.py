@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ganbench.files import earlier, replace_file
-from ganbench.training.population import Player, Population
+from ganbench.training.players import Player
+from ganbench.training.population import Population
 
 
 def save(population: Population, clock: dict[str, float], file: Path) -> None:

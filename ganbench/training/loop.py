@@ -23,8 +23,9 @@ from ganbench.plan import Plan, Run
 from ganbench.problems.base import Problem, stream
 from ganbench.registry import averaged
 from ganbench.training import checkpoint, noise
+from ganbench.training.building import make_problem
 from ganbench.training.cost import step_cost
-from ganbench.training.population import Population, make_problem
+from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 

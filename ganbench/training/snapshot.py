@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.problems.games import Game
 from ganbench.training import batched
-from ganbench.training.population import LossSlice, Player, Population
+from ganbench.training.losses import LossSlice
+from ganbench.training.players import Player
+from ganbench.training.population import Population
 
 
 class Snapshot:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ganbench.errors import UserError
 from ganbench.gan.updates import Gradients
-from ganbench.training.population import Player, Population, Tensors
+from ganbench.training.batched import Tensors
+from ganbench.training.players import Player
+from ganbench.training.population import Population
 
 
 class _Critic:

@@ -16,8 +16,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import relu
 
 from ganbench.suite import resolve
+from ganbench.training.building import make_problem
 from ganbench.training.loop import keep_freed_memory
-from ganbench.training.population import Population, make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 pytestmark = pytest.mark.benchmark

@@ -11,7 +11,7 @@ from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.gan.networks import NetworkSpec
 from ganbench.suite import resolve
-from ganbench.training.population import build_networks, make_problem
+from ganbench.training.building import build_networks, make_problem
 
 
 def spec(shape, value_range=(-1.0, 1.0), latent_dim=5):

@@ -9,7 +9,7 @@ from ganbench import registry
 from ganbench.contracts.normalizations import CONVOLUTION, LINEAR, PLACES, acting_matrix, batch, layers
 from ganbench.gan.normalizations import PixelNorm, Reweighted, SpectralMap, WeightMap
 from ganbench.suite import resolve
-from ganbench.training.population import build_networks, make_problem
+from ganbench.training.building import build_networks, make_problem
 
 every_layer = pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.suite import resolve
-from ganbench.training.population import Population, make_problem
+from ganbench.training.building import make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 RUNS, BATCH, DIM = 3, 11, 4

@@ -10,7 +10,8 @@ from torch import nn
 from ganbench import registry
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
-from ganbench.training.population import Population, build_networks, make_problem
+from ganbench.training.building import build_networks, make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 CPU = torch.device("cpu")

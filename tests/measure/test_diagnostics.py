@@ -9,7 +9,9 @@ from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.measure.diagnostics import COSTS, Game, affordable
 from ganbench.suite import resolve
-from ganbench.training.population import Population, build_networks, loss_slice, make_problem
+from ganbench.training.building import build_networks, make_problem
+from ganbench.training.losses import loss_slice
+from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 

@@ -17,7 +17,8 @@ from ganbench.measure.diagnostics import Game
 from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
-from ganbench.training.population import Population, build_networks, make_problem
+from ganbench.training.building import build_networks, make_problem
+from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 

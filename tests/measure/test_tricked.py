@@ -14,8 +14,9 @@ from ganbench.measure.diagnostics import Game
 from ganbench.measure.evaluate import Evaluator
 from ganbench.registry import averaged
 from ganbench.suite import resolve
+from ganbench.training.building import build_networks, make_problem
 from ganbench.training.loop import Prober
-from ganbench.training.population import Population, build_networks, make_problem
+from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 

@@ -13,8 +13,9 @@ from ganbench.measure.diagnostics import COSTS, Game, affordable
 from ganbench.measure.evaluate import Evaluator
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
+from ganbench.training.building import make_problem
 from ganbench.training.loop import Prober
-from ganbench.training.population import Population, make_problem
+from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 

@@ -9,7 +9,8 @@ from ganbench.measure.diagnostics import Game, affordable
 from ganbench.monitor.isolation import untouched, unwrapped
 from ganbench.monitor.watched import NotKnown, Player, Watched, WatchedLoss, final_sigmoid, layer_names
 from ganbench.suite import resolve
-from ganbench.training.population import Population, make_problem
+from ganbench.training.building import make_problem
+from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 
 

@@ -12,7 +12,8 @@ from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game as ProbedGame
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
-from ganbench.training.population import Population, build_networks, make_problem
+from ganbench.training.building import build_networks, make_problem
+from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 
 GAMES = [plugin for plugin in registry.plugins("problem") if "game" in plugin.provides]

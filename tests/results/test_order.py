@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from ganbench.results import store as module
+from ganbench.files import append_line
 from ganbench.results.store import Store
 from ganbench.suite import resolve
 
@@ -42,7 +42,8 @@ def killed_at(monkeypatch):
 
             return change
 
-        monkeypatch.setattr(module, "append_line", counted(module.append_line))
+        for room in ("store", "population"):
+            monkeypatch.setattr(f"ganbench.results.{room}.append_line", counted(append_line))
         for name in ("replace", "rename", "unlink"):
             monkeypatch.setattr(os, name, counted(getattr(os, name)))
             monkeypatch.setattr(pathlib.Path, name, counted(getattr(pathlib.Path, name)))

@@ -10,11 +10,11 @@ from overriding import over
 
 from ganbench import api
 from ganbench.executors import work
-from ganbench.files import earlier
-from ganbench.results import store
+from ganbench.files import append_line, earlier
 from ganbench.suite import resolve
 from ganbench.training import checkpoint, loop
-from ganbench.training.population import Population, make_problem
+from ganbench.training.building import make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 SUITE = ["problem=ring8", "steps=25", "seeds=2", "batch_size=16", "probe_every=10", "samples=64", "neighbours=32",
@@ -34,7 +34,8 @@ class Writes:
         monkeypatch.setattr(work, "told", self.told)
         for name in ("replace", "unlink"):
             monkeypatch.setattr(Path, name, self.watched(getattr(Path, name)))
-        monkeypatch.setattr(store, "append_line", self.watched(store.append_line))
+        for room in ("store", "population"):
+            monkeypatch.setattr(f"ganbench.results.{room}.append_line", self.watched(append_line))
 
     def watched(self, function):
         def change(file, *arguments, **options):

@@ -8,8 +8,10 @@ from ganbench import registry
 from ganbench.executors.blame import LANES
 from ganbench.suite import resolve
 from ganbench.training import checkpoint
+from ganbench.training.building import make_problem
+from ganbench.training.grouping import group
 from ganbench.training.loop import steady_numerics
-from ganbench.training.population import Population, group, make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 CPU = torch.device("cpu")

@@ -13,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganbench.suite import resolve
 from ganbench.training import cost, loop
+from ganbench.training.building import make_problem
 from ganbench.training.cost import measured, step_cost
-from ganbench.training.population import Population, make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 CPU = torch.device("cpu")

@@ -8,7 +8,8 @@ from overriding import over
 from ganbench import api
 from ganbench.registry import register
 from ganbench.suite import resolve
-from ganbench.training.population import Population, make_problem
+from ganbench.training.building import make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 pytestmark = pytest.mark.usefixtures("own_registry")

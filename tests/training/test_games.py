@@ -10,7 +10,8 @@ from overriding import over
 from ganbench import registry
 from ganbench.analysis.theory import contraction, course, predict
 from ganbench.suite import resolve
-from ganbench.training.population import Population, make_problem
+from ganbench.training.building import make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 RATE = 0.1

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import softplus
 
 from ganbench import registry
-from ganbench.training.population import over_runs
+from ganbench.training.losses import over_runs
 
 CPU = torch.device("cpu")
 REAL, FAKE = (torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 3).unbind()

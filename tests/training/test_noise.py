@@ -9,7 +9,8 @@ from overriding import over
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
 from ganbench.training import noise
-from ganbench.training.population import Population, make_problem
+from ganbench.training.building import make_problem
+from ganbench.training.population import Population
 
 CPU = torch.device("cpu")
 SEEDS = st.lists(st.integers(0, 50), min_size=1, max_size=4, unique=True)

@@ -12,7 +12,9 @@ from torch.nn.functional import relu
 from ganbench import registry
 from ganbench.plan import Run
 from ganbench.suite import resolve
-from ganbench.training.population import Population, build_networks, group, make_problem
+from ganbench.training.building import build_networks, make_problem
+from ganbench.training.grouping import group
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 CPU = torch.device("cpu")

@@ -14,7 +14,8 @@ from ganbench.errors import UserError
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
 from ganbench.training import checkpoint
-from ganbench.training.population import Population, build_networks, make_problem
+from ganbench.training.building import build_networks, make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 CPU, STEPS, OF, BATCH = torch.device("cpu"), 12, 20, 12

@@ -11,7 +11,8 @@ from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.suite import resolve
 from ganbench.training import checkpoint
-from ganbench.training.population import Population, build_networks, make_problem
+from ganbench.training.building import build_networks, make_problem
+from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
 CPU, STEPS, RATE, GAMMA = torch.device("cpu"), 12, 0.05, 0.3

@@ -1,0 +1,245 @@
+"""The files of one population of a study, and what is damaged of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganbench.files import append_line, earlier, locked, remove, replace_file, write_text
+from ganbench.plan import Plan, Run
+from ganbench.results import reading
+from ganbench.results.reading import Array, Damage, Unreadable, exists
+
+DECIDING = ("runs.json", "done.json", "series.jsonl")
+"""The files of a population without which its runs do not count as ended."""
+
+
+class PopulationFolder:
+    """The results of one population. What cannot be read counts as missing, and `damage` says so."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.pt"
+        self._damage: dict[str, Damage] = {}
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def damage(self) -> list[Damage]:
+        """What was found to be damaged while it was read."""
+        return list(self._damage.values())
+
+    @property
+    def fatal(self) -> Damage | None:
+        """The damage that keeps its runs from counting as ended, None where there is none."""
+        return next((self._damage[name] for name in DECIDING if name in self._damage), None)
+
+    def begin(self, runs: Sequence[Run]) -> None:
+        """Lay the folder out to train; what an earlier failure or damage left is cleared so that it is tried again."""
+        if not self.path.is_dir():
+            remove(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in (*DECIDING, self.checkpoint.name, earlier(self.checkpoint).name):
+            if not (self.path / name).is_file() or name == "done.json":
+                remove(self.path / name)
+        write_text(self.path / "runs.json", json.dumps([run.id for run in runs]))
+        remove(self.path / "failed.json")
+        self._forget()
+
+    def rewind(self, step: int) -> None:
+        """Forget what was recorded after a step, so that the population can go on from there; all of it for -1."""
+        kept = {at: values for at, values in self.series().items() if at <= step}
+        remove(self.path / "done.json")
+        lines = [json.dumps({"step": at, "values": values}, separators=(",", ":")) for at, values in kept.items()]
+        write_text(self.path / "series.jsonl", "".join(line + "\n" for line in lines))
+        for file in self.path.glob("samples-*.npy"):
+            if _step_of(file) not in kept:
+                remove(file)
+        self._forget()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the population for one process that writes it."""
+        with locked(self.path / "lock", f"Another process is at work on the run '{self.id}' in '{self.path}'."):
+            yield
+
+    def append(self, step: int, values: dict[str, list[float]], samples: Array) -> None:
+        """Record one probe: values [runs] by column and samples [runs, n, *shape]."""
+        with replace_file(self.path / f"samples-{step}.npy") as target, target.open("wb") as stream:
+            np.save(stream, samples)
+        append_line(self.path / "series.jsonl", {"step": step, "values": values})
+
+    def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None) -> None:
+        """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
+        record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
+        write_text(self.path / "done.json", json.dumps(record))
+        for file in (self.checkpoint, earlier(self.checkpoint)):
+            remove(file)
+
+    def fail(self, error: str, details: str = "") -> None:
+        """Record that the population could not be trained for our or the machine's reasons."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "failed.json", json.dumps({"error": error, "details": details}))
+
+    @property
+    def output(self) -> Path:
+        """The file of what its training printed."""
+        return self.path / "output.txt"
+
+    def keep_output(self, text: str) -> None:
+        """Record what its training printed; without it nothing is missing, so that a full disk is no failure."""
+        with suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.output, text)
+
+    @contextmanager
+    def made_whole(self) -> Iterator[PopulationFolder]:
+        """Give a folder to fill, which takes the place of this one when it is complete."""
+        unfinished = PopulationFolder(self.path.with_name(f".{self.path.name}"))
+        unfinished.remove()
+        yield unfinished
+        self.remove()
+        unfinished.path.rename(self.path)
+
+    def remove(self) -> None:
+        """Delete all of it: first from sight, in one go."""
+        hidden = self.path.with_name(f".removed.{self.path.name}")
+        remove(hidden)
+        if exists(self.path):
+            self.path.rename(hidden)
+            remove(hidden)
+
+    def part(self, target: PopulationFolder, rows: Sequence[int]) -> None:
+        """Copy what was recorded of some of its rows into another folder, a population of its own."""
+        runs = self.runs()
+        target.path.mkdir(parents=True, exist_ok=True)
+        for step, values in self.series().items():
+            samples = self._sample_of(step, len(runs))
+            if samples is not None:
+                target.append(step, {k: [column[row] for row in rows] for k, column in values.items()}, samples[rows])
+        write_text(target.path / "runs.json", json.dumps([runs[row] for row in rows]))
+
+    def runs(self) -> list[str]:
+        """Return the ids of its runs, in the order of its rows."""
+        # a process that lays the folder out comes to this file last
+        needed = exists(self.path / "done.json") or _has_content(self.path / "series.jsonl")
+        return self._json("runs.json", reading.run_ids, "which runs it holds is lost", needed=needed) or []
+
+    def done(self) -> dict[str, Any] | None:
+        """Return the record of its completion, None while it is not complete."""
+        runs = self.runs()
+        lost = f"its {len(runs)} runs count as not ended"
+        return self._json("done.json", reading.done_of(len(runs)), lost) if runs else None
+
+    def failed(self) -> dict[str, str] | None:
+        """Return the record of its failure, None where there is none."""
+        record = self._json("failed.json", reading.failure, "why it failed is lost")
+        if record is None and "failed.json" in self._damage:
+            return {"error": str(self._damage["failed.json"]), "details": ""}
+        return record
+
+    def series(self) -> dict[int, dict[str, list[float]]]:
+        """Return values [runs] by column, by step, in order of steps."""
+        return dict(sorted(self._lines()[0].items()))
+
+    def verify(self, plan: Plan) -> bool:
+        """Read all of it, note what is damaged, and tell whether it is complete and all that decides is whole."""
+        runs, done, _ = self.runs(), self.done(), self.failed()
+        stranger = next((run for run in runs if run not in plan.steps_of), None)
+        if stranger is not None:
+            lost = "the others in it count as not ended"
+            self._note("runs.json", f"names the run {stranger[:80]!r}, which the plan does not have", lost)
+        elif runs:
+            self._check_series(plan, done is not None)
+            for step in self._lines()[0]:
+                self._sample_of(step, len(runs))
+        return done is not None and self.fatal is None
+
+    def whole_steps(self) -> list[int]:
+        """Return the steps of which both the values and the samples are whole."""
+        runs = len(self.runs())
+        return [step for step in self.series() if self._sample_of(step, runs) is not None]
+
+    def samples(self, row: int) -> dict[int, Array]:
+        """Return the samples [n, *shape] of one run by step."""
+        return {step: kept[row].astype(np.float32) for step, kept in self._samples.items()}
+
+    @cached_property
+    def _samples(self) -> dict[int, Array]:
+        """The samples of all runs by step, mapped rather than read; a reader looks at them once for every run."""
+        runs, steps = len(self.runs()), map(_step_of, self.path.glob("samples-*.npy"))
+        found = {step: self._sample_of(step, runs) for step in sorted(step for step in steps if step is not None)}
+        return {step: array for step, array in found.items() if array is not None}
+
+    def _sample_of(self, step: int, runs: int) -> Array | None:
+        name = f"samples-{step}.npy"
+        try:
+            array = reading.read_array(self.path / name)
+            # points [runs, n, d] or images [runs, n, c, h, w]
+            if array.ndim not in (3, 5) or len(array) != runs:
+                raise Unreadable("does not hold samples of every run")
+        except Unreadable as error:
+            self._note(name, str(error), f"the samples at step {step} are not shown")
+            return None
+        return array
+
+    def _lines(self) -> tuple[dict[int, dict[str, list[float]]], list[int]]:
+        file, runs = self.path / "series.jsonl", self.runs()
+        if not runs or not exists(file):
+            return {}, []
+        try:
+            records, bad = reading.read_lines(file, reading.probe_of(len(runs)))
+        except Unreadable as error:
+            self._note("series.jsonl", str(error), "what was measured is lost")
+            return {}, []
+        return dict(records), bad
+
+    def _check_series(self, plan: Plan, done: bool) -> None:
+        """Note probes that are lost: all of a complete population are there, all up to the last one of another."""
+        found, bad = self._lines()
+        steps = plan.steps_of[self.runs()[0]]
+        lost = "its runs count as not ended"
+        if plan.listed:
+            # when a watched loop probes is its own affair
+            if bad or (done and not found):
+                self._note("series.jsonl", f"is no probe in line {bad[0]}" if bad else "has no probes", lost)
+            return
+        last = steps if done else max(found, default=-1)
+        gap = next((step for step in plan.probes(steps) if step not in found), None)
+        if gap is not None and gap <= last:
+            self._note("series.jsonl", f"has no probe of step {gap}", lost)
+
+    def _json(self, name: str, parse: Callable[[Any], Any], lost: str, *, needed: bool = False) -> Any:
+        file = self.path / name
+        if not needed and not exists(file):
+            return None
+        try:
+            return parse(reading.read_json(file))
+        except Unreadable as error:
+            self._note(name, str(error), lost)
+            return None
+
+    def _note(self, name: str, why: str, lost: str) -> None:
+        self._damage.setdefault(name, Damage(self.path / name, why, lost))
+
+    def _forget(self) -> None:
+        self._damage.clear()
+        self.__dict__.pop("_samples", None)
+
+
+def _step_of(file: Path) -> int | None:
+    digits = file.stem.removeprefix("samples-")
+    return int(digits) if re.fullmatch("[0-9]{1,18}", digits) else None
+
+
+def _has_content(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0

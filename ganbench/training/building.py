@@ -1,0 +1,74 @@
+"""What a variant is built of: its problem and the two networks of one run."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ganbench import registry
+from ganbench.errors import UserError, told
+from ganbench.gan.networks import NetworkSpec, Normalize
+from ganbench.interrupts import is_raised_by_code
+from ganbench.plan import Variant
+from ganbench.problems.base import Problem, stream
+from ganbench.training.trick import Trick
+
+
+@contextmanager
+def building(variant: Variant) -> Iterator[None]:
+    """Turn what a plug-in raises on a value that it cannot take into a UserError that names the variant."""
+    try:
+        yield
+    except UserError:
+        raise
+    except BaseException as error:  # a plug-in may raise anything
+        if not is_raised_by_code(error):
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        raise UserError(f"Cannot train '{variant.id}': {told(error)} ({where}).") from error
+
+
+def make_problem(variant: Variant) -> Problem:
+    """Build the problem of a variant."""
+    plugin = registry.get("problem", variant.problem)
+    problem: Problem = plugin(**variant.hypers_of("problem", variant.problem))
+    return problem
+
+
+def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Module, nn.Module]:
+    """Build one run's generator and discriminator; the initial weights depend on seed and architecture alone."""
+    layers: dict[str, Normalize] = {}
+    for role, axis in (("g", "g_normalization"), ("d", "normalization")):
+        name = getattr(variant, axis)
+        plugin, hypers = registry.get("normalization", name), variant.hypers_of("normalization", name)
+        full: Normalize = partial(plugin.function, **hypers)
+        layers[f"{role}_norm"] = full
+        layers[f"{role}_weight"] = full if plugin.declared("acts_on") == "weights" else _as_is
+    trick = Trick(variant)
+    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers,
+                       d_batch=trick if trick.place == "batch" else None)  # fmt: skip
+    shape = trick.packed(torch.empty(1, variant.batch_size, *problem.shape)).shape[2:]
+    generator, discriminator = _pair(variant, spec, seed)
+    if shape != problem.shape:
+        discriminator = _pair(variant, replace(spec, shape=tuple(shape)), seed)[1]
+    return generator, discriminator
+
+
+def _pair(variant: Variant, spec: NetworkSpec, seed: int) -> tuple[nn.Module, nn.Module]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream("initial weights", seed).initial_seed())
+        pair = registry.get("network", variant.network)(spec, **variant.hypers_of("network", variant.network))
+    generator, discriminator = pair
+    return generator, discriminator
+
+
+def _as_is(layer: nn.Module) -> nn.Module:
+    return layer

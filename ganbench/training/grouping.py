@@ -1,0 +1,65 @@
+"""Which runs train together, and how many: runs of one static structure, within bounds of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from ganbench.plan import AXES, Run, Variant
+from ganbench.training.building import build_networks, building, make_problem
+from ganbench.training.losses import loss_of
+from ganbench.training.memory import check_fits
+from ganbench.training.trick import Trick
+
+NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
+# Runs beyond this gain nothing on a CPU, whose caches they leave; a GPU fills up later. Fixed, and so is the memory
+# below: what a plan's populations are must not depend on the machine's mood.
+LARGEST = {"cpu": 64, "cuda": 1024}
+MEMORY = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
+
+
+def structure(variant: Variant) -> tuple[Any, ...]:
+    """Return what runs must share to train together: everything but the loss, the seed and optimizer numbers."""
+    shared = [getattr(variant, axis) for axis in AXES if axis != "loss"]
+    fixed = [
+        (key, value)
+        for key, value in variant.hypers
+        if not key.startswith(NUMBERS_THAT_MAY_DIFFER) or (key.startswith("optimizer.") and isinstance(value, str))
+    ]
+    return (*shared, *fixed)
+
+
+def group(runs: Sequence[Run], device: str) -> list[list[Run]]:
+    """Split runs into populations, each ordered by loss so that every loss acts on one slice."""
+    grouped: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        grouped.setdefault(structure(run.variant), []).append(run)
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    populations = []
+    for members in grouped.values():
+        members = sorted(members, key=loss_of)
+        each = bytes_of(members[0].variant)
+        check_fits(members[0].variant.id, each, kind)
+        limit = max(1, min(LARGEST[kind], MEMORY[kind] // each))
+        parts = -(-len(members) // limit)
+        size = -(-len(members) // parts)
+        populations += [members[start : start + size] for start in range(0, len(members), size)]
+    return populations
+
+
+@lru_cache(maxsize=1024)
+def bytes_of(variant: Variant) -> int:
+    """Return roughly what one run of a variant takes: parameters with their gradients and averages, activations."""
+    outputs: list[int] = []
+    with building(variant), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        pair = build_networks(variant, make_problem(variant), seed=0)
+        for module in (leaf for player in pair for leaf in player.modules() if not list(leaf.children())):
+            module.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
+        fake = pair[0](torch.zeros(variant.batch_size, variant.latent_dim))
+        pair[1](Trick(variant).packed(fake.unsqueeze(0)).squeeze(0))
+    parameters = sum(parameter.numel() for player in pair for parameter in player.parameters())
+    # real and fake batches, forward and backward, and once more for a penalty; 4 bytes each
+    return 4 * (8 * parameters + 8 * sum(outputs))

@@ -1,0 +1,110 @@
+"""A player of a population: the generators or discriminators of all its runs as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ganbench import registry
+from ganbench.gan.normalizations import as_matrix
+from ganbench.gan.optimizers import rate_factor
+from ganbench.plan import Run
+from ganbench.training import batched
+from ganbench.training.batched import Tensors
+
+
+def arithmetic(runs: Sequence[Run]) -> set[str]:
+    """Return the optimizer's numbers in which runs differ: these are columns of a tensor, the others plain numbers."""
+    optimizer = runs[0].variant.optimizer
+    hypers = [run.variant.hypers_of("optimizer", optimizer) for run in runs]
+    return {key for key in hypers[0] if len({own[key] for own in hypers}) > 1}
+
+
+class Player:
+    """Generator or discriminator of every run: one module for one GAN, flat parameters [runs, size]."""
+
+    def __init__(
+        self, modules: Sequence[nn.Module], runs: Sequence[Run], rate: str, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        modules = [module.to(dtype) for module in modules]
+        names = [name for name, _ in modules[0].named_parameters()]
+        by_run = [dict(module.named_parameters()) for module in modules]
+        self.shapes = {name: by_run[0][name].shape for name in names}
+        flat = [torch.cat([own[name].detach().flatten() for name in names]) for own in by_run]
+        self.flat = torch.stack(flat).to(device)
+        buffers = [dict(module.named_buffers()) for module in modules]
+        self.buffers = {name: torch.stack([own[name] for own in buffers]).to(device) for name in buffers[0]}
+        self.module = modules[0].to(device)
+        self.frozen = self.views(self.flat)
+        self.trained = {name: view.detach().requires_grad_() for name, view in self.views(self.flat).items()}
+        self._set_optimizer(runs, rate)
+        self.state: dict[str, Tensor] = {}
+        # batches that gradients were taken on, and steps of the optimizer: an update rule makes more or fewer a round
+        self.batches = self.descents = 0
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Return flat parameters [runs, size] by name."""
+        parts = flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
+        return {n: p.unflatten(1, s) if s else p[:, 0] for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
+
+    def _set_optimizer(self, runs: Sequence[Run], rate: str) -> None:
+        name = runs[0].variant.optimizer
+        self.optimizer = registry.get("optimizer", name)
+        hypers = [run.variant.hypers_of("optimizer", name) for run in runs]
+        self.decay = str(hypers[0].get("decay", "none"))
+        columns = {key: [own[key] for own in hypers] for key in hypers[0]}
+        self.rate, differing = self._column(columns[rate]), arithmetic(runs)
+        # a number that all runs share stays a number: cheaper, and exact in the optimizer's own arithmetic
+        self.hypers = {key: self._column(own) if key in differing else own[0] for key, own in columns.items()}
+
+    def _column(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, device=self.flat.device, dtype=self.flat.dtype).unsqueeze(1)
+
+    def __call__(
+        self,
+        x: Tensor,
+        *,
+        trained: bool = False,
+        runs: slice = slice(None),
+        tap: batched.Tap | None = None,
+        tensors: Tensors | None = None,
+    ) -> Tensor:
+        """Map x [runs, batch, ...] with the parameters of all runs, a slice of them, or others given by name."""
+        tensors = {**(tensors or (self.trained if trained else self.frozen)), **self.buffers}
+        if runs != slice(None):
+            tensors = {name: tensor[runs] for name, tensor in tensors.items()}
+        return batched.forward(self.module, tensors, x, tap=tap)
+
+    def matrices(self) -> list[Tensor]:
+        """Return the trained weights of all linear and convolution layers as matrices [runs, out, in]."""
+        layers = {f"{name}.weight".removeprefix("."): layer for name, layer in self.module.named_modules()
+                  if isinstance(layer, batched.LAYERS)}  # fmt: skip
+        return [as_matrix(self.trained[name], layer) for name, layer in layers.items() if name in self.trained]
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Return the gradient [runs, size] of each run's own loss [runs]."""
+        return torch.cat([part.reshape(len(part), -1) for part in self.gradients(loss).values()], dim=1)
+
+    def gradients(self, loss: Tensor, *, retain_graph: bool = False) -> dict[str, Tensor]:
+        """Return the gradient [runs, ...] of each run's own loss [runs] by parameter."""
+        leaves = list(self.trained.values())
+        # runs are independent, so the gradient of the sum holds each run's own gradient
+        parts = torch.autograd.grad(
+            loss.sum(), leaves, retain_graph=retain_graph, allow_unused=True, materialize_grads=True
+        )
+        return dict(zip(self.trained, parts, strict=True))
+
+    def descend(self, gradient: Tensor, alive: Tensor, progress: tuple[int, int]) -> None:
+        """Make one optimizer step for the runs that are alive; the others stay exactly where they are.
+
+        progress: training steps made, and in all.
+        """
+        self.descents += 1
+        lr = self.rate * rate_factor(self.decay, *progress) * alive.unsqueeze(1)
+        # on a GPU the question whether all are alive would wait for the device
+        if alive.device.type != "cpu" or not alive.all():
+            gradient = torch.where(alive.unsqueeze(1), gradient, 0.0)
+        with torch.no_grad():
+            self.optimizer(self.flat, gradient, self.state, self.descents, lr, **self.hypers)

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ganbench.errors import UserError, quoted, unknown
@@ -104,7 +105,7 @@ def _is_divergence(value: Any) -> bool:
     return isinstance(value, str) or all(hasattr(value, part) for part in ("name", "critic", "between"))
 
 
-AXES = ("batch", "pixels", "channels", "group")
+KEPT_AXES = ("batch", "pixels", "channels", "group")
 """The axes over which a normalization may keep mean 0 and variance 1."""
 
 KEPT = ("row lengths", "spectral norm 1", "root mean square 1", "the layer")
@@ -112,7 +113,7 @@ KEPT = ("row lengths", "spectral norm 1", "root mean square 1", "the layer")
 
 
 def _is_kept(value: Any) -> bool:
-    return value in KEPT if isinstance(value, str) else _is_names(value) and set(value) <= set(AXES)
+    return value in KEPT if isinstance(value, str) else _is_names(value) and set(value) <= set(KEPT_AXES)
 
 
 def _is_path(value: Any) -> bool:
@@ -151,12 +152,33 @@ _ANY_KIND = {
 
 
 @dataclass(frozen=True)
+class Axis:
+    """A key of a suite whose values are plug-ins of one kind.
+
+    later: it came after the first studies, and stays out of ids and files at its default. gives, asks: the players
+    ("G", "D") whose network its plug-ins provide capabilities to, and whose they need them of. acts_on: what its
+    plug-ins may act on (empty: all). once: of these a variant has at most one that acts on it. named: whether a
+    variant's id names the plug-in: always, never, or (None) where it is not the default.
+    """
+
+    name: str
+    default: str
+    later: bool = False
+    gives: str = "GD"
+    asks: str = "D"
+    acts_on: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
+    named: bool | None = None
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of plug-in.
 
     home: the module of those that are shipped. calls: the positional parameters of a plug-in, by what it `acts_on`
     ("" where the kind declares no such thing). declares: what it may declare. hypers: hyper-parameters that the engine
-    looks at, with their types; `rates` among them a plug-in must have.
+    looks at, with their types; `rates` among them a plug-in must have. axes: the keys of a suite that take it; where it
+    composes, several plug-ins may act together in one variant.
     """
 
     name: str
@@ -165,6 +187,8 @@ class Kind:
     declares: Mapping[str, Declaration] = field(default_factory=dict)
     hypers: Mapping[str, type] = field(default_factory=dict)
     rates: tuple[str, ...] = ()
+    axes: tuple[Axis, ...] = ()
+    composes: bool = False
 
     def default(self, key: str) -> Any:
         """Return what holds where a plug-in does not declare `key`."""
@@ -192,8 +216,11 @@ _REGULARIZER = {
     "weights": ("weights",),
     "matrices": ("matrices",),
     "samples": ("samples", "normal", "progress"),
+    "latents": ("generator", "latents", "normal"),
     "nothing": _CRITIC,
 }
+_OF_D = ("inputs", "weights", "matrices", "samples", "nothing")
+_OF_G = ("latents", "weights", "matrices", "nothing")
 _NORMALIZATION = {"activations": ("layer",), "weights": ("layer",)}
 _TRICK: dict[str, tuple[str, ...]] = {
     "nothing": (),
@@ -210,8 +237,13 @@ _TRICK: dict[str, tuple[str, ...]] = {
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("problem", "ganbench.problems", {"": ()}),
-        Kind("network", "ganbench.gan.networks", {"": ("spec",)}),
+        Kind("problem", "ganbench.problems", {"": ()}, axes=(Axis("problem", "ring8", named=True),)),
+        Kind(
+            "network",
+            "ganbench.gan.networks",
+            {"": ("spec",)},
+            axes=(Axis("network", "mlp", asks="GD", named=False),),
+        ),
         Kind(
             "loss",
             "ganbench.gan.losses",
@@ -223,6 +255,7 @@ KINDS: Mapping[str, Kind] = {
                 "saturates": _flag(),
                 "divergence": Declaration("a Divergence, or a text that says why there is none", _is_divergence),
             },
+            axes=(Axis("loss", "nonsaturating", named=True),),
         ),
         Kind(
             "normalization",
@@ -230,8 +263,12 @@ KINDS: Mapping[str, Kind] = {
             _NORMALIZATION,
             {
                 "acts_on": _acts_on(_NORMALIZATION, "activations"),
-                "keeps": Declaration("a tuple of axes, or one invariant", _is_kept, choices=(*AXES, *KEPT)),
+                "keeps": Declaration("a tuple of axes, or one invariant", _is_kept, choices=(*KEPT_AXES, *KEPT)),
             },
+            axes=(
+                Axis("normalization", "none", gives="D", named=True),
+                Axis("g_normalization", "none", gives="G", asks="G"),
+            ),
         ),
         Kind(
             "regularizer",
@@ -243,10 +280,15 @@ KINDS: Mapping[str, Kind] = {
                     "'uniform' or 'normal'", lambda v: isinstance(v, str), "uniform", ("uniform", "normal"),
                     where=("inputs",),
                 ),
-                "remembers": _flag(False, where=("inputs",)),
-                "signed": _flag(False, where=("inputs", "matrices")),
+                "remembers": _flag(False, where=("inputs", "latents")),
+                "signed": _flag(False, where=("inputs", "matrices", "latents")),
             },
             {"lazy": int},
+            axes=(
+                Axis("regularizer", "none", acts_on=_OF_D),
+                Axis("g_regularizer", "none", later=True, gives="G", asks="G", acts_on=_OF_G),
+            ),
+            composes=True,
         ),
         Kind(
             "optimizer",
@@ -254,8 +296,9 @@ KINDS: Mapping[str, Kind] = {
             {"": ("parameters", "gradient", "state", "step", "lr")},
             hypers={"g_lr": float, "d_lr": float, "decay": str},
             rates=("g_lr", "d_lr"),
+            axes=(Axis("optimizer", "adam", named=False),),
         ),
-        Kind("update", "ganbench.gan.updates", {"": ("round",)}),
+        Kind("update", "ganbench.gan.updates", {"": ("round",)}, axes=(Axis("update", "alternating", later=True),)),
         Kind(
             "trick",
             "ganbench.gan.tricks",
@@ -272,6 +315,8 @@ KINDS: Mapping[str, Kind] = {
                     where=("samples",),
                 ),
             },
+            axes=(Axis("trick", "none", later=True, once=("average",)),),
+            composes=True,
         ),
         Kind(
             "metric",
@@ -291,6 +336,22 @@ KINDS: Mapping[str, Kind] = {
         ),
     )
 }  # fmt: skip
+
+
+def axes() -> dict[str, Axis]:
+    """Return the keys of a suite that take plug-ins, in the order of the table."""
+    return _axes(tuple(map(id, KINDS.values())))[0]
+
+
+def kind_of(axis: str) -> str:
+    """Return the kind of plug-in that an axis takes."""
+    return _axes(tuple(map(id, KINDS.values())))[1][axis]
+
+
+@lru_cache(maxsize=4)
+def _axes(table: tuple[int, ...]) -> tuple[dict[str, Axis], dict[str, str]]:
+    pairs = [(axis, kind.name) for kind in KINDS.values() for axis in kind.axes]
+    return {axis.name: axis for axis, _ in pairs}, {axis.name: kind for axis, kind in pairs}
 
 
 # ------------------------------------------------------------------------------------------ what register refuses

@@ -5,79 +5,120 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from ganbench import kinds
 from ganbench.errors import UserError, unknown
 
 SCHEMA = 1
-PLUGIN_AXES = (
-    "problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer", "update", "trick",
-)  # fmt: skip
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
-AXES = (*PLUGIN_AXES, "latent", *NUMBER_AXES)
 # what is measured, and when: the same for all runs of a plan
 MEASURING = ("probe_every", "samples", "neighbours", "diagnostics")
-# settings that came after the first studies: at these values they are left out of ids and files, so that those last
-LATER = {
-    "generator_steps": 1, "update": "alternating", "trick": "none", "diagnostics": "cheap", "listed": [], "margins": {},
-    "time_limit": 0.0,
-}  # fmt: skip
+# settings that came after the first studies, beside axes of plug-ins that did: see `later`
+_LATER = {"generator_steps": 1, "diagnostics": "cheap", "listed": [], "margins": {}, "time_limit": 0.0}
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
 # of a training loop that ganbench only watches nothing is known but the name that its author gives to it
 OWN, OWN_NAME = "own", "loop.variant"
+# between the names of plug-ins that act together in one variant
+TOGETHER = "+"
 # how the version of a plug-in begins that cannot be covered by a hash
 UNCOVERED = "uncovered-"
 
 
-def kind_of(axis: str) -> str:
-    """Return the kind of plug-in that an axis names."""
-    return "normalization" if axis == "g_normalization" else axis
+def plugin_axes() -> tuple[str, ...]:
+    """Return the axes whose values are plug-ins."""
+    return tuple(kinds.axes())
 
 
-@dataclass(frozen=True)
+def axes() -> tuple[str, ...]:
+    """Return all axes of a variant."""
+    return (*kinds.axes(), "latent", *NUMBER_AXES)
+
+
+def later() -> dict[str, Any]:
+    """Return the settings that came after the first studies: at these values ids and files leave them out, and last."""
+    return {axis.name: axis.default for axis in kinds.axes().values() if axis.later} | _LATER
+
+
 class Variant:
-    """One point of the grid without the seed. `hypers` holds every hyper-parameter of its plug-ins, defaults too."""
+    """One point of the grid without the seed: a value for each of the `axes`, and hyper-parameters.
 
-    problem: str
-    network: str
-    loss: str
-    normalization: str
-    g_normalization: str
-    regularizer: str
-    optimizer: str
+    `hypers` holds every hyper-parameter of its plug-ins, defaults too. An axis that is not given has its later default.
+    """
+
     latent: str
     steps: int
     batch_size: int
     critic_steps: int
+    generator_steps: int
     latent_dim: int
-    generator_steps: int = 1
-    update: str = "alternating"
-    trick: str = "none"
-    hypers: tuple[tuple[str, Any], ...] = ()
+    hypers: tuple[tuple[str, Any], ...]
+
+    def __init__(self, *, hypers: tuple[tuple[str, Any], ...] = (), **values: Any) -> None:
+        late = later()
+        for axis in axes():
+            self.__dict__[axis] = values.pop(axis) if axis in values else late[axis]
+        if values:
+            raise TypeError(f"a variant has no axis {', '.join(values)}")
+        self.__dict__["hypers"] = hypers
+
+    def __getattr__(self, axis: str) -> str:
+        """The name of the plug-in of an axis; several that act together are joined by TOGETHER."""
+        raise AttributeError(axis)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a variant does not change: {name}")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of every axis."""
+        return {axis: self.__dict__[axis] for axis in axes()}
+
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        return (*self.values.items(), self.hypers)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Variant) and self._key == other._key
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self._key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Variant({self.id})"
 
     @cached_property
     def id(self) -> str:
         """A readable name with a hash of everything that it stands for."""
+        digest = _digest(_without_later({**self.values, "hypers": self.hypers}), 6)
         if name := dict(self.hypers).get(OWN_NAME):
-            return f"{self.problem}-{name}-{_digest(_without_later(asdict(self)), 6)}"
-        words = [self.problem, self.loss, self.normalization]
-        words += [f"g_{self.g_normalization}"] * (self.g_normalization != "none")
-        words += [self.regularizer] * (self.regularizer != "none")
-        words += [self.update] * (self.update != LATER["update"])
-        words += [self.trick] * (self.trick != LATER["trick"])
-        return f"{'-'.join(words)}-{_digest(_without_later(asdict(self)), 6)}"
+            return f"{self.problem}-{name}-{digest}"
+        words = [
+            f"{'g_' * axis.name.startswith('g_')}{self.__dict__[axis.name]}"
+            for axis in kinds.axes().values()
+            if axis.named is True or (axis.named is None and self.__dict__[axis.name] != axis.default)
+        ]
+        return f"{'-'.join(words)}-{digest}"
 
     def hypers_of(self, kind: str, name: str) -> dict[str, Any]:
         """Return the hyper-parameters of one of its plug-ins."""
         prefix = f"{kind}.{name}."
         return {key.removeprefix(prefix): value for key, value in self.hypers if key.startswith(prefix)}
 
+    def names(self, axis: str) -> list[str]:
+        """Return the names of the plug-ins of an axis, in order: several where its kind composes."""
+        return str(getattr(self, axis)).split(TOGETHER)
+
     def plugins(self) -> set[tuple[str, str]]:
         """Return kind and name of every plug-in that it is made of."""
-        return {(kind_of(axis), getattr(self, axis)) for axis in PLUGIN_AXES}
+        return {(kinds.kind_of(axis), name) for axis in plugin_axes() for name in self.names(axis)}
 
 
 @dataclass(frozen=True)
@@ -223,14 +264,14 @@ class Plan:
             probe_every=data["probe_every"],
             samples=data["samples"],
             neighbours=data["neighbours"],
-            diagnostics=data.get("diagnostics", LATER["diagnostics"]),
+            diagnostics=data.get("diagnostics", _LATER["diagnostics"]),
             versions=data["versions"],
             legends=data.get("legends", {}),
             plugin_files=tuple(data["plugin_files"]),
             listed=tuple(data.get("listed", ())),
             margins=data.get("margins", {}),
             code=data.get("code", ""),
-            time_limit=data.get("time_limit", LATER["time_limit"]),
+            time_limit=data.get("time_limit", _LATER["time_limit"]),
         )
 
 
@@ -247,17 +288,17 @@ def check_margins(margins: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _flat(variant: Variant) -> dict[str, Any]:
-    data = asdict(variant)
-    return _without_later({**{key: data[key] for key in AXES}, **dict(variant.hypers)})
+    return _without_later({**variant.values, **dict(variant.hypers)})
 
 
 def _without_later(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if LATER.get(key) != value}
+    late = later()
+    return {key: value for key, value in data.items() if late.get(key) != value}
 
 
 def _unflat(data: Mapping[str, Any]) -> Variant:
     hypers = tuple((key, value) for key, value in data.items() if "." in key)
-    return Variant(**{key: data.get(key, LATER.get(key)) for key in AXES}, hypers=hypers)
+    return Variant(**{key: data[key] for key in axes() if key in data}, hypers=hypers)
 
 
 def _digest(content: Any, length: int) -> str:

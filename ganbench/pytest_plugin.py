@@ -144,7 +144,7 @@ class Trainer:
 
     def _written(self, key: str, value: Any) -> str:
         from ganbench import register
-        from ganbench.plan import kind_of
+        from ganbench.kinds import kind_of
 
         values = []
         for one in value if isinstance(value, list | tuple) else [value]:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 OWN = "ganbench"
 """The version of what this package ships: its code has one digest, in the plan."""
 
-ENGINE_PROVIDES = frozenset({"one_turn_each"})
-"""What no plug-in provides but the suite's numbers do: one update of each player a step."""
+LOSS_OF_LOGITS = "loss_of_logits"
+ENGINE_PROVIDES = frozenset({"one_turn_each", LOSS_OF_LOGITS})
+"""What no plug-in provides but training does: one update of each player a step, and a loss of G on logits."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,7 +10,7 @@ import yaml
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.plan import AXES, MEASURING, OWN_NAME, Plan, Run, Variant
+from ganbench.plan import MEASURING, OWN_NAME, Plan, Run, Variant
 from ganbench.reading import parse_overrides
 from ganbench.suite import Settings
 
@@ -46,7 +46,7 @@ def _words(plan: Plan, variant: Variant) -> list[str] | None:
 
 
 def _settings(plan: Plan, variant: Variant) -> dict[str, Any]:
-    settings: dict[str, Any] = {axis: getattr(variant, axis) for axis in AXES}
+    settings: dict[str, Any] = variant.values
     return {**settings, **dict(variant.hypers), **{key: getattr(plan, key) for key in MEASURING}}
 
 

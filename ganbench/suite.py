@@ -9,15 +9,27 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
 
-from ganbench import registry
+from ganbench import kinds, registry
+from ganbench.binding import chain
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
-from ganbench.plan import AXES, NUMBER_AXES, PLUGIN_AXES, UNCOVERED, Plan, Variant, check_margins, kind_of
+from ganbench.kinds import KINDS, kind_of
+from ganbench.plan import NUMBER_AXES, TOGETHER, UNCOVERED, Plan, Variant, axes, check_margins, plugin_axes
 from ganbench.reading import parse_overrides, read_suite
+from ganbench.registry import LOSS_OF_LOGITS, Plugin
 
 LATENTS = ("normal", "uniform")
 SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins", "time_limit")
@@ -34,87 +46,100 @@ LONGEST_VALUE = 100
 """Characters of a hyper-parameter that is a text: it stands in labels."""
 
 
+def _listed(value: Any) -> Any:
+    # YAML reads a bare `none` as text but `null` or `~` as nothing; both mean the plug-in none
+    values = value if isinstance(value, list) else [value]
+    return ["none" if item is None else item for item in values]
+
+
+def _joined(value: Any) -> Any:
+    """Take lists within a list as plug-ins that act together."""
+    return [TOGETHER.join(item) if _is_names(item) else item for item in _listed(value)]
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(name, str) for name in value)
+
+
+def _distinct(value: list[Any]) -> list[Any]:
+    if not value:
+        raise ValueError("is empty, so the grid has no runs")
+    if len(set(value)) < len(value):
+        raise ValueError(f"names the same value twice in {value}")
+    return value
+
+
+def _within(value: list[int], info: ValidationInfo) -> list[int]:
+    if min(value) < 1:
+        raise ValueError(f"must be at least 1, got {min(value)}")
+    largest = LARGEST[str(info.field_name)]
+    if max(value) > largest:
+        raise ValueError(f"must be at most {largest}, got {max(value)}")
+    return value
+
+
+def _counted(value: Any) -> Any:
+    """Take a number of seeds as so many seeds."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError(f"needs at least 1 seed, got {value}")
+        if value > 10_000:
+            raise ValueError(f"takes at most 10000 seeds, got {value}")
+        return list(range(value))
+    return value
+
+
+def _natural(value: list[int]) -> list[int]:
+    if min(value) < 0:
+        raise ValueError(f"must not be negative, got {min(value)}")
+    if max(value) > LARGEST_SEED:
+        raise ValueError(f"must be at most {LARGEST_SEED}, got {max(value)}")
+    return value
+
+
+def _shares(value: Any) -> Any:
+    return check_margins(value) if isinstance(value, dict) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_listed), AfterValidator(_distinct)]
+Chains = Annotated[list[str], BeforeValidator(_joined), AfterValidator(_distinct)]
+Counts = Annotated[list[int], BeforeValidator(_listed), AfterValidator(_within), AfterValidator(_distinct)]
+
+
 class Settings(BaseModel):
-    """The keys of a suite file. Every axis takes one value or a list of values; a list is a sweep."""
+    """The keys of a suite file beside its axes. Every axis takes one value or a list of values; a list is a sweep."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     description: str = ""
-    problem: list[str] = ["ring8"]
-    network: list[str] = ["mlp"]
-    loss: list[str] = ["nonsaturating"]
-    normalization: list[str] = ["none"]
-    g_normalization: list[str] = ["none"]
-    regularizer: list[str] = ["none"]
-    optimizer: list[str] = ["adam"]
-    update: list[str] = ["alternating"]
-    trick: list[str] = ["none"]
-    latent: list[str] = ["normal"]
-    seeds: list[int] = [0, 1, 2, 3, 4]
-    steps: list[int] = [2000]
-    batch_size: list[int] = [128]
-    critic_steps: list[int] = [1]
-    generator_steps: list[int] = [1]
-    latent_dim: list[int] = [8]
+    latent: Names = ["normal"]
+    seeds: Annotated[
+        list[int], BeforeValidator(_counted), AfterValidator(_distinct), AfterValidator(_natural)
+    ] = [0, 1, 2, 3, 4]  # fmt: skip
+    steps: Counts = [2000]
+    batch_size: Counts = [128]
+    critic_steps: Counts = [1]
+    generator_steps: Counts = [1]
+    latent_dim: Counts = [8]
     probe_every: int = Field(500, ge=1, le=10**9)
     samples: int = Field(1000, ge=16, le=10**6)
     neighbours: int = Field(500, ge=16, le=10**6)
     diagnostics: str = "cheap"
-    margins: dict[str, float] = {}
+    margins: Annotated[dict[str, float], BeforeValidator(_shares)] = {}
     time_limit: float = Field(0.0, ge=0, le=10**9)
     hypers: dict[str, list[Any]] = {}
     per_problem: dict[str, dict[str, Any]] = {}
 
-    @field_validator(*AXES, mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        # YAML reads a bare `none` as text but `null` or `~` as nothing; both mean the plug-in none
-        values = value if isinstance(value, list) else [value]
-        return ["none" if item is None else item for item in values]
 
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _counted(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            if value < 1:
-                raise ValueError(f"needs at least 1 seed, got {value}")
-            if value > 10_000:
-                raise ValueError(f"takes at most 10000 seeds, got {value}")
-            return list(range(value))
-        return value
-
-    @field_validator(*AXES, "seeds", mode="after")
-    @classmethod
-    def _distinct(cls, value: list[Any]) -> list[Any]:
-        if not value:
-            raise ValueError("is empty, so the grid has no runs")
-        if len(set(value)) < len(value):
-            raise ValueError(f"names the same value twice in {value}")
-        return value
-
-    @field_validator(*NUMBER_AXES, mode="after")
-    @classmethod
-    def _within(cls, value: list[int], info: ValidationInfo) -> list[int]:
-        if min(value) < 1:
-            raise ValueError(f"must be at least 1, got {min(value)}")
-        largest = LARGEST[str(info.field_name)]
-        if max(value) > largest:
-            raise ValueError(f"must be at most {largest}, got {max(value)}")
-        return value
-
-    @field_validator("seeds", mode="after")
-    @classmethod
-    def _natural(cls, value: list[int]) -> list[int]:
-        if min(value) < 0:
-            raise ValueError(f"must not be negative, got {min(value)}")
-        if max(value) > LARGEST_SEED:
-            raise ValueError(f"must be at most {LARGEST_SEED}, got {max(value)}")
-        return value
-
-    @field_validator("margins", mode="before")
-    @classmethod
-    def _shares(cls, value: Any) -> Any:
-        return check_margins(value) if isinstance(value, dict) else value
+def settings_model() -> type[Settings]:
+    """Return the model of a suite's keys, with an axis for each that the table of kinds has."""
+    fields: dict[str, Any] = {
+        axis.name: (Chains if KINDS[kind_of(axis.name)].composes else Names, [axis.default])
+        for axis in kinds.axes().values()
+    }
+    return create_model("Settings", __base__=Settings, **fields)
 
 
 def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Plan:
@@ -123,14 +148,14 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     changes = parse_overrides(overrides)
     registry.check_needs()
     base["margins"] = _margins(base) | _margins(changes)
-    problems = _problems(changes.get("problem", base.get("problem", Settings.model_fields["problem"].default)))
+    problems = _problems(changes.get("problem", base.get("problem", [kinds.axes()["problem"].default])))
     per_problem = _per_problem(base)
     _check_hypers({**base, **changes})
     grids = [_settings({**base, **per_problem.get(each, {}), **changes, "problem": each}) for each in problems]
     common = grids[0].model_dump(include=set(SHARED))
-    for grid in grids[1:]:
+    for each, grid in zip(problems, grids, strict=True):
         if grid.model_dump(include=set(SHARED)) != common:
-            raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{grid.problem[0]}'.")
+            raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{each}'.")
     _check_size(grids)
 
     variants: dict[Variant, None] = {}
@@ -198,14 +223,12 @@ def _check_size(grids: Sequence[Settings]) -> None:
 
 def _size(grid: Settings) -> int:
     """Return how many variants a grid expands to."""
-    plugin_axes = [[(kind_of(axis), name) for name in getattr(grid, axis)] for axis in PLUGIN_AXES]
-    both = PLUGIN_AXES.index("normalization"), PLUGIN_AXES.index("g_normalization")
-    of_both = [plugin_axes.pop(place) for place in sorted(both, reverse=True)]
-    # one normalization for both players has its hyper-parameters once
-    size = sum(math.prod(_points(grid, *pair) for pair in set(pairs)) for pairs in itertools.product(*of_both))
-    for axis in plugin_axes:
-        size *= sum(_points(grid, *pair) for pair in axis)
-    return size * math.prod(len(getattr(grid, axis)) for axis in AXES if axis not in PLUGIN_AXES)
+    size = math.prod(len(getattr(grid, axis)) for axis in ("latent", *NUMBER_AXES))
+    for kind in KINDS.values():
+        # a plug-in that several axes of a kind name, or that acts for both players, has its hyper-parameters once
+        chosen = itertools.product(*([name.split(TOGETHER) for name in getattr(grid, a.name)] for a in kind.axes))
+        size *= sum(math.prod(_points(grid, kind.name, name) for name in set().union(*names)) for names in chosen)
+    return size
 
 
 def _points(grid: Settings, kind: str, name: str) -> int:
@@ -225,28 +248,34 @@ def _margins(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(data: dict[str, Any]) -> Settings:
+    model = settings_model()
     hypers = {key: value for key, value in data.items() if "." in key}
     plain = {key: value for key, value in data.items() if "." not in key}
     for key in plain:
-        if key not in Settings.model_fields or key in ("hypers", "per_problem"):
-            raise unknown(
-                "key", key, [*(f for f in Settings.model_fields if f not in ("hypers", "per_problem")), "suite"]
-            )
+        if key not in model.model_fields or key in ("hypers", "per_problem"):
+            raise unknown("key", key, [*(f for f in model.model_fields if f not in ("hypers", "per_problem")), "suite"])
     listed = {key: value if isinstance(value, list) else [value] for key, value in hypers.items()}
     try:
-        settings = Settings.model_validate({**plain, "hypers": listed})
+        settings = model.model_validate({**plain, "hypers": listed})
     except ValidationError as error:
         raise _plain_error(error) from error
     _check_hypers(settings.hypers)
-    for axis in PLUGIN_AXES:
-        for name in getattr(settings, axis):
-            registry.get(kind_of(axis), name)
+    for axis in plugin_axes():
+        for names in getattr(settings, axis):
+            _check_names(axis, names.split(TOGETHER) if KINDS[kind_of(axis)].composes else [names])
     for latent in settings.latent:
         if latent not in LATENTS:
             raise unknown("latent distribution", latent, LATENTS)
     if settings.diagnostics not in registry.COSTS:
         raise unknown("class of diagnostics", settings.diagnostics, registry.COSTS)
     return settings
+
+
+def _check_names(axis: str, names: Sequence[str]) -> None:
+    for name in names:
+        registry.get(kind_of(axis), name)
+    if len(names) > 1 and ("none" in names or len(set(names)) < len(names)):
+        raise UserError(f"The key '{axis}' takes different plug-ins together, none but 'none', got {', '.join(names)}.")
 
 
 def _plain_error(error: ValidationError) -> UserError:
@@ -295,11 +324,11 @@ def _check_type(key: str, default: Any, value: Any) -> None:
 
 
 def _expand(settings: Settings) -> Iterable[Variant]:
-    for values in itertools.product(*(getattr(settings, axis) for axis in AXES)):
-        plain = dict(zip(AXES, values, strict=True))
+    plugged, every = plugin_axes(), axes()
+    for values in itertools.product(*(getattr(settings, axis) for axis in every)):
+        plain = dict(zip(every, values, strict=True))
         choices: dict[str, list[Any]] = {}
-        for axis in PLUGIN_AXES:
-            kind, name = kind_of(axis), plain[axis]
+        for kind, name in ((kind_of(axis), name) for axis in plugged for name in plain[axis].split(TOGETHER)):
             for hyper, default in registry.get(kind, name).hypers.items():
                 key = f"{kind}.{name}.{hyper}"
                 given = settings.hypers.get(key, [default])
@@ -310,40 +339,46 @@ def _expand(settings: Settings) -> Iterable[Variant]:
 
 def impossible(variant: Variant) -> str:
     """Return why a combination cannot be trained, or an empty text. Every plug-in declares its own needs."""
-    provided = {
-        player: _provided(variant, (axis for axis in PLUGIN_AXES if axis != others))
-        for player, others in (("G", "normalization"), ("D", "g_normalization"))
-    }
-    provided["D"] -= _withheld(variant)
+    chosen = [(axis, bound.plugin) for axis in kinds.axes().values() for bound in chain(variant, axis.name)]
+    provided = {p: {what for axis, plugin in chosen if p in axis.gives for what in plugin.provides} for p in "GD"}
+    provided["D"] |= {LOSS_OF_LOGITS}
+    provided["D"] -= _withheld(variant).keys()
     if variant.critic_steps == variant.generator_steps == 1:
         provided["D"].add("one_turn_each")
-    for axis in PLUGIN_AXES:
-        plugin = registry.get(kind_of(axis), getattr(variant, axis))
-        # a network is both players'
-        players = {"g_normalization": "G", "network": "GD"}.get(axis, "D")
+    for axis, plugin in chosen:
+        if reason := _misplaced(axis, plugin, chosen):
+            return reason
         for need, reason in plugin.needs.items():
-            for player in players:
+            for player in axis.asks:
                 if need not in provided[player]:
-                    return f"{plugin.name} with {_blocker(variant, need, axis, player)}: {reason}"
+                    return f"{plugin.name} with {_blocker(variant, need, axis.name, player)}: {reason}"
     return ""
 
 
-def _provided(variant: Variant, axes: Iterable[str]) -> set[str]:
-    return {what for axis in axes for what in registry.get(kind_of(axis), getattr(variant, axis)).provides}
+def _misplaced(axis: kinds.Axis, plugin: Plugin, chosen: Sequence[tuple[kinds.Axis, Plugin]]) -> str:
+    """Return why a plug-in cannot stand on an axis, or beside another of it."""
+    if not axis.acts_on:
+        acts_on = plugin.meta.get("acts_on")
+    elif (acts_on := plugin.declared("acts_on")) not in axis.acts_on:
+        return f"{plugin.name} as {axis.name}: it acts on {acts_on}, which belong to the other player"
+    others = [other for of, other in chosen if of is axis and other is not plugin]
+    twin = next((other for other in others if acts_on in axis.once and other.declared("acts_on") == acts_on), None)
+    return f"{plugin.name} with {axis.name} {twin.name}: a variant has at most one {acts_on}" if twin else ""
 
 
-def _withheld(variant: Variant) -> set[str]:
-    return set(registry.get("trick", variant.trick).declared("withholds"))
+def _withheld(variant: Variant) -> dict[str, str]:
+    """Return the capabilities that a variant's tricks withhold, with the trick."""
+    return {what: trick.name for trick in chain(variant, "trick") for what in trick.declared("withholds")}
 
 
 def _blocker(variant: Variant, need: str, axis: str, player: str) -> str:
     """Name the part of a variant that fails to provide what another needs: the one whose siblings do provide it."""
     if need == "one_turn_each":
         return f"critic_steps {variant.critic_steps} and generator_steps {variant.generator_steps}"
-    if need in _withheld(variant):
-        return f"trick {variant.trick}"
+    if trick := _withheld(variant).get(need):
+        return f"trick {trick}"
     norm = "g_normalization" if player == "G" else "normalization"
-    others = [axis for axis in PLUGIN_AXES if axis not in ("normalization", "g_normalization", "network", "problem")]
+    others = [axis for axis in plugin_axes() if axis not in ("normalization", "g_normalization", "network", "problem")]
     for other in (norm, "network", "problem", *others):
         if other != axis and any(need in plugin.provides for plugin in registry.plugins(kind_of(other))):
             return f"{other} {getattr(variant, other)}"
@@ -367,7 +402,7 @@ def drifted(plan: Plan) -> list[str]:
     return moved + ["ganbench"] * (plan.code != code_digest())
 
 
-def _version(plugin: registry.Plugin, variants: Iterable[Variant]) -> str:
+def _version(plugin: Plugin, variants: Iterable[Variant]) -> str:
     key = (plugin.kind, plugin.name)
     chosen = [variant.hypers_of(*key) for variant in variants if key in variant.plugins()] or [dict(plugin.hypers)]
     # what cannot be covered is of this plan alone: nothing that was trained with it is used again

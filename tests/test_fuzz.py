@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from ganbench import cli, registry
 from ganbench.errors import UserError
-from ganbench.kinds import COSTS, KINDS
-from ganbench.plan import MARGINS, PLUGIN_AXES, kind_of
+from ganbench.kinds import COSTS, KINDS, kind_of
+from ganbench.plan import MARGINS, plugin_axes
 from ganbench.reading import suite_names
 from ganbench.suite import LATENTS, Settings, resolve
 
@@ -66,7 +66,7 @@ VALUES = st.recursive(
 
 def fitting(key):
     """Values that a key is made for."""
-    if key in PLUGIN_AXES:
+    if key in plugin_axes():
         names = st.sampled_from(NAMES[kind_of(key)])
         return st.one_of(names, st.lists(names, min_size=1, max_size=3, unique=True))
     if "." in key and not key.startswith("margins."):
@@ -82,7 +82,7 @@ def fitting(key):
 
 
 KEYS = st.one_of(
-    st.sampled_from([*FIELDS, *PLUGIN_AXES]),
+    st.sampled_from([*FIELDS, *plugin_axes()]),
     st.sampled_from(HYPERS),
     st.tuples(*(st.sampled_from([*KINDS, "", "loss", "x"]), st.text(string.printable, max_size=6))).map(".".join),
     st.text(max_size=12),

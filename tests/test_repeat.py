@@ -138,9 +138,9 @@ def test_plugins_are_named_by_their_file_and_what_no_command_trains_has_none(tmp
     def of_this_session(real_logits, fake_logits):
         return real_logits.mean(), fake_logits.mean()
 
-    gone = replace(plan.runs[0].variant, loss="nowhere")
+    gone = Variant(**{**plan.runs[0].variant.values, "loss": "nowhere"}, hypers=plan.runs[0].variant.hypers)
     assert repeat(replace(plan, plugin_files=()), Run(gone, 0)) == ""
-    own = Variant("p", OWN, OWN, OWN, OWN, OWN, OWN, OWN, 0, 0, 1, 0, hypers=((OWN_NAME, "mine"),))
+    own = Variant(**{**plan.runs[0].variant.values, "loss": OWN}, hypers=((OWN_NAME, "mine"),))
     assert repeat(plan, Run(own, 0)) == ""
 
 

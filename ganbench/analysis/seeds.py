@@ -11,7 +11,7 @@ from ganbench.analysis import Study as Watched
 from ganbench.analysis.findings import labels, view_of
 from ganbench.analysis.statistics import FINISHED
 from ganbench.errors import Exit, UserError, unknown
-from ganbench.plan import AXES, LATER, Variant
+from ganbench.plan import Variant, axes, later
 from ganbench.provenance import changes, environments, mixed, plugin_changes
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
 from ganbench.results.study import Study
@@ -116,7 +116,7 @@ def _swept(variants: Iterable[Variant]) -> tuple[str, ...]:
 
 def settings_of(variant: Variant) -> dict[str, Any]:
     """Return what a variant is made of, by axis."""
-    return {axis: getattr(variant, axis) for axis in AXES}
+    return variant.values
 
 
 def tables(
@@ -170,7 +170,8 @@ def _is_wanted(label: str, wanted: Sequence[str]) -> bool:
 
 def identity(settings: Mapping[str, Any], hypers: Mapping[str, Any], swept: Sequence[str]) -> tuple[Any, ...]:
     """Return what a variant is known by in another study: its settings and those hyper-parameters that vary."""
-    return tuple(settings.get(axis, LATER.get(axis)) for axis in AXES) + tuple(hypers.get(key) for key in swept)
+    late = later()
+    return tuple(settings.get(axis, late.get(axis)) for axis in axes()) + tuple(hypers.get(key) for key in swept)
 
 
 def _rows(label: str, runs: Sequence[SeedResult]) -> pd.DataFrame:
@@ -185,13 +186,8 @@ def _changed(variant: Variant, old: BaselineVariant) -> list[str]:
 
 
 def _difference(variant: Variant, baseline: Baseline) -> str:
-    settings = settings_of(variant)
-    closest = min(
-        baseline.variants, key=lambda old: sum(settings[a] != old.settings.get(a, LATER.get(a)) for a in AXES)
-    )
-    differs = [
-        f"{a} {settings[a]} for {closest.settings.get(a, LATER.get(a))}"
-        for a in AXES
-        if settings[a] != closest.settings.get(a, LATER.get(a))
-    ]
+    settings, late = settings_of(variant), later()
+    olds = [{axis: old.settings.get(axis, late.get(axis)) for axis in settings} for old in baseline.variants]
+    closest = min(olds, key=lambda old: sum(settings[axis] != old[axis] for axis in settings))
+    differs = [f"{axis} {own} for {closest[axis]}" for axis, own in settings.items() if own != closest[axis]]
     return f"; the nearest differs in {', '.join(differs)}" if differs else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganbench.binding import Bound
 from ganbench.contracts.base import Breach, NotDeclared, Outcome, law
 from ganbench.problems.base import stream
 from ganbench.registry import Plugin
@@ -18,7 +19,7 @@ SLOPES = ("d_loss by a real logit", "d_loss by a fake logit", "g_loss by a fake 
 
 def engine(plugin: Plugin) -> LossSlice:
     """Return the loss as the engine applies it: logits [runs, batch] to two losses [runs]."""
-    return over_runs(plugin, plugin.hypers, slice(None), torch.device("cpu"))
+    return over_runs(Bound(plugin, plugin.hypers), slice(None), torch.device("cpu"))
 
 
 def drawn(*shape: int, seed: int = 0, scale: float = 2.0) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ganbench.binding import Bound
 from ganbench.contracts.base import Breach, Outcome, law
 from ganbench.plan import Run
 from ganbench.problems.games import Game
@@ -37,7 +38,7 @@ def population(plugin: Plugin, *, regularizer: str = "none", rows: slice = slice
     """Return some runs of the game, to be moved by a rule."""
     runs = list(_runs(regularizer)[rows])
     own = Population(runs, make_problem(runs[0].variant), torch.device("cpu"), torch.float64)
-    own.update, own.update_hypers = plugin, dict(plugin.hypers)
+    own.update = Bound(plugin, plugin.hypers)
     return own
 
 

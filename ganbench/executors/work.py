@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from ganbench import registry
+from ganbench.binding import bind
 from ganbench.errors import UserError, clean_lines, told
 from ganbench.executors import isolate
 from ganbench.measure.evaluate import Evaluator
-from ganbench.plan import LATER, Plan, Run
+from ganbench.plan import Plan, Run, later
 from ganbench.results.population import PopulationFolder
 from ganbench.results.store import Store
 from ganbench.results.study import Study
@@ -25,6 +26,7 @@ from ganbench.training import loop
 from ganbench.training.building import building, make_problem
 from ganbench.training.grouping import group
 from ganbench.training.losses import GuiltyError
+from ganbench.training.parts import parts_of
 from ganbench.training.population import Population
 from ganbench.training.process_state import preserved
 from ganbench.training.step import train_step
@@ -50,7 +52,7 @@ def name_of(runs: Sequence[Run]) -> str:
     """Return the name of the population that these runs are."""
     variant = runs[0].variant
     words = [variant.problem, variant.normalization, variant.regularizer]
-    words += [variant.trick] * (variant.trick != LATER["trick"])
+    words += [variant.trick] * (variant.trick != later()["trick"])
     digest = hashlib.sha256("\n".join(run.id for run in runs).encode()).hexdigest()[:8]
     return "-".join([*words, digest])
 
@@ -113,10 +115,8 @@ def mend(store: Store, plan: Plan, device: str, tell: Callable[[str], None]) -> 
 def cost(runs: list[Run]) -> float:
     """Return a rough weight of a population's work, to start the longest first and to tell the time left."""
     variant = runs[0].variant
-    regularizer, network = registry.get("regularizer", variant.regularizer), registry.get("network", variant.network)
-    due = 1 / max(1, variant.hypers_of("regularizer", regularizer.name).get("lazy", 1))
-    penalty = 1 + 0.5 * due if regularizer.declared("acts_on") == "inputs" else 1.0
-    convolutions = 8.0 if "feature_maps" in network.provides else 1.0
+    penalty = 1.0 + sum(0.5 / part.lazy for part in parts_of(variant) if part.on_inputs)
+    convolutions = 8.0 if "feature_maps" in bind(variant, "network").plugin.provides else 1.0
     updates = variant.steps * (variant.generator_steps + variant.critic_steps)
     return len(runs) * updates * variant.batch_size * penalty * convolutions
 
@@ -185,5 +185,5 @@ def trial(runs: list[Run], device: str, steps: int = 3) -> Trial:
         each = (time.perf_counter() - started) / steps
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else kilobytes * 1024
-    looped = tuple(part.plugin.name for part in population.losses if part.how == "looped")
+    looped = tuple(part.plugin.name for part in population.objective.losses.slices if part.how == "looped")
     return Trial(each * runs[0].variant.steps, peak, looped)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ganbench.errors import UserError
-from ganbench.plan import AXES, LATER, NUMBER_AXES, SCHEMA, Plan, check_margins
+from ganbench.plan import NUMBER_AXES, SCHEMA, Plan, axes, check_margins, later
 from ganbench.results.reading import Unreadable, is_count, is_number, read_text
 
 HEADER = "# The plan of a ganbench study; the results beside it belong to it alone.\n"
@@ -108,9 +108,10 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {
 def _is_variant(row: Any) -> bool:
     if not isinstance(row, dict) or not all(map(_is_text, row)):
         return False
-    axes = {axis: row.get(axis, LATER.get(axis)) for axis in AXES}
-    kinds = all(is_count(value) if axis in NUMBER_AXES else _is_text(value) for axis, value in axes.items())
-    return kinds and all(_is_scalar(value) for key, value in row.items() if "." in key)
+    late = later()
+    values = {axis: row.get(axis, late.get(axis)) for axis in axes()}
+    fits = all(is_count(value) if axis in NUMBER_AXES else _is_text(value) for axis, value in values.items())
+    return fits and all(_is_scalar(value) for key, value in row.items() if "." in key)
 
 
 def _is_scalar(value: Any) -> bool:

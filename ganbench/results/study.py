@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench import registry
-from ganbench.plan import AXES, MEASURING, OWN_NAME, PLUGIN_AXES, Plan, Variant
+from ganbench.plan import MEASURING, OWN_NAME, Plan, Variant, plugin_axes
 from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
 from ganbench.repeat import commands
@@ -48,7 +48,7 @@ class Study:
         """
         seen: dict[tuple[str, str], set[Any]] = {}
         for variant in [*self.variants, *(variant for variant, _ in self.plan.skipped)]:
-            settings = {key: getattr(variant, key) for key in AXES if key != "problem"}
+            settings = {key: value for key, value in variant.values.items() if key != "problem"}
             hypers = {key: value for key, value in variant.hypers if not key.startswith("problem.")}
             for key, value in (settings | hypers).items():
                 seen.setdefault((self.plan.label(variant), key), set()).add(value)
@@ -159,9 +159,8 @@ class Study:
         Of a watched loop no more is known than its name and how it is measured.
         """
         measuring = {key: getattr(self.plan, key) for key in MEASURING}
-        axes = () if self.plan.listed else AXES
         variants = [*self.variants, *(variant for variant, _ in self.plan.skipped)]
-        return {v.id: {**{axis: getattr(v, axis) for axis in axes}, **dict(v.hypers), **measuring} for v in variants}
+        return {v.id: {**({} if self.plan.listed else v.values), **dict(v.hypers), **measuring} for v in variants}
 
     @cached_property
     def commands(self) -> dict[str, str]:
@@ -228,7 +227,7 @@ class Study:
 
     def _settings(self, variant: Variant) -> dict[str, Any]:
         settings: dict[str, Any] = {"variant": variant.id}
-        settings.update({axis: getattr(variant, axis) for axis in PLUGIN_AXES}, problem=self.plan.label(variant))
+        settings.update({axis: getattr(variant, axis) for axis in plugin_axes()}, problem=self.plan.label(variant))
         settings["steps"] = variant.steps
         hypers = dict(variant.hypers)
         for key in self.axes:

@@ -12,13 +12,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ganbench import registry
+from ganbench.binding import bind
 from ganbench.errors import UserError, told
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.interrupts import is_raised_by_code
 from ganbench.plan import Variant
 from ganbench.problems.base import Problem, stream
-from ganbench.training.trick import Trick
+from ganbench.training.objective import batch_module, packed
+from ganbench.training.parts import parts_of
 
 
 @contextmanager
@@ -38,8 +39,7 @@ def building(variant: Variant) -> Iterator[None]:
 
 def make_problem(variant: Variant) -> Problem:
     """Build the problem of a variant."""
-    plugin = registry.get("problem", variant.problem)
-    problem: Problem = plugin(**variant.hypers_of("problem", variant.problem))
+    problem: Problem = bind(variant, "problem")()
     return problem
 
 
@@ -47,15 +47,13 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
     """Build one run's generator and discriminator; the initial weights depend on seed and architecture alone."""
     layers: dict[str, Normalize] = {}
     for role, axis in (("g", "g_normalization"), ("d", "normalization")):
-        name = getattr(variant, axis)
-        plugin, hypers = registry.get("normalization", name), variant.hypers_of("normalization", name)
-        full: Normalize = partial(plugin.function, **hypers)
-        layers[f"{role}_norm"] = full
-        layers[f"{role}_weight"] = full if plugin.declared("acts_on") == "weights" else _as_is
-    trick = Trick(variant)
-    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers,
-                       d_batch=trick if trick.place == "batch" else None)  # fmt: skip
-    shape = trick.packed(torch.empty(1, variant.batch_size, *problem.shape)).shape[2:]
+        normalization = bind(variant, axis)
+        layers[f"{role}_norm"] = normalization
+        layers[f"{role}_weight"] = normalization if normalization.declared("acts_on") == "weights" else _as_is
+    parts = parts_of(variant)
+    d_batch = partial(batch_module, parts) if any(part.sees_batch for part in parts) else None
+    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers, d_batch=d_batch)
+    shape = packed(parts, torch.empty(1, variant.batch_size, *problem.shape)).shape[2:]
     generator, discriminator = _pair(variant, spec, seed)
     if shape != problem.shape:
         discriminator = _pair(variant, replace(spec, shape=tuple(shape)), seed)[1]
@@ -65,7 +63,7 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
 def _pair(variant: Variant, spec: NetworkSpec, seed: int) -> tuple[nn.Module, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream("initial weights", seed).initial_seed())
-        pair = registry.get("network", variant.network)(spec, **variant.hypers_of("network", variant.network))
+        pair = bind(variant, "network")(spec)
     generator, discriminator = pair
     return generator, discriminator
 

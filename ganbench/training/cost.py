@@ -20,6 +20,9 @@ from ganbench.problems.base import Problem
 from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
+NEVER = 10**9
+"""As `lazy`, a term that is not due in any of the steps that are counted."""
+
 
 @dataclass(frozen=True)
 class StepCost:
@@ -44,8 +47,9 @@ def step_cost(runs: Sequence[Run], problem: Problem, device: torch.device) -> St
     population = Population(runs, problem, device)
     flop = [0.0] * len(runs)
     # runs of a population differ in their loss alone, and losses only in whether G's step looks at real logits too
-    for paired in {part.paired for part in population.losses}:
-        parts = [part.runs for part in population.losses if part.paired == paired]
+    slices = population.objective.losses.slices
+    for paired in {part.paired for part in slices}:
+        parts = [part.runs for part in slices if part.paired == paired]
         count = _flop([runs[part.start] for part in parts], problem, device) / len(parts)
         for part in parts:
             flop[part] = [count] * (part.stop - part.start)
@@ -54,26 +58,25 @@ def step_cost(runs: Sequence[Run], problem: Problem, device: torch.device) -> St
 
 
 def _flop(runs: Sequence[Run], problem: Problem, device: torch.device) -> float:
-    """Return the operations of a mean step of a few runs together."""
+    """Return the operations of a mean step of a few runs together: a term counts in the share of updates it is in."""
     population = Population(runs, problem, device)
     train_step(population)
-    first, updates, lazy = _counted(population, 0).flop, population.discriminator.batches, population.lazy
-    penalized = _penalized(0, updates, lazy)
-    other = next((step for step in range(1, lazy) if _penalized(step, updates, lazy) != penalized), None)
-    if other is None:
-        return first
-    difference = first - _counted(population, other * updates).flop
-    return first + (updates / lazy - penalized) * difference / (penalized - _penalized(other, updates, lazy))
-
-
-def _penalized(step: int, updates: int, lazy: int) -> int:
-    """Return how many of a step's gradients of D are penalized."""
-    return sum(index % lazy == 0 for index in range(step * updates, (step + 1) * updates))
+    lazy = {part: part.lazy for part in population.objective.parts if part.lazy > 1}
+    for part in lazy:
+        part.lazy = NEVER
+    without = _counted(population, 1).flop
+    flop = without
+    for part, every in lazy.items():
+        part.lazy = 1
+        flop += (_counted(population, 1).flop - without) / every
+        part.lazy = NEVER
+    return flop
 
 
 def _counted(population: Population, batches: int) -> Meter:
-    """Return what one more step costs, as if D had seen so many batches: their number says which are penalized."""
-    population.discriminator.batches = batches
+    """Return what one more step costs, as if both had seen so many batches: their number says which terms are due."""
+    for player in population.players.values():
+        player.batches = batches
     return measured(lambda: train_step(population))
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from ganbench.plan import AXES, Run, Variant
+from ganbench.plan import Run, Variant
 from ganbench.training.building import build_networks, building, make_problem
 from ganbench.training.losses import loss_of
 from ganbench.training.memory import check_fits
-from ganbench.training.trick import Trick
+from ganbench.training.objective import packed
+from ganbench.training.parts import parts_of
 
 NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
 # Runs beyond this gain nothing on a CPU, whose caches they leave; a GPU fills up later. Fixed, and so is the memory
@@ -23,7 +24,7 @@ MEMORY = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
 
 def structure(variant: Variant) -> tuple[Any, ...]:
     """Return what runs must share to train together: everything but the loss, the seed and optimizer numbers."""
-    shared = [getattr(variant, axis) for axis in AXES if axis != "loss"]
+    shared = [value for axis, value in variant.values.items() if axis != "loss"]
     fixed = [
         (key, value)
         for key, value in variant.hypers
@@ -59,7 +60,7 @@ def bytes_of(variant: Variant) -> int:
         for module in (leaf for player in pair for leaf in player.modules() if not list(leaf.children())):
             module.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
         fake = pair[0](torch.zeros(variant.batch_size, variant.latent_dim))
-        pair[1](Trick(variant).packed(fake.unsqueeze(0)).squeeze(0))
+        pair[1](packed(parts_of(variant), fake.unsqueeze(0)).squeeze(0))
     parameters = sum(parameter.numel() for player in pair for parameter in player.parameters())
     # real and fake batches, forward and backward, and once more for a penalty; 4 bytes each
     return 4 * (8 * parameters + 8 * sum(outputs))

@@ -25,6 +25,7 @@ from ganbench.registry import averaged
 from ganbench.training import checkpoint, noise
 from ganbench.training.building import make_problem
 from ganbench.training.cost import step_cost
+from ganbench.training.objective import whole
 from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
@@ -112,7 +113,7 @@ class Prober:
         held_out = population.problem.oracle_samples(variant.batch_size)
         self.latents = self.latents.expand(count, *self.latents.shape)
         # losses that compare real with fake need as many of each, and D may take samples in packs alone
-        size = population.trick.whole(min(evaluator.samples, variant.batch_size))
+        size = whole(population.objective.parts, min(evaluator.samples, variant.batch_size), variant.batch_size)
         if not size:
             raise UserError(f"Probes of {evaluator.samples} samples fill no pack of the trick '{variant.trick}'.")
         both = (x[:size].to(population.device) for x in (real, held_out))

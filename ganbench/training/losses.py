@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from ganbench import registry
+from ganbench.binding import Bound, bind
 from ganbench.errors import UserError
 from ganbench.plan import Run, Variant
 from ganbench.problems.base import stream
@@ -20,7 +21,9 @@ from ganbench.training.process_state import NUMERIC, Names, ProcessState, torch_
 
 
 def loss_of(run: Run) -> tuple[str, str]:
-    return run.variant.loss, str(run.variant.hypers_of("loss", run.variant.loss))
+    """Return what runs share that share a slice: a loss and its hyper-parameters."""
+    loss = bind(run.variant, "loss")
+    return loss.name, str(loss.hypers)
 
 
 class GuiltyError(Exception):
@@ -70,26 +73,51 @@ class LossSlice:
         return None if boundary is None else float(boundary)
 
 
-def loss_slices(runs: Sequence[Run], device: torch.device) -> list[LossSlice]:
+class Losses:
+    """The losses of a population, each over its slice of the runs."""
+
+    def __init__(self, slices: Sequence[LossSlice]) -> None:
+        self.slices = list(slices)
+
+    def __call__(self, real_logits: Tensor, fake_logits: Tensor, places: range | None = None) -> tuple[Tensor, Tensor]:
+        """Return the losses of D and of G, both [runs], from logits [runs, batch] of all runs or of some neighbours."""
+        own = [part for part in self.slices if places is None or _common(part.runs, places)]
+        sizes = [len(_common(part.runs, places or range(part.runs.start, part.runs.stop))) for part in own]
+        # split rather than sliced: its backward joins the parts once instead of padding and adding each
+        pairs = zip(own, real_logits.split(sizes), fake_logits.split(sizes), strict=True)
+        parts = [part(real, fake) for part, real, fake in pairs]
+        return torch.cat([d for d, _ in parts]), torch.cat([g for _, g in parts])
+
+    @property
+    def paired(self) -> list[slice]:
+        """The runs whose loss of G compares fake logits with real ones."""
+        return [part.runs for part in self.slices if part.paired]
+
+
+def _common(runs: slice, places: range) -> range:
+    return range(max(runs.start, places.start), min(runs.stop, places.stop))
+
+
+def losses_of(runs: Sequence[Run], device: torch.device) -> Losses:
+    """Return the losses of runs that are ordered by `loss_of`."""
     slices, start = [], 0
     for _, members in itertools.groupby(runs, loss_of):
         size = len(list(members))
-        variant = runs[start].variant
-        slices.append(loss_slice(variant, slice(start, start + size), device))
+        slices.append(loss_slice(runs[start].variant, slice(start, start + size), device))
         start += size
-    return slices
+    return Losses(slices)
 
 
 def loss_slice(variant: Variant, runs: slice, device: torch.device) -> LossSlice:
     """Return a variant's loss over a slice of runs."""
-    return over_runs(registry.get("loss", variant.loss), variant.hypers_of("loss", variant.loss), runs, device)
+    return over_runs(bind(variant, "loss"), runs, device)
 
 
-def over_runs(plugin: registry.Plugin, hypers: Mapping[str, Any], runs: slice, device: torch.device) -> LossSlice:
+def over_runs(loss: Bound, runs: slice, device: torch.device) -> LossSlice:
     """Find out how a loss can be applied to logits [runs, batch]: directly, under vmap, or run by run."""
 
     def alone(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        d_loss, g_loss = plugin(real, fake, **hypers)
+        d_loss, g_loss = loss(real, fake)
         return d_loss, g_loss
 
     def looped(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,9 +127,10 @@ def over_runs(plugin: registry.Plugin, hypers: Mapping[str, Any], runs: slice, d
     # runs far apart, so that what is computed over all of them cannot pass for their own
     places = torch.tensor([0.0, 30.0, -30.0, 3.0, -3.0]).reshape(5, 1)
     real, fake = (torch.randn(2, 5, 16, generator=stream("loss check", 0)) + places).to(device)
+    plugin = loss.plugin
     names = None if plugin.is_own else torch_names()
     if not plugin.is_own:
-        _refuse_unfit(plugin.name, alone, real[0], fake[0])
+        _refuse_unfit(loss.name, alone, real[0], fake[0])
     expected = looped(real, fake)
     function, how = looped, "looped"
     for candidate, name in ((alone, "direct"), (vmap(alone), "vmap")):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ganbench import registry
+from ganbench.binding import bind
 from ganbench.gan.normalizations import as_matrix
 from ganbench.gan.optimizers import rate_factor
 from ganbench.plan import Run
@@ -17,9 +17,19 @@ from ganbench.training.batched import Tensors
 
 def arithmetic(runs: Sequence[Run]) -> set[str]:
     """Return the optimizer's numbers in which runs differ: these are columns of a tensor, the others plain numbers."""
-    optimizer = runs[0].variant.optimizer
-    hypers = [run.variant.hypers_of("optimizer", optimizer) for run in runs]
+    hypers = [bind(run.variant, "optimizer").hypers for run in runs]
     return {key for key in hypers[0] if len({own[key] for own in hypers}) > 1}
+
+
+def by_name(shapes: Mapping[str, torch.Size], flat: Tensor) -> dict[str, Tensor]:
+    """Return flat parameters [runs, size] as views [runs, *shape] by name."""
+    parts = flat.split([shape.numel() for shape in shapes.values()], dim=1)
+    return {n: p.unflatten(1, s) if s else p[:, 0] for (n, s), p in zip(shapes.items(), parts, strict=True)}
+
+
+def flattened(parts: Sequence[Tensor]) -> Tensor:
+    """Return tensors [runs, ...] side by side [runs, size]."""
+    return torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
 
 
 class Player:
@@ -46,13 +56,15 @@ class Player:
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """Return flat parameters [runs, size] by name."""
-        parts = flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
-        return {n: p.unflatten(1, s) if s else p[:, 0] for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
+        return by_name(self.shapes, flat)
+
+    def parameters(self) -> Tensor:
+        """Return the trained parameters [runs, size] in the graph of a loss."""
+        return flattened(list(self.trained.values()))
 
     def _set_optimizer(self, runs: Sequence[Run], rate: str) -> None:
-        name = runs[0].variant.optimizer
-        self.optimizer = registry.get("optimizer", name)
-        hypers = [run.variant.hypers_of("optimizer", name) for run in runs]
+        self.optimizer = bind(runs[0].variant, "optimizer").plugin
+        hypers = [bind(run.variant, "optimizer").hypers for run in runs]
         self.decay = str(hypers[0].get("decay", "none"))
         columns = {key: [own[key] for own in hypers] for key in hypers[0]}
         self.rate, differing = self._column(columns[rate]), arithmetic(runs)
@@ -85,7 +97,7 @@ class Player:
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Return the gradient [runs, size] of each run's own loss [runs]."""
-        return torch.cat([part.reshape(len(part), -1) for part in self.gradients(loss).values()], dim=1)
+        return flattened(list(self.gradients(loss).values()))
 
     def gradients(self, loss: Tensor, *, retain_graph: bool = False) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of each run's own loss [runs] by parameter."""

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganbench import registry
-from ganbench.errors import UserError
+from ganbench.binding import bind
 from ganbench.plan import Run
 from ganbench.problems.base import Problem
 from ganbench.training import batched, noise
 from ganbench.training.batched import Tensors
 from ganbench.training.building import build_networks
-from ganbench.training.losses import loss_slices
+from ganbench.training.losses import losses_of
+from ganbench.training.objective import Objective, sampler
+from ganbench.training.parts import parts_of
 from ganbench.training.players import Player
-from ganbench.training.trick import Trick
-
-
-def _lazy(name: str, hypers: Mapping[str, Any]) -> int:
-    lazy = int(hypers.get("lazy", 1))
-    if lazy < 1:
-        raise UserError(f"The key 'regularizer.{name}.lazy' counts updates of D and must be at least 1, got {lazy}.")
-    return lazy
 
 
 class Population:
@@ -42,35 +34,28 @@ class Population:
         self.generator = Player([pairs[run.seed][0] for run in runs], runs, "g_lr", device, dtype)
         self.discriminator = Player([pairs[run.seed][1] for run in runs], runs, "d_lr", device, dtype)
         self.players = {"d": self.discriminator, "g": self.generator}
-        self.losses = loss_slices(runs, device)
-        self.update = registry.get("update", variant.update)
-        self.update_hypers = variant.hypers_of("update", variant.update)
-        # what plug-ins remember, each kind for itself
-        self.memory: dict[str, dict[str, Tensor]] = {"update": {}, "regularizer": {}, "trick": {}}
-        self.regularizer = registry.get("regularizer", variant.regularizer)
-        self.regularizer_hypers = variant.hypers_of("regularizer", variant.regularizer)
-        self.lazy = _lazy(self.regularizer.name, self.regularizer_hypers)
+        self.update = bind(variant, "update")
+        self.objective = Objective(losses_of(runs, device), parts_of(variant))
+        # what update rule and parts remember, each for itself
+        self.memory: dict[str, dict[str, Tensor]] = {"update": {}}
+        for part in self.objective.parts:
+            part.start(self.players)
+            self.memory[part.label] = part.memory
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
         self.step = 0
-        self.trick = Trick(variant)
-        self.memory["trick"] = {name: self.players[name].flat.clone() for name in self.trick.averaged}
         self.streams = self._streams(seeds, dtype)
 
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
-        variant, problem = self.variant, self.problem
-        sample = self.trick.sampler(problem)
-        draw, normal = noise.latents(variant.latent, variant.latent_dim), noise.normal(problem.shape)
-        sides = [f"{player} {side}" for player in "dg" for side in ("real", "fake")]
+        variant, parts = self.variant, self.objective.parts
+        sample, draw = sampler(parts, self.problem), noise.latents(variant.latent, variant.latent_dim)
+        draws = {"d latent": draw, "g latent": draw, "data": sample, "g data": sample}
+        for part in parts:
+            draws |= {purpose + part.suffix: own for purpose, own in part.draws(self.problem.shape).items()}
         return {
-            purpose: noise.Stream(purpose, seeds, variant.batch_size, how, self.device, dtype)
-            for purpose, how in {
-                "d latent": draw, "g latent": draw, "data": sample, "g data": sample,
-                "uniform": noise.uniform, "normal": normal,
-                **{f"{side} noise": normal for side in sides},
-                **{f"{side} trick": noise.uniforms(self.trick.draws) for side in sides},
-            }.items()
-        }  # fmt: skip
+            purpose: noise.Stream(purpose, seeds, variant.batch_size, own, self.device, dtype)
+            for purpose, own in draws.items()
+        }
 
     def draw(self, purpose: str, index: int) -> Tensor:
         """Return the batch of every run [runs, batch, ...] at an index of a stream."""
@@ -91,24 +76,14 @@ class Population:
         return batched.hidden(lambda tap: self.discriminator(samples, trained=trained, tensors=tensors, tap=tap))
 
     def generate_average(self, latents: Tensor) -> Tensor | None:
-        """Map latents as `generate` does, by the average of G that a trick keeps; None where none does."""
-        if self.trick.place != "average":
-            return None
-        return self.generator(latents, tensors=self.generator.views(self.memory["trick"]["g"]))
-
-    def players_losses(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses of D and of G, both [runs], from logits [runs, batch]."""
-        # split rather than sliced: its backward joins the parts once instead of padding and adding each
-        sizes = [part.runs.stop - part.runs.start for part in self.losses]
-        pairs = zip(self.losses, real_logits.split(sizes), fake_logits.split(sizes), strict=True)
-        parts = [part(real, fake) for part, real, fake in pairs]
-        return torch.cat([d for d, _ in parts]), torch.cat([g for _, g in parts])
+        """Map latents as `generate` does, by the average of G that a part keeps; None where none does."""
+        averages = [part.average for part in self.objective.parts if part.average is not None]
+        return self.generator(latents, tensors=self.generator.views(averages[0])) if averages else None
 
     def remember(self) -> None:
-        """Let a trick that averages parameters see where the living runs stand after a training step."""
-        for name, average in self.memory["trick"].items():
-            moved = self.trick.moved(average, self.players[name].flat, self.step + 2)
-            self.memory["trick"][name] = torch.where(self.alive.unsqueeze(1), moved, average)
+        """Let the parts see where the living runs stand after a training step."""
+        for part in self.objective.parts:
+            part.after_step(self.players, self.alive, self.step)
 
     def mark(self, loss: Tensor, gradient: Tensor) -> None:
         """Freeze the runs in which the loss [runs] or the gradient [runs, size] has left the finite numbers."""

@@ -13,7 +13,7 @@ from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.problems.games import Game
 from ganbench.training import batched
 from ganbench.training.losses import LossSlice
-from ganbench.training.players import Player
+from ganbench.training.players import Player, by_name
 from ganbench.training.population import Population
 
 
@@ -22,7 +22,7 @@ class Snapshot:
 
     def __init__(self, population: Population) -> None:
         self._population = population
-        self.losses: Sequence[LossSlice] = population.losses
+        self.losses: Sequence[LossSlice] = population.objective.losses.slices
         self.g_names = batched.layer_names(population.generator.module)
         self.d_names = batched.layer_names(population.discriminator.module)
 
@@ -32,16 +32,16 @@ class Snapshot:
 
     def criticise(self, samples: Tensor, units: dict[nn.Module, Tensor]) -> Tensor:
         """Map samples to logits [runs, batch] with gradients; `units` collects the output of each known activation."""
-        packs = self._population.trick.packed(samples)
+        packs = self._population.objective.packed(samples)
         return self._population.discriminator(packs, trained=True, tap=units.__setitem__).flatten(1)
 
     @property
     def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """G's loss [runs] on samples, real and fake, where a trick takes it on D's features instead of its logits."""
-        return self._matched if self._population.trick.place == "features" else None
+        """G's loss [runs] on samples, real and fake, where a part takes it on D's features instead of its logits."""
+        return self._matched if self._population.objective.matching else None
 
     def _matched(self, real: Tensor, fake: Tensor) -> Tensor:
-        return self._population.trick.loss(*(self._population.features(x, trained=True) for x in (real, fake)))
+        return self._population.objective.matched(*(self._population.features(x, trained=True) for x in (real, fake)))
 
     def parameter_gradients(self, loss: Tensor, player: str) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of a loss [runs] by parameter of G ("g") or D ("d")."""
@@ -75,16 +75,16 @@ class Snapshot:
         population, places = self._population, range(len(real))[runs]
         generator = _Copy(population.generator, runs, iterate)
         discriminator = _Copy(population.discriminator, runs, iterate)
-        trick = population.trick
-        real, latents = trick.packed(real[runs].detach()), latents[runs].detach()
+        objective = population.objective
+        real, latents = objective.packed(real[runs].detach()), latents[runs].detach()
 
         def losses(g: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-            fake = trick.packed(generator(g, latents))
+            fake = objective.packed(generator(g, latents))
             fake_logits = discriminator(d, fake).flatten(1)
-            pair = _players_losses(population.losses, places, discriminator(d, real).flatten(1), fake_logits)
-            if trick.place != "features":
+            pair = objective.losses(discriminator(d, real).flatten(1), fake_logits, places)
+            if not objective.matching:
                 return pair
-            return pair[0], trick.loss(*(batched.hidden(partial(discriminator, d, x)) for x in (real, fake)))
+            return pair[0], objective.matched(*(batched.hidden(partial(discriminator, d, x)) for x in (real, fake)))
 
         return DifferentiableGame(generator.start, discriminator.start, losses)
 
@@ -108,10 +108,7 @@ class _Copy:
         self.buffers = {name: buffer[runs].clone() for name, buffer in player.buffers.items()}
 
     def __call__(self, flat: Tensor, x: Tensor, tap: batched.Tap | None = None) -> Tensor:
-        parts = flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
-        tensors = dict(self.buffers)
-        for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
-            tensors[name] = part.reshape(-1, *shape)
+        tensors = {**self.buffers, **by_name(self.shapes, flat)}
         with _mode(self.module, self.iterate):
             return batched.forward(self.module, tensors, x, tap=tap)
 
@@ -124,16 +121,3 @@ def _mode(module: nn.Module, training: bool) -> Iterator[None]:
         yield
     finally:
         module.train(before)
-
-
-def _players_losses(
-    parts: Sequence[LossSlice], runs: range, real_logits: Tensor, fake_logits: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the losses of D and G for the logits [len(runs), batch] of neighbouring runs."""
-    pairs = []
-    for part in parts:
-        first, last = max(part.runs.start, runs.start), min(part.runs.stop, runs.stop)
-        if first < last:
-            own = slice(first - runs.start, last - runs.start)
-            pairs.append(part(real_logits[own], fake_logits[own]))
-    return torch.cat([d for d, _ in pairs]), torch.cat([g for _, g in pairs])

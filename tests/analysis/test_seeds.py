@@ -8,7 +8,7 @@ import pytest
 
 from ganbench.analysis.seeds import complete, final_scores, identity, seed_results, settings_of, tables
 from ganbench.errors import UserError
-from ganbench.plan import AXES
+from ganbench.plan import axes
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
 from ganbench.suite import resolve
 
@@ -160,8 +160,8 @@ def test_what_a_variant_is_known_by():
     variant = PLAN.variants[0]
     settings, hypers = settings_of(variant), dict(variant.hypers)
     known = identity(settings, hypers, ("network.mlp.width",))
-    assert len(known) == len(AXES) + 1
-    for axis in AXES:
+    assert len(known) == len(axes()) + 1
+    for axis in axes():
         assert identity({**settings, axis: "other"}, hypers, ("network.mlp.width",)) != known
     assert identity(settings, {**hypers, "network.mlp.width": 9}, ("network.mlp.width",)) != known
     assert identity(settings, {**hypers, "network.mlp.depth": 9}, ("network.mlp.width",)) == known

@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import softplus
 
 from ganbench import registry
+from ganbench.binding import Bound
 from ganbench.training.losses import over_runs
 
 CPU = torch.device("cpu")
@@ -14,7 +15,7 @@ REAL, FAKE = (torch.randn(2, 4, 16, generator=torch.Generator().manual_seed(1), 
 def applied(loss, **hypers):
     """A loss found out for four runs, and its losses beside those of a loop."""
     plugin = registry._plugin("loss", loss, {}, frozenset(), {"boundary": 0.0})
-    part = over_runs(plugin, hypers, slice(0, 4), CPU)
+    part = over_runs(Bound(plugin, hypers), slice(0, 4), CPU)
     each = [loss(real, fake, **hypers) for real, fake in zip(REAL, FAKE, strict=True)]
     for got, expected in zip(part(REAL, FAKE), zip(*each, strict=True), strict=True):
         torch.testing.assert_close(got, torch.stack(expected), rtol=1e-12, atol=1e-12)
@@ -79,4 +80,4 @@ def test_whether_the_generators_loss_looks_at_real_logits(weight, paired):
 @pytest.mark.parametrize(("declared", "boundary"), [({}, 0.0), ({"boundary": None}, None), ({"boundary": 0.5}, 0.5)])
 def test_the_boundary_is_the_losss_own(declared, boundary):
     plugin = registry._plugin("loss", per_run, {}, frozenset(), declared)
-    assert over_runs(plugin, {}, slice(0, 4), CPU).boundary == boundary
+    assert over_runs(Bound(plugin, {}), slice(0, 4), CPU).boundary == boundary

@@ -1,0 +1,100 @@
+"""The players as an objective and its parts see them in an update; what they ask for twice is computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ganbench.training.batched import Tensors
+from ganbench.training.parts import Moment
+from ganbench.training.population import Population
+
+
+class Critic:
+    """D with its trained parameters, or others by name, differentiable in them; `frozen` only in its samples."""
+
+    def __init__(self, population: Population, tensors: Tensors | None = None, *, frozen: bool = False) -> None:
+        self.population, self.tensors, self.trained = population, tensors, not frozen
+        self._known: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Map samples as D is shown them to logits [runs, batch]."""
+        for batch, logits in self._known:
+            if batch is samples:
+                return logits
+        logits = self.population.criticise(samples, trained=self.trained, tensors=self.tensors)
+        self._known.append((samples, logits))
+        return logits
+
+    def features(self, samples: Tensor) -> Tensor:
+        """Map samples to hidden features [runs, batch, f]."""
+        return self.population.features(samples, trained=self.trained, tensors=self.tensors)
+
+    def matrices(self) -> list[Tensor]:
+        """Return the trained weights of D's layers as matrices [runs, out, in]."""
+        return self.population.discriminator.matrices()
+
+
+class Generator:
+    """G with its trained parameters."""
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Map latents to samples [runs, batch, *shape]."""
+        return self.population.generate(latents, trained=True)
+
+    def matrices(self) -> list[Tensor]:
+        """Return the trained weights of G's layers as matrices [runs, out, in]."""
+        return self.population.generator.matrices()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Samples before a critic; `fixed` where G's loss takes what D says of them as given."""
+
+    critic: Critic
+    samples: Tensor
+    fixed: bool = False
+
+    @property
+    def logits(self) -> Tensor:
+        logits = self.critic(self.samples)
+        return logits.detach() if self.fixed else logits
+
+    @property
+    def features(self) -> Tensor:
+        features = self.critic.features(self.samples)
+        return features.detach() if self.fixed else features
+
+
+@dataclass(frozen=True)
+class Bystanders:
+    """The real samples in G's update: drawn and judged only where G's loss compares its fakes with them."""
+
+    population: Population
+    moment: Moment
+    fake: Judged
+
+    @cached_property
+    def _shown(self) -> Tensor:
+        return self.population.objective.shown(self.moment.draw("g data"), "g real", self.moment)
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits [runs, batch]: zeros for the runs whose loss does not look at them."""
+        logits = torch.zeros_like(self.fake.logits)
+        with torch.no_grad():
+            for runs in self.population.objective.losses.paired:
+                logits[runs] = self.population.criticise(self._shown[runs], runs=runs)
+        return logits
+
+    @property
+    def features(self) -> Tensor:
+        """Features [runs, batch, f]."""
+        with torch.no_grad():
+            return self.population.features(self._shown)

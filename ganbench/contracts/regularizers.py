@@ -16,7 +16,7 @@ from ganbench.contracts.base import Breach, Outcome, law, law_about
 from ganbench.problems.base import stream
 from ganbench.registry import Plugin
 
-RUNS, BATCH, DIM = 3, 11, 4
+RUNS, BATCH, DIM, LATENT = 3, 11, 4, 3
 
 Critic = Callable[[Tensor, Tensor], Tensor]
 
@@ -47,7 +47,7 @@ def on_inputs(plugin: Plugin) -> bool:
 
 def unsigned(plugin: Plugin) -> bool:
     """Tell whether a regularizer is a penalty that does not declare to be `signed`."""
-    return plugin.declared("acts_on") in ("inputs", "matrices") and not plugin.declared("signed")
+    return plugin.declared("acts_on") in ("inputs", "matrices", "latents") and not plugin.declared("signed")
 
 
 def learned(plugin: Plugin) -> bool:
@@ -86,6 +86,10 @@ def trial(plugin: Plugin, critic: Critic = bent, shape: tuple[int, ...] = (DIM,)
         given = {"samples": real, "noise": drawn("numbers", *real.shape)}
         call = lambda t: plugin(t["samples"], t["noise"], 0.4, **plugin.hypers)  # noqa: E731
         return Trial(given, call, tuple(real.shape), ("samples",))
+    if what == "latents":
+        given = {"weights": drawn("weights", RUNS, DIM * LATENT), "latents": drawn("latents", RUNS, BATCH, LATENT),
+                 "noise": drawn("numbers", RUNS, BATCH, DIM)}  # fmt: skip
+        return Trial(given, _of_generator(plugin), (RUNS,), ("weights",), ("latents", "noise"))
     given = {"weights": drawn("weights", RUNS, real[0, 0].numel()), "real": real,
              "fake": drawn("fake", *real.shape) + 3, "numbers": _numbers(plugin, real)}  # fmt: skip
     learns = ("weights",) if what == "inputs" else ()
@@ -100,6 +104,20 @@ def _penalty(plugin: Plugin, critic: Critic) -> Callable[[dict[str, Tensor]], Te
         penalty: Tensor = plugin(
             lambda x: critic(given["weights"], x), real, fake, given["numbers"], *memory, **plugin.hypers
         )  # fmt: skip
+        return penalty
+
+    return call
+
+
+def _of_generator(plugin: Plugin) -> Callable[[dict[str, Tensor]], Tensor]:
+    def call(given: dict[str, Tensor]) -> Tensor:
+        def generator(latents: Tensor) -> Tensor:
+            mapped = latents @ given["weights"].unflatten(1, (LATENT, DIM))
+            return mapped.tanh() + 0.1 * mapped.square()
+
+        # what remembers is held to its laws at its first batch
+        memory: tuple[dict[str, Tensor], ...] = ({},) if plugin.declared("remembers") else ()
+        penalty: Tensor = plugin(generator, given["latents"], given["noise"], *memory, **plugin.hypers)
         return penalty
 
     return call

@@ -1,4 +1,4 @@
-"""Regularizers of the discriminator.
+"""Regularizers of the discriminator, and of the generator under the key `g_regularizer`; several compose in order.
 
 On inputs (the default) a regularizer is `(critic, real, fake, uniform, *, hypers) -> penalty [...]`: `critic` maps
 samples `[..., batch, *shape]` to logits `[..., batch]`, `uniform` holds one number of U[0, 1) a sample. With
@@ -11,6 +11,10 @@ trained weights as `[..., out, in]`, before any normalization of them. One on in
 dictionary behind the random numbers, `(critic, real, fake, uniform, memory, *, hypers)`: tensors `[...]` that it keeps
 there from one of its calls to the next survive an interruption.
 
+G has weights and matrices too. A regularizer of how G follows its latents (`acts_on="latents"`) is G's alone:
+`(generator, latents, normal, *, hypers) -> penalty [...]`, where `generator` maps latents `[..., batch, latent_dim]` to
+samples and `normal` holds one number of N(0, 1) an element of a sample. It may remember, too.
+
 A penalty with the hyper-parameter `lazy` is computed in every lazy-th update of D only, where the engine
 counts it `lazy` times, so that its mean stays (Karras 2020, app. B). It shares the update with the loss, and so the
 optimizer's rates, which the paper corrects for a step of the penalty's own, stay as they are.
@@ -19,6 +23,7 @@ Penalties on gradients need independent samples: where a layer mixes the batch, 
 gradient of the critic.
 """
 
+import math
 from collections.abc import Callable, MutableMapping, Sequence
 
 import torch
@@ -28,7 +33,9 @@ from ganbench.errors import UserError
 from ganbench.registry import register
 
 Critic = Callable[[Tensor], Tensor]
+Generator = Callable[[Tensor], Tensor]
 
+PER_LATENT = {"independent_samples": "G's Jacobian is defined per sample, and batch statistics mix the samples"}
 PER_SAMPLE = {"independent_samples": "a gradient penalty is defined per sample, and batch statistics mix the samples"}
 
 
@@ -195,6 +202,36 @@ def orthonormal(matrices: Sequence[Tensor], *, beta: float = 1e-4) -> Tensor:
     Rows that are orthogonal and of length 1 cost nothing; a layer with more rows than columns always costs something.
     """
     return beta * torch.stack([_off_identity(matrix @ matrix.mT) for matrix in matrices]).sum(0)
+
+
+def _pulled_back(generator: Generator, latents: Tensor, directions: Tensor) -> Tensor:
+    """Return |J^T y| [..., batch] of G's Jacobian at each latent for directions y in the shape of samples."""
+    latents = latents.detach().requires_grad_()
+    # samples are independent, so the gradient of the sum holds each latent's own
+    (pulled,) = torch.autograd.grad((generator(latents) * directions).sum(), latents, create_graph=True)
+    return (pulled.square().sum(-1) + 1e-12).sqrt()
+
+
+@register("regularizer", acts_on="latents", needs=PER_LATENT, remembers=True)
+def path_length(
+    generator: Generator,
+    latents: Tensor,
+    normal: Tensor,
+    memory: MutableMapping[str, Tensor],
+    *,
+    weight: float = 2.0,
+    decay: float = 0.99,
+    lazy: int = 4,
+) -> Tensor:
+    """Path length: weight times (|J^T y| - a)^2 of G's Jacobian J, y of N(0, 1/pixels) (Karras 2020, eq. 4).
+
+    a is the running mean of |J^T y|, which starts at that of the first batch. Points have one pixel.
+    """
+    pixels = math.prod(normal.shape[latents.dim() :])
+    lengths = _pulled_back(generator, latents, normal / math.sqrt(pixels))
+    mean = lengths.detach().mean(-1)
+    memory["mean"] = torch.lerp(mean, memory.get("mean", mean), decay)
+    return weight * (lengths - memory["mean"].unsqueeze(-1)).square().mean(-1)
 
 
 def _off_identity(gram: Tensor) -> Tensor:

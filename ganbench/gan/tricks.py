@@ -1,4 +1,4 @@
-"""Tricks: what papers change about training beside loss, normalization, regularizer and update rule; one a variant.
+"""Tricks: what papers change about training beside loss, normalization, regularizer and update rule; several compose.
 
 A trick declares what it changes, `acts_on`, and that decides what it is a function of. Keyword-only parameters are its
 hyper-parameters; samples are `[runs, batch, *shape]`, and other leading axes are runs.
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.errors import UserError
-from ganbench.registry import register
+from ganbench.registry import LOSS_OF_LOGITS, register
 
 INDEPENDENT = frozenset({"independent_samples"})
 SEES_BATCH = {"batch_features": "the network has no place where its discriminator could see the batch"}
@@ -92,7 +92,10 @@ def minibatch_std(features: int) -> nn.Module:
 
 
 @register(
-    "trick", acts_on="features", needs={"hidden_features": "it needs a discriminator with an activation that is known"}
+    "trick",
+    acts_on="features",
+    withholds={LOSS_OF_LOGITS},
+    needs={"hidden_features": "it needs a discriminator with an activation that is known"},
 )
 def feature_matching(real_features: Tensor, fake_features: Tensor) -> Tensor:
     """Feature matching: G's loss is the squared distance of D's mean features, real to fake (Salimans 2016, sec. 3.1).
@@ -169,7 +172,7 @@ def _selector(side: int, share: float, uniform: Tensor) -> Tensor:
     return (place - place[:, None] == moves[..., None, None]).to(uniform.dtype).unsqueeze(-3)
 
 
-@register("trick", acts_on="logits")
+@register("trick", acts_on="logits", needs={LOSS_OF_LOGITS: "it chooses logits, and G's loss is taken on features"})
 def top_k(
     real_logits: Tensor, fake_logits: Tensor, progress: float, *, share: float = 0.5, until: float = 0.5
 ) -> tuple[Tensor, Tensor]:

@@ -67,15 +67,13 @@ class Part:
     sees_batch = False
     """Whether it lets D see its batch."""
 
-    def __init__(self, bound: Bound, player: str = "d") -> None:
-        self.bound, self.player, self.suffix = bound, player, ""
+    def __init__(self, bound: Bound, axis: str) -> None:
+        self.bound, self.suffix = bound, ""
+        # its name among a population's memories
+        self.label = f"{axis}.{bound.name}"
+        self.player = "g" if axis == "g_regularizer" else "d"
         self.memory: dict[str, Tensor] = {}
         self.lazy = _lazy(bound)
-
-    @property
-    def label(self) -> str:
-        """Its place among a population's memories."""
-        return f"{self.player} {self.bound.plugin.kind}.{self.bound.name}"
 
     def draws(self, shape: tuple[int, ...]) -> dict[str, Draw]:
         """Return what it draws for each batch of samples of a shape, by purpose."""
@@ -337,16 +335,15 @@ PARTS: Mapping[tuple[str, str], type[Part]] = {
 
 def parts_of(variant: Variant) -> list[Part]:
     """Return a variant's parts in the order in which they act: tricks, regularizers of D, regularizers of G."""
-    axes = {"trick": "d", "regularizer": "d", "g_regularizer": "g"}
     parts = [
-        PARTS[bound.plugin.kind, bound.declared("acts_on")](bound, player)
-        for axis, player in axes.items()
+        PARTS[bound.plugin.kind, bound.declared("acts_on")](bound, axis)
+        for axis in ("trick", "regularizer", "g_regularizer")
         for bound in chain(variant, axis)
     ]
     taken: set[str] = set()
     for part in parts:
         purposes = part.draws(()).keys()
-        # the first that draws for a purpose has the same numbers in every variant, others have their own
+        # the first that draws for a purpose has the same numbers in every variant; another has its own
         if taken & purposes:
             part.suffix = f" {part.label}"
         taken |= purposes

@@ -11,6 +11,7 @@ from ganbench import registry
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
 from ganbench.training.building import build_networks, make_problem
+from ganbench.training.objective import sampler
 from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
@@ -203,7 +204,7 @@ def test_the_mean_of_history_is_over_all_places():
     for _ in range(6):
         train_step(own)
         places.append(own.generator.flat.clone())
-    torch.testing.assert_close(own.memory["trick"]["g"], torch.stack(places).mean(0))
+    torch.testing.assert_close(own.memory["trick.historical_averaging"]["g"], torch.stack(places).mean(0))
 
 
 def test_historical_averaging_adds_twice_the_way_from_the_mean():
@@ -248,8 +249,8 @@ def test_real_and_fake_are_augmented_alike_with_numbers_of_their_own():
     sides = [own.draw(f"{player} {side} trick", 0) for player in "dg" for side in ("real", "fake")]
     assert all(numbers.shape == (2, 12, 3) for numbers in sides)
     assert len({tuple(numbers.flatten().tolist()) for numbers in sides}) == 4
-    seen, apply = [], own.trick._function
-    own.trick._function = lambda *args: seen.append(args[1]) or apply(*args)
+    seen, (part, *_) = [], own.objective.parts
+    apply, part.bound = part.bound, lambda *args: seen.append(args[1]) or apply(*args)
     train_step(own)
     assert [[torch.equal(numbers, side) for side in sides].index(True) for numbers in seen] == [1, 0, 3]
 
@@ -297,7 +298,7 @@ def test_modes_are_drawn_in_proportion_to_a_power_of_their_weights(power):
     n, own = 40_000, population("problem=ring8_imbalanced", "trick=weighted_sampling",
                                 f"trick.weighted_sampling.power={power}")  # fmt: skip
     modes = own.problem.modes
-    samples = own.trick.sampler(own.problem)(n, stream("test", 0)).double()
+    samples = sampler(own.objective.parts, own.problem)(n, stream("test", 0)).double()
     counts = torch.cdist(samples, modes.centres).argmin(1).bincount(minlength=8)
     want = 8.0 ** (-torch.arange(8, dtype=torch.float64) / 7 * (1 - power))
     want = want / want.sum()
@@ -309,7 +310,7 @@ def test_modes_are_drawn_in_proportion_to_a_power_of_their_weights(power):
 
 def test_classes_are_drawn_evenly_and_images_within_a_class_too():
     n, own = 60_000, population("trick=weighted_sampling", *IMAGES)
-    samples = own.trick.sampler(own.problem)(n, stream("test", 0))
+    samples = sampler(own.objective.parts, own.problem)(n, stream("test", 0))
     images, labels = own.problem.images.flatten(1), own.problem.labels
     # by a hash of the pixels: no two training images are equal
     code = torch.randint(1 << 40, (64,), generator=torch.Generator().manual_seed(0))

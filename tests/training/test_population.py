@@ -223,7 +223,7 @@ def differences(overrides, dtype):
     for runs in group(resolve(None, overrides).runs, "cpu"):
         population = trained(runs, dtype)
         assert population.alive.all()
-        for part in population.losses:
+        for part in population.objective.losses.slices:
             for row in sorted({part.runs.start, part.runs.stop - 1}):
                 yield runs[row], largest_difference(population, row, *plain_loop(runs[row], dtype))
 

@@ -267,7 +267,7 @@ def test_population_equals_loop(trick, problem, rule, optimizer):
         if trick == "ema":
             theirs = loop.past["g"][0] * 0.8**STEPS
             theirs = theirs + sum(0.2 * 0.8 ** (STEPS - i) * loop.past["g"][i] for i in range(1, STEPS + 1))
-            assert (population.memory["trick"]["g"][row] - theirs).abs().max() < 1e-8
+            assert (population.memory["trick.ema"]["g"][row] - theirs).abs().max() < 1e-8
 
 
 def test_a_trick_that_does_nothing_to_training_would_be_noticed():

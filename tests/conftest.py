@@ -1,6 +1,7 @@
 """What many tests share: a registry that forgets a test's plug-ins, the smallest plan that trains, fake studies."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ from types import ModuleType
 import pytest
 
 from ganbench import registry
+
+# Before torch is imported: small tensors gain nothing from a second thread, and two processes of tests that each wait
+# for threads of their own took ten times as long. What a test starts inherits it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = (
     "problem=ring8", "steps=20", "seeds=2", "batch_size=16", "probe_every=10", "samples=64", "neighbours=32",

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.rules import View
 from ganbench.analysis.statistics import (
     FINISHED,
     SCORES,
@@ -24,7 +23,7 @@ from ganbench.analysis.statistics import (
     scores,
     wilson,
 )
-from ganbench.analysis.verdicts import VERDICTS, judge, judged, view
+from ganbench.analysis.verdicts import VERDICTS, View, judge, judged, view
 from ganbench.plan import OWN_NAME
 
 LATE = 1.5

@@ -20,11 +20,6 @@ from ganbench.analysis.verdicts import judge, judged
 SHOWN = (*SCORES, "area")
 # by their code points: they look like an x and a hyphen
 TIMES, DASH = "\u00d7", "\u2013"
-SYMBOLS = {
-    "converged": "✓", "unconverged": "~", "dropping modes": "D", "late collapse": "L", "collapsed": "C",
-    "oscillating": "O", "rotating": "R", "degraded": "G", "vanished": "V", "never learned": "N", "diverged": TIMES,
-    "failed": "!",
-}  # fmt: skip
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -4,7 +4,7 @@
 """
 
 from ganbench.analysis.verdicts.case import Case, Ended, Held, View
-from ganbench.analysis.verdicts.judging import judge, judge_series, judged, loss_quality_correlation, view
+from ganbench.analysis.verdicts.judging import ended, found, judge, judge_series, judged, loss_quality_correlation, view
 from ganbench.analysis.verdicts.records import (
     FAILURES,
     ORDER,
@@ -32,7 +32,9 @@ __all__ = [
     "Rule",
     "Verdict",
     "View",
+    "ended",
     "foreign",
+    "found",
     "judge",
     "judge_series",
     "judged",

@@ -38,17 +38,18 @@ def judge(study: Study) -> pd.DataFrame:
     rows = []
     for run in study.runs.to_dict("records"):
         if run["status"] == "failed":
-            found = _found(Ended(reason=str(run["reason"] or "no reason was recorded")))
+            how = Ended(reason=str(run["reason"] or "no reason was recorded"))
         elif run["status"] in ("done", "diverged"):
             place = places.get(run["run"], np.array([], dtype=int))
             probes = {name: values[place] for name, values in columns.items()}
             diverged = run["status"] == "diverged" and not pd.isna(run["diverged_step"])
             step = int(run["diverged_step"]) if diverged else None
             oracle, modes = study.oracle.get(run["problem"], {}), study.modes.get(run["problem"])
-            found = _verdicts(probes, oracle, modes, step, lost=run["status"] == "diverged")
+            how = _ended(probes, oracle, modes, step, lost=run["status"] == "diverged")
         else:
             continue
-        first, also = found[0], "; ".join(_brief(one) for one in found[1:])
+        first, *others = found(how)
+        also = "; ".join(map(_brief, others))
         rows.append((run["run"], first.verdict, first.onset, first.evidence, first.failed, also))
     table = pd.DataFrame(rows, columns=["run", "verdict", "onset", "evidence", "failed", "also"])
     return table.astype({"onset": "Int64", "failed": bool})
@@ -70,7 +71,14 @@ def judge_series(
     stands for a share and `modes` for a count. diverged_step: the step at which training left the finite numbers. A
     measure that is missing takes its rules with it.
     """
-    return _verdicts(_columns(series), oracle, modes, diverged_step, lost=diverged_step is not None)
+    return found(ended(series, oracle, modes, diverged_step=diverged_step))
+
+
+def ended(
+    series: pd.DataFrame, oracle: Mapping[str, float], modes: int | None = None, *, diverged_step: int | None = None
+) -> Ended:
+    """Return what rules are asked about for one run; see `judge_series`."""
+    return _ended(_columns(series), oracle, modes, diverged_step, lost=diverged_step is not None)
 
 
 def loss_quality_correlation(series: pd.DataFrame, quality: str | None = None, *, least: int = 5) -> dict[str, float]:
@@ -81,14 +89,14 @@ def loss_quality_correlation(series: pd.DataFrame, quality: str | None = None, *
     """
     seen = view(series)
     quality = quality or (seen.quality if seen else None)
-    found = {}
+    correlations = {}
     for loss in [name for name in ("d_loss", "g_loss") if name in series.columns]:
-        found[loss] = float("nan")
+        correlations[loss] = float("nan")
         if quality in series.columns:
             both = series[[loss, quality]].replace([np.inf, -np.inf], np.nan).dropna().rank()
             if len(both) >= least and (both.nunique() > 1).all():
-                found[loss] = float(np.corrcoef(both.to_numpy().T)[0, 1])
-    return found
+                correlations[loss] = float(np.corrcoef(both.to_numpy().T)[0, 1])
+    return correlations
 
 
 def _columns(series: pd.DataFrame) -> dict[str, Values]:
@@ -100,26 +108,27 @@ def _brief(verdict: Verdict) -> str:
     return verdict.verdict + ("" if verdict.onset is None else f" since step {verdict.onset}")
 
 
-def _verdicts(
+def _ended(
     columns: Mapping[str, Values], oracle: Mapping[str, float], modes: int | None, step: int | None, *, lost: bool
-) -> tuple[Verdict, ...]:
+) -> Ended:
     columns = {name: values for name, values in columns.items() if name == "step" or not np.isnan(values).all()}
     seen = view(columns)
     if seen is None:
-        return _found(Ended(lost=lost, step=step))
+        return Ended(lost=lost, step=step)
     order = np.argsort(columns["step"], kind="stable")
     finite: NDArray[np.bool_] = ~np.isnan(columns[seen.quality][order])
     if not finite[-1] and not lost:
         lost, step = True, since(~finite, columns["step"][order])
-    case = Case({name: values[order][finite] for name, values in columns.items()}, seen, oracle, modes)
-    return _found(Ended(case, lost, step))
+    return Ended(
+        Case({name: values[order][finite] for name, values in columns.items()}, seen, oracle, modes), lost, step
+    )
 
 
-def _found(ended: Ended) -> tuple[Verdict, ...]:
-    """Return every failure that holds, the one that counts first; where none does, what else holds."""
+def found(ended: Ended) -> tuple[Verdict, ...]:
+    """Return every failure that holds for a run, the one that counts first; where none does, what else holds."""
     asked = sorted(rules(), key=lambda rule: rule.rank)
     for failure in (True, False):
-        found = [verdict for rule in asked if rule.failure is failure and (verdict := rule.judge(ended))]
-        if found:
+        held = [verdict for rule in asked if rule.failure is failure and (verdict := rule.judge(ended))]
+        if held:
             break
-    return tuple(found)
+    return tuple(held)

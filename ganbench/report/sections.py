@@ -11,7 +11,7 @@ import pandas as pd
 
 from ganbench.analysis.findings import COSTS, percent, view_of
 from ganbench.analysis.statistics import FINISHED, SCORES
-from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS, foreign
+from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS
 from ganbench.analysis.verdicts import rules as records
 from ganbench.report import settings, thumbnails
 from ganbench.report.context import DASH, Context, number
@@ -249,7 +249,7 @@ def provenance(context: Context) -> list[tuple[str, str]]:
     """Return the provenance as flat pairs, without the command and the plug-ins' versions, shown by themselves."""
     known = {**context.study.provenance, **settings.environment(context)}
     pairs = [pair for key, value in known.items() if key not in SHOWN_APART for pair in _flat(key, value)]
-    pairs += [("verdict of yours", f"{rule.name}, {rule.plugin.source or 'this session'}") for rule in foreign()]
+    pairs += [("verdict of yours", told) for told in context.own_verdicts]
     seeds = sorted(int(seed) for seed in context.study.runs["seed"].dropna().unique())
     return pairs if "seeds" in dict(pairs) else [*pairs, ("seeds", ", ".join(map(str, seeds)) or "none")]
 

@@ -167,6 +167,7 @@ def test_report_export_and_check_take_it_and_say_so(command, tiny, tmp_path):
     page = (study / "report.html").read_text(encoding="utf-8")
     assert "Train for &lt;i&gt;longer&lt;/i&gt;." in page
     assert f"too short, {file}" in page
+    assert "verdict of yours too short" in (study / "report.md").read_text(encoding="utf-8")
     assert command("export", study, "--format", "csv", "--plugin", file)[0] == 0
     assert set(pd.read_csv(study / "results.csv")["verdict"]) == {"too short"}
     _, out, _ = command("check", study, "--baseline", baseline, "--canary", "--plugin", file)

@@ -8,20 +8,22 @@ they decide no training. How often those that are shipped are right on generator
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ganbench.analysis import Study
 from ganbench.analysis.verdicts.case import JUDGED, VIEWS, Case, Ended, Values, View, since
 from ganbench.analysis.verdicts.records import Verdict, rules
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def view(columns: Mapping[str, Any] | pd.DataFrame) -> View | None:
     """Return how a problem is judged, by the first set of measures that it defines; None where it has none of them."""
-    have = set(columns.columns[columns.notna().any().to_numpy()]) if isinstance(columns, pd.DataFrame) else set(columns)
+    have = set(columns if isinstance(columns, Mapping) else columns.columns[columns.notna().any().to_numpy()])
     return next((v for v in VIEWS if v.quality in have and (v.count is None or v.count in have)), None)
 
 
@@ -32,6 +34,8 @@ def judge(study: Study) -> pd.DataFrame:
     are skipped, pending or still training have no row. "failed" runs of the machine count as failures: they stay in
     the denominator, and a variant that cannot be trained has not survived.
     """
+    import pandas as pd  # a plan looks the rules up with all plug-ins, and judges nothing
+
     columns, places = _columns(study.series), {}
     if len(study.series):
         places = {str(run): rows for run, rows in study.series.groupby("run", sort=False).indices.items()}

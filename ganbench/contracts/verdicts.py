@@ -11,7 +11,7 @@ import pandas as pd
 from ganbench import registry
 from ganbench.analysis.calibration import STEP, measure, script_for
 from ganbench.analysis.scripted import SCRIPTS, Make, Script, perfect, script_name
-from ganbench.analysis.verdicts import Ended, Rule, ended, rules
+from ganbench.analysis.verdicts import Ended, Rule, ask, ended, rules
 from ganbench.contracts.base import Breach, NotDeclared, Outcome, law, law_about
 from ganbench.errors import unknown
 from ganbench.measure.evaluate import Evaluator
@@ -86,7 +86,7 @@ def silent_on_perfect_samplers(plugin: Plugin) -> Outcome:
         return None
     for problem, seeds in (("ring8", 5), ("digits", 1)):
         for seed in range(seeds):
-            if verdict := rule.judge(_asked(problem, perfect, seed)):
+            if verdict := ask(rule, _asked(problem, perfect, seed)):
                 return Breach(f"it holds for a perfect sampler of {problem} since step {verdict.onset}")
     return None
 
@@ -98,7 +98,7 @@ def found_on_its_scripts(plugin: Plugin) -> Outcome:
     if not makes:
         return NotDeclared("'scripts': scripted generators whose truth it is")
     for make in makes:
-        script, verdict = _played("ring8", make, 0)[0], rule.judge(_asked("ring8", make))
+        script, verdict = _played("ring8", make, 0)[0], ask(rule, _asked("ring8", make))
         if verdict is None:
             return Breach(f"it does not hold on the script '{script.name}'")
         if verdict.onset is not None and script.onset is not None:
@@ -113,7 +113,7 @@ def evidence_is_a_sentence(plugin: Plugin) -> Outcome:
     """Wherever it holds, its evidence is one line that ends with a full stop."""
     rule = Rule(plugin)
     for name, asked in _every(rule):
-        verdict = rule.judge(asked)
+        verdict = ask(rule, asked)
         if verdict is None:
             continue
         text = verdict.evidence
@@ -130,7 +130,7 @@ def asking_changes_nothing(plugin: Plugin) -> Outcome:
         if asked.case is None:
             continue
         before = {key: values.copy() for key, values in asked.case.columns.items()}
-        if rule.judge(asked) != rule.judge(asked):
+        if ask(rule, asked) != ask(rule, asked):
             return Breach(f"asked again about the script '{name}' it says something else")
         for key, values in asked.case.columns.items():
             if key not in before or not np.array_equal(values, before[key], equal_nan=True):
@@ -146,5 +146,5 @@ def judges_any_run(plugin: Plugin) -> Outcome:
         for probes in (1, 2, 3):
             series = pd.DataFrame({"step": np.arange(probes) * STEP, **measured})
             for asked in (ended(series, measured), ended(series, {}, diverged_step=STEP)):
-                rule.judge(asked)
+                ask(rule, asked)
     return None

@@ -4,7 +4,16 @@
 """
 
 from ganbench.analysis.verdicts.case import Case, Ended, Held, View
-from ganbench.analysis.verdicts.judging import ended, found, judge, judge_series, judged, loss_quality_correlation, view
+from ganbench.analysis.verdicts.judging import (
+    ask,
+    ended,
+    found,
+    judge,
+    judge_series,
+    judged,
+    loss_quality_correlation,
+    view,
+)
 from ganbench.analysis.verdicts.records import (
     FAILURES,
     ORDER,
@@ -32,6 +41,7 @@ __all__ = [
     "Rule",
     "Verdict",
     "View",
+    "ask",
     "ended",
     "foreign",
     "found",

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganbench.analysis import Study
-from ganbench.analysis.verdicts.case import JUDGED, VIEWS, Case, Ended, Values, View, since
-from ganbench.analysis.verdicts.records import Verdict, rules
+from ganbench.analysis.verdicts.case import JUDGED, VIEWS, Case, Ended, Held, Values, View, since
+from ganbench.analysis.verdicts.records import Rule, Verdict, rules
+from ganbench.errors import UserError, quoted, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +133,39 @@ def found(ended: Ended) -> tuple[Verdict, ...]:
     """Return every failure that holds for a run, the one that counts first; where none does, what else holds."""
     asked = sorted(rules(), key=lambda rule: rule.rank)
     for failure in (True, False):
-        held = [verdict for rule in asked if rule.failure is failure and (verdict := rule.judge(ended))]
+        held = [verdict for rule in asked if rule.failure is failure and (verdict := ask(rule, ended))]
         if held:
             break
     return tuple(held)
+
+
+def ask(rule: Rule, ended: Ended) -> Verdict | None:
+    """Return a rule's verdict where it holds; UserError where a user's rule raises or answers with something else."""
+    asked = ended.case if rule.is_about_probes else ended
+    if asked is None:
+        return None
+    try:
+        held = _held(rule, asked)
+        evidence = None if held is None else rule.evidence(asked, held)
+    except Exception as error:  # a plug-in may raise anything
+        if rule.plugin.is_own or isinstance(error, UserError):
+            raise
+        raise UserError(f"The verdict '{rule.plugin.name}' raised {told(error)}") from error
+    if held is None:
+        return None
+    if not isinstance(evidence, str):
+        raise UserError(f"The evidence of the verdict '{rule.plugin.name}' is no text but {quoted(evidence)}.")
+    return Verdict(rule.name, held.onset, evidence)
+
+
+def _held(rule: Rule, asked: Case | Ended) -> Held | None:
+    answer = rule.plugin.function(asked)
+    if answer is None or isinstance(answer, Held):
+        return answer
+    if isinstance(asked, Ended):
+        raise UserError(f"The verdict '{rule.plugin.name}' answers {quoted(answer)}, not a Held or None.")
+    flags = np.asarray(answer)
+    if flags.dtype != np.bool_ or flags.shape != asked.steps.shape:
+        form = "a flag for every probe, a Held or None"
+        raise UserError(f"The verdict '{rule.plugin.name}' answers {quoted(answer)}, not {form}.")
+    return Held(since(flags, asked.steps)) if flags[-1] else None

@@ -7,17 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
+from typing import Any, TypeVar
 
 from ganbench import registry
-from ganbench.errors import UserError, quoted, told
 from ganbench.registry import Plugin, Remedy, Threshold
-
-if TYPE_CHECKING:
-    from ganbench.analysis.verdicts.case import Ended, Held
 
 T = TypeVar("T")
 
@@ -38,7 +31,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rule:
-    """A verdict's record. Its function `holds` is asked about a case, or about how the run ended."""
+    """A verdict's record: what its plug-in declares; its function tells whether it holds, see `judging.ask`."""
 
     plugin: Plugin
 
@@ -83,39 +76,15 @@ class Rule:
         """The scripted generators whose truth it is: names of shipped ones, or functions of its own."""
         return self.plugin.declared("scripts")
 
-    @cached_property
-    def asked(self) -> bool:
+    @property
+    def is_about_probes(self) -> bool:
         """Whether it is asked about probes, and not about how the run ended."""
         return self.plugin.declared("acts_on") == "probes"
 
-    def judge(self, ended: Ended) -> Verdict | None:
-        """Return the verdict where it holds; UserError where a user's rule raises or answers with something else."""
-        asked = ended.case if self.asked else ended
-        if asked is None:
-            return None
-        try:
-            held = self._held(asked)
-            evidence = None if held is None else self.plugin.declared("evidence")(asked, held)
-        except Exception as error:  # a plug-in may raise anything
-            if self.plugin.is_own or isinstance(error, UserError):
-                raise
-            raise UserError(f"The verdict '{self.plugin.name}' raised {told(error)}") from error
-        if held is None:
-            return None
-        if not isinstance(evidence, str):
-            raise UserError(f"The evidence of the verdict '{self.plugin.name}' is no text but {quoted(evidence)}.")
-        return Verdict(self.name, held.onset, evidence)
-
-    def _held(self, asked: Any) -> Held | None:
-        from ganbench.analysis.verdicts.case import Held, since  # which asks here for its thresholds
-
-        answer = self.plugin.function(asked)
-        if answer is None or isinstance(answer, Held):
-            return answer
-        if not self.asked or np.asarray(answer).dtype != np.bool_ or np.shape(answer) != asked.steps.shape:
-            what = "a flag for every probe, a Held or None" if self.asked else "a Held or None"
-            raise UserError(f"The verdict '{self.plugin.name}' answers {quoted(answer)}, not {what}.")
-        return Held(since(np.asarray(answer), asked.steps)) if answer[-1] else None
+    @property
+    def evidence(self) -> Callable[[Any, Any], str]:
+        """What its evidence is, in a sentence: of what it was asked about, and of what holds."""
+        return self.plugin.declared("evidence")
 
 
 def rules() -> list[Rule]:

@@ -1,5 +1,6 @@
 """A verdict of a user's own is one file: found wherever verdicts are told, gone where it is not loaded."""
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ganbench import api, cli, contracts, registry, zoo
 from ganbench.analysis.calibration import calibrate, confusion
@@ -20,6 +23,9 @@ from ganbench.analysis.verdicts import (
     THRESHOLDS,
     VERDICTS,
     Held,
+    Rule,
+    ask,
+    ended,
     judge,
     judge_series,
     limit,
@@ -64,10 +70,10 @@ def command(monkeypatch, capsys, tmp_path):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["ganbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as left:
             cli.main()
         printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
+        return left.value.code or 0, printed.out, printed.err
 
     return run
 
@@ -214,6 +220,19 @@ def test_a_rule_may_tell_the_step_itself():
     first, *others = judge_series(learning(0), {"nearness": 0.99})
     assert (first.verdict, first.onset, first.failed) == ("halfway", 500, True)
     assert not others, "what is no failure is asked only where no failure holds"
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_flags_hold_where_the_last_does_since_the_first_of_that_row(flags):
+    def own(case):
+        """Holds as drawn."""
+        return np.array(flags)
+
+    declared = {"failure": True, "rank": 5, "symbol": "W", "evidence": lambda case, held: "As drawn."}
+    rule = Rule(registry._plugin("verdict", own, {}, frozenset(), declared))
+    verdict = ask(rule, ended(learning(0, len(flags)), {"nearness": 0.99}))
+    row = len(list(itertools.takewhile(bool, reversed(flags))))
+    assert (verdict.onset if verdict else None) == (100 * (len(flags) - row) if row else None)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ganbench import api
 from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
 from ganbench.analysis.regressions import Regression, regressions
 from ganbench.analysis.seeds import complete, freeze, tables
+from ganbench.analysis.verdicts import foreign
 from ganbench.errors import Exit, UserError
 from ganbench.plan import MARGINS, Plan, check_margins
 from ganbench.results.baseline import Baseline, load_baseline
@@ -99,6 +100,7 @@ def check_studies(folders: Sequence[Path], request: Request, look: int | None = 
     reasons = sorted({str(reason) for rows in failed for reason in rows["reason"]})
     judgement = compare(old, new, replace(Policy(), **margins), look)
     unchanged = request.canary and _equal(old, new)
+    notes += [f"The verdict '{rule.name}' is of {rule.plugin.source or 'this session'}." for rule in foreign()]
     notes += overruled + ["Every result equals the baseline's, seed by seed."] * unchanged
     worse = regressions(judgement, baseline, studies)
     return Check(judgement, tuple(notes), tuple(reasons), tuple(folders), studies[0].plan.name, unchanged, worse)

@@ -136,9 +136,10 @@ def report(
     file: Annotated[
         Path | None, typer.Option("--out", "-o", help="One HTML file for all of them, which compares them.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Write the report of one or more studies, finished or not."""
-
+    """Write the report of one or more studies, finished or not; verdicts of your own are in plug-in files."""
+    _load_files(plugin)
     if file:
         from ganbench.report import build
 
@@ -158,8 +159,10 @@ def export(
     formats: Annotated[
         str | None, typer.Option("--format", metavar="A,B", help="csv, json, parquet (default: all that can be).")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Write a study's runs, with verdicts and scores, as CSV, JSON and Parquet."""
+    _load_files(plugin)
     from ganbench.report import exports
 
     wanted = [name.strip() for name in formats.split(",")] if formats is not None else None
@@ -220,6 +223,7 @@ def check(
     ] = False,
 ) -> None:
     """Check studies, or a suite that is trained for as many seeds as it needs, against a baseline."""
+    _load_files(plugin)
     from ganbench import checking
     from ganbench.report import verdict_files
 
@@ -242,8 +246,7 @@ def list_(
     plugin: Plugins = None,
 ) -> None:
     """List suites and plug-ins with their legends."""
-    for file in plugin or []:
-        registry.load_file(file)
+    _load_files(plugin)
     if kind is not None and kind not in ("suite", *registry.KINDS):
         raise unknown("kind", kind, ["suite", *registry.KINDS])
     for each in [kind] if kind else ["suite", *registry.KINDS]:
@@ -257,8 +260,7 @@ def list_(
 @app.command()
 def show(kind: str, name: str, plugin: Plugins = None) -> None:
     """Show one plug-in or suite: its legend, hyper-parameters with defaults, needs and source."""
-    for file in plugin or []:
-        registry.load_file(file)
+    _load_files(plugin)
     if kind == "suite":
         from ganbench.reading import suite_file
 
@@ -273,11 +275,13 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     if record.provides:
         out.print(f"  provides {', '.join(sorted(record.provides))}")
     for declared, value in record.meta.items():
-        if declared != "measures":
-            out.print(f"  {declared}: {escape(str(getattr(value, 'name', value)))}", soft_wrap=True)
+        if declared not in ("measures", "thresholds", "evidence"):
+            out.print(f"  {declared}: {escape(_declared(value))}", soft_wrap=True)
     for measure, about in record.meta.get("measures", {}).items():
         better = {"up": ", larger is better", "down": ", smaller is better"}.get(about.direction or "", "")
         out.print(f"  {measure}: {escape(about.legend)}{better}", soft_wrap=True)
+    for threshold, known in record.meta.get("thresholds", {}).items():
+        out.print(f"  threshold {threshold} = {known.value:g}: {escape(known.reason)}", soft_wrap=True)
     version = record.version_with([record.hypers])
     told = f"version {version}" if version else f"never reused ({record.identity.uncovered})"
     out.print(f"  {escape(told)}, {escape(record.source or 'this session')}", soft_wrap=True)
@@ -307,6 +311,18 @@ LAW_COLOURS = {"kept": "green", "broken": "red", "not declared": "yellow"}
 def _law_line(result: Result) -> str:
     sentence, detail = result.law.sentence.rstrip("."), f": {result.detail}" * bool(result.detail)
     return f"  [{LAW_COLOURS[result.status]}]{result.status:<12}[/]  {escape(sentence + detail)}."
+
+
+def _load_files(plugin: list[Path] | None) -> None:
+    for file in plugin or []:
+        registry.load_file(file)
+
+
+def _declared(value: object) -> str:
+    """Return a declaration in a line: the name of what has one, and a tuple without its brackets."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_declared, value))
+    return str(getattr(value, "name", getattr(value, "__name__", value)))
 
 
 def _legends(kind: str) -> list[tuple[str, str]]:

@@ -7,12 +7,30 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from ganbench.declarations import (
+    ANY_KIND,
+    AXES,
+    KEPT,
+    MEASURES,
+    VERDICT,
+    Declaration,
+    flag,
+    is_divergence,
+    is_kept,
+    is_names,
+    is_number,
+    one_of,
+)
+from ganbench.declarations import Measure as Measure  # what declarations are made of is found here, beside the table
+from ganbench.declarations import Remedy as Remedy
+from ganbench.declarations import Threshold as Threshold
+from ganbench.declarations import positive as positive
+from ganbench.declarations import share as share
 from ganbench.errors import UserError, quoted, unknown
 
 COSTS = ("cheap", "medium", "expensive")
@@ -20,132 +38,6 @@ COSTS = ("cheap", "medium", "expensive")
 
 LONGEST_NAME = 60
 """Characters of a plug-in's name: several of them name a folder."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What one measured number means: its legend, which way is better, its range and unit.
-
-    `direction` is "up" or "down" (better when larger or smaller), or None where neither is better in itself.
-    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem.
-    """
-
-    legend: str
-    direction: str | None = None
-    bounds: tuple[float, float] = (float("-inf"), float("inf"))
-    unit: str = ""
-    perfect: float | None = None
-
-
-def share(legend: str, direction: str | None = None, perfect: float | None = None) -> Measure:
-    """Return a measure that is a share between 0 and 1."""
-    return Measure(legend, direction, (0.0, 1.0), "share", perfect)
-
-
-def positive(legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None) -> Measure:
-    """Return a measure that is 0 or larger."""
-    return Measure(legend, direction, (0.0, float("inf")), unit, perfect)
-
-
-# ------------------------------------------------------------------------------------------ what can be declared
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """One thing that a plug-in may declare in its decorator.
-
-    takes: what it is, in words, for errors. fits: whether a value is that. default: what holds where nothing is
-    declared. choices: the only names there are, of which a value is one or, for `several`, holds some. where: the
-    values of `acts_on` at which it means something (empty: all).
-    """
-
-    takes: str
-    fits: Callable[[Any], bool]
-    default: Any = None
-    choices: tuple[str, ...] = ()
-    required: bool = False
-    where: tuple[str, ...] = ()
-
-    def check(self, key: str, owner: str, value: Any) -> None:
-        """Raise UserError, in one sentence about the owner's key, where a value is not what it takes."""
-        if self.choices:
-            given = value if _is_names(value) and not isinstance(value, str) else [value]
-            for name in given:
-                if isinstance(name, str) and name not in self.choices:
-                    raise unknown(f"{key} of {owner}", name, self.choices)
-        if not self.fits(value):
-            raise UserError(f"The declaration '{key}' of {owner} takes {self.takes}, got {quoted(value)}.")
-
-
-def _one_of(*choices: str, default: str | None = None, required: bool = False) -> Declaration:
-    return Declaration(
-        " or ".join(map(repr, choices)), lambda value: isinstance(value, str), default, choices, required
-    )
-
-
-def _flag(default: bool | None = None, where: tuple[str, ...] = ()) -> Declaration:
-    return Declaration("True or False", lambda value: isinstance(value, bool), default, where=where)
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, Collection)
-        and not isinstance(value, bytes | Mapping)
-        and len(value) > 0
-        and all(isinstance(name, str) and name for name in value)
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_divergence(value: Any) -> bool:
-    # its class lives beside the losses, which take seconds to import
-    return isinstance(value, str) or all(hasattr(value, part) for part in ("name", "critic", "between"))
-
-
-KEPT_AXES = ("batch", "pixels", "channels", "group")
-"""The axes over which a normalization may keep mean 0 and variance 1."""
-
-KEPT = ("row lengths", "spectral norm 1", "root mean square 1", "the layer")
-"""What else a normalization may keep."""
-
-
-def _is_kept(value: Any) -> bool:
-    return value in KEPT if isinstance(value, str) else _is_names(value) and set(value) <= set(KEPT_AXES)
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and bool(str(value))
-
-
-def _is_sources(value: Any) -> bool:
-    listed = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return callable(value) or all(map(_is_path, listed))
-
-
-def _is_measures(value: Any) -> bool:
-    return isinstance(value, Mapping) and len(value) > 0 and all(
-        isinstance(name, str) and name.isidentifier() and isinstance(measure, Measure) and _is_sound(measure)
-        for name, measure in value.items()
-    )  # fmt: skip
-
-
-def _is_sound(measure: Measure) -> bool:
-    ordered = isinstance(measure.bounds, tuple) and len(measure.bounds) == 2 and measure.bounds[0] < measure.bounds[1]
-    return ordered and measure.direction in (None, "up", "down") and isinstance(measure.legend, str)
-
-
-_MEASURES = Declaration(
-    "a dictionary of columns, each with a Measure (direction 'up', 'down' or None, bounds from low to high)",
-    _is_measures,
-    required=True,
-)
-_ANY_KIND = {
-    "sources": Declaration("files whose content decides results: a path, a list of paths or a function", _is_sources),
-    "environment": Declaration("names of environment variables that decide results", _is_names, ()),
-}
 
 
 # ------------------------------------------------------------------------------------------ the table
@@ -178,7 +70,8 @@ class Kind:
     home: the module of those that are shipped. calls: the positional parameters of a plug-in, by what it `acts_on`
     ("" where the kind declares no such thing). declares: what it may declare. hypers: hyper-parameters that the engine
     looks at, with their types; `rates` among them a plug-in must have. axes: the keys of a suite that take it; where it
-    composes, several plug-ins may act together in one variant.
+    composes, several plug-ins may act together in one variant. settings: whether a plug-in may have any hyper-
+    parameters: where no variant chooses it, nothing could set them.
     """
 
     name: str
@@ -189,6 +82,7 @@ class Kind:
     rates: tuple[str, ...] = ()
     axes: tuple[Axis, ...] = ()
     composes: bool = False
+    settings: bool = True
 
     def default(self, key: str) -> Any:
         """Return what holds where a plug-in does not declare `key`."""
@@ -197,7 +91,7 @@ class Kind:
     @property
     def declarations(self) -> dict[str, Declaration]:
         """All that a plug-in of this kind may declare beside needs and provides."""
-        return {**self.declares, **_ANY_KIND}
+        return {**self.declares, **ANY_KIND}
 
     def parameters(self, declared: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the positional parameters of a plug-in that declares so much."""
@@ -207,7 +101,7 @@ class Kind:
 
 
 def _acts_on(calls: Mapping[str, tuple[str, ...]], default: str | None) -> Declaration:
-    return _one_of(*calls, default=default, required=default is None)
+    return one_of(*calls, default=default, required=default is None)
 
 
 _CRITIC = ("critic", "real", "fake", "numbers")
@@ -221,6 +115,7 @@ _REGULARIZER = {
 }
 _OF_D = ("inputs", "weights", "matrices", "samples", "nothing")
 _OF_G = ("latents", "weights", "matrices", "nothing")
+_VERDICT = {"probes": ("case",), "run": ("ended",)}
 _NORMALIZATION = {"activations": ("layer",), "weights": ("layer",)}
 _TRICK: dict[str, tuple[str, ...]] = {
     "nothing": (),
@@ -250,10 +145,10 @@ KINDS: Mapping[str, Kind] = {
             {"": ("real_logits", "fake_logits")},
             {
                 "boundary": Declaration(
-                    "the logit of an undecided critic, a number or None", lambda v: v is None or _is_number(v), 0.0
+                    "the logit of an undecided critic, a number or None", lambda v: v is None or is_number(v), 0.0
                 ),
-                "saturates": _flag(),
-                "divergence": Declaration("a Divergence, or a text that says why there is none", _is_divergence),
+                "saturates": flag(),
+                "divergence": Declaration("a Divergence, or a text that says why there is none", is_divergence),
             },
             axes=(Axis("loss", "nonsaturating", named=True),),
         ),
@@ -263,7 +158,7 @@ KINDS: Mapping[str, Kind] = {
             _NORMALIZATION,
             {
                 "acts_on": _acts_on(_NORMALIZATION, "activations"),
-                "keeps": Declaration("a tuple of axes, or one invariant", _is_kept, choices=(*KEPT_AXES, *KEPT)),
+                "keeps": Declaration("a tuple of axes, or one invariant", is_kept, choices=(*AXES, *KEPT)),
             },
             axes=(
                 Axis("normalization", "none", gives="D", named=True),
@@ -280,8 +175,8 @@ KINDS: Mapping[str, Kind] = {
                     "'uniform' or 'normal'", lambda v: isinstance(v, str), "uniform", ("uniform", "normal"),
                     where=("inputs",),
                 ),
-                "remembers": _flag(False, where=("inputs", "latents")),
-                "signed": _flag(False, where=("inputs", "matrices", "latents")),
+                "remembers": flag(False, where=("inputs", "latents")),
+                "signed": flag(False, where=("inputs", "matrices", "latents")),
             },
             {"lazy": int},
             axes=(
@@ -306,7 +201,7 @@ KINDS: Mapping[str, Kind] = {
             {
                 "acts_on": _acts_on(_TRICK, None),
                 "withholds": Declaration(
-                    "a set of names of capabilities", lambda v: not isinstance(v, str) and _is_names(v), ()
+                    "a set of names of capabilities", lambda v: not isinstance(v, str) and is_names(v), ()
                 ),
                 "draws": Declaration(
                     "how many numbers a sample, at least 1",
@@ -323,16 +218,23 @@ KINDS: Mapping[str, Kind] = {
             "ganbench.measure.metrics",
             {"": ("real", "fake")},
             {
-                "measures": _MEASURES,
+                "measures": MEASURES,
                 "space": Declaration("the name of a feature space", lambda v: isinstance(v, str) and bool(v)),
-                "spaces": _flag(False),
+                "spaces": flag(False),
             },
         ),
         Kind(
             "diagnostic",
             "ganbench.measure.diagnostics",
             {"": ("game",)},
-            {"measures": _MEASURES, "cost": _one_of(*COSTS, default="cheap")},
+            {"measures": MEASURES, "cost": one_of(*COSTS, default="cheap")},
+        ),
+        Kind(
+            "verdict",
+            "ganbench.analysis.verdicts.shipped",
+            _VERDICT,
+            {"acts_on": _acts_on(_VERDICT, "probes"), **VERDICT},
+            settings=False,
         ),
     )
 }  # fmt: skip
@@ -448,6 +350,8 @@ def _check_hyper(kind: Kind, owner: str, parameter: inspect.Parameter) -> None:
             f"The default of the hyper-parameter '{key}' of {owner} must be what YAML can express, a finite number, a "
             f"text, True, False or None; got {quoted(default)}."
         )
+    if not kind.settings:
+        raise UserError(f"{_capital(owner)} has the hyper-parameter '{key}', which nothing could set: leave it out.")
     wanted = kind.hypers.get(key)
     fitting = wanted is None or type(default) is wanted or (wanted is float and type(default) is int)
     if wanted and (not fitting or (wanted is int and default < 1)):

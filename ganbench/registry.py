@@ -27,6 +27,8 @@ from ganbench.interrupts import is_raised_by_code
 from ganbench.kinds import COSTS as COSTS  # what plug-ins are written with is found here, beside register
 from ganbench.kinds import KINDS as KINDS
 from ganbench.kinds import Measure as Measure
+from ganbench.kinds import Remedy as Remedy
+from ganbench.kinds import Threshold as Threshold
 from ganbench.kinds import positive as positive
 from ganbench.kinds import share as share
 
@@ -135,7 +137,7 @@ def _tidy(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_free(plugin: Plugin) -> None:
-    """Raise UserError where a plug-in's name, or a column that it measures, is another's."""
+    """Raise UserError where a plug-in's name, a column that it measures or a threshold of it is another's."""
     place = (plugin.kind, plugin.name)
     known = _registry.plugins.get(place)
     other = known is not None and known.text != plugin.text and known.source != plugin.source
@@ -144,12 +146,13 @@ def _check_free(plugin: Plugin) -> None:
     if known and place in (_registry.fresh or ()) and known.function is not plugin.function:
         raise UserError(f"The {plugin.kind} '{plugin.name}' is registered twice by {plugin.source or 'this session'}.")
     for others, each in _registry.plugins.items():
-        twice = sorted(set(plugin.meta.get("measures", ())) & set(each.meta.get("measures", ())))
-        if twice and others != place:
-            raise UserError(
-                f"The {plugin.kind} '{plugin.name}' measures '{twice[0]}', which the {each.kind} '{each.name}' does "
-                "already: choose another name."
-            )
+        for key, says, does in (("measures", "measures", "does"), ("thresholds", "has the threshold", "has")):
+            twice = sorted(set(plugin.meta.get(key, ())) & set(each.meta.get(key, ())))
+            if twice and others != place:
+                raise UserError(
+                    f"The {plugin.kind} '{plugin.name}' {says} '{twice[0]}', which the {each.kind} '{each.name}' "
+                    f"{does} already: choose another name."
+                )
 
 
 def check_needs() -> None:

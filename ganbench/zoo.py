@@ -1,6 +1,6 @@
-"""The lists of plug-ins in README.md and docs/zoo.md, written from the registry.
+"""The lists of plug-ins in README.md, docs/zoo.md and docs/verdicts.md, written from the registry.
 
-`python -m ganbench.zoo` in a checkout brings both up to date.
+`python -m ganbench.zoo` in a checkout brings them up to date.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 
 from ganbench import registry
+from ganbench.analysis.verdicts import ORDER, rules
 from ganbench.registry import Plugin
 
-# metrics are in docs/metrics.md, diagnostics in the report's own list
-SHOWN = tuple(kind for kind in registry.KINDS if kind not in ("metric", "diagnostic"))
+# metrics are in docs/metrics.md, diagnostics in the report's own list, verdicts in docs/verdicts.md
+SHOWN = tuple(kind for kind in registry.KINDS if kind not in ("metric", "diagnostic", "verdict"))
 DECLARED = ("boundary", "saturates", "divergence", "acts_on", "draws")
-BEGIN, END = "<!-- zoo: written by python -m ganbench.zoo -->", "<!-- end of zoo -->"
 
 
 def readme_table() -> str:
@@ -43,22 +43,58 @@ def _row(plugin: Plugin) -> str:
     hypers = ", ".join(f"{name} = {value}" for name, value in plugin.hypers.items())
     declared = [f"{key}: {getattr(value, 'name', value)}" for key, value in plugin.meta.items() if key in DECLARED]
     declared += [f"needs {need}" for need in plugin.needs]
-    cells = (f"`{plugin.name}`", plugin.legend, hypers, "; ".join(declared))
+    return _line(f"`{plugin.name}`", plugin.legend, hypers, "; ".join(declared))
+
+
+def _line(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def verdict_tables() -> dict[str, str]:
+    """Return the tables of docs/verdicts.md by name, from the records: verdicts, remedies, thresholds."""
+    every = rules()
+    verdicts = ["| verdict | | meaning | failure | calibrated on |", "|---|---|---|---|---|"]
+    remedies = ["| verdict | what usually helps | shown by |", "|---|---|---|"]
+    thresholds = ["| threshold | value | reason | of |", "|---|---|---|---|"]
+    for rule in every:
+        scripts = ", ".join(script if isinstance(script, str) else script.__name__ for script in rule.scripts)
+        verdicts.append(_line(rule.name, rule.symbol, rule.meaning, "yes" if rule.failure else "no", scripts))
+        if rule.remedy:
+            remedies.append(_line(rule.name, rule.remedy.text, rule.remedy.source))
+        thresholds += [
+            _line(name.replace("_", " "), f"{threshold.value:g}", threshold.reason, rule.name)
+            for name, threshold in rule.thresholds.items()
+        ]
+    order = f"Where several hold, the first of these counts: {', '.join(ORDER)}."
+    tables = {"verdicts": [*verdicts, "", order], "remedies": remedies, "thresholds": thresholds}
+    return {name: "\n".join(lines) for name, lines in tables.items()}
 
 
 def with_table(readme: str) -> str:
     """Return README.md with the table between its two marks brought up to date."""
-    parts = re.split(f"(?<={re.escape(BEGIN)})|(?={re.escape(END)})", readme)
+    return between(readme, "zoo", readme_table(), "README.md")
+
+
+def with_verdicts(text: str) -> str:
+    """Return docs/verdicts.md with the tables between their marks brought up to date."""
+    for name, table in verdict_tables().items():
+        text = between(text, name, table, "docs/verdicts.md")
+    return text
+
+
+def between(text: str, name: str, table: str, file: str) -> str:
+    """Return a file's text with a table in place of what is between its two marks."""
+    begin, end = f"<!-- {name}: written by python -m ganbench.zoo -->", f"<!-- end of {name} -->"
+    parts = re.split(f"(?<={re.escape(begin)})|(?={re.escape(end)})", text)
     if len(parts) != 3:
-        raise ValueError(f"README.md needs one '{BEGIN}' and one '{END}' after it")
-    return f"{parts[0]}\n\n{readme_table()}\n\n{parts[2]}"
+        raise ValueError(f"{file} needs one '{begin}' and one '{end}' after it")
+    return f"{parts[0]}\n\n{table}\n\n{parts[2]}"
 
 
 def main(root: Path) -> None:
-    """Write both lists in a checkout."""
-    readme = root / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the lists in a checkout."""
+    for file, renewed in ((root / "README.md", with_table), (root / "docs" / "verdicts.md", with_verdicts)):
+        file.write_text(renewed(file.read_text(encoding="utf-8")), encoding="utf-8")
     (root / "docs" / "zoo.md").write_text(page(), encoding="utf-8")
 
 

@@ -146,7 +146,7 @@ def test_study_of_another_plan_is_refused_and_untouched(command, trained, change
         (["report", "no"], "There is no study in 'no' (no plan.yaml)."),
         (["report", "."], "There is no study in '.' (no plan.yaml)."),
         (["list", "losses"], "Unknown kind 'losses'. Did you mean 'loss'? Available: diagnostic, loss, metric, "
-         "network, normalization, optimizer, problem, regularizer, suite, trick, update."),
+         "network, normalization, optimizer, problem, regularizer, suite, trick, update, verdict."),
         (["show", "problem", "rng8"], "Unknown problem 'rng8'. Did you mean 'ring8'? Available: {problems}."),
         (["show", "suite", "smok"],
          f"Unknown suite 'smok'. Did you mean 'smoke'? Available: {', '.join(suite_names())}."),

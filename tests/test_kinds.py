@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.kinds import KINDS, Measure, check, share
+from ganbench.kinds import KINDS, Measure, Threshold, check, share
 from ganbench.registry import register
 from ganbench.suite import resolve
 
@@ -17,7 +17,11 @@ pytestmark = pytest.mark.usefixtures("own_registry")
 
 PLUGINS = [plugin for kind in KINDS for plugin in registry.plugins(kind)]
 HYPERS = {"optimizer": "*, g_lr=0.1, d_lr=0.1"}
-MEASURES = {"metric": {"measures": {"own": share("a share")}}, "diagnostic": {"measures": {"own": share("a share")}}}
+LEAST = {
+    "metric": {"measures": {"own": share("a share")}},
+    "diagnostic": {"measures": {"own": share("a share")}},
+    "verdict": {"failure": True, "rank": 5, "symbol": "W", "evidence": lambda case, held: "It is so."},
+}
 
 
 def function(parameters, name="own", body="pass"):
@@ -29,7 +33,7 @@ def function(parameters, name="own", body="pass"):
 def forms():
     """Every way in which the engine calls a plug-in: kind, declarations, positional parameters."""
     for kind in KINDS.values():
-        least = MEASURES.get(kind.name, {})
+        least = LEAST.get(kind.name, {})
         for acts_on, parameters in kind.calls.items():
             yield kind.name, {**least, **({"acts_on": acts_on} if acts_on else {})}, parameters
     yield "regularizer", {"remembers": True}, (*KINDS["regularizer"].calls["inputs"], "memory")
@@ -63,10 +67,12 @@ def test_nothing_that_is_shipped_needs_what_nothing_provides():
 def test_a_function_and_a_class_of_the_right_form_are_taken(kind, declared, parameters):
     register(kind, **declared)(function([*parameters, HYPERS.get(kind)]))
     if not HYPERS.get(kind):
-        made = type("Own", (), {"__init__": function(["self", *parameters, "*, weight=1.0"], "__init__")})
+        hypers = {"weight": 1.0} if KINDS[kind].settings else {}
+        own = ["self", *parameters, *(["*, weight=1.0"] if hypers else [])]
+        made = type("Own", (), {"__init__": function(own, "__init__")})
         del registry.known()[kind, "own"]
         register(kind, **declared)(made)
-        assert dict(registry.get(kind, "Own").hypers) == {"weight": 1.0}
+        assert dict(registry.get(kind, "Own").hypers) == hypers
 
 
 @pytest.mark.parametrize(("kind", "declared", "parameters"), FORMS)
@@ -151,6 +157,19 @@ def test_what_is_no_loss(made, told):
         ("update", {"environment": {"A": "b"}}, "takes names of environment variables that decide results"),
         ("network", {"acts_on": "inputs"}, "Unknown declaration of the network 'own' 'acts_on'."),
         ("losses", {}, "Unknown kind of plug-in 'losses'. Did you mean 'loss'?"),
+        ("verdict", {}, "The verdict 'own' must declare 'failure': True or False."),
+        ("verdict", {**LEAST["verdict"], "failure": 1}, "'failure' of the verdict 'own' takes True or False, got 1."),
+        ("verdict", {**LEAST["verdict"], "rank": None}, "takes a number: of the verdicts that hold, that of the low"),
+        ("verdict", {**LEAST["verdict"], "symbol": "WW"}, "'symbol' of the verdict 'own' takes one character"),
+        ("verdict", {**LEAST["verdict"], "symbol": "\n"}, "takes one character"),
+        ("verdict", {**LEAST["verdict"], "evidence": "so"}, "takes a function of the case and what holds that ret"),
+        ("verdict", {**LEAST["verdict"], "remedy": "rest"}, "takes a Remedy (what usually helps, the work it rests"),
+        ("verdict", {**LEAST["verdict"], "thresholds": {"late": 0.5}}, "each with a Threshold (a number, a reason)"),
+        ("verdict", {**LEAST["verdict"], "thresholds": {"late": Threshold(0.5, " ")}}, "each with a Threshold"),
+        ("verdict", {**LEAST["verdict"], "thresholds": {"decent": Threshold(0.1, "I am mild")}},
+         "'own' has the threshold 'decent', which the verdict 'never_learned' has already: choose another name."),
+        ("verdict", {**LEAST["verdict"], "scripts": "one mode"}, "takes a tuple of names of scripted generators"),
+        ("verdict", {**LEAST["verdict"], "acts_on": "probe"}, "Did you mean 'probes'?"),
     ],
 )  # fmt: skip
 def test_declarations_that_mean_nothing(kind, declared, told):
@@ -166,6 +185,11 @@ def test_an_optimizer_needs_both_rates():
 def test_how_often_a_penalty_is_taken_is_a_whole_number():
     told = refused("regularizer", function([*KINDS["regularizer"].calls["inputs"], "*, lazy=2.5"]))
     assert told.endswith("must be a whole number of at least 1, got 2.5.")
+
+
+def test_a_verdict_has_no_hyper_parameter_since_nothing_could_set_it():
+    told = refused("verdict", function(["case", "*, late=0.5"]), **LEAST["verdict"])
+    assert told == "The verdict 'own' has the hyper-parameter 'late', which nothing could set: leave it out."
 
 
 def test_what_decides_results_may_be_declared_by_every_kind():

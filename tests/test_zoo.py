@@ -14,6 +14,8 @@ def test_readme_and_zoo_are_up_to_date():
     told = "run `python -m ganbench.zoo`"
     assert zoo.with_table(readme) == readme, told
     assert (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8") == zoo.page(), told
+    verdicts = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert zoo.with_verdicts(verdicts) == verdicts, told
 
 
 def test_a_new_plugin_makes_them_stale(own_registry):
@@ -29,7 +31,7 @@ def test_a_new_plugin_makes_them_stale(own_registry):
 
 
 def test_every_kind_that_training_is_made_of_is_shown():
-    assert set(zoo.SHOWN) == set(registry.KINDS) - {"metric", "diagnostic"}
+    assert set(zoo.SHOWN) == set(registry.KINDS) - {"metric", "diagnostic", "verdict"}
 
 
 def test_a_readme_without_marks_is_refused():

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from ganbench import registry
-from ganbench.analysis.scripted import MIXTURES_ONLY, SCRIPTS, Make, Script, Setting, draw, perfect
+from ganbench.analysis.scripted import MIXTURES_ONLY, Make, Script, Setting, draw, every_script, perfect
 from ganbench.analysis.statistics import wilson
 from ganbench.analysis.verdicts import FAILURES, VERDICTS, Verdict, judge_series
 from ganbench.measure.evaluate import Evaluator
@@ -40,7 +40,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 
 def script_for(make: Make, evaluator: Evaluator, seed: int, probes: int, noise: float) -> Script:
     """Return a script with its chances drawn, every law with `noise` more of stray samples and of unevenness."""
-    rng = np.random.default_rng([seed, probes, SCRIPTS.index(make)])
+    rng = np.random.default_rng([seed, probes, every_script().index(make)])
     assert evaluator.modes is not None
     script = make(Setting(evaluator.modes, probes, math.prod(evaluator.problem.shape), rng))
     # three times: at a noise of 0.1, a mode that keeps under a quarter of its weight is still five deviations away
@@ -71,21 +71,21 @@ def calibrate(
     samples: int = 1000,
     probes: int = 17,
     noise: float = 0.0,
-    scripts: Sequence[Make] = SCRIPTS,
+    scripts: Sequence[Make] | None = None,
 ) -> pd.DataFrame:
-    """Judge every script on every problem with every seed and return a row each.
+    """Judge every script (or those given) on every problem with every seed and return a row each.
 
     Columns: problem, script, seed, samples, probes, noise, right (the right verdicts), failure (whether they are one),
     verdict, correct, late (onset less the true one, in probes; NaN where there is none or the verdict is wrong), also,
     evidence.
     """
-    rows = []
+    rows, chosen = [], every_script() if scripts is None else scripts
     for name in problems:
         problem: Problem = registry.get("problem", name).function()
         evaluator = Evaluator(problem, samples, min(500, samples))
         oracle = evaluator.oracle()
         for seed in seeds:
-            made = [m for m in scripts if problem.modes or m not in MIXTURES_ONLY]
+            made = [m for m in chosen if problem.modes or m not in MIXTURES_ONLY]
             played = [script_for(make, evaluator, seed, probes, noise) for make in made]
             for script, series in zip(played, measure(evaluator, played, seed), strict=True):
                 found = judge_series(series, oracle, evaluator.modes)

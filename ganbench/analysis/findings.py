@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.rules import View
 from ganbench.analysis.statistics import (
     FINISHED,
     SCORES,
@@ -24,7 +23,7 @@ from ganbench.analysis.statistics import (
     scores,
     wilson,
 )
-from ganbench.analysis.verdicts import VERDICTS, judge, judged, view
+from ganbench.analysis.verdicts import FAILURES, VERDICTS, View, judge, judged, view
 from ganbench.plan import OWN_NAME
 
 LATE = 1.5
@@ -248,7 +247,7 @@ def _problem(problem: str, table: pd.DataFrame) -> str:
     others = "interval of 1 other overlaps" if tied == 1 else f"intervals of {tied} others overlap"
     text += f"; the failure {others} with its own." if tied else ", ahead of all others."
     if worst["failures"] > best["failures"]:
-        how = _outcomes({name: worst[name] for name in VERDICTS if name not in ("converged", "unconverged")}, 3)
+        how = _outcomes({name: worst[name] for name in VERDICTS if name in FAILURES}, 3)
         text += f" Last is {worst['label']} ({worst['failures']}/{worst['seeds']} fail: {how})."
     return text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.random import Generator as Random
 from scipy.stats import chi
 from torch import Tensor
 
-from ganbench.analysis.rules import limit
+from ganbench.analysis.verdicts import foreign, limit, rules
 from ganbench.problems.base import Problem
 from ganbench.problems.images import LabelledImages
 
@@ -38,13 +39,18 @@ class Law:
 
 @dataclass(frozen=True)
 class Script:
-    """A generator's whole training: its law at every probe, the right verdicts, and the probe of the true onset."""
+    """A generator's whole training: its law at every probe, and the probe of the true onset (None: there is none)."""
 
     name: str
-    right: tuple[str, ...]
     onset: int | None
     laws: tuple[Law, ...]
     columns: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """The verdicts that are right: those whose records name the script, or hold the function that made it."""
+        made = {rule.name: [s if isinstance(s, str) else script_name(s) for s in rule.scripts] for rule in rules()}
+        return tuple(verdict for verdict, scripts in made.items() if self.name in scripts)
 
 
 @dataclass(frozen=True)
@@ -90,26 +96,26 @@ def _decent(laws: Sequence[Law]) -> int:
 
 def perfect(s: Setting) -> Script:
     """The problem itself at every probe."""
-    return Script("perfect", ("converged",), 1, s.then([], Law()))
+    return Script("perfect", 1, s.then([], Law()))
 
 
 def learns(s: Setting) -> Script:
     """Stray samples at first, then the problem itself."""
     start = s.learning()
-    return Script("learns", ("converged",), len(start), s.then(start, Law()))
+    return Script("learns", len(start), s.then(start, Law()))
 
 
 def drops(s: Setting) -> Script:
     """Never has some of the modes; as many as a collapse leaves are the limit."""
     kept = s.some(int(s.rng.integers(s.few + 1, s.modes)))
     laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
-    return Script("drops modes", ("dropping modes",), _decent(laws), laws)
+    return Script("drops modes", _decent(laws), laws)
 
 
 def drops_one(s: Setting) -> Script:
     """Has all modes at first, and loses one."""
     at = s.late()
-    return Script("loses one mode", ("dropping modes",), at, s.then(s.then(s.learning(), Law())[:at],
+    return Script("loses one mode", at, s.then(s.then(s.learning(), Law())[:at],
                                                                     Law(modes=s.some(s.modes - 1))))  # fmt: skip
 
 
@@ -117,14 +123,14 @@ def collapses(s: Setting) -> Script:
     """Never has more than a few modes."""
     kept = s.some(int(s.rng.integers(1, s.few + 1)))
     laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
-    return Script("few modes", ("collapsed",), _decent(laws), laws)
+    return Script("few modes", _decent(laws), laws)
 
 
 def one_mode(s: Setting) -> Script:
     """Never has more than one mode."""
     kept = s.some(1)
     laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
-    return Script("one mode", ("collapsed",), _decent(laws), laws)
+    return Script("one mode", _decent(laws), laws)
 
 
 def _rotation(s: Setting, name: str, dwell: int) -> Script:
@@ -135,7 +141,7 @@ def _rotation(s: Setting, name: str, dwell: int) -> Script:
     for place in range(s.probes - len(start)):
         first = place // dwell * held
         laws.append(Law(modes=tuple(int(order[(first + k) % s.modes]) for k in range(held))))
-    return Script(name, ("rotating",), _decent(laws), tuple(laws))
+    return Script(name, _decent(laws), tuple(laws))
 
 
 def rotates_slowly(s: Setting) -> Script:
@@ -154,7 +160,7 @@ def widens(s: Setting) -> Script:
     widths = np.geomspace(1, 20, s.probes - at)
     laws = s.then(s.learning(), Law())[:at] + tuple(Law(width=float(width)) for width in widths)
     bad = chi.cdf(radius / widths, s.dimension) < limit("decent") * chi.cdf(radius, s.dimension)
-    return Script("modes widen", ("degraded",), at + int(np.argmax(bad)), laws)
+    return Script("modes widen", at + int(np.argmax(bad)), laws)
 
 
 def strays(s: Setting) -> Script:
@@ -162,24 +168,24 @@ def strays(s: Setting) -> Script:
     at = min(s.late(), s.probes - 4)
     shares = np.linspace(0, 0.95, s.probes - at + 1)[1:]
     laws = s.then(s.learning(), Law())[:at] + tuple(Law(stray=float(share)) for share in shares)
-    return Script("noise grows", ("degraded",), at + int(np.argmax(shares > 1 - limit("decent"))), laws)
+    return Script("noise grows", at + int(np.argmax(shares > 1 - limit("decent"))), laws)
 
 
 def leaks(s: Setting) -> Script:
     """All modes, with three samples in ten on bridges between them: no failure, but no convergence."""
     start = s.learning()
-    return Script("leaks", ("unconverged",), None, s.then(start, Law(bridge=0.3)))
+    return Script("leaks", None, s.then(start, Law(bridge=0.3)))
 
 
 def leaks_badly(s: Setting) -> Script:
     """Learns, and then leaves seven samples in ten on bridges between the modes."""
     at = s.late()
-    return Script("leaks badly", ("degraded",), at, s.then(s.then(s.learning(), Law())[:at], Law(bridge=0.7)))
+    return Script("leaks badly", at, s.then(s.then(s.learning(), Law())[:at], Law(bridge=0.7)))
 
 
 def frozen(s: Setting) -> Script:
     """Stays at a point where no data is."""
-    return Script("frozen at initialisation", ("never learned",), 0, s.then([], Law(stuck=True)))
+    return Script("frozen at initialisation", 0, s.then([], Law(stuck=True)))
 
 
 def vanishes(s: Setting) -> Script:
@@ -191,26 +197,26 @@ def vanishes(s: Setting) -> Script:
         "g_gradient_norm": np.where(after, 1e-5, 0.5 + 0.3 * s.rng.random(s.probes)).tolist(),
     }
     laws = s.then([Law(stray=0.8)] * at, Law(stuck=True))
-    return Script("vanishes", ("vanished",), at, laws, columns)
+    return Script("vanishes", at, laws, columns)
 
 
 def collapses_late(s: Setting) -> Script:
     """Learns everything, and keeps at most half of its modes from some probe on."""
     at, kept = s.late(), s.some(int(s.rng.integers(1, s.modes // 2 + 1)))
     laws = s.then(s.then(s.learning(), Law())[:at], Law(modes=kept))
-    return Script("collapses late", ("late collapse",), at, laws)
+    return Script("collapses late", at, laws)
 
 
 def explodes(s: Setting) -> Script:
     """Learns, and emits nothing finite from some probe on."""
     at = s.late()
-    return Script("explodes", ("diverged",), at, s.then(s.then(s.learning(), Law())[:at], Law(finite=False)))
+    return Script("explodes", at, s.then(s.then(s.learning(), Law())[:at], Law(finite=False)))
 
 
 def _swinging(s: Setting, name: str, up: Law, down: Law) -> Script:
     start, dwell = s.learning(), int(s.rng.integers(1, 4))
     swing = [up if place // dwell % 2 == 0 else down for place in range(s.probes - len(start))]
-    return Script(name, ("oscillating",), len(start) + dwell, (*_limited(start, up.modes), *swing))
+    return Script(name, len(start) + dwell, (*_limited(start, up.modes), *swing))
 
 
 def swings_modes(s: Setting) -> Script:
@@ -238,6 +244,18 @@ SCRIPTS: tuple[Make, ...] = (
 )  # fmt: skip
 MIXTURES_ONLY = (widens, leaks, leaks_badly)
 """What has no plain meaning for images: how wide a class is, and what lies between two."""
+
+
+def every_script() -> tuple[Make, ...]:
+    """Return the scripts that are shipped, then those that records of others bring along."""
+    brought = [script for rule in foreign() for script in rule.scripts if callable(script)]
+    return (*SCRIPTS, *dict.fromkeys(brought))
+
+
+@cache
+def script_name(make: Make) -> str:
+    """Return what a script is called, whatever its chances."""
+    return make(Setting(8, 17, 2, np.random.default_rng(0))).name
 
 
 def draw(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Tensor:

@@ -31,6 +31,7 @@ KINDS = {
     "trick": ("ganbench.contracts.tricks",),
     "metric": ("ganbench.contracts.metrics",),
     "diagnostic": ("ganbench.contracts.diagnostics",),
+    "verdict": ("ganbench.contracts.verdicts",),
 }
 """The modules that hold the laws of each kind."""
 

@@ -15,16 +15,11 @@ from ganbench.analysis.findings import labels, rank, sentences, view_of
 from ganbench.analysis.statistics import SCORES, scores
 from ganbench.analysis.theory import sentences as theory_sentences
 from ganbench.analysis.theory import table as theory_table
-from ganbench.analysis.verdicts import judge, judged
+from ganbench.analysis.verdicts import foreign, judge, judged
 
 SHOWN = (*SCORES, "area")
 # by their code points: they look like an x and a hyphen
 TIMES, DASH = "\u00d7", "\u2013"
-SYMBOLS = {
-    "converged": "✓", "unconverged": "~", "dropping modes": "D", "late collapse": "L", "collapsed": "C",
-    "oscillating": "O", "rotating": "R", "degraded": "G", "vanished": "V", "never learned": "N", "diverged": TIMES,
-    "failed": "!",
-}  # fmt: skip
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -65,6 +60,11 @@ class Context:
     def problems(self) -> list[str]:
         """The problems in the plan's order."""
         return [str(problem) for problem in self.study.runs["problem"].unique()]
+
+    @cached_property
+    def own_verdicts(self) -> list[str]:
+        """The verdicts that this package does not ship, and where they are from."""
+        return [f"{rule.name}, {rule.plugin.source or 'this session'}" for rule in foreign()]
 
     @cached_property
     def findings(self) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis.findings import axes, joined, level, percent
-from ganbench.analysis.verdicts import FAILURES, VERDICTS
-from ganbench.report.context import DASH, SHOWN, SYMBOLS, TIMES, Context, number
+from ganbench.analysis.verdicts import FAILURES, SYMBOLS, VERDICTS
+from ganbench.report.context import DASH, SHOWN, TIMES, Context, number
 from ganbench.report.figures import at, levels
 
 BAD, MIDDLE, GOOD = (213, 94, 0), (246, 244, 238), (0, 114, 178)

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis.findings import COSTS, percent, view_of
-from ganbench.analysis.remedies import REMEDIES, Remedy
-from ganbench.analysis.rules import THRESHOLDS
 from ganbench.analysis.statistics import FINISHED, SCORES
-from ganbench.analysis.verdicts import FAILURES, VERDICTS
+from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS
+from ganbench.analysis.verdicts import rules as records
 from ganbench.report import settings, thumbnails
-from ganbench.report.context import DASH, SYMBOLS, Context, number
+from ganbench.report.context import DASH, Context, number
 from ganbench.report.heatmaps import maps
 
 BLIND_SPOTS = {
@@ -167,7 +166,7 @@ def verdict_rows(context: Context, problem: str) -> list[dict[Any, Any]]:
     runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(FINISHED)]
     if runs.empty:
         return []
-    order = {name: i for i, name in enumerate(reversed(VERDICTS))}
+    order = {name: i for i, name in enumerate(reversed(list(VERDICTS)))}
     runs = runs.assign(order=runs["verdict"].map(order)).sort_values(["order", "onset"], kind="stable")
     return [{**row, "chip": _chip(row)} for row in runs.to_dict("records")]
 
@@ -203,18 +202,17 @@ def measure_rows(context: Context) -> list[dict[str, Any]]:
 
 def rules() -> list[dict[str, Any]]:
     """Return the verdicts with their meaning, whether each counts as a failure, and what usually helps."""
-    nothing = Remedy("", "")
     return [
         {
-            "name": name,
-            "meaning": text,
-            "failed": name in FAILURES,
-            "symbol": SYMBOLS[name],
-            "slug": name.replace(" ", "-"),
-            "remedy": REMEDIES.get(name, nothing).text,
-            "source": REMEDIES.get(name, nothing).source,
+            "name": rule.name,
+            "meaning": rule.meaning,
+            "failed": rule.failure,
+            "symbol": rule.symbol,
+            "slug": rule.name.replace(" ", "-"),
+            "remedy": rule.remedy.text if rule.remedy else "",
+            "source": rule.remedy.source if rule.remedy else "",
         }
-        for name, text in VERDICTS.items()
+        for rule in records()
     ]
 
 
@@ -251,6 +249,7 @@ def provenance(context: Context) -> list[tuple[str, str]]:
     """Return the provenance as flat pairs, without the command and the plug-ins' versions, shown by themselves."""
     known = {**context.study.provenance, **settings.environment(context)}
     pairs = [pair for key, value in known.items() if key not in SHOWN_APART for pair in _flat(key, value)]
+    pairs += [("verdict of yours", told) for told in context.own_verdicts]
     seeds = sorted(int(seed) for seed in context.study.runs["seed"].dropna().unique())
     return pairs if "seeds" in dict(pairs) else [*pairs, ("seeds", ", ".join(map(str, seeds)) or "none")]
 

@@ -44,6 +44,7 @@ def summary(context: Context) -> str:
         lines += ["", f"Repeat it: {markdown.code(known['command'])}"]
     by = {key.replace("_", " "): value for key, value in settings.environment(context).items() if value}
     versions = [f"{name} {markdown.text(value)}" for name, value in by.items()]
+    versions += [f"verdict of yours {markdown.text(told)}" for told in context.own_verdicts]
     return "\n".join([*lines, "", "; ".join(versions)]).rstrip() + "\n"
 
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ganbench.analysis.rules import VIEWS, Case, _missed_by_chance, limit
-from ganbench.analysis.verdicts import judge_series
+from ganbench.analysis.verdicts import judge_series, limit
+from ganbench.analysis.verdicts.case import VIEWS, Case, _missed_by_chance
 
 GOOD, BAD = 0.99, 0.3
 

@@ -13,7 +13,7 @@ from ganbench.contracts import laws
 from ganbench.contracts.base import KINDS, judge
 from ganbench.gan.losses import HELLINGER, JENSEN_SHANNON, LOGISTIC, Divergence
 from ganbench.problems.base import Modes, Problem, stream
-from ganbench.registry import positive
+from ganbench.registry import Remedy, positive
 
 MUTANTS = []
 
@@ -730,6 +730,77 @@ def forgetful(round):
 @breaks("update", "moves_both_players", "raised KeyError: 'x' (test_mutants.py, line")
 def misspelled(round):
     round.descend("x", round.gradient("d"))
+
+
+# ------------------------------------------------------------------------------------------ verdicts
+
+
+def said(case, held):
+    return "It is so."
+
+
+FAULTY = {"failure": True, "rank": 5, "symbol": "W", "evidence": said, "remedy": Remedy("Look again.")}
+
+
+@breaks("verdict", "record_is_complete", "it has no legend", **FAULTY)
+def wordless(case):
+    return case.narrow
+
+
+@breaks("verdict", "record_is_complete", "its symbol 'C' is that of 'collapsed'", **{**FAULTY, "symbol": "C"})
+@breaks("verdict", "record_is_complete", "it is a failure without a remedy", **{**FAULTY, "remedy": None})
+@breaks("verdict", "silent_on_perfect_samplers", "it holds for a perfect sampler of ring8 since step 0", **FAULTY)
+def always(case):
+    """Is a run like any other."""
+    return case.steps >= 0
+
+
+@breaks("verdict", "found_on_its_scripts", "does not hold on the script 'drops modes'", scripts=("drops modes",),
+        **FAULTY)  # fmt: skip
+@breaks("verdict", "found_on_its_scripts", "Unknown scripted generator 'one mod'. Did you mean 'one mode'?",
+        scripts=("one mod",), **FAULTY)  # fmt: skip
+@breaks("verdict", "evidence_is_a_sentence", "its evidence on the script 'few modes' is 'collapsed'",
+        **{**FAULTY, "evidence": lambda case, held: "collapsed"})  # fmt: skip
+@breaks("verdict", "evidence_is_a_sentence", "The evidence of the verdict 'few' is no text but None",
+        **{**FAULTY, "evidence": lambda case, held: None})  # fmt: skip
+def few(case):
+    """Has few modes."""
+    return case.narrow
+
+
+@breaks("verdict", "found_on_its_scripts", "its onset is +", scripts=("one mode",), **FAULTY)
+def tardy(case):
+    """Sees a collapse at the end only."""
+    return case.narrow & (case.steps == case.steps[-1])
+
+
+@breaks("verdict", "asking_changes_nothing", "it changes the column 'high_quality' of the script 'perfect'", **FAULTY)
+def meddling(case):
+    """Is below the bar, and then some."""
+    case.columns["high_quality"][:] *= 0.5
+    return case.quality < 0
+
+
+_asked = []
+
+
+@breaks("verdict", "asking_changes_nothing", "asked again about the script 'perfect' it says something else", **FAULTY)
+def fickle(case):
+    """Holds every other time."""
+    _asked.append(case)
+    return case.steps >= 0 if len(_asked) % 2 else None
+
+
+@breaks("verdict", "judges_any_run", "The verdict 'narrow_minded' raised IndexError: ", **FAULTY)
+def narrow_minded(case):
+    """Compares the second probe with the first."""
+    return case.quality < case.quality[1] - case.quality[0] - 9
+
+
+@breaks("verdict", "judges_any_run", "answers array([1.]), not a flag for every probe, a Held or None", **FAULTY)
+def numeric(case):
+    """Answers with a number."""
+    return case.quality
 
 
 @pytest.mark.parametrize(("plugin", "law", "told"), MUTANTS)

@@ -1,6 +1,6 @@
-"""The rules behind the verdicts: one table of thresholds, and what a run's probes say by them, as flags over time.
+"""What a run's probes say, as flags over time: the facts that the rules combine.
 
-Every threshold is a share of what a perfect sampler scores at the same sample size. The rules look at quality, modes
+Every threshold is a share of what a perfect sampler scores at the same sample size. The facts look at quality, modes
 and diversity, never at the Frechet distance alone: that is blind to symmetric mode dropping.
 """
 
@@ -16,53 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, pdtr
 
+from ganbench.analysis.verdicts.records import limit, limits
+from ganbench.errors import unknown
+
 Flags = NDArray[np.bool_]
 Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A number that a verdict depends on, with the reason for it."""
-
-    value: float
-    reason: str
-
-
-THRESHOLDS = {
-    "quality_bar": Threshold(0.85, "share of the oracle's quality: one sample in seven may lie between the modes"),
-    "precision_bar": Threshold(
-        0.75, "the same for precision, whose k-NN balls are noisier and stricter than a mode's radius"
-    ),
-    "decent": Threshold(0.5, "half of the oracle's quality: most samples are recognisable, so something was learned"),
-    "diversity_bar": Threshold(0.5, "share of the oracle's coverage and recall that a converged run has"),
-    "no_diversity": Threshold(0.1, "a tenth of the oracle's coverage or recall: what one mode in ten would give"),
-    "few_diversity": Threshold(0.25, "a quarter of the oracle's diversity, where a problem has no modes to count"),
-    "few_modes": Threshold(0.25, "a quarter of the modes: fewer is a collapse, more is modes being dropped"),
-    "chance": Threshold(
-        0.999, "of the probes of a generator with all modes miss no more of them than are tolerated (binomial counts)"
-    ),
-    "missed": Threshold(
-        5, "probes in a row without a mode: no chance, even where one probe has too few samples to tell"
-    ),
-    "most_modes": Threshold(0.75, "three quarters of the modes, or of the diversity: a run with them had covered"),
-    "lost": Threshold(0.5, "half of the best: a run that covered and keeps no more than this has collapsed late"),
-    "held": Threshold(0.25, "of a mode's true share, for it to be held at a probe: the same quota as modes_covered"),
-    "rotation": Threshold(
-        0.25, "of all modes (or as many as it holds) that the union over time adds to any single probe: no borderline"
-    ),
-    "moves": Threshold(3, "changes of the modes held, for a rotation: one could be a jump, and two a jump and back"),
-    "visible": Threshold(0.2, "of the oracle's quality: with fewer good samples their modes are a matter of chance"),
-    "same_histogram": Threshold(
-        0.35, "of the samples on other modes make another set: uneven weights and chance move about a quarter"
-    ),
-    "swing": Threshold(
-        0.3, "of the oracle's quality or modes, up or down: ten standard deviations of one probe of 250 samples"
-    ),
-    "swings": Threshold(4, "falls and rises after the first peak: down and up, twice, for once could be an accident"),
-    "saturated": Threshold(0.95, "share of samples that send back under 1 % of the derivative where D is undecided"),
-    "gradient_gone": Threshold(1e-3, "generator gradient norm against its largest value in the first three probes"),
-}
-"""Every number that a verdict depends on; how often they are right is measured in docs/verdicts.md."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +75,6 @@ JUDGED = (
 """The columns that verdicts read, beside those of `mode_share` and `class_share`."""
 
 
-def limit(name: str) -> float:
-    """Return a threshold's value."""
-    return THRESHOLDS[name].value
-
-
 def since(condition: Flags, steps: NDArray[np.generic]) -> int | None:
     """Return the first step from which the condition [probes] holds until the end; None where it ends false."""
     if condition.size == 0 or not condition[-1]:
@@ -139,7 +92,8 @@ def _missed_by_chance(shares: tuple[float, ...], samples: int, quality: float) -
     true = np.array(shares)
     least = np.ceil(limit("held") * true / true.sum() * samples)
     expected = float(bdtr(least - 1, samples, np.minimum(true * quality, 1.0)).sum())
-    return next(k for k in itertools.count() if pdtr(k, expected) >= limit("chance"))
+    chance = limit("chance")
+    return next(k for k in itertools.count() if pdtr(k, expected) >= chance)
 
 
 @dataclass(frozen=True)
@@ -153,21 +107,31 @@ class Movement:
     what: str = ""
 
 
+@dataclass(frozen=True)
+class Held:
+    """That a verdict holds: since which step (None: never did, or no step can be told), and which movement it is."""
+
+    onset: int | None = None
+    movement: Movement | None = None
+
+
 class Case:
     """The finite probes of one run as flags over time [probes], which the rules combine.
 
-    `columns` are the probes' measures, sorted by step and free of NaN in the view's quality.
+    `columns` are the probes' measures, sorted by step and free of NaN in the view's quality. The rules' thresholds are
+    told by `limit`.
     """
 
     def __init__(
         self, columns: Mapping[str, Values], seen: View, oracle: Mapping[str, float], modes: int | None
     ) -> None:
         self.columns, self.view, self.oracle = columns, seen, oracle
+        self._limits = limits()
         self.steps = columns["step"]
         self.quality = self.relative(seen.quality)
         # an untrained generator's first probe can look good by accident: constant samples have precision 1
         self.trained: Flags = self.steps > 0 if len(self.steps) > 1 else np.ones(len(self.steps), dtype=bool)
-        self.decent: Flags = self.quality >= limit("decent")
+        self.decent: Flags = self.quality >= self.limit("decent")
         self.learned: Flags = np.logical_or.accumulate(self.decent & self.trained)
         self.modes = self._modes(modes)
         self.true_shares = self._true_shares()
@@ -177,6 +141,12 @@ class Case:
             # samples that are not finite cover no mode
             self.count = np.nan_to_num(columns[seen.count])
         self.diversity = self._least(seen.diversity)
+
+    def limit(self, name: str) -> float:
+        """Return a threshold's value; UserError where no verdict has one of that name."""
+        if name not in self._limits:
+            raise unknown("threshold of a verdict", name, self._limits)
+        return self._limits[name]
 
     def has(self, measure: str) -> bool:
         """Tell whether a measure has any value."""
@@ -206,7 +176,7 @@ class Case:
         # a perfect sampler's histogram diverges by (K - 1) / 2N: so the oracle tells the number of samples
         samples = max(1, round((self.modes - 1) / (2 * divergence)))
         shares = tuple(self.true_shares.tolist())
-        quality = np.floor(np.clip(self.quality, limit("decent"), 1.0) * 20) / 20
+        quality = np.floor(np.clip(self.quality, self.limit("decent"), 1.0) * 20) / 20
         return np.array([_missed_by_chance(shares, samples, one) for one in quality.tolist()], dtype=float)
 
     def _least(self, measures: tuple[str, ...]) -> Values:
@@ -225,9 +195,9 @@ class Case:
         if self.modes is None:
             return np.ones(len(self.steps), dtype=bool)
         enough: Flags = self.count >= self.modes - self.missable
-        shares, row = self._shares(), int(limit("missed"))
+        shares, row = self._shares(), int(self.limit("missed"))
         if shares is not None and self.missable.any() and len(shares) >= row:
-            absent = shares < limit("held") * self.true_shares
+            absent = shares < self.limit("held") * self.true_shares
             windows = np.asarray(np.lib.stride_tricks.sliding_window_view(absent, row, axis=0).all(-1))
             enough = enough & (np.convolve(windows.any(axis=-1), np.ones(row)) == 0)
         return enough
@@ -235,8 +205,8 @@ class Case:
     @property
     def good(self) -> Flags:
         """Complete, at the quality bar and diverse, once training has begun."""
-        diverse = self.diversity >= limit("diversity_bar")
-        return self.complete & (self.quality >= limit(self.view.bar)) & diverse & self.trained
+        diverse = self.diversity >= self.limit("diversity_bar")
+        return self.complete & (self.quality >= self.limit(self.view.bar)) & diverse & self.trained
 
     @cached_property
     def narrow(self) -> Flags:
@@ -245,11 +215,11 @@ class Case:
         Noise is not a collapse: what is lost only because no sample is good does not count. In few dimensions recall
         tells the two apart, for noise does not lower it.
         """
-        few = self._least(self.view.narrow) <= limit("no_diversity")
+        few = self._least(self.view.narrow) <= self.limit("no_diversity")
         if self.view.count != "modes_covered":
             few = few & self.decent
         if self.modes is not None:
-            allowed = max(1.0, self.modes * limit("few_modes"))
+            allowed = max(1.0, self.modes * self.limit("few_modes"))
             few = few | (self.decent & (self.count <= allowed) & ~self.complete)
         return few & self.learned
 
@@ -258,16 +228,16 @@ class Case:
         """Bad samples, while the generator's gradient is gone."""
         gone: Flags = np.zeros(len(self.steps), dtype=bool)
         if self.has("saturation"):
-            gone |= self.columns["saturation"] >= limit("saturated")
+            gone |= self.columns["saturation"] >= self.limit("saturated")
         if self.has("g_gradient_norm"):
             norm = self.columns["g_gradient_norm"]
-            gone |= norm < limit("gradient_gone") * np.nanmax(np.append(norm[:3], 0.0))
+            gone |= norm < self.limit("gradient_gone") * np.nanmax(np.append(norm[:3], 0.0))
         return gone & ~self.decent
 
     @cached_property
     def dropping(self) -> Flags:
         """Decent samples, of more than a few but not of all modes."""
-        partial = ~self.complete if self.modes is not None else self.diversity <= limit("few_diversity")
+        partial = ~self.complete if self.modes is not None else self.diversity <= self.limit("few_diversity")
         return partial & self.decent & self.learned & ~self.narrow
 
     @property
@@ -279,8 +249,8 @@ class Case:
     def lost(self) -> Flags:
         """At most half of the modes or of the diversity is left of what had covered most of the problem."""
         best = np.maximum.accumulate(np.where(self.decent & self.trained, self.breadth, 0.0))
-        fallen = self.breadth <= limit("lost") * best
-        return (best >= limit("most_modes")) & fallen & (self.narrow | self.dropping)
+        fallen = self.breadth <= self.limit("lost") * best
+        return (best >= self.limit("most_modes")) & fallen & (self.narrow | self.dropping)
 
     def swinging(self) -> Movement | None:
         """Return the swings of quality or of breadth that go on until the end; None where there are none."""
@@ -288,37 +258,39 @@ class Case:
         # among bad samples the modes are a matter of chance, and it is the quality that swings
         places = np.maximum.accumulate(np.where(self.decent & self.trained, np.arange(len(self.steps)), 0))
         for name, values in ((self.view.quality, np.clip(self.quality, 0.0, 1.0)), ("", self.breadth[places])):
-            turns = swings(np.where(self.trained, values, 0.0), limit("swing"))
+            turns = swings(np.where(self.trained, values, 0.0), self.limit("swing"))
             # before the first peak a run is learning
             turns = turns[1:] if turns and values[turns[0]] > values[0] else turns
-            if len(turns) >= limit("swings") and _goes_on(turns, len(values)):
+            if len(turns) >= self.limit("swings") and _goes_on(turns, len(values)):
                 rest = values[turns[0] :]
                 found.append(Movement(turns[0], len(turns), float(rest.min()), float(rest.max()), name))
         return min(found, key=lambda movement: movement.start) if found else None
 
+    @cached_property
     def moving(self) -> tuple[Movement, bool] | None:
         """Return the rotation over modes that goes on until the end, and whether it is between two sets only."""
         # where nearly all samples are bad, the few good ones are on some mode by chance
-        seen = np.flatnonzero(self.learned & (self.quality >= limit("visible")))
+        seen = np.flatnonzero(self.learned & (self.quality >= self.limit("visible")))
         shares = self._shares()
-        if shares is None or len(seen) < limit("moves"):
+        if shares is None or len(seen) < self.limit("moves"):
             return None
         shares, total = shares[seen], shares.shape[1]
         shares = shares / self.quality[seen, None]
-        held = shares >= limit("held") * self.true_shares
+        held = shares >= self.limit("held") * self.true_shares
         union = np.logical_or.accumulate(held[::-1])[::-1].sum(1)
         single = np.maximum.accumulate(held[::-1].sum(1))[::-1]
-        more = np.minimum(single, math.ceil(limit("rotation") * total) + self.missable[seen].max())
+        more = np.minimum(single, math.ceil(self.limit("rotation") * total) + self.missable[seen].max())
         starts = np.flatnonzero((union - single >= more) & held.any(1))
         if not starts.size:
             return None
         start = int(starts[0])
         histogram = shares[start:] / np.maximum(shares[start:].sum(1, keepdims=True), 1e-12)
-        moves = seen[start:][_moves(histogram)].tolist()
-        if len(moves) < limit("moves") or not _goes_on([int(seen[start]), *moves], len(self.steps)):
+        same, least = self.limit("same_histogram"), self.limit("moves")
+        moves = seen[start:][_moves(histogram, same)].tolist()
+        if len(moves) < least or not _goes_on([int(seen[start]), *moves], len(self.steps)):
             return None
         movement = Movement(int(seen[start]), len(moves), float(single[start]), float(union[start]))
-        return movement, _two_sets(histogram)
+        return movement, _two_sets(histogram, same, least)
 
     def _shares(self) -> Values | None:
         names = [f"{self.view.shares}.{place}" for place in range(self.modes or 0)]
@@ -326,6 +298,20 @@ class Case:
             return None
         # samples that are not finite lie in no mode
         return np.nan_to_num(np.stack([self.columns[name] for name in names], axis=1))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, and what its probes say: None where no quality was measured.
+
+    lost: whether it left the finite numbers, at which step; reason: why the program or the machine failed, None where
+    neither did.
+    """
+
+    case: Case | None = None
+    lost: bool = False
+    step: int | None = None
+    reason: str | None = None
 
 
 def swings(values: Values, least: float) -> list[int]:
@@ -350,22 +336,22 @@ def _goes_on(moves: list[int], probes: int) -> bool:
     return probes - 1 - moves[-1] <= max(b - a for a, b in itertools.pairwise(moves))
 
 
-def _moves(histogram: Values) -> list[int]:
+def _moves(histogram: Values, same: float) -> list[int]:
     """Return the probes at which the histogram of modes [probes, K] is no longer the one after the last move."""
     moves, anchor = [], histogram[0]
     for place, one in enumerate(histogram):
-        if _apart(one, anchor) > limit("same_histogram"):
+        if _apart(one, anchor) > same:
             moves.append(place)
             anchor = one
     return moves
 
 
-def _two_sets(histogram: Values) -> bool:
-    """Tell whether the histograms of modes [probes, K] go back and forth between two."""
+def _two_sets(histogram: Values, same: float, least: float) -> bool:
+    """Tell whether the histograms of modes [probes, K] go back and forth between two, at least so many times."""
     last = _apart(histogram, histogram[-1])
     other = _apart(histogram, histogram[np.argmax(last)])
     back = int(np.count_nonzero(np.diff(last < other)))
-    return back >= limit("moves") and bool((np.minimum(last, other) <= limit("same_histogram")).all())
+    return back >= least and bool((np.minimum(last, other) <= same).all())
 
 
 def _apart(histogram: Values, one: Values) -> Values:

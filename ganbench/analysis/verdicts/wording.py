@@ -1,0 +1,146 @@
+"""What verdicts rest on, in words: a run's numbers beside the oracle's, its best probe, and how it moved."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ganbench.analysis.verdicts.case import Case, Ended, Held, Movement, Values
+
+TIGHT = 5
+"""Probes in a row with a quality above the oracle's before the evidence calls the samples too tight."""
+
+
+def named(measure: str) -> str:
+    """Return a measure's name in words."""
+    return measure.replace("_", " ")
+
+
+def counted(case: Case, at: int) -> str:
+    """Return "7 of 8 modes covered" at a probe."""
+    return f"{case.count[at]:.0f} of {case.modes} {named(case.view.count or '')}"
+
+
+def value(case: Case, measure: str) -> str:
+    """Return "recall 0.9 (oracle 0.95)" at the last probe."""
+    text = f"{named(measure)} {case.columns[measure][-1]:.2g}"
+    perfect = case.oracle.get(measure)
+    return text if perfect is None else f"{text} (oracle {perfect:.2g})"
+
+
+def numbers(case: Case) -> str:
+    """Return the last probe's modes, quality and diversity."""
+    parts = [counted(case, -1)] if case.modes is not None else []
+    parts += [value(case, measure) for measure in (case.view.quality, *case.view.diversity) if case.has(measure)]
+    return ", ".join(parts)
+
+
+def best(case: Case, score: Values) -> str:
+    """Return what the run had at the probe of its best score [probes]; nothing where that is the last."""
+    at = int(np.argmax(np.where(case.trained, score, -1.0)))
+    if at == len(case.steps) - 1:
+        return ""
+    reached = f"{named(case.view.quality)} {case.columns[case.view.quality][at]:.2f}"
+    modes = f", {counted(case, at)}" if case.modes is not None else ""
+    return f"; at its best (step {int(case.steps[at])}): {reached}{modes}"
+
+
+def missed(case: Case) -> str:
+    """Return how many modes chance alone may miss, where some are missing."""
+    if case.modes is None or not case.count[-1] < case.modes:
+        return ""
+    return f"; with so few good samples a probe misses up to {case.missable[-1]:.0f} by chance"
+
+
+def tight(case: Case) -> str:
+    """Return that the samples are too tight around their modes, where they are."""
+    # five in a row: a perfect sampler's single probe is above the oracle every other time
+    above = case.quality[case.trained][-TIGHT:] > 1.005
+    if case.view.bar == "quality_bar" and len(above) == TIGHT and above.all():
+        return f"; above the oracle in the last {TIGHT} probes: the samples are too tight around their modes"
+    return ""
+
+
+# ------------------------------------------------------------------------------------------ evidence of the rules
+
+
+def where_it_ended(case: Case, held: Held) -> str:
+    """Return the last probe beside the best one by quality and breadth."""
+    return f"{numbers(case)}{best(case, case.quality + case.breadth)}{tight(case)}."
+
+
+def what_it_lost(case: Case, held: Held) -> str:
+    """Return the last probe beside the one with the most modes or diversity."""
+    return f"{numbers(case)}{best(case, case.breadth * case.decent)}{tight(case)}."
+
+
+def what_it_has(case: Case, held: Held) -> str:
+    """Return the last probe of a run that needs no other."""
+    return f"{numbers(case)}{missed(case)}{tight(case)}."
+
+
+def what_it_lacks(ended: Ended, held: Held) -> str:
+    """Return the last probe of a run that has not failed, beside its best one."""
+    if ended.case is None:
+        return "No quality was measured, so there is nothing to judge by."
+    case = ended.case
+    return f"{numbers(case)}{best(case, case.quality + case.breadth)}{missed(case)}{tight(case)}."
+
+
+def gradient(case: Case, held: Held) -> str:
+    """Return the last probe with what tells that the generator's gradient is gone."""
+    text = numbers(case)
+    text += "".join(f", {value(case, name)}" for name in ("saturation", "g_gradient_norm") if case.has(name))
+    if case.has("g_gradient_norm"):
+        text += f" (early {np.nanmax(case.columns['g_gradient_norm'][:3]):.2g})"
+    return f"{text}{tight(case)}."
+
+
+def last_finite(ended: Ended, held: Held) -> str:
+    """Return when a run left the finite numbers, and its last probe before."""
+    text = "Left the finite numbers" + (f" at step {held.onset}" if held.onset is not None else "")
+    if (case := ended.case) is not None:
+        before = f"{named(case.view.quality)} {case.columns[case.view.quality][-1]:.2f}"
+        if case.modes is not None:
+            before += f", {case.count[-1]:.0f} {named(case.view.count or '')}"
+        text += f"; last measured at step {int(case.steps[-1])}: {before}"
+    return f"{text}."
+
+
+def reason(ended: Ended, held: Held) -> str:
+    """Return why the program or the machine failed."""
+    return str(ended.reason)
+
+
+def rotation(case: Case, held: Held) -> str:
+    """Return how many modes a run holds at once and over time."""
+    assert held.movement is not None
+    return moving(case, held.movement, "moves on to others")
+
+
+def oscillation(case: Case, held: Held) -> str:
+    """Return between what a run swings."""
+    movement = held.movement
+    assert movement is not None
+    if case.moving and case.moving[1]:
+        return moving(case, movement, "moves between two sets of them")
+    what, low, high = _swung(case, movement)
+    text = f"{what[0].upper()}{what[1:]} swings between {low} and {high} since step {held.onset}"
+    return f"{text}, with {movement.moves} falls and rises; at the end {numbers(case)}."
+
+
+def moving(case: Case, movement: Movement, how: str) -> str:
+    """Return how the set of modes that a run holds moves."""
+    step, noun = int(case.steps[movement.start]), named(case.view.count or "").split(" ")[0]
+    text = f"Holds at most {movement.low:.0f} {noun} at any probe since step {step} and {movement.high:.0f} of"
+    return f"{text} {case.modes} over all of them: {how}, {movement.moves} times; at the end {numbers(case)}."
+
+
+def _swung(case: Case, movement: Movement) -> tuple[str, str, str]:
+    """Return what swings, and between which values."""
+    if movement.what:
+        perfect = case.oracle.get(movement.what, 1.0)
+        return named(movement.what), f"{movement.low * perfect:.2f}", f"{movement.high * perfect:.2f}"
+    if case.modes:
+        low, high = (f"{share * case.modes:.0f}" for share in (movement.low, movement.high))
+        return named(case.view.count or ""), low, high
+    return "diversity", f"{movement.low:.2f}", f"{movement.high:.2f}"

@@ -1,0 +1,197 @@
+"""What plug-ins may declare: what a declaration takes, and the words that declarations are made of.
+
+Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ganbench.errors import UserError, quoted, unknown
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one measured number means: its legend, which way is better, its range and unit.
+
+    `direction` is "up" or "down" (better when larger or smaller), or None where neither is better in itself.
+    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem.
+    """
+
+    legend: str
+    direction: str | None = None
+    bounds: tuple[float, float] = (float("-inf"), float("inf"))
+    unit: str = ""
+    perfect: float | None = None
+
+
+def share(legend: str, direction: str | None = None, perfect: float | None = None) -> Measure:
+    """Return a measure that is a share between 0 and 1."""
+    return Measure(legend, direction, (0.0, 1.0), "share", perfect)
+
+
+def positive(legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None) -> Measure:
+    """Return a measure that is 0 or larger."""
+    return Measure(legend, direction, (0.0, float("inf")), unit, perfect)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A number that a verdict depends on, with the reason for it."""
+
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What usually helps against a way of failing, in a sentence or two, and the work that it rests on."""
+
+    text: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.source})" if self.source else self.text
+
+
+# ------------------------------------------------------------------------------------------ what can be declared
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One thing that a plug-in may declare in its decorator.
+
+    takes: what it is, in words, for errors. fits: whether a value is that. default: what holds where nothing is
+    declared. choices: the only names there are, of which a value is one or, for `several`, holds some. where: the
+    values of `acts_on` at which it means something (empty: all).
+    """
+
+    takes: str
+    fits: Callable[[Any], bool]
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    required: bool = False
+    where: tuple[str, ...] = ()
+
+    def check(self, key: str, owner: str, value: Any) -> None:
+        """Raise UserError, in one sentence about the owner's key, where a value is not what it takes."""
+        if self.choices:
+            given = value if is_names(value) and not isinstance(value, str) else [value]
+            for name in given:
+                if isinstance(name, str) and name not in self.choices:
+                    raise unknown(f"{key} of {owner}", name, self.choices)
+        if not self.fits(value):
+            raise UserError(f"The declaration '{key}' of {owner} takes {self.takes}, got {quoted(value)}.")
+
+
+def one_of(*choices: str, default: str | None = None, required: bool = False) -> Declaration:
+    """Return a declaration that takes one of some names."""
+    return Declaration(
+        " or ".join(map(repr, choices)), lambda value: isinstance(value, str), default, choices, required
+    )
+
+
+def flag(default: bool | None = None, where: tuple[str, ...] = (), *, required: bool = False) -> Declaration:
+    """Return a declaration that takes True or False."""
+    return Declaration("True or False", lambda value: isinstance(value, bool), default, (), required, where)
+
+
+def is_names(value: Any) -> bool:
+    """Tell whether a value is a name or some names."""
+    return isinstance(value, str) or (
+        isinstance(value, Collection)
+        and not isinstance(value, bytes | Mapping)
+        and len(value) > 0
+        and all(isinstance(name, str) and name for name in value)
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_divergence(value: Any) -> bool:
+    """Tell whether a value is a loss's Divergence, or a text that says why there is none."""
+    # its class lives beside the losses, which take seconds to import
+    return isinstance(value, str) or all(hasattr(value, part) for part in ("name", "critic", "between"))
+
+
+AXES = ("batch", "pixels", "channels", "group")
+"""The axes over which a normalization may keep mean 0 and variance 1."""
+
+KEPT = ("row lengths", "spectral norm 1", "root mean square 1", "the layer")
+"""What else a normalization may keep."""
+
+
+def is_kept(value: Any) -> bool:
+    """Tell whether a value says what a normalization keeps."""
+    return value in KEPT if isinstance(value, str) else is_names(value) and set(value) <= set(AXES)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and bool(str(value))
+
+
+def _is_sources(value: Any) -> bool:
+    listed = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return callable(value) or all(map(_is_path, listed))
+
+
+def _is_measures(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) > 0 and all(
+        isinstance(name, str) and name.isidentifier() and isinstance(measure, Measure) and _is_sound(measure)
+        for name, measure in value.items()
+    )  # fmt: skip
+
+
+def _is_sound(measure: Measure) -> bool:
+    ordered = isinstance(measure.bounds, tuple) and len(measure.bounds) == 2 and measure.bounds[0] < measure.bounds[1]
+    return ordered and measure.direction in (None, "up", "down") and isinstance(measure.legend, str)
+
+
+def _is_thresholds(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and name.isidentifier() and isinstance(threshold, Threshold) and _is_reasoned(threshold)
+        for name, threshold in value.items()
+    )
+
+
+def _is_reasoned(threshold: Threshold) -> bool:
+    return is_number(threshold.value) and isinstance(threshold.reason, str) and bool(threshold.reason.strip())
+
+
+def _is_remedy(value: Any) -> bool:
+    return isinstance(value, Remedy) and all(isinstance(text, str) for text in (value.text, value.source))
+
+
+def _is_scripts(value: Any) -> bool:
+    return isinstance(value, tuple) and all((isinstance(one, str) and one) or callable(one) for one in value)
+
+
+MEASURES = Declaration(
+    "a dictionary of columns, each with a Measure (direction 'up', 'down' or None, bounds from low to high)",
+    _is_measures,
+    required=True,
+)
+VERDICT = {
+    "failure": flag(required=True),
+    "rank": Declaration("a number: of the verdicts that hold, that of the lowest counts", is_number, required=True),
+    "symbol": Declaration(
+        "one character", lambda v: isinstance(v, str) and len(v) == 1 and v.isprintable() and v != " ", required=True
+    ),
+    "evidence": Declaration("a function of the case and what holds that returns a sentence", callable, required=True),
+    "thresholds": Declaration("a dictionary of names, each with a Threshold (a number, a reason)", _is_thresholds, {}),
+    "remedy": Declaration("a Remedy (what usually helps, the work it rests on)", _is_remedy),
+    "scripts": Declaration("a tuple of names of scripted generators, or of functions that make some", _is_scripts, ()),
+}
+"""What a verdict declares: with its function, which tells whether it holds, one record of all there is to know."""
+
+ANY_KIND = {
+    "sources": Declaration("files whose content decides results: a path, a list of paths or a function", _is_sources),
+    "environment": Declaration("names of environment variables that decide results", is_names, ()),
+}

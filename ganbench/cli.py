@@ -331,6 +331,7 @@ def _count(number: int, noun: str) -> str:
 
 def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | None) -> None:
     from ganbench import api
+    from ganbench.executors.local import choose
     from ganbench.executors.work import trial
 
     out.print(_size(plan), soft_wrap=True)
@@ -341,7 +342,7 @@ def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | Non
         return
     if left < len(plan.runs):
         out.print(f"{len(plan.runs) - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
-    count = max(1, min(api.pick_workers(plan, device, workers), len(work)))
+    count = min(choose(plan, device, workers).workers, len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0
     looped: set[str] = set()

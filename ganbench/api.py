@@ -1,4 +1,7 @@
-"""The public jobs, from Python as from the command line: run a suite, load a study, write its report."""
+"""The public jobs, from Python as from the command line: run a suite, load a study, write its report.
+
+torch, scipy and what draws figures are heavy: each is imported where a job needs it.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +158,6 @@ def execute_plan(
     by: str = "run",
 ) -> Study:
     """Train a plan; see `run`. by: the job that asks, which the study records."""
-    # torch takes a second to import: only for those who train
     from ganbench.executors.base import Tasks
     from ganbench.executors.blame import units
     from ganbench.executors.local import choose

@@ -133,14 +133,9 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
             raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{grid.problem[0]}'.")
     _check_size(grids)
 
-    variants: dict[Variant, None] = {}
-    skipped: dict[Variant, str] = {}
-    for variant in itertools.chain.from_iterable(map(_expand, grids)):
-        reason = impossible(variant)
-        if reason:
-            skipped[variant] = reason
-        else:
-            variants[variant] = None
+    reasons = {variant: impossible(variant) for variant in itertools.chain.from_iterable(map(_expand, grids))}
+    variants = [variant for variant, reason in reasons.items() if not reason]
+    skipped = {variant: reason for variant, reason in reasons.items() if reason}
     used = {key for variant in (*variants, *skipped) for key, _ in variant.hypers}
     for key in changes:
         if HYPER.match(key) and key not in used:

@@ -67,6 +67,7 @@ def _code(delivered: bytes, status: int, passed_on: set[int]) -> int:
 
 
 def _work(write: int) -> None:
+    # after the split: the process that waits needs none of it
     from ganbench import cli
 
     own = os.getpid()

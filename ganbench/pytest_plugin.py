@@ -95,7 +95,7 @@ class Judged:
 
     def _by_variant(self, wanted: str) -> dict[str, Any]:
         from ganbench.analysis.findings import labels
-        from ganbench.analysis.statistics import FINISHED
+        from ganbench.analysis.scores import FINISHED
 
         names = labels(self.study)
         runs = self.study.runs[self.study.runs["status"].isin(FINISHED)]

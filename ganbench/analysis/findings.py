@@ -14,16 +14,8 @@ import pandas as pd
 
 from ganbench.analysis import Study
 from ganbench.analysis.rules import View
-from ganbench.analysis.statistics import (
-    FINISHED,
-    SCORES,
-    bootstrap,
-    cost_per_survivor,
-    iqm,
-    overlap,
-    scores,
-    wilson,
-)
+from ganbench.analysis.scores import FINISHED, SCORES, scores
+from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, overlap, wilson
 from ganbench.analysis.verdicts import VERDICTS, judge, judged, view
 from ganbench.plan import OWN_NAME
 
@@ -56,6 +48,9 @@ def level(axis: str, value: Any) -> str:
     """Return a setting's value so that it reads alone: "spectral", "no regularizer", "gamma=0.1".
 
     A hyper-parameter of something that a variant does not have is empty.
+
+    >>> level("regularizer", "none"), level("loss", "hinge")
+    ('no regularizer', 'hinge')
     """
     if pd.isna(value):
         return ""
@@ -208,12 +203,20 @@ def sentences(
 
 
 def percent(value: float) -> str:
-    """Return a rate in [0, 1] as a percentage, with a digit after the point only where it is below 2 %."""
+    """Return a rate in [0, 1] as a percentage, with a digit after the point only where it is below 2 %.
+
+    >>> percent(0.5), percent(0.0125)
+    ('50', '1.2')
+    """
     return f"{100 * value:.1f}" if 0 < value < 0.02 else f"{100 * value:.0f}"
 
 
 def rate(failures: int, runs: int) -> str:
-    """Return "3 of 180 runs (1.7 %, 0.6 to 5 %)" with the Wilson interval."""
+    """Return "3 of 180 runs (1.7 %, 0.6 to 5 %)" with the Wilson interval.
+
+    >>> rate(3, 180)
+    '3 of 180 runs (1.7 %, 0.6 to 5 %)'
+    """
     low, high = wilson(failures, runs)
     return f"{failures} of {runs} runs ({percent(failures / runs)} %, {percent(low)} to {percent(high)} %)"
 

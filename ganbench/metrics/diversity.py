@@ -29,6 +29,9 @@ def vendi_score(fake: Any, *, bandwidth: float | None = None) -> Tensor:
     exp(-|x - y|^2 / (2 bandwidth^2)) of a given bandwidth. n equal samples: 1; n without any similarity: n. Cosine has
     at most d different samples and takes n d^2 operations, Gaussian n^3. Raises InputError for a sample at the origin,
     which has no cosine.
+
+    >>> round(float(vendi_score(np.eye(3))), 4)
+    3.0
     """
     fake = samples(fake, "fake").double()
     n = fake.shape[-2]
@@ -57,6 +60,10 @@ def ndb(real: Any, fake: Any, *, bins: int = 100, level: float = 0.05) -> Tensor
     real [n, d], fake [..., m, d]. k-means on the real samples gives the bins, each fake goes to the nearest centre, and
     a two-proportions z-test at `level` judges each bin. Equal laws: about `level`, .02 to .06 for .05 as the bins
     are fitted to the real samples. Raises InputError where a bin would expect fewer than 5 samples.
+
+    >>> halves = np.repeat([[0.0], [1.0]], 20, axis=0)
+    >>> float(ndb(halves, np.zeros((40, 1)), bins=2))
+    1.0
     """
     real, fake = sides(real, fake)
     n, m = len(real), fake.shape[-2]
@@ -92,6 +99,10 @@ def statistically_different_modes(modes: Modes, fake: Any, *, level: float = 0.0
     Each fake goes to its nearest centre; a two-sided exact binomial test at `level` (twice the smaller tail) judges
     each mode, after Richardson and Weiss 2018 with the truth in place of a sample of it. A perfect sampler: at most
     `level` K. It takes modes that hardly overlap, and sees weights only, not whether a fake is near its mode.
+
+    >>> pair = Modes(torch.tensor([[-1.0], [1.0]]), 0.1, torch.tensor([0.5, 0.5]))
+    >>> float(statistically_different_modes(pair, np.ones((10, 1))))
+    2.0
     """
     _two_sided(level)
     fake, centres = mode_samples(modes, fake, "fake"), modes.centres
@@ -107,6 +118,10 @@ def unique_share(real: Any, fake: Any, *, tolerance: float | None = None) -> Ten
 
     real [n, d] sets the tolerance: by default a tenth of the median distance between nearest real samples. It reveals
     the collapse onto few points, the data's mean for one, that precision and coverage take for perfection in high d.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> float(unique_share(line, np.zeros((4, 1))))
+    0.25
     """
     real, fake = sides(real, fake, least=2)
     return (earlier_twins(fake, twin_tolerance(real, tolerance)) == 0).double().mean(-1)
@@ -118,6 +133,10 @@ def neighbour_radius_ratio(real: Any, fake: Any, *, k: int = 3) -> Tensor:
 
     Of as many of both, a fixed choice of the larger set, as the radius shrinks with their number. A perfect sampler:
     about 1; below: the fakes huddle together (0 for a collapsed generator); above: they are spread out too far.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> float(neighbour_radius_ratio(line, 2 * line, k=1))
+    2.0
     """
     real, fake = sides(real, fake, least=whole(k, "k") + 1)
     size = min(len(real), fake.shape[-2])

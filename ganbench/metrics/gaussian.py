@@ -25,6 +25,10 @@ def frechet_distance(real: Any, fake: Any) -> Tensor:
     its Reference, fake [..., m, d]; returns [...], float64, in squared units of the features, 0 or more. It sees means
     and covariances only: dropped modes that leave both as they are cost nothing. For finite samples even a perfect
     sampler scores `frechet_floor`. Raises InputError for fewer than 2 samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> round(float(frechet_distance(line, line + 1)), 6)
+    1.0
     """
     reference, fake = prepared(real, fake, least=2)
     if fake.shape[-1] <= 2:
@@ -78,6 +82,9 @@ def frechet_from_moments(real_mean: Any, real_covariance: Any, fake_mean: Any, f
     """Frechet distance of two Gaussians with given means [d], [..., d] and covariances [d, d], [..., d, d], as [...].
 
     As `frechet_distance`, in float64. Raises InputError where shapes do not fit or a covariance is not symmetric.
+
+    >>> float(frechet_from_moments(np.zeros(2), np.eye(2), np.array([3.0, 4.0]), np.eye(2)))
+    25.0
     """
     mean, covariance = _moments(real_mean, real_covariance, "real")
     fake_mean, fake_covariance = _moments(fake_mean, fake_covariance, "fake")
@@ -114,6 +121,9 @@ def frechet_floor(covariance: Any, n: int, m: int) -> Tensor:
 
     (1/n + 1/m) [tr S + 1/2 sum_ij l_i l_j (1 + delta_ij) / (l_i + l_j)] with the eigenvalues l of S: the first order
     in 1/n, for n and m well above d. What a score has above it is due to the generator.
+
+    >>> round(float(frechet_floor(np.eye(1), 100, 100)), 4)
+    0.03
     """
     covariance = samples(covariance, "covariance").double()
     if covariance.shape[-1] != covariance.shape[-2]:
@@ -134,6 +144,9 @@ def frechet_infinity(real: Any, fake: Any, *, points: int = 15, smallest: int | 
     a tenth) up to all m. real [n, d] or its Reference, fake [..., m, d]; returns [...], float64; may fall below 0 by
     chance. It removes the bias of the fakes' number only, that of the real ones' remains (half the floor at n = m).
     The line holds for subsets well above d. Raises InputError for fewer than 2 points or subsets of fewer than 2.
+
+    >>> round(float(frechet_infinity(np.array([[-1.0], [1.0], [-1.0], [1.0]]), np.zeros((20, 1)))), 4)
+    1.3333
     """
     reference, fake = prepared(real, fake, least=4)
     count = fake.shape[-2]

@@ -43,6 +43,10 @@ def kernel_distance(
     below 0. Computed of all pairs, which has the least noise; with `subsets`, the mean over so many random subsets of
     `subset_size`, as in the paper. kernel "gaussian": `gaussian_mmd`. The cubic kernel sees three moments, and so is
     blind to symmetric mode dropping. Raises InputError for fewer than 2 samples or than a subset needs.
+
+    >>> pair = np.array([[-1.0], [1.0]])
+    >>> float(kernel_distance(pair, pair))
+    -8.0
     """
     if kernel not in KERNELS:
         raise InputError(f"'kernel' must be 'cubic' or 'gaussian', got {kernel!r}.")
@@ -69,6 +73,10 @@ def gaussian_mmd(real: Any, fake: Any, *, bandwidth: float | None = None) -> Ten
     of the features; None: the mean of four kernels, of the median distance between real samples, its half, quarter and
     eighth. The median alone, the usual choice, is as blind to symmetric mode dropping as three moments are: it spans
     all modes; narrower kernels see it. Raises InputError for fewer than 2 samples and a bandwidth not above 0.
+
+    >>> pair = np.array([[-1.0], [1.0]])
+    >>> round(float(gaussian_mmd(pair, pair, bandwidth=1.0)), 4)
+    -0.8647
     """
     return kernel_distance(real, fake, kernel="gaussian", bandwidth=bandwidth)
 

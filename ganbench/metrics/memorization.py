@@ -41,6 +41,11 @@ def birthday_support(real: Any, fake: Any, *, tolerance: float | None = None) ->
     of the median distance between nearest real samples); support = 1 / c, of which the expectation of c is exactly 1/K
     for a uniform choice among K points; batch = 1/2 + sqrt(1/4 + 2 log(2) / c), 23 for 365 birthdays. Both are infinite
     without a single duplicate: then the support is more than about m^2 / 2, all that m fakes can tell.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> fakes = np.array([[0.0], [0.0], [9.0], [9.0]])
+    >>> round(float(birthday_support(line, fakes).support), 6)
+    3.0
     """
     real, fake = sides(real, fake, least=2)
     m = fake.shape[-2]
@@ -57,6 +62,10 @@ def authenticity(real: Any, fake: Any) -> Tensor:
     is further from y than y's nearest other training sample. Copies: 0; fakes far from all data: 1, so that more is not
     better. A perfect sampler: `expected_authenticity(d)`, at most a half, in the few dimensions that samples can fill;
     more in many (.69 at d = 16, n = 4000): there, read it beside held-out samples in the fakes' place.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> float(authenticity(line, line)), float(authenticity(line, line + 10))
+    (0.0, 1.0)
     """
     real, fake = sides(real, fake)
     samples(real, "real", least=2)
@@ -70,6 +79,9 @@ def expected_authenticity(dimension: int) -> float:
     A fake is not authentic when it and a training sample are each other's nearest neighbours, which has the probability
     of a ball's volume over that of the union of two whose centres are a radius apart: 1/3 is left for d = 1, .378 for
     d = 2, 1/2 for d to infinity.
+
+    >>> round(expected_authenticity(1), 4)
+    0.3333
     """
     return float(1 - 1 / (2 - betainc((dimension + 1) / 2, 0.5, 0.75)))
 
@@ -87,6 +99,10 @@ def c_t_score(real: Any, fake: Any, *, held_out: Any, cells: int = 1) -> Tensor:
     12): negative where fakes are closer than held-out samples are (copying), positive where they are further, N(0, 1)
     for a perfect sampler. cells > 1: the test in each k-means cell of the training samples with 20 fakes or more, and
     the mean of the scores weighted by the cells' held-out samples; it sees copying in one region that another hides.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> round(float(c_t_score(line, line, held_out=line + 0.25)), 4)
+    -2.3094
     """
     real, fake = sides(real, fake)
     held = held_out_samples(real, held_out)
@@ -140,6 +156,11 @@ def feature_likelihood_divergence(real: Any, fake: Any, *, held_out: Any, steps:
     variances come from `steps` of expectation maximisation, deterministic, instead of a gradient method; the background
     component that takes up outliers while fitting has a fixed half of the weight; no variance is below 1e-6, so that
     pure copies score high but finite.
+
+    >>> real, fresh, held = np.random.default_rng(0).normal(size=(3, 40, 2))
+    >>> copied, own = (feature_likelihood_divergence(real, fake, held_out=held) for fake in (real, fresh))
+    >>> bool(copied > own)
+    True
     """
     real, fake = sides(real, fake)
     samples(real, "real", least=4)

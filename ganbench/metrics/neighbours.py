@@ -59,6 +59,10 @@ def precision_recall(real: Any, fake: Any, *, k: int = 3) -> PrecisionRecall:
     real and fake exchanged. real [n, d] or its Reference, fake [..., m, d]; both [...], float64. Neither is 1 for a
     perfect sampler, and both fall with d: read them beside real against real. One outlier among the real samples lifts
     precision; recall misses modes that are down-weighted. Raises InputError for k or fewer samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> [float(value) for value in precision_recall(line, line[:2], k=1)]
+    [1.0, 0.75]
     """
     found = prdc(real, fake, k=k, density_k=k)
     return PrecisionRecall(found.precision, found.recall)
@@ -75,6 +79,10 @@ def density_coverage(real: Any, fake: Any, *, k: int = 5) -> DensityCoverage:
     in, over k; coverage: share of balls with a fake in it. real [n, d] or its Reference, fake [..., m, d]; both [...],
     float64. A perfect sampler's density is 1 in expectation and its coverage `expected_coverage`, in any dimension.
     Fakes all at the real mean score 1 and more in high dimension. Raises InputError for k or fewer samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> [float(value) for value in density_coverage(line, line[:2], k=1)]
+    [1.0, 0.5]
     """
     found = prdc(real, fake, k=k, density_k=k)
     return DensityCoverage(found.density, found.coverage)
@@ -87,6 +95,10 @@ def prdc(real: Any, fake: Any, *, k: int = 3, density_k: int = 5) -> Neighbours:
     real [n, d] or its Reference (which keeps its radii), fake [..., m, d]; each [...], float64. Equal to
     `precision_recall` and `density_coverage`; the `prdc` package has one k for all four. Raises InputError where either
     side has no more than k samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> [float(value) for value in prdc(line, line + 10, k=1, density_k=1)]
+    [0.0, 0.0, 0.0, 0.0]
     """
     least = max(whole(k, "k"), whole(density_k, "density_k")) + 1
     reference, fake = prepared(real, fake, least=least)
@@ -149,6 +161,9 @@ def expected_coverage(n: int, m: int, k: int = 5) -> float:
     """Return the coverage that m samples of a perfect sampler have in expectation of n real ones, in any dimension.
 
     1 - prod_{j=1..k} (n - j) / (n + m - j): for any continuous law, as its samples are exchangeable with the real ones.
+
+    >>> expected_coverage(2, 1, k=1)
+    0.5
     """
     if whole(n, "n", least=2) <= whole(k, "k"):
         raise InputError(f"'k' must be below the number of real samples, {n}, got {k}.")

@@ -44,6 +44,10 @@ def prd_curve(real: Any, fake: Any, *, clusters: int = 20, angles: int = 1001, r
     real [n, d], fake [..., m, d]. k-means on their union gives histograms p and q; at the slope l = tan(angle) the
     precision is sum min(l p, q), the recall is precision / l; the mean over `repeats` clusterings of fixed seeds. Real
     and fakes weigh the same in the clustering, however many there are of each. Raises InputError for unusable samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> float(prd_curve(line, line, clusters=2).recall[0])
+    1.0
     """
     slopes = np.tan(np.linspace(EDGE, np.pi / 2 - EDGE, whole(angles, "angles", least=3)))
     real, fake = _checked(real, fake, clusters, repeats)
@@ -61,6 +65,10 @@ def prd_scores(real: Any, fake: Any, *, clusters: int = 20, repeats: int = 10) -
 
     real [n, d], fake [..., m, d]; shares, higher is better. F_b = (1 + b^2) precision recall / (b^2 precision +
     recall): b = 8 weighs recall, 1/8 precision. The maximum is over all angles exactly, not over a grid of them.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> [round(float(value), 4) for value in prd_scores(line, line, clusters=2)]
+    [1.0, 1.0]
     """
     real, fake = _checked(real, fake, clusters, repeats)
     scores = np.array([_best(*_histograms(real, run, clusters, repeats)) for run in _arrays(fake)])

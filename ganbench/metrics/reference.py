@@ -27,6 +27,10 @@ class Reference:
     the map from features [..., n, d] to class probabilities [..., n, classes]; neighbours: how many samples (of real
     and of fake) the k-nearest-neighbour metrics use, None for all. Raises InputError as `inputs.samples` does, and for
     real samples that are all equal.
+
+    >>> reference = Reference(np.array([[0.0], [1.0], [2.0], [3.0]]))
+    >>> reference.radii(1).tolist()
+    [1.0, 1.0, 1.0, 1.0]
     """
 
     def __init__(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ganbench.analysis import Study
 from ganbench.analysis.findings import labels, rank, sentences, view_of
-from ganbench.analysis.statistics import SCORES, scores
+from ganbench.analysis.scores import SCORES, scores
 from ganbench.analysis.theory import sentences as theory_sentences
 from ganbench.analysis.theory import table as theory_table
 from ganbench.analysis.verdicts import judge, judged

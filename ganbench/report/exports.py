@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.statistics import SCORES
+from ganbench.analysis.scores import SCORES
 from ganbench.errors import UserError, unknown
 from ganbench.files import replace_file, writing_to
 from ganbench.report import settings

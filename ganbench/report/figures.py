@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ganbench.analysis import Study
 from ganbench.analysis.findings import axes, joined, level, view_of
-from ganbench.analysis.statistics import worst_value
+from ganbench.analysis.scores import worst_value
 from ganbench.report.context import DASH
 
 DIAGNOSTICS = ("g_gradient_norm", "saturation", "d_ranking")

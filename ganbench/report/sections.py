@@ -12,7 +12,7 @@ import pandas as pd
 from ganbench.analysis.findings import COSTS, percent, view_of
 from ganbench.analysis.remedies import REMEDIES, Remedy
 from ganbench.analysis.rules import THRESHOLDS
-from ganbench.analysis.statistics import FINISHED, SCORES
+from ganbench.analysis.scores import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, VERDICTS
 from ganbench.report import settings, thumbnails
 from ganbench.report.context import DASH, SYMBOLS, Context, number

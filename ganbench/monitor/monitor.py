@@ -111,10 +111,14 @@ class Monitor:
         target = Target(real, problem, features, sizes, device)
         self._prober = Prober(generator, discriminator, target, latent, sizes, loss=loss, mode=mode)
         settings = Settings(variant, seed, every, sizes, start, fresh)
-        self._record = Record(self.out, target, (self._prober.generator, self._prober.discriminator), loss, settings)
-        self._rows += self._record.rows
+        players = self._prober.generator, self._prober.discriminator
+        self._open(Record(self.out, target, players, loss, settings))
+
+    def _open(self, record: Record) -> None:
+        self._record = record
+        self._rows += record.rows
         self._probed_at, self._probed = time.perf_counter(), -1
-        if start == 0:
+        if self.steps == 0:
             self._probe()
 
     def _begin_books(self) -> None:

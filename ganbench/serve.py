@@ -269,7 +269,7 @@ class Server(ThreadingHTTPServer):
         name = str(host)
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         # a browser that left is no error, and the terminal belongs to the user
         error = sys.exception()
         if not isinstance(error, (ConnectionError, TimeoutError)):

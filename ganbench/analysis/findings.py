@@ -303,7 +303,7 @@ def _axis(study: Study, finished: pd.DataFrame, axis: str) -> list[str]:
     return [text + _cost(rows, axis)]
 
 
-def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: Any) -> list[str]:
+def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: object) -> list[str]:
     """Compare each level with one of them where both have run: what all levels share may be a corner of the grid."""
     name, against = _axis_name(axis), level(axis, base)
     told = []
@@ -320,7 +320,7 @@ def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: Any) -
     return [f"{text}: {'; '.join(words for _, words in sorted(told))}."]
 
 
-def _level(axis: str, value: Any, rows: pd.DataFrame) -> tuple[str, int, int, str]:
+def _level(axis: str, value: object, rows: pd.DataFrame) -> tuple[str, int, int, str]:
     """Return a level's name, its failures, its runs, and how most of its failures look."""
     how = rows.loc[rows["failed"].astype(bool), "verdict"].value_counts()
     failures = int(how.sum())

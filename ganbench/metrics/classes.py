@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from scipy.stats import binom
 from torch import Tensor
 
 from ganbench.errors import InputError
-from ganbench.metrics.inputs import measured, samples, whole
+from ganbench.metrics.inputs import Samples, measured, samples, whole
 from ganbench.registry import Measure, positive
 
 # probabilities in float32 over a thousand classes sum to 1 within this
@@ -26,7 +26,7 @@ class HistogramDivergences(NamedTuple):
 
 
 @measured(inception_score=Measure("exponential of the classes' mutual information", "up", (1.0, float("inf"))))
-def inception_score(probabilities: Any, *, splits: int = 1) -> Tensor:
+def inception_score(probabilities: Samples, *, splits: int = 1) -> Tensor:
     """Inception score (Salimans et al. 2016) of class probabilities [..., n, classes], as [...]; 1 to classes.
 
     exp(H(mean p) - mean H(p)): equal to the usual exp(mean KL(p || mean p)), but finite where a classifier is sure.
@@ -43,7 +43,7 @@ def inception_score(probabilities: Any, *, splits: int = 1) -> Tensor:
     return information.clamp(min=0).exp().mean(-1)
 
 
-def _distributions(probabilities: Any, splits: int) -> Tensor:
+def _distributions(probabilities: Samples, splits: int) -> Tensor:
     p = samples(probabilities, "probabilities", least=whole(splits, "splits")).double()
     if bool((p < 0).any()) or bool(((p.sum(-1) - 1).abs() > SUM_TOLERANCE).any()):
         raise InputError("'probabilities' must be 0 or more and sum to 1 along the last axis: apply softmax to logits.")
@@ -55,7 +55,7 @@ def _distributions(probabilities: Any, splits: int) -> Tensor:
     reverse_kl=positive("KL divergence of the true weights from the histogram", "down", "nats", perfect=0.0),
     jsd=Measure("Jensen-Shannon divergence of the histogram", "down", (0.0, float(np.log(2))), "nats", 0.0),
 )
-def histogram_divergences(counts: Any, weights: Any = None) -> HistogramDivergences:
+def histogram_divergences(counts: Samples, weights: Samples | None = None) -> HistogramDivergences:
     """KL(h || w), KL(w || h) and Jensen-Shannon divergence of histograms h from true weights w, in nats.
 
     counts [..., K] of samples per mode or class; weights [K] > 0 (None: equal). KL(h || w), customary for stacked
@@ -85,7 +85,7 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
     return torch.special.xlogy(p, p / q).sum(-1).clamp(min=0)
 
 
-def _counts(value: Any) -> Tensor:
+def _counts(value: object) -> Tensor:
     counts = torch.as_tensor(value)
     if counts.dim() < 1 or not counts.shape[-1]:
         raise InputError(f"'counts' must be [..., K], got the shape {list(counts.shape)}.")
@@ -95,7 +95,7 @@ def _counts(value: Any) -> Tensor:
     return counts
 
 
-def _weights(value: Any) -> Tensor:
+def _weights(value: object) -> Tensor:
     """Return weights [K] that sum to 1, float64; an integer K stands for K equal ones."""
     if isinstance(value, int):
         value = [1.0] * value
@@ -105,7 +105,7 @@ def _weights(value: Any) -> Tensor:
     return w / w.sum()
 
 
-def kl_floor(weights: Any, n: int) -> float:
+def kl_floor(weights: Samples | int, n: int) -> float:
     """Expected KL(h || w) in nats of a perfect sampler's histogram of n samples; weights [K], or K for equal ones.
 
     Exact: sum_k E[(c/n) log(c/n)] - w_k log w_k with c binomial(n, w_k); about (K - 1) / (2 n) where every mode expects

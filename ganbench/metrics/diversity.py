@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from scipy.stats import binom, norm
 from torch import Tensor
@@ -12,7 +10,7 @@ from ganbench.errors import InputError
 from ganbench.metrics.clusters import k_means
 from ganbench.metrics.density import mode_samples
 from ganbench.metrics.distances import neighbour_radii, squared_distances
-from ganbench.metrics.inputs import measured, samples, whole
+from ganbench.metrics.inputs import Samples, measured, samples, whole
 from ganbench.metrics.pairwise import above, earlier_twins, nearest, sides, twin_tolerance
 from ganbench.problems.base import Modes, stream
 from ganbench.registry import Measure, positive, share
@@ -22,7 +20,7 @@ BIN_SAMPLES = 5
 
 
 @measured(vendi_score=Measure("effective number of different samples", "up", (1.0, float("inf")), "samples"))
-def vendi_score(fake: Any, *, bandwidth: float | None = None) -> Tensor:
+def vendi_score(fake: Samples, *, bandwidth: float | None = None) -> Tensor:
     """Vendi score (Friedman and Dieng 2023): effective number of different samples among fakes [..., n, d], [...].
 
     exp of the entropy of the eigenvalues of K/n, with K the cosine similarity, or the Gaussian kernel
@@ -54,7 +52,7 @@ def _cosine(fake: Tensor) -> Tensor:
 
 
 @measured(ndb=share("share of k-means bins of the real samples that the fakes fill differently", "down", perfect=0.05))
-def ndb(real: Any, fake: Any, *, bins: int = 100, level: float = 0.05) -> Tensor:
+def ndb(real: Samples, fake: Samples, *, bins: int = 100, level: float = 0.05) -> Tensor:
     """NDB/K, the share of statistically different bins (Richardson and Weiss 2018), [...], 0 to 1.
 
     real [n, d], fake [..., m, d]. k-means on the real samples gives the bins, each fake goes to the nearest centre, and
@@ -93,7 +91,7 @@ def _histogram(index: Tensor, bins: int) -> Tensor:
 
 
 @measured(statistically_different_modes=positive("modes whose share of fakes is not their weight", "down", "modes"))
-def statistically_different_modes(modes: Modes, fake: Any, *, level: float = 0.05) -> Tensor:
+def statistically_different_modes(modes: Modes, fake: Samples, *, level: float = 0.05) -> Tensor:
     """Number of modes whose share of fakes [..., m, d] differs from their true weight, [...], 0 to K.
 
     Each fake goes to its nearest centre; a two-sided exact binomial test at `level` (twice the smaller tail) judges
@@ -113,7 +111,7 @@ def statistically_different_modes(modes: Modes, fake: Any, *, level: float = 0.0
 
 
 @measured(unique_share=share("share of fakes that repeat no earlier one", "up"))
-def unique_share(real: Any, fake: Any, *, tolerance: float | None = None) -> Tensor:
+def unique_share(real: Samples, fake: Samples, *, tolerance: float | None = None) -> Tensor:
     """Share of fakes [..., m, d] with no earlier one within the tolerance, [...], 1/m to 1.
 
     real [n, d] sets the tolerance: by default a tenth of the median distance between nearest real samples. It reveals
@@ -128,7 +126,7 @@ def unique_share(real: Any, fake: Any, *, tolerance: float | None = None) -> Ten
 
 
 @measured(neighbour_radius_ratio=positive("fakes' mean k-NN radius over that of as many real samples", perfect=1.0))
-def neighbour_radius_ratio(real: Any, fake: Any, *, k: int = 3) -> Tensor:
+def neighbour_radius_ratio(real: Samples, fake: Samples, *, k: int = 3) -> Tensor:
     """Mean distance of a fake [..., m, d] to its k-th nearest fake, over the same of real samples [n, d], [...].
 
     Of as many of both, a fixed choice of the larger set, as the radius shrinks with their number. A perfect sampler:

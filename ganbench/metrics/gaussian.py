@@ -11,14 +11,14 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics import moments
 from ganbench.metrics.distances import PAIRS
-from ganbench.metrics.inputs import measured, same_dimension, samples, whole
+from ganbench.metrics.inputs import Samples, measured, same_dimension, samples, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive
 
 
 @measured(frechet=positive("Frechet distance; blind to symmetric mode dropping", "down", perfect=0.0))
-def frechet_distance(real: Any, fake: Any) -> Tensor:
+def frechet_distance(real: Samples | Reference, fake: Samples) -> Tensor:
     """Frechet distance of the Gaussians with the samples' means and covariances (Heusel et al. 2017, eq. 6).
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) with unbiased covariances and nothing added to them. real [n, d] or
@@ -78,7 +78,9 @@ def _determinant(matrix: Tensor) -> Tensor:
 
 
 @measured(frechet=positive("Frechet distance of two Gaussians", "down", perfect=0.0))
-def frechet_from_moments(real_mean: Any, real_covariance: Any, fake_mean: Any, fake_covariance: Any) -> Tensor:
+def frechet_from_moments(
+    real_mean: Samples, real_covariance: Samples, fake_mean: Samples, fake_covariance: Samples
+) -> Tensor:
     """Frechet distance of two Gaussians with given means [d], [..., d] and covariances [d, d], [..., d, d], as [...].
 
     As `frechet_distance`, in float64. Raises InputError where shapes do not fit or a covariance is not symmetric.
@@ -116,7 +118,7 @@ def _moments(mean: Any, covariance: Any, side: str) -> tuple[Tensor, Tensor]:
     return mean, covariance
 
 
-def frechet_floor(covariance: Any, n: int, m: int) -> Tensor:
+def frechet_floor(covariance: Samples, n: int, m: int) -> Tensor:
     """Return the expected Frechet distance of n and m samples of one Gaussian with this covariance [..., d, d], [...].
 
     (1/n + 1/m) [tr S + 1/2 sum_ij l_i l_j (1 + delta_ij) / (l_i + l_j)] with the eigenvalues l of S: the first order
@@ -137,7 +139,9 @@ def frechet_floor(covariance: Any, n: int, m: int) -> Tensor:
 
 
 @measured(frechet_infinity=Measure("Frechet distance extrapolated to infinitely many fakes", "down"))
-def frechet_infinity(real: Any, fake: Any, *, points: int = 15, smallest: int | None = None, seed: int = 0) -> Tensor:
+def frechet_infinity(
+    real: Samples | Reference, fake: Samples, *, points: int = 15, smallest: int | None = None, seed: int = 0
+) -> Tensor:
     """Frechet distance for infinitely many fakes, extrapolated from smaller samples (Chong & Forsyth 2020, eq. 9).
 
     The intercept of a line in 1/m through the distances of `points` random subsets of the fakes, of `smallest` (None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics.distances import PAIRS, spans, squared_distances
-from ganbench.metrics.inputs import measured, whole
+from ganbench.metrics.inputs import Samples, measured, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import Measure
@@ -28,8 +28,8 @@ Kernel = Callable[[Tensor, Tensor], Tensor]
 
 @measured(kernel_distance=Measure("unbiased squared kernel distance (KID)", "down", perfect=0.0))
 def kernel_distance(
-    real: Any,
-    fake: Any,
+    real: Samples | Reference,
+    fake: Samples,
     *,
     kernel: Literal["cubic", "gaussian"] = "cubic",
     bandwidth: float | None = None,
@@ -66,7 +66,7 @@ def kernel_distance(
 
 
 @measured(gaussian_mmd=Measure("unbiased squared distance by Gaussian kernels", "down", (-2.0, 2.0), perfect=0.0))
-def gaussian_mmd(real: Any, fake: Any, *, bandwidth: float | None = None) -> Tensor:
+def gaussian_mmd(real: Samples | Reference, fake: Samples, *, bandwidth: float | None = None) -> Tensor:
     """Unbiased MMD^2 with the kernel exp(-|x - y|^2 / (2 bandwidth^2)) (Gretton et al. 2012), as [...].
 
     real [n, d] or its Reference, fake [..., m, d]; float64; 0 in expectation for a perfect sampler. bandwidth: in units
@@ -169,7 +169,7 @@ def _median_distance(real: Tensor) -> float:
     return float(squared_distances(few, few)[above].median().sqrt())
 
 
-def _by_pairs(real: Reference, fake: Tensor, kernel: Kernel, key: Any) -> Tensor:
+def _by_pairs(real: Reference, fake: Tensor, kernel: Kernel, key: object) -> Tensor:
     """Return the unbiased MMD^2, [...], from the kernel of all pairs, block by block."""
     samples = real.real
     known = real.once(("kernel mean", key), lambda: _mean_within(samples, kernel))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from scipy.special import betainc
@@ -12,7 +12,7 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics.clusters import k_means
 from ganbench.metrics.distances import neighbour_radii, squared_distances
-from ganbench.metrics.inputs import measured, samples, whole
+from ganbench.metrics.inputs import Samples, measured, samples, whole
 from ganbench.metrics.pairwise import blocks, earlier_twins, held_out_samples, nearest, runs_of, sides, twin_tolerance
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, share
@@ -34,7 +34,7 @@ class BirthdaySupport(NamedTuple):
     support=Measure("effective number of different samples, by near-duplicates", "up", (1.0, math.inf), "samples"),
     batch=Measure("samples among which a near-duplicate is as likely as not", "up", (1.0, math.inf), "samples"),
 )
-def birthday_support(real: Any, fake: Any, *, tolerance: float | None = None) -> BirthdaySupport:
+def birthday_support(real: Samples, fake: Samples, *, tolerance: float | None = None) -> BirthdaySupport:
     """Support size of a generator by the birthday paradox (Arora and Zhang 2018).
 
     real [n, d], fake [..., m, d]. c = the share of all pairs of fakes that lie within the tolerance (by default a tenth
@@ -55,7 +55,7 @@ def birthday_support(real: Any, fake: Any, *, tolerance: float | None = None) ->
 
 
 @measured(authenticity=share("share of fakes that are no closer to a training sample than its nearest other", "up"))
-def authenticity(real: Any, fake: Any) -> Tensor:
+def authenticity(real: Samples, fake: Samples) -> Tensor:
     """AuthPct (Alaa et al. 2022, section 3): share of authentic fakes, [...], 0 to 1.
 
     real [n, d]: the training samples; fake [..., m, d]. A fake whose nearest training sample is y is authentic when it
@@ -91,7 +91,7 @@ def expected_authenticity(dimension: int) -> float:
         "C_T: below -3 copies the training data, above 3 is far from it", unit="standard deviations", perfect=0.0
     )
 )
-def c_t_score(real: Any, fake: Any, *, held_out: Any, cells: int = 1) -> Tensor:
+def c_t_score(real: Samples, fake: Samples, *, held_out: Samples, cells: int = 1) -> Tensor:
     """Data-copying test C_T (Meehan et al. 2020): z-score of fakes' against held-out samples' distances to training.
 
     real [l, d]: the training samples; fake [..., m, d]; held_out [n, d]: real samples it was not trained on; [...], in
@@ -143,7 +143,7 @@ def _mann_whitney(fake: Tensor, held: Tensor) -> Tensor:
 @measured(
     feature_likelihood_divergence=Measure("FLD: held-out likelihood under kernels at the fakes", "down", perfect=0.0)
 )
-def feature_likelihood_divergence(real: Any, fake: Any, *, held_out: Any, steps: int = 50) -> Tensor:
+def feature_likelihood_divergence(real: Samples, fake: Samples, *, held_out: Samples, steps: int = 50) -> Tensor:
     """FLD (Jiralerspong et al. 2023): 100/d nats by which kernels at the fakes explain held-out samples worse, [...].
 
     real [l, d]: the training samples; fake [..., m, d]; held_out [n, d]. One isotropic Gaussian at each fake, its

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics.distances import PAIRS, TREE, Points, close_pairs, neighbour_radii
-from ganbench.metrics.inputs import measured, measures_of, whole
+from ganbench.metrics.inputs import Samples, measured, measures_of, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.registry import positive, share
 
@@ -52,7 +52,7 @@ class Neighbours(NamedTuple):
     precision=share("share of fakes within the real manifold (k = 3)", "up"),
     recall=share("share of real samples within the fake manifold (k = 3)", "up"),
 )
-def precision_recall(real: Any, fake: Any, *, k: int = 3) -> PrecisionRecall:
+def precision_recall(real: Samples | Reference, fake: Samples, *, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, eq. 1 and 2), from 0 to 1.
 
     Precision: share of fakes within (<=) the distance of a real sample to its k-th neighbour; recall: the same with
@@ -72,7 +72,7 @@ def precision_recall(real: Any, fake: Any, *, k: int = 3) -> PrecisionRecall:
     density=positive("real neighbourhoods that hold a fake, over their expected number (k = 5)", "up", perfect=1.0),
     coverage=share("share of real neighbourhoods that hold a fake (k = 5)", "up"),
 )
-def density_coverage(real: Any, fake: Any, *, k: int = 5) -> DensityCoverage:
+def density_coverage(real: Samples | Reference, fake: Samples, *, k: int = 5) -> DensityCoverage:
     """Density and coverage (Naeem et al. 2020, eq. 3 and 5): density 0 or more, coverage from 0 to 1.
 
     Over the balls of real samples that reach to (<) their k-th neighbour; density: mean number of balls that a fake is
@@ -89,7 +89,7 @@ def density_coverage(real: Any, fake: Any, *, k: int = 5) -> DensityCoverage:
 
 
 @measured(**measures_of(precision_recall), **measures_of(density_coverage))
-def prdc(real: Any, fake: Any, *, k: int = 3, density_k: int = 5) -> Neighbours:
+def prdc(real: Samples | Reference, fake: Samples, *, k: int = 3, density_k: int = 5) -> Neighbours:
     """Precision and recall at k, density and coverage at density_k, from the same distances.
 
     real [n, d] or its Reference (which keeps its radii), fake [..., m, d]; each [...], float64. Equal to

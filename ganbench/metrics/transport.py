@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +10,14 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics.distances import PAIRS, spans
-from ganbench.metrics.inputs import measured, whole
+from ganbench.metrics.inputs import Samples, measured, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import positive
 
 
 @measured(wasserstein=positive("1-Wasserstein distance on a line", "down", perfect=0.0))
-def wasserstein_1d(real: Any, fake: Any) -> Tensor:
+def wasserstein_1d(real: Samples | Reference, fake: Samples) -> Tensor:
     """1-Wasserstein distance of two samples on a line, exact for any numbers of samples, as [...].
 
     The integral of the distance between both quantile functions. real [n, 1] or its Reference, fake [..., m, 1];
@@ -35,7 +34,7 @@ def wasserstein_1d(real: Any, fake: Any) -> Tensor:
 
 
 @measured(sliced_wasserstein=positive("mean 1-Wasserstein distance along fixed directions", "down", perfect=0.0))
-def sliced_wasserstein(real: Any, fake: Any, *, projections: int = 32) -> Tensor:
+def sliced_wasserstein(real: Samples | Reference, fake: Samples, *, projections: int = 32) -> Tensor:
     """1-Wasserstein distance averaged over fixed random directions (Rabin et al. 2012), as [...].
 
     real [n, d] or its Reference, fake [..., m, d]; float64, in units of the features, 0 or more; exact along each

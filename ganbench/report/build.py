@@ -107,7 +107,7 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _json(value: Any) -> Markup:
+def _json(value: object) -> Markup:
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=str)
     # nothing in it may end the element that holds it
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704

@@ -139,7 +139,7 @@ def as_json(context: Context, results: pd.DataFrame) -> str:
     return json.dumps(_plain(content), allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return a value in the types of JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}

@@ -1,7 +1,7 @@
 """The protocol of executors: they see to it that the jobs of a study are performed somewhere.
 
 An executor is one file. It asks for tasks, has each performed where it likes, passes on the events that come back, and
-ends it. What is done next, what a failure means and what a study records is decided here, the same for all of them:
+ends it. What is done next, what follows from a failure and what a study records is the same for all of them:
 
     class InOrder:
         workers = 1

@@ -101,9 +101,8 @@ class Monitor:
         _check_choices(mode, diagnostics)
         self.every, self.patience, self.on_verdict = every, patience, on_verdict
         self.stop_on = _verdict_names(stop_on)
-        self.out, self.steps = Path(out), start
+        self.out, self.steps, self._watching = Path(out), start, is_main_process()
         self._begin_books()
-        self._watching = is_main_process()
         if not self._watching:
             return
         sizes = Sizes(samples, neighbours, batch_size, diagnostics)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Import:
     at_load: bool = True
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return the package's modules by their dotted names."""
     names = {}
@@ -52,10 +54,15 @@ def modules() -> dict[str, Path]:
     return names
 
 
-def imports() -> list[Import]:
+@cache
+def imports() -> tuple[Import, ...]:
     """Return every import of one of our modules by another, those for types and within functions too."""
     known = modules()
-    return [one for name, file in known.items() for one in _imports_of(name, ast.parse(file.read_text("utf-8")), known)]
+    return tuple(one for name, file in known.items() for one in _imports_of(name, _tree(file), known))
+
+
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def _imports_of(importer: str, tree: ast.AST, known: dict[str, Path]) -> Iterator[Import]:
@@ -100,7 +107,7 @@ def room_table() -> str:
     lines = ["| row | room | what it owns |", "|---|---|---|"]
     for row, names in reversed(ORDER.items()):
         for name in names:
-            owns = (ast.get_docstring(ast.parse(known[f"ganbench.{name}"].read_text("utf-8"))) or "").split("\n\n")[0]
+            owns = (ast.get_docstring(_tree(known[f"ganbench.{name}"])) or "").split("\n\n")[0]
             told = " ".join(owns.split()).replace("|", "\\|")
             lines.append(f"| {row} | `{name}` | {told} |")
     return "\n".join(lines)

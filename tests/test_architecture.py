@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,11 @@ def architecture():
     return module
 
 
+@cache
 def trees():
-    for file in sorted((ROOT / "ganbench").rglob("*.py")):
-        text = file.read_text(encoding="utf-8")
-        yield file.relative_to(ROOT).as_posix(), text, ast.parse(text)
+    """Return path, text and syntax tree of every module."""
+    texts = {file: file.read_text(encoding="utf-8") for file in sorted((ROOT / "ganbench").rglob("*.py"))}
+    return [(file.relative_to(ROOT).as_posix(), text, ast.parse(text)) for file, text in texts.items()]
 
 
 def functions(tree):

@@ -25,6 +25,9 @@ def contraction(path: Matrix, every: int, floor: float = FLOOR) -> float:
     The largest modulus of the eigenvalues of the linear map that fits the later half of the path best (each pair of
     neighbours weighs the same however small it is); what decays fast has gone by then. The path ends where it is not
     finite or shorter than `floor`. NaN for a path too short to tell.
+
+    >>> round(contraction(0.5 ** np.arange(20.0)[:, None], every=1), 6)
+    0.5
     """
     norms = np.linalg.norm(path, axis=1)
     good = np.isfinite(norms) & (norms > floor)
@@ -43,6 +46,9 @@ def course(distances: Matrix, floor: float = FLOOR, *, from_start: bool = False)
 
     The largest distance in the last quarter against that in the second (or the first) one: below 0.8 of it, and nearer
     than at the start, or below the floor; above 1.25 times it or not finite.
+
+    >>> course(0.5 ** np.arange(20.0)), course(np.ones(20)), course(2 ** np.arange(20.0))
+    ('converges', 'cycles', 'leaves')
     """
     quarter = max(1, len(distances) // 4)
     if not np.isfinite(distances[-1]):

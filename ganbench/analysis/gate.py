@@ -160,6 +160,10 @@ def rate_bound(old: Values, new: Values, shared: tuple[Values, Values], confiden
 
     The better of two bounds, each at half the error: Newcombe's for independent samples (1998, method 10), and for
     shared seeds the Clopper-Pearson bound on runs that fail now and did not before, which is above their difference.
+
+    >>> same = np.zeros(5)
+    >>> round(rate_bound(same, same, (np.array([]), np.array([]))), 4)
+    0.4345
     """
     level = 1 - (1 - confidence) / 2
     lows, highs = zip(*(wilson(int(x.sum()), len(x), 2 * level - 1) for x in (old, new)), strict=True)

@@ -91,7 +91,11 @@ def predict(variant: Variant) -> Prediction | None:
 
 
 def behaviour(radius: float) -> str:
-    """Return where a factor a step leads: "converges", "cycles" or "leaves"."""
+    """Return where a factor a step leads: "converges", "cycles" or "leaves".
+
+    >>> behaviour(0.9), behaviour(1.0), behaviour(1.1)
+    ('converges', 'cycles', 'leaves')
+    """
     if abs(radius - 1) <= CYCLE:
         return "cycles"
     return "converges" if radius < 1 else "leaves"
@@ -299,5 +303,9 @@ def _lookahead_radius(step: Matrix, hypers: Mapping[str, Any]) -> float:
 
 
 def spectral_radius(matrix: Matrix) -> float:
-    """Return the largest modulus of a matrix's eigenvalues."""
+    """Return the largest modulus of a matrix's eigenvalues.
+
+    >>> round(spectral_radius(np.array([[0.0, -0.5], [0.5, 0.0]])), 6)
+    0.5
+    """
     return float(np.abs(np.linalg.eigvals(matrix)).max())

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ganbench import interrupts
 from ganbench.executors.blame import Failure, Schedule
 from ganbench.executors.isolate import Event
 from ganbench.executors.work import Job, perform
@@ -60,8 +61,11 @@ class Task:
     step: int = 0
 
     def perform(self) -> None:
-        """Do the job in this very process. Nothing that a plug-in raises leaves it."""
-        perform(self.tasks.store, self.tasks.plan, self.job, self.tasks.device, self.take)
+        """Do the job in this very process. Nothing that a plug-in raises leaves it, only the user's own Ctrl-C."""
+        with interrupts.watched() as interrupted:
+            perform(self.tasks.store, self.tasks.plan, self.job, self.tasks.device, self.take)
+            if interrupted():
+                raise KeyboardInterrupt
 
     def take(self, event: Event) -> None:
         """Take an event of the job, as `perform` emits it wherever the job is done."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganbench import interrupts, registry
+from ganbench import registry
 from ganbench.errors import UserError, quoted
 from ganbench.executors.base import Executor, Task, Tasks
 from ganbench.executors.isolate import Event
@@ -41,12 +41,9 @@ class Local:
         if self.processes:
             _Pool(tasks).run(min(self.processes, tasks.waiting))
             return
-        with interrupts.watched() as interrupted:
-            while task := tasks.next():
-                task.perform()
-                if interrupted():
-                    raise KeyboardInterrupt
-                task.end()
+        while task := tasks.next():
+            task.perform()
+            task.end()
 
 
 def choose(plan: Plan, device: str, workers: int | None = None, executor: Executor | None = None) -> Executor:

@@ -1,6 +1,8 @@
 """The protocol of executors: a few lines give the numbers, the blame and the resumption of the local one."""
 
 import json
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ganbench import api
+from ganbench import api, interrupts
 from ganbench.errors import UserError
 from ganbench.executors import isolate, work
 from ganbench.executors.base import ENDS, Tasks
@@ -121,15 +123,13 @@ def test_the_guilty_fail_alone_whoever_trains(own_registry, tmp_path):
             raise RuntimeError("enough")
         return (fake_logits - real_logits).mean(-1), -fake_logits.mean(-1)
 
+    spiteful.calls = 0
     overrides = [text for text in GRID if not text.startswith(("loss", "norm"))] + ["loss=hinge,spiteful"]
     overrides = ["steps=60" if text == "steps=20" else text for text in overrides]
-    found = {}
-    for name, executor in (("local", None), ("thread", InThread())):
-        spiteful.calls = 0
-        study = api.run(None, overrides, out=tmp_path / name, executor=executor, fresh=True)
-        found[name] = study.runs.groupby("loss")["status"].agg(set).to_dict()
-        assert found[name] == {"hinge": {"done"}, "spiteful": {"failed"}}
-        assert set(study.runs.loc[study.runs["loss"] == "spiteful", "reason"]) == {"RuntimeError: enough"}
+    study = api.run(None, overrides, out=tmp_path / "study", executor=InThread())
+    by = study.runs.groupby("loss")[["status", "reason"]].agg(set).to_dict("index")
+    assert by["hinge"] == {"status": {"done"}, "reason": {""}}
+    assert by["spiteful"] == {"status": {"failed"}, "reason": {"RuntimeError: enough"}}
 
 
 def test_an_executor_that_gives_up_leaves_the_rest_to_the_next_call(local, tmp_path):
@@ -147,6 +147,28 @@ def test_an_executor_that_gives_up_leaves_the_rest_to_the_next_call(local, tmp_p
     rest = InThread()
     equal(api.run(None, GRID, out=tmp_path / "study", executor=rest), local)
     assert len(rest.done) == 1
+
+
+def test_an_interruption_is_no_failure_whoever_trains(local, tmp_path, monkeypatch):
+    class InOrder:
+        workers = 1
+
+        def run(self, tasks):
+            while task := tasks.next():
+                task.perform()
+                task.end()
+
+    monkeypatch.setattr(interrupts, "_arrived", [])
+    signals = [signal.SIGINT]
+
+    def interrupt(name, event):
+        if event["event"] == "progress" and signals:
+            os.kill(os.getpid(), signals.pop())
+
+    with pytest.raises(KeyboardInterrupt):
+        api.run(None, GRID, out=tmp_path / "study", executor=InOrder(), watch=interrupt)
+    assert sorted(set(api.load(tmp_path / "study").runs["status"])) == ["pending", "running"]
+    equal(api.run(None, GRID, out=tmp_path / "study", executor=InOrder()), local)
 
 
 def test_workers_and_executor_exclude_each_other(tiny):

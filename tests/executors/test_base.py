@@ -160,13 +160,18 @@ def test_an_interruption_is_no_failure_whoever_trains(local, tmp_path, monkeypat
 
     monkeypatch.setattr(interrupts, "_arrived", [])
     signals = [signal.SIGINT]
+    # a shell has its background jobs ignore the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt(name, event):
         if event["event"] == "progress" and signals:
             os.kill(os.getpid(), signals.pop())
 
-    with pytest.raises(KeyboardInterrupt):
-        api.run(None, GRID, out=tmp_path / "study", executor=InOrder(), watch=interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            api.run(None, GRID, out=tmp_path / "study", executor=InOrder(), watch=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert sorted(set(api.load(tmp_path / "study").runs["status"])) == ["pending", "running"]
     equal(api.run(None, GRID, out=tmp_path / "study", executor=InOrder()), local)
 

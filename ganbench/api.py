@@ -1,24 +1,29 @@
-"""The public jobs, from Python as from the command line: run a suite, load a study, write its report."""
+"""The public jobs, from Python as from the command line: run a suite, load a study, write its report.
+
+torch, scipy and what draws figures are heavy: each is imported where a job needs it.
+"""
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ganbench import provenance, registry, reuse
-from ganbench.errors import UserError, quoted, unknown
+from ganbench.errors import UserError, unknown
 from ganbench.plan import Plan, Run
 from ganbench.reading import listed
 from ganbench.results.store import Store
 from ganbench.results.study import Study as StoredStudy
 from ganbench.suite import resolve
+
+if TYPE_CHECKING:
+    from ganbench.executors.base import Executor
 
 DEVICES = ("auto", "cpu", "cuda")
 Watch = Callable[[str, dict[str, Any]], None]
@@ -115,6 +120,7 @@ def run(
     out: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: Executor | None = None,
     fresh: bool = False,
     continue_anyway: bool = False,
     watch: Watch | None = None,
@@ -125,15 +131,16 @@ def run(
     suite: a shipped suite's name or a YAML file; overrides: `key=value` texts as on the command line; plugins: files
     to load first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
     processes on a CPU (default: a core each); a plug-in of this session alone trains in this process, and one that
-    ends its process then ends yours; fresh: start over; continue_anyway: go on with a study that other code of
-    ganbench, another torch or another device has begun, and record it; watch: called with a population's name and an
-    event while training goes on; tell: called with a sentence on what is reused. Repeating the call goes on where the
-    last one ended. Raises UserError for what cannot be done as asked.
+    ends its process then ends yours; executor: who does the work in place of these (see ganbench.executors.base);
+    fresh: start over; continue_anyway: go on with a study that other code of ganbench, another torch or another device
+    has begun, and record it; watch: called with a population's name and an event while training goes on; tell: called
+    with a sentence on what is reused. Repeating the call goes on where the last one ended. Raises UserError for what
+    cannot be done as asked.
     """
     plan = make_plan(suite, overrides, plugins, out)
     return execute_plan(
-        plan, out=out, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway, watch=watch,
-        tell=tell,
+        plan, out=out, device=device, workers=workers, executor=executor, fresh=fresh,
+        continue_anyway=continue_anyway, watch=watch, tell=tell,
     )  # fmt: skip
 
 
@@ -143,6 +150,7 @@ def execute_plan(
     out: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: Executor | None = None,
     fresh: bool = False,
     continue_anyway: bool = False,
     watch: Watch | None = None,
@@ -150,12 +158,13 @@ def execute_plan(
     by: str = "run",
 ) -> Study:
     """Train a plan; see `run`. by: the job that asks, which the study records."""
+    from ganbench.executors.base import Tasks
     from ganbench.executors.blame import units
-    from ganbench.executors.local import execute
+    from ganbench.executors.local import choose
     from ganbench.executors.work import check, mend, populations
 
     device = pick_device(device)
-    count = pick_workers(plan, device, workers)
+    executor = choose(plan, device, workers, executor)
     work = populations(plan, device)
     check(work, plan.time_limit)
     store = Store(Path(out) if out else default_folder(plan))
@@ -169,9 +178,9 @@ def execute_plan(
         todo = store.todo(plan, work)
         if len(todo) < len(work) and tell:
             tell(reuse.sentence(store, len(plan.runs), sum(map(len, todo.values()))))
-        session, clock = provenance.begin_session(device, max(count, 1), plan.plugin_files), time.monotonic()
+        session, clock = provenance.begin_session(device, executor.workers, plan.plugin_files), time.monotonic()
         if todo:
-            execute(store, plan, todo, device, count, watch)
+            executor.run(Tasks(store, plan, todo, device, watch))
         if todo or not store.sessions():
             store.log_session(provenance.end_session(session, time.monotonic() - clock))
     return Study(store.path)
@@ -202,17 +211,3 @@ def pick_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("There is no CUDA device here (torch.cuda.is_available() is False); use --device cpu.")
     return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
-
-
-def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
-    """Return the number of worker processes; 0 where the work is done in this process: where a plug-in lives in this
-    session only, on a GPU, and for one worker that is asked for and has this package's own plug-ins alone to run."""
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise UserError(f"The number of workers must be at least 1, got {quoted(workers)}.")
-    files = {registry.get(*key.split(".", 1)).source for key in plan.versions}
-    package = str(Path(__file__).parent)
-    foreign = {file for file in files if not file or not file.startswith(package)}
-    if device != "cpu" or not foreign <= set(plan.plugin_files) or (workers == 1 and not foreign):
-        return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return workers or cores

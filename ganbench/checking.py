@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from ganbench import api
-from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
-from ganbench.analysis.regressions import Regression, regressions
+from ganbench.analysis.gate import LOOKS, Policy, compare
+from ganbench.analysis.outcome import Check
+from ganbench.analysis.regressions import regressions
 from ganbench.analysis.seeds import complete, freeze, tables
 from ganbench.analysis.verdicts import foreign
-from ganbench.errors import Exit, UserError
+from ganbench.errors import UserError
 from ganbench.plan import MARGINS, Plan, check_margins
 from ganbench.results.baseline import Baseline, load_baseline
 from ganbench.results.store import Store
@@ -21,10 +23,6 @@ from ganbench.reuse import made_by_checks
 
 CHECKS = Path("reports") / "checks"
 """Where checks train unless told otherwise: a folder a plan, started over by every check."""
-
-EXIT_CODES = {
-    "pass": Exit.OK, "regressed": Exit.REGRESSED, "inconclusive": Exit.INCONCLUSIVE, "failed": Exit.FAILED,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,31 +37,6 @@ class Request:
     variants: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
     canary: bool = False
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of a check: the judgement, notes on what differs, why runs failed, where the studies are, and which
-    runs of the variants that regressed are worse."""
-
-    judgement: Judgement
-    notes: tuple[str, ...]
-    failures: tuple[str, ...]
-    studies: tuple[Path, ...]
-    suite: str
-    unchanged: bool = False
-    regressions: tuple[Regression, ...] = ()
-
-    @property
-    def verdict(self) -> str:
-        """pass, regressed, inconclusive, or failed (the program or the machine failed in some runs)."""
-        if self.failures:
-            return "failed"
-        return "pass" if self.unchanged else self.judgement.verdict
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT_CODES[self.verdict]
 
 
 def parse_margins(texts: Sequence[str]) -> dict[str, float]:
@@ -158,27 +131,23 @@ def check_suite(
         folder = folder or CHECKS / f"{plan.name}-{plan.hash[:8]}"
         if not reuse:
             _refuse_foreign(folder)
-        study = api.execute_plan(
+        return api.execute_plan(
             plan, out=folder, device=device, workers=workers, fresh=not reuse, tell=reused.append, by="check"
-        )
-        return study.path
-
-    def judge(folders: Sequence[Path], look: int | None = None) -> Check:
-        result = check_studies(folders, request, look)
-        return replace(result, notes=(*result.notes, *reused))
+        ).path
 
     if any(text.startswith("seeds=") for text in overrides):
-        return judge([train(api.make_plan(None, overrides, plugins), out)])
+        result = check_studies([train(api.make_plan(None, overrides, plugins), out)], request)
+        return replace(result, notes=(*result.notes, *reused))
     folders: list[Path] = []
-    for look, (first, last) in enumerate(zip((0, *LOOKS), LOOKS, strict=False)):
+    for look, (first, last) in enumerate(itertools.pairwise((0, *LOOKS))):
         plan = api.make_plan(None, [*overrides, f"seeds={list(range(first, last))}"], plugins)
         tell(f"{plan.name}: {len(plan.runs)} runs, seeds {first} to {last - 1} ...")
         folders.append(train(plan, out / f"seeds-{first}-{last - 1}" if out else None))
-        result = judge(folders, look)
+        result = check_studies(folders, request, look)
         tell(f"after {last} seeds: {result.verdict}")
         if result.verdict != "inconclusive":
             break
-    return result
+    return replace(result, notes=(*result.notes, *reused))
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -111,7 +111,7 @@ def run(
     if dry_run:
         _print_plan(plan, api.pick_device(device), workers, None if fresh else folder)
         return
-    from ganbench.terminal import Progress, ranking_tables
+    from ganbench.terminal import Progress
 
     out.print(f"{_size(plan)} -> {escape(str(folder))}", soft_wrap=True)
     with Progress(plan, api.pick_device(device), folder, err) as progress:
@@ -119,15 +119,7 @@ def run(
             plan, out=folder, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway,
             watch=progress.watch, tell=lambda text: out.print(escape(text), soft_wrap=True),
         )  # fmt: skip
-    out.print("Judging runs and writing the report ...")
-    path = study.report()
-    for table in ranking_tables(study.ranking()):
-        out.print(table)
-        out.print()
-    _print_failures(study)
-    out.print(f"Report: {escape(str(path))}", soft_wrap=True)
-    if study.runs["status"].isin(UNENDED).any():
-        raise typer.Exit(Exit.FAILED)
+    _tell_end(study)
 
 
 @app.command()
@@ -347,6 +339,7 @@ def _count(number: int, noun: str) -> str:
 
 def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | None) -> None:
     from ganbench import api
+    from ganbench.executors.local import choose
     from ganbench.executors.work import trial
 
     out.print(_size(plan), soft_wrap=True)
@@ -357,7 +350,7 @@ def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | Non
         return
     if left < len(plan.runs):
         out.print(f"{len(plan.runs) - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
-    count = max(1, min(api.pick_workers(plan, device, workers), len(work)))
+    count = min(choose(plan, device, workers).workers, len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0
     looped: set[str] = set()
@@ -390,6 +383,21 @@ def _load(folder: Path) -> Study:
     for damage in study.damage:
         err.print(escape(str(damage)), soft_wrap=True)
     return study
+
+
+def _tell_end(study: Study) -> None:
+    """Write the report of a trained study, print its ranking, and exit with the code that its runs ask for."""
+    from ganbench.terminal import ranking_tables
+
+    out.print("Judging runs and writing the report ...")
+    path = study.report()
+    for table in ranking_tables(study.ranking()):
+        out.print(table)
+        out.print()
+    _print_failures(study)
+    out.print(f"Report: {escape(str(path))}", soft_wrap=True)
+    if study.runs["status"].isin(UNENDED).any():
+        raise typer.Exit(Exit.FAILED)
 
 
 def _print_failures(study: Study) -> None:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 ONCE_SECONDS = 1.0
 """Signals within so many seconds are one: a key reaches the whole group, and the supervisor passes it on as well."""
@@ -15,7 +14,7 @@ ONCE_SECONDS = 1.0
 _arrived: list[float] = []
 
 
-def handle(number: int, frame: Any) -> None:
+def handle(number: int, frame: object) -> None:
     """Raise KeyboardInterrupt, once for signals that belong together."""
     now = time.monotonic()
     repeated = bool(_arrived) and now - _arrived[-1] < ONCE_SECONDS

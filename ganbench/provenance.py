@@ -30,8 +30,10 @@ def begin_session(device: str, workers: int, plugin_files: Sequence[str] = (), *
     device: "cpu" or "cuda"; plugin_files: the files whose repositories are told; threads: of a training process, which
     is one wherever ganbench itself trains.
     """
+    # takes seconds, and who reads a study has no need of it
     import torch
 
+    # its version, which stands there behind the imports
     import ganbench
 
     return {

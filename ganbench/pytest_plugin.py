@@ -95,7 +95,7 @@ class Judged:
 
     def _by_variant(self, wanted: str) -> dict[str, Any]:
         from ganbench.analysis.findings import labels
-        from ganbench.analysis.statistics import FINISHED
+        from ganbench.analysis.scores import FINISHED
 
         names = labels(self.study)
         runs = self.study.runs[self.study.runs["status"].isin(FINISHED)]
@@ -142,7 +142,7 @@ class Trainer:
             self.record(f"ganbench_{self.count}_{name}", value)
         return Judged(study)
 
-    def _written(self, key: str, value: Any) -> str:
+    def _written(self, key: str, value: object) -> str:
         from ganbench import register
         from ganbench.kinds import kind_of
 
@@ -217,11 +217,11 @@ class Asked:
         return words if given else [*words, f"seeds={self.seeds or seeds}"]
 
 
-def _listed(values: Any, kinds: tuple[type, ...]) -> bool:
+def _listed(values: object, kinds: tuple[type, ...]) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, kinds) for value in values)
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 

@@ -124,7 +124,7 @@ def read_yaml(text: str, what: str) -> Any:
     return value
 
 
-def _check_texts(value: Any, what: str) -> None:
+def _check_texts(value: object, what: str) -> None:
     """Raise UserError where a text, key or value, holds what no file and no terminal should be given."""
     parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
     for part in parts:

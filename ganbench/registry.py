@@ -82,6 +82,7 @@ class Plugin:
 
     def version_with(self, hypers: Iterable[Mapping[str, Any]]) -> str:
         """Return its version with the content of the files that it reads at these hyper-parameters."""
+        # as above
         from ganbench.identity import contents, sources_of
 
         files = {file: None for chosen in hypers for file in sources_of(self.declared("sources"), self.source, chosen)}

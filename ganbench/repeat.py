@@ -12,7 +12,7 @@ from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.plan import MEASURING, OWN_NAME, Plan, Run, Variant
 from ganbench.reading import parse_overrides
-from ganbench.suite import Settings
+from ganbench.suite import settings_model
 
 
 def repeat(plan: Plan, run: Run) -> str:
@@ -67,7 +67,7 @@ def _default(key: str) -> Any:
         kind, name, hyper = key.split(".", 2)
         plugin = _plugin(kind, name)
         return plugin.hypers.get(hyper) if plugin else None
-    value = Settings.model_fields[key].default
+    value = settings_model().model_fields[key].default
     return value[0] if isinstance(value, list) else value
 
 

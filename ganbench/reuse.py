@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.identity import differences, environment
 from ganbench.plan import Plan
@@ -19,8 +20,6 @@ WAYS = {
 def refuse_uncovered(store: Store, plan: Plan, *, fresh: bool) -> None:
     """Raise UserError where a study exists that was made with plug-ins whose identity cannot be covered."""
     if plan.uncovered and store.exists() and not fresh:
-        from ganbench import registry
-
         key = plan.uncovered[0]
         why = registry.get(*key.split(".", 1)).identity.uncovered
         raise UserError(

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -28,7 +27,7 @@ from ganbench.plan import Plan
 from ganbench.results.population import PopulationFolder
 from ganbench.results.reading import Unreadable, printable, read_bytes
 from ganbench.results.store import REPORT_FILES, Store
-from ganbench.serve_pages import index, message
+from ganbench.serve_pages import Progress, index, message
 
 DEPTH = 3
 """How many directories below the served one are looked through for studies."""
@@ -69,37 +68,6 @@ def listen(site: Site, host: str, port: int) -> Server:
         if error.errno == errno.EADDRINUSE:
             raise UserError(f"Port {port} of {host} is in use; choose another --port.") from error
         raise UserError(f"Cannot listen on port {port} of '{host}': {error.strerror or error}.") from error
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a study is: numbers of runs, the share [0, 1] of its steps, and the time of its last change."""
-
-    name: str
-    planned: int = 0
-    done: int = 0
-    diverged: int = 0
-    failed: int = 0
-    running: int = 0
-    share: float = 0.0
-    changed: float = 0.0
-    error: str = ""
-    damage: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Tell whether nothing is left to train."""
-        return not self.error and self.done == self.planned
-
-    @property
-    def state(self) -> str:
-        """Return one word for the whole."""
-        if self.error:
-            return "unreadable"
-        if self.complete:
-            return "complete"
-        # a kill leaves begun runs behind, which look the same: the time of the last change tells them apart
-        return "unfinished" if self.done + self.failed + self.running else "planned"
 
 
 class StudyFolder:
@@ -198,6 +166,10 @@ class StudyFolder:
         self._built_of, now = changed, time.monotonic()
         self._pause_until = now + max(REBUILD_SECONDS, (now - started) / REBUILD_SHARE)
 
+    def files(self) -> list[str]:
+        """Return which files there are beside the report."""
+        return [name for name in REPORT_FILES[1:] if self.file(name)]
+
     def file(self, name: str) -> Path | None:
         """Return a report file by its name within the study; None for anything else, and for a link that leads out."""
         if name not in REPORT_FILES and not FIGURE.fullmatch(name):
@@ -236,7 +208,7 @@ class Site:
 
     def page(self) -> str:
         """Return the page that lists the studies."""
-        return index(self.folder, {name: (study, study.progress()) for name, study in self.studies().items()})
+        return index(self.folder, {name: (study.progress(), study.files()) for name, study in self.studies().items()})
 
     def locate(self, path: str) -> tuple[StudyFolder, str] | None:
         """Return the study and the file's name within it that a decoded address names; None for any other address."""
@@ -297,7 +269,7 @@ class Server(ThreadingHTTPServer):
         name = str(host)
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         # a browser that left is no error, and the terminal belongs to the user
         error = sys.exception()
         if not isinstance(error, (ConnectionError, TimeoutError)):

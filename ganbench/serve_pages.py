@@ -1,89 +1,100 @@
-"""The pages of `ganbench serve`: the index of studies, and pages with one sentence."""
+"""The pages of `ganbench serve`, made of `serve.html`: the index of studies, and pages with one sentence."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import quote
 
-from ganbench.results.reading import printable
-from ganbench.results.store import REPORT_FILES
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-if TYPE_CHECKING:
-    from ganbench.serve import Progress, StudyFolder
+from ganbench.results.reading import printable
 
 REFRESH_SECONDS, IDLE_SECONDS = 5, 30
 SENTENCES = 3
 """Of damage that a row of the index tells."""
-STYLE = (Path(__file__).parent / "serve.css").read_text(encoding="utf-8")
+
+FOLDER = Path(__file__).parent
+STYLE = Markup((FOLDER / "serve.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
+PAGE = Environment(
+    loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+).get_template("serve.html")
 
 
-def index(folder: Path, progress: Mapping[str, tuple[StudyFolder, Progress]]) -> str:
-    """Return the page that lists the studies of a folder; it loads itself again every few seconds."""
-    waits = IDLE_SECONDS if progress and all(p.complete for _, p in progress.values()) else REFRESH_SECONDS
-    place = escape(printable(folder))
-    if progress:
-        rows = "".join(_row(name, *found) for name, found in progress.items())
-        heads = "<th>study<th>progress<th class=n>running<th class=n>diverged<th class=n>failed<th>last change<th>files"
-        body = f"<div class=scroll><table><thead><tr>{heads}</thead><tbody>{rows}</tbody></table></div>"
-    else:
-        body = (
-            f"<div class=empty>There are no studies in <code>{place}</code> yet.<br>Start one with "
-            f"<code>ganbench run suite=smoke --out {place}/smoke</code>; it appears here by itself.</div>"
-        )
-    footer = f"<footer>Loads itself again every {waits} seconds; a report is rebuilt when it is opened.</footer>"
-    title = f"<h1>Studies</h1><p><code>{place}</code></p>"
-    return page("ganbench: studies", title + body + footer, f'<meta http-equiv="refresh" content="{waits}">')
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: numbers of runs, the share [0, 1] of its steps, and the time of its last change."""
+
+    name: str
+    planned: int = 0
+    done: int = 0
+    diverged: int = 0
+    failed: int = 0
+    running: int = 0
+    share: float = 0.0
+    changed: float = 0.0
+    error: str = ""
+    damage: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether nothing is left to train."""
+        return not self.error and self.done == self.planned
+
+    @property
+    def state(self) -> str:
+        """Return one word for the whole."""
+        if self.error:
+            return "unreadable"
+        if self.complete:
+            return "complete"
+        # a kill leaves begun runs behind, which look the same: the time of the last change tells them apart
+        return "unfinished" if self.done + self.failed + self.running else "planned"
+
+
+def index(folder: Path, studies: Mapping[str, tuple[Progress, Sequence[str]]]) -> str:
+    """Return the page that lists the studies of a folder; it loads itself again every few seconds.
+
+    studies: by their path below the folder, how far each is, and its files that can be read beside the report.
+    """
+    waits = IDLE_SECONDS if studies and all(at.complete for at, _ in studies.values()) else REFRESH_SECONDS
+    rows = [_row(path, at, files) for path, (at, files) in studies.items()]
+    return _page("ganbench: studies", waits=waits, place=printable(folder), rows=rows)
 
 
 def message(title: str, text: str) -> str:
     """Return a page with one sentence."""
-    return page(title, f'<h1>{escape(title)}</h1><p>{escape(text)}</p><p><a href="/">All studies</a></p>')
+    return _page(title, sentence=text)
 
 
-def page(title: str, body: str, head: str = "") -> str:
-    """Return a whole page around a body."""
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>{head}'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body><main>{body}</main></body></html>\n"
-    )
+def _page(title: str, *, sentence: str = "", waits: int = 0, **given: Any) -> str:
+    return PAGE.render(title=title, sentence=sentence, waits=waits, style=STYLE, **given) + "\n"
 
 
-def _row(name: str, study: StudyFolder, at: Progress) -> str:
-    # a name is bytes, and need not be text: the address holds them all
-    base, title, shown = f"/study/{quote(os.fsencode(name))}", escape(printable(at.name)), printable(name)
-    place = f"<small>{escape(shown)}</small>" if shown != at.name else ""
-    if at.error:
-        told = f"<span class=bad>unreadable</span><small>{escape(printable(at.error))}</small>"
-        return f"<tr><td>{title}{place}<td colspan=6>{told}"
-    files = [f'<a href="{base}/{file}">{file.partition(".")[2]}</a>' for file in REPORT_FILES[1:] if study.file(file)]
-    damage = "".join(f"<small class=bad>{escape(sentence)}</small>" for sentence in at.damage[:SENTENCES])
-    counts = "".join(
-        _count(number, bad) for number, bad in ((at.running, False), (at.diverged, True), (at.failed, True))
-    )
-    return (
-        f'<tr><td><a href="{base}/report.html">{title}</a>{place}'
-        f'<td><progress value="{at.share:.4f}"></progress><small>{at.done} of {at.planned} runs, {at.state}</small>'
-        f"{damage}"
-        f"{counts}<td class=when>{_when(at.changed)}<td class=files>{''.join(files) or '<span class=zero>-</span>'}"
-    )
+def _row(path: str, at: Progress, files: Sequence[str]) -> dict[str, Any]:
+    shown = printable(path)
+    return {
+        # a name is bytes, and need not be text: the address holds them all
+        "address": f"/study/{quote(os.fsencode(path))}",
+        "name": printable(at.name),
+        "place": shown if shown != at.name else "",
+        "error": printable(at.error),
+        "damage": at.damage[:SENTENCES],
+        "progress": at,
+        "files": files,
+        "when": _ago(time.time() - at.changed),
+        "exact": datetime.fromtimestamp(at.changed, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+    }
 
 
-def _count(number: int, bad: bool) -> str:
-    return f'<td class="n{" zero" if not number else " bad" if bad else ""}">{number}'
-
-
-def _when(stamp: float) -> str:
-    passed = max(0.0, time.time() - stamp)
-    size = next(
-        ((n, unit) for n, unit in ((86400, "day"), (3600, "hour"), (60, "minute")) if passed >= n), (1, "second")
-    )
-    number = int(passed / size[0])
-    exact = datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f'<span title="{exact}">{number} {size[1]}{"s" * (number != 1)} ago</span>'
+def _ago(passed: float) -> str:
+    sizes = ((86400, "day"), (3600, "hour"), (60, "minute"))
+    seconds, unit = next(((n, unit) for n, unit in sizes if passed >= n), (1, "second"))
+    number = max(0, int(passed / seconds))
+    return f"{number} {unit}{'s' * (number != 1)} ago"

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -23,13 +24,13 @@ from pydantic import (
 )
 
 from ganbench import kinds, registry
-from ganbench.binding import chain
+from ganbench.combining import impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
 from ganbench.kinds import KINDS, kind_of
 from ganbench.plan import NUMBER_AXES, TOGETHER, UNCOVERED, Plan, Variant, axes, check_margins, plugin_axes
 from ganbench.reading import parse_overrides, read_suite
-from ganbench.registry import LOSS_OF_LOGITS, Plugin
+from ganbench.registry import Plugin
 
 LATENTS = ("normal", "uniform")
 SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins", "time_limit")
@@ -135,10 +136,12 @@ class Settings(BaseModel):
 
 def settings_model() -> type[Settings]:
     """Return the model of a suite's keys, with an axis for each that the table of kinds has."""
-    fields: dict[str, Any] = {
-        axis.name: (Chains if KINDS[kind_of(axis.name)].composes else Names, [axis.default])
-        for axis in kinds.axes().values()
-    }
+    return _model(tuple((axis, KINDS[kind_of(axis.name)].composes) for axis in kinds.axes().values()))
+
+
+@lru_cache(maxsize=4)
+def _model(axes: tuple[tuple[kinds.Axis, bool], ...]) -> type[Settings]:
+    fields: dict[str, Any] = {axis.name: (Chains if composes else Names, [axis.default]) for axis, composes in axes}
     return create_model("Settings", __base__=Settings, **fields)
 
 
@@ -158,14 +161,9 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
             raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{each}'.")
     _check_size(grids)
 
-    variants: dict[Variant, None] = {}
-    skipped: dict[Variant, str] = {}
-    for variant in itertools.chain.from_iterable(map(_expand, grids)):
-        reason = impossible(variant)
-        if reason:
-            skipped[variant] = reason
-        else:
-            variants[variant] = None
+    reasons = {variant: impossible(variant) for variant in itertools.chain.from_iterable(map(_expand, grids))}
+    variants = [variant for variant, reason in reasons.items() if not reason]
+    skipped = {variant: reason for variant, reason in reasons.items() if reason}
     used = {key for variant in (*variants, *skipped) for key, _ in variant.hypers}
     for key in changes:
         if HYPER.match(key) and key not in used:
@@ -335,54 +333,6 @@ def _expand(settings: Settings) -> Iterable[Variant]:
                 choices[key] = [float(v) if isinstance(default, float) else v for v in given]
         for point in itertools.product(*choices.values()):
             yield Variant(**plain, hypers=tuple(zip(choices, point, strict=True)))
-
-
-def impossible(variant: Variant) -> str:
-    """Return why a combination cannot be trained, or an empty text. Every plug-in declares its own needs."""
-    chosen = [(axis, bound.plugin) for axis in kinds.axes().values() for bound in chain(variant, axis.name)]
-    provided = {p: {what for axis, plugin in chosen if p in axis.gives for what in plugin.provides} for p in "GD"}
-    provided["D"] |= {LOSS_OF_LOGITS}
-    provided["D"] -= _withheld(variant).keys()
-    if variant.critic_steps == variant.generator_steps == 1:
-        provided["D"].add("one_turn_each")
-    for axis, plugin in chosen:
-        if reason := _misplaced(axis, plugin, chosen):
-            return reason
-        for need, reason in plugin.needs.items():
-            for player in axis.asks:
-                if need not in provided[player]:
-                    return f"{plugin.name} with {_blocker(variant, need, axis.name, player)}: {reason}"
-    return ""
-
-
-def _misplaced(axis: kinds.Axis, plugin: Plugin, chosen: Sequence[tuple[kinds.Axis, Plugin]]) -> str:
-    """Return why a plug-in cannot stand on an axis, or beside another of it."""
-    if not axis.acts_on:
-        acts_on = plugin.meta.get("acts_on")
-    elif (acts_on := plugin.declared("acts_on")) not in axis.acts_on:
-        return f"{plugin.name} as {axis.name}: it acts on {acts_on}, which belong to the other player"
-    others = [other for of, other in chosen if of is axis and other is not plugin]
-    twin = next((other for other in others if acts_on in axis.once and other.declared("acts_on") == acts_on), None)
-    return f"{plugin.name} with {axis.name} {twin.name}: a variant has at most one {acts_on}" if twin else ""
-
-
-def _withheld(variant: Variant) -> dict[str, str]:
-    """Return the capabilities that a variant's tricks withhold, with the trick."""
-    return {what: trick.name for trick in chain(variant, "trick") for what in trick.declared("withholds")}
-
-
-def _blocker(variant: Variant, need: str, axis: str, player: str) -> str:
-    """Name the part of a variant that fails to provide what another needs: the one whose siblings do provide it."""
-    if need == "one_turn_each":
-        return f"critic_steps {variant.critic_steps} and generator_steps {variant.generator_steps}"
-    if trick := _withheld(variant).get(need):
-        return f"trick {trick}"
-    norm = "g_normalization" if player == "G" else "normalization"
-    others = [axis for axis in plugin_axes() if axis not in ("normalization", "g_normalization", "network", "problem")]
-    for other in (norm, "network", "problem", *others):
-        if other != axis and any(need in plugin.provides for plugin in registry.plugins(kind_of(other))):
-            return f"{other} {getattr(variant, other)}"
-    return "this variant"
 
 
 def _used(variants: Iterable[Variant]) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any
 
 from ganbench import interrupts
 from ganbench.errors import Exit
@@ -35,7 +34,7 @@ def main() -> None:
     os.close(write)
     passed_on: set[int] = set()
 
-    def pass_on(number: int, frame: Any) -> None:
+    def pass_on(number: int, frame: object) -> None:
         passed_on.add(number)
         os.kill(child, number)
 
@@ -67,6 +66,7 @@ def _code(delivered: bytes, status: int, passed_on: set[int]) -> int:
 
 
 def _work(write: int) -> None:
+    # after the split: the process that waits needs none of it
     from ganbench import cli
 
     own = os.getpid()

@@ -1,5 +1,7 @@
 """The public jobs from Python: run, run again, load, report."""
 
+import importlib.resources
+
 import pandas as pd
 import pytest
 from overriding import over
@@ -20,6 +22,12 @@ def test_public_names():
     assert set(ganbench.__all__) <= {*dir(ganbench), "Study", "load", "run"}
     with pytest.raises(AttributeError, match="module 'ganbench' has no attribute 'runn'"):
         ganbench.runn  # noqa: B018
+
+
+def test_what_is_shipped_beside_the_code():
+    shipped = importlib.resources.files("ganbench")
+    for name in ("py.typed", "serve.html", "serve.css", "report/page/template.html"):
+        assert shipped.joinpath(name).is_file(), name
 
 
 def test_run_and_run_again(tiny, tmp_path):

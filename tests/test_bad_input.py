@@ -14,6 +14,7 @@ from torch import nn
 import ganbench
 from ganbench import api, registry
 from ganbench.errors import UserError, clean, quoted, told, unknown
+from ganbench.executors.local import pick_workers
 from ganbench.executors.work import trial
 from ganbench.measure.evaluate import Evaluator
 from ganbench.monitor import Monitor
@@ -224,9 +225,7 @@ def test_two_suites_are_one_too_many():
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
 def test_numbers_of_workers(workers):
-    assert sentence(api.pick_workers, resolve(None), "cpu", workers).startswith(
-        "The number of workers must be at least 1"
-    )
+    assert sentence(pick_workers, resolve(None), "cpu", workers).startswith("The number of workers must be at least 1")
 
 
 def numbers(count):

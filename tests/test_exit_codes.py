@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ganbench.checking import EXIT_CODES
+from ganbench.analysis.outcome import EXIT_CODES
 from ganbench.errors import Exit, UserError
 from ganbench.results.baseline import IncompatibleBaselineError
 

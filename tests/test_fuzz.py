@@ -15,7 +15,7 @@ from ganbench.errors import UserError
 from ganbench.kinds import COSTS, KINDS, kind_of
 from ganbench.plan import MARGINS, plugin_axes
 from ganbench.reading import suite_names
-from ganbench.suite import LATENTS, Settings, resolve
+from ganbench.suite import LATENTS, resolve, settings_model
 
 SECONDS = 10.0
 NAMES = {kind: registry.names(kind) for kind in KINDS}
@@ -25,7 +25,7 @@ HYPERS = sorted(
     for plugin in registry.plugins(kind)
     for hyper in plugin.hypers
 )
-FIELDS = [*Settings.model_fields, *(f"margins.{name}" for name in MARGINS)]
+FIELDS = [*settings_model().model_fields, *(f"margins.{name}" for name in MARGINS)]
 
 # what has broken readers before; each stands for its kind
 NASTY = [

@@ -119,8 +119,8 @@ def test_what_is_no_loss(made, told):
 @pytest.mark.parametrize(
     ("kind", "declared", "told"),
     [
-        ("regularizer", {"acts_on": "latents"},
-         "Unknown acts_on of the regularizer 'own' 'latents'. Did you mean 'matrices'? Available: inputs, matr"),
+        ("regularizer", {"acts_on": "latent"},
+         "Unknown acts_on of the regularizer 'own' 'latent'. Did you mean 'latents'? Available: inputs, latents, matr"),
         ("regularizer", {"acts_on": "input"}, "Did you mean 'inputs'?"),
         ("regularizer", {"acts_on": ["inputs"]}, "takes 'inputs' or 'weights' or"),
         ("regularizer", {"acts_on": None}, "takes 'inputs' or 'weights' or"),

@@ -8,6 +8,7 @@ import torch
 from overriding import over
 
 from ganbench import api, cli, registry
+from ganbench.executors.local import pick_workers
 from ganbench.registry import register
 from ganbench.suite import resolve
 from ganbench.training.losses import loss_slice
@@ -272,7 +273,7 @@ def test_a_plugin_of_this_session_trains_in_this_process(tiny, tmp_path):
         return fake.mean() - real.mean(), -fake.mean()
 
     plan = resolve(None, [*tiny, "loss=of_the_session"])
-    assert api.pick_workers(plan, "cpu", 4) == 0
+    assert pick_workers(plan, "cpu", 4) == 0
     study = api.execute_plan(plan, out=tmp_path / "study", workers=4)
     assert set(study.runs["status"]) == {"done"}
 

@@ -20,17 +20,9 @@ from scipy.stats import binomtest
 from ganbench.analysis import Study
 from ganbench.analysis.findings import labels, view_of
 from ganbench.analysis.gate import holm, worse_rate
+from ganbench.analysis.scores import FINISHED, scores
 from ganbench.analysis.seeds import MEASURED, identity, seed_results, settings_of
-from ganbench.analysis.statistics import (
-    CONFIDENCE,
-    FINISHED,
-    bootstrap_difference,
-    iqm,
-    median,
-    newcombe,
-    pair_correlation,
-    scores,
-)
+from ganbench.analysis.statistics import CONFIDENCE, bootstrap_difference, iqm, median, newcombe, pair_correlation
 from ganbench.analysis.verdicts import judge, judged
 from ganbench.errors import UserError, unknown
 from ganbench.plan import OWN_NAME, Plan, Variant
@@ -206,6 +198,9 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
     """Return the two-sided p-value of McNemar's exact test of paired failures [pairs] (bool).
 
     Binomial over the pairs in which just one failed (McNemar 1947); 1 where there are none.
+
+    >>> mcnemar([True, True, True], [False, False, False])
+    0.25
     """
     one, other = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     only, not_one = int((one & ~other).sum()), int((~one & other).sum())
@@ -213,7 +208,11 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def boschloo(a: tuple[int, int], b: tuple[int, int]) -> float:
-    """Return the two-sided p-value of Boschloo's exact test between two (failures, runs): twice the smaller side."""
+    """Return the two-sided p-value of Boschloo's exact test between two (failures, runs): twice the smaller side.
+
+    >>> round(boschloo((5, 5), (0, 5)), 4), boschloo((1, 5), (1, 5))
+    (0.002, 1.0)
+    """
     return min(1.0, 2 * min(worse_rate(*a, *b), worse_rate(*b, *a)))
 
 

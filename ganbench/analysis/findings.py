@@ -13,16 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.statistics import (
-    FINISHED,
-    SCORES,
-    bootstrap,
-    cost_per_survivor,
-    iqm,
-    overlap,
-    scores,
-    wilson,
-)
+from ganbench.analysis.scores import FINISHED, SCORES, scores
+from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, overlap, wilson
 from ganbench.analysis.verdicts import FAILURES, VERDICTS, View, judge, judged, view
 from ganbench.plan import OWN_NAME
 
@@ -55,6 +47,9 @@ def level(axis: str, value: Any) -> str:
     """Return a setting's value so that it reads alone: "spectral", "no regularizer", "gamma=0.1".
 
     A hyper-parameter of something that a variant does not have is empty.
+
+    >>> level("regularizer", "none"), level("loss", "hinge")
+    ('no regularizer', 'hinge')
     """
     if pd.isna(value):
         return ""
@@ -207,12 +202,20 @@ def sentences(
 
 
 def percent(value: float) -> str:
-    """Return a rate in [0, 1] as a percentage, with a digit after the point only where it is below 2 %."""
+    """Return a rate in [0, 1] as a percentage, with a digit after the point only where it is below 2 %.
+
+    >>> percent(0.5), percent(0.0125)
+    ('50', '1.2')
+    """
     return f"{100 * value:.1f}" if 0 < value < 0.02 else f"{100 * value:.0f}"
 
 
 def rate(failures: int, runs: int) -> str:
-    """Return "3 of 180 runs (1.7 %, 0.6 to 5 %)" with the Wilson interval."""
+    """Return "3 of 180 runs (1.7 %, 0.6 to 5 %)" with the Wilson interval.
+
+    >>> rate(3, 180)
+    '3 of 180 runs (1.7 %, 0.6 to 5 %)'
+    """
     low, high = wilson(failures, runs)
     return f"{failures} of {runs} runs ({percent(failures / runs)} %, {percent(low)} to {percent(high)} %)"
 
@@ -299,7 +302,7 @@ def _axis(study: Study, finished: pd.DataFrame, axis: str) -> list[str]:
     return [text + _cost(rows, axis)]
 
 
-def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: Any) -> list[str]:
+def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: object) -> list[str]:
     """Compare each level with one of them where both have run: what all levels share may be a corner of the grid."""
     name, against = _axis_name(axis), level(axis, base)
     told = []
@@ -316,7 +319,7 @@ def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: Any) -
     return [f"{text}: {'; '.join(words for _, words in sorted(told))}."]
 
 
-def _level(axis: str, value: Any, rows: pd.DataFrame) -> tuple[str, int, int, str]:
+def _level(axis: str, value: object, rows: pd.DataFrame) -> tuple[str, int, int, str]:
     """Return a level's name, its failures, its runs, and how most of its failures look."""
     how = rows.loc[rows["failed"].astype(bool), "verdict"].value_counts()
     failures = int(how.sum())

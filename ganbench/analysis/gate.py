@@ -126,7 +126,11 @@ def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, policy: Policy, loo
 
 def holm(p: Sequence[float], weights: Sequence[float]) -> list[float]:
     """Return the adjusted p-values of Holm's weighted step-down method (Holm 1979, section 4): the smallest p / weight
-    first, times the weights not yet passed, made monotone. Equal weights give the ordinary method."""
+    first, times the weights not yet passed, made monotone. Equal weights give the ordinary method.
+
+    >>> holm([0.01, 0.04], [1.0, 1.0])
+    [0.02, 0.04]
+    """
     given, weight = np.asarray(p, dtype=float), np.asarray(weights, dtype=float)
     order = np.argsort(given / weight, kind="stable")
     left = np.cumsum(weight[order][::-1])[::-1]
@@ -141,6 +145,9 @@ def worse_rate(failures: int, runs: int, before: int, before_runs: int) -> float
     """Return the one-sided p-value of Boschloo's exact test that the failure rate has risen.
 
     Unconditional and exact, and more powerful than Fisher's at these numbers of runs (Boschloo 1970).
+
+    >>> round(worse_rate(5, 5, 0, 5), 4)
+    0.001
     """
     if failures * before_runs <= before * runs:
         return 1.0
@@ -153,6 +160,10 @@ def rate_bound(old: Values, new: Values, shared: tuple[Values, Values], confiden
 
     The better of two bounds, each at half the error: Newcombe's for independent samples (1998, method 10), and for
     shared seeds the Clopper-Pearson bound on runs that fail now and did not before, which is above their difference.
+
+    >>> same = np.zeros(5)
+    >>> round(rate_bound(same, same, (np.array([]), np.array([]))), 4)
+    0.4345
     """
     level = 1 - (1 - confidence) / 2
     lows, highs = zip(*(wilson(int(x.sum()), len(x), 2 * level - 1) for x in (old, new)), strict=True)
@@ -167,7 +178,11 @@ def rate_bound(old: Values, new: Values, shared: tuple[Values, Values], confiden
 
 def pooled_rise(strata: Sequence[tuple[int, int, int, int]]) -> float:
     """Return the exact p-value that failures rose over all strata (failures, runs, before, before_runs), conditional
-    on each stratum's total: the sum of independent hypergeometric counts (the exact Cochran-Mantel-Haenszel test)."""
+    on each stratum's total: the sum of independent hypergeometric counts (the exact Cochran-Mantel-Haenszel test).
+
+    >>> round(pooled_rise([(5, 5, 0, 5)]), 4)
+    0.004
+    """
     law, observed = np.ones(1), 0
     for failures, runs, before, before_runs in strata:
         total = failures + before
@@ -204,7 +219,11 @@ def _compare(name: str, measure: str, old_rows: pd.DataFrame, new_rows: pd.DataF
 
 
 def tail(values: Values) -> Values:
-    """Return the mean of the worst quarter over the last axis, at least one value."""
+    """Return the mean of the worst quarter over the last axis, at least one value.
+
+    >>> float(tail(np.array([4.0, 1.0, 3.0, 2.0])))
+    1.0
+    """
     ordered = np.sort(values, axis=-1)
     worst: Values = ordered[..., : max(1, values.shape[-1] // 4)].mean(axis=-1)
     return worst

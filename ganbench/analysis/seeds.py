@@ -9,7 +9,7 @@ import pandas as pd
 
 from ganbench.analysis import Study as Watched
 from ganbench.analysis.findings import labels, view_of
-from ganbench.analysis.statistics import FINISHED
+from ganbench.analysis.scores import FINISHED
 from ganbench.errors import Exit, UserError, unknown
 from ganbench.plan import Variant, axes, later
 from ganbench.provenance import changes, environments, mixed, plugin_changes

@@ -1,4 +1,4 @@
-"""Statistics over training seeds: intervals for failure rates and typical scores, and the scores of a run.
+"""Statistics over training seeds: intervals for failure rates and typical scores.
 
 The unit is always the training seed. Nothing here averages over samples of one generator or over re-evaluations of
 one checkpoint: that would be the noise of measuring, not the noise of training. Arrays are [runs, problems], or [runs]
@@ -8,17 +8,13 @@ truth is measured in docs/statistics.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtrit
-
-from ganbench.analysis import Study
-from ganbench.registry import Measure, averaged
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], ArrayLike]
@@ -26,8 +22,6 @@ Statistic = Callable[[Values], ArrayLike]
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-FINISHED = ("done", "diverged", "failed")
-SCORES = ("final", "best", "worst_after_best")
 
 
 def wilson(failures: int, runs: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -36,6 +30,9 @@ def wilson(failures: int, runs: int, confidence: float = CONFIDENCE) -> tuple[fl
     Unlike k/n plus or minus its standard error it is not empty at 0 of 5 (0 to 43 %), which is the case that matters.
     No runs at all give (0, 1). ValueError where failures are not within 0..runs.
     Reference: Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+
+    >>> [round(end, 4) for end in wilson(0, 5)]
+    [0.0, 0.4345]
     """
     if not 0 <= failures <= runs:
         raise ValueError(f"{failures} failures of {runs} runs")
@@ -59,6 +56,9 @@ def newcombe(
     Closed form, and sensible at 0 of 5. `phi` is the correlation of paired runs (see `pair_correlation`), 0 for
     independent ones. References: Newcombe, Interval estimation for the difference between independent proportions,
     1998 (method 10), and Improved confidence intervals for the difference ... based on paired data, 1998 (method 10).
+
+    >>> [round(end, 4) for end in newcombe((0, 0), (5, 5))]
+    [-0.4345, 0.4345]
     """
     if 0 in runs:
         return -1.0, 1.0
@@ -76,6 +76,9 @@ def pair_correlation(first: ArrayLike, second: ArrayLike) -> float:
     """Return Newcombe's correlation phi of paired failures [pairs] (bool), in [-1, 1]: towards 0 where it is small.
 
     0 where one side always fails or never does: such a side tells nothing about a correlation.
+
+    >>> pair_correlation([True, True, True], [False, True, False])
+    0.0
     """
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     both, neither = int((one & other).sum()), int((~one & ~other).sum())
@@ -88,7 +91,11 @@ def pair_correlation(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    """Tell whether two intervals share a point: then the data do not tell the two apart."""
+    """Tell whether two intervals share a point: then the data do not tell the two apart.
+
+    >>> overlap((0.0, 1.0), (1.0, 2.0)), overlap((0.0, 1.0), (1.5, 2.0))
+    (True, False)
+    """
     return first[0] <= second[1] and second[0] <= first[1]
 
 
@@ -97,6 +104,9 @@ def iqm(values: ArrayLike) -> NDArray[np.float64] | float:
 
     As scipy's `trim_mean(., 0.25)`: floor(n / 4) values leave at each end. Infinite values are allowed (a run without
     a score), and show as soon as more than a quarter of the runs has one. NaN for n = 0.
+
+    >>> float(iqm([0, 1, 2, 100]))
+    1.5
     """
     ordered = np.sort(np.asarray(values, dtype=float), axis=-1)
     n = ordered.shape[-1]
@@ -107,7 +117,11 @@ def iqm(values: ArrayLike) -> NDArray[np.float64] | float:
 
 
 def median(values: ArrayLike) -> NDArray[np.float64] | float:
-    """Return the median over the last axis [..., n] -> [...]. Infinite values are allowed, as in `iqm`; n >= 1."""
+    """Return the median over the last axis [..., n] -> [...]. Infinite values are allowed, as in `iqm`; n >= 1.
+
+    >>> float(median([0, 1, float("inf")]))
+    1.0
+    """
     middle = np.median(np.asarray(values, dtype=float), axis=-1)
     return float(middle) if middle.ndim == 0 else middle
 
@@ -126,6 +140,11 @@ def bootstrap(
     the expanded percentile interval (Hesterberg, What teachers should know about the bootstrap, 2015, section 5): with
     n seeds plain percentiles are too narrow by sqrt((n - 1) / n) and by the normal law in place of Student's. Its ends
     are observed values of the statistic, so that infinite ones are no obstacle. With fewer than two runs: (NaN, NaN).
+
+    >>> bootstrap([2.0, 2.0, 2.0])
+    (2.0, 2.0)
+    >>> bootstrap([2.0])
+    (nan, nan)
     """
     sample = np.sort(_stratified(values), axis=0)  # so that the order of runs in a table changes nothing
     draws = _redrawn(sample, resamples, np.random.default_rng(seed))
@@ -147,6 +166,9 @@ def bootstrap_difference(
 
     `paired` says that row i of both is the same training seed: then a draw takes both or neither, and what a seed does
     to both cancels. ValueError where paired values differ in shape, or where the problems differ in number.
+
+    >>> bootstrap_difference([3.0, 3.0, 3.0], [1.0, 1.0, 1.0])
+    (2.0, 2.0)
     """
     one, other = _two(a, b)
     generator = np.random.default_rng(seed)
@@ -168,6 +190,9 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:
     [runs_a, problems] and [runs_b, problems]: the Mann-Whitney statistic over runs_a * runs_b, averaged over problems
     (Agarwal et al., Deep reinforcement learning at the edge of the statistical precipice, 2021). Larger is taken for
     better. Depends on the order of the values alone. NaN without runs.
+
+    >>> probability_of_improvement([1, 2], [0, 2])
+    0.625
     """
     one, other = _two(a, b)
     return float(_improvement(one[None], other[None])[0]) if len(one) and len(other) else float("nan")
@@ -179,6 +204,9 @@ def bootstrap_improvement(
     """Return the bootstrap interval of the probability of improvement, seeds drawn anew within problem and sample.
 
     Samples that do not overlap give (1, 1) or (0, 0), whatever the number of runs.
+
+    >>> bootstrap_improvement([2, 3], [0, 1])
+    (1.0, 1.0)
     """
     one, other = _two(a, b)
     generator = np.random.default_rng(seed)
@@ -200,6 +228,9 @@ def performance_profile(values: ArrayLike, thresholds: ArrayLike, confidence: fl
 
     The band is Wilson's at every threshold by itself, which unlike a bootstrap's is not empty where no run or every run
     passes. With several problems it is on the safe side: runs of unequal problems scatter less than equal coins.
+
+    >>> performance_profile([0.2, 0.6, 0.8, 0.9], [0.0, 0.5, 0.85]).share.tolist()
+    [1.0, 0.75, 0.25]
     """
     sample = np.asarray(values, dtype=float).ravel()
     counts = (sample[:, None] >= np.asarray(thresholds, dtype=float).ravel()).sum(axis=0)
@@ -212,6 +243,9 @@ def cost_per_survivor(costs: ArrayLike, failed: ArrayLike) -> float:
     """Return what a run that survives costs: the costs of all runs (seconds, GFLOP) over the number that did not fail.
 
     Infinite where all have failed, NaN without runs. A peak, as of memory, is no sum and has no such price.
+
+    >>> cost_per_survivor([10, 10, 10], [True, False, False])
+    15.0
     """
     spent, lost = np.asarray(costs, dtype=float), np.asarray(failed, dtype=bool)
     if not lost.size:
@@ -266,116 +300,3 @@ def _improvement(one: Values, other: Values) -> Values:
         first, second = one[..., :, None, problem], other[..., None, :, problem]
         shares += ((first > second).mean(axis=(-2, -1)) + (first >= second).mean(axis=(-2, -1))) / 2
     return np.asarray(shares / one.shape[-1])
-
-
-def worst_value(measure: Measure | None) -> float:
-    """Return the score of a run that has none: the bad end of the measure's range; NaN where neither end is bad."""
-    if measure is None or measure.direction is None:
-        return float("nan")
-    return float(measure.bounds[0] if measure.direction == "up" else measure.bounds[1])
-
-
-def three_scores(values: ArrayLike, measure: Measure, *, lost: bool = False) -> tuple[float, float, float]:
-    """Return (final, best, worst after best) of one run's values over its probes, by the measure's direction.
-
-    `lost` marks a run without a usable generator at its end (diverged, failed): its final score and its worst after
-    best are the bad end of the range, whatever it had reached before. A run without any value gives NaN, or where
-    lost the bad end throughout. Without a direction best and worst after best are NaN.
-    """
-    series = np.asarray(values, dtype=float)
-    series = series[~np.isnan(series)]
-    nothing = worst_value(measure) if lost else float("nan")
-    if series.size == 0:
-        return nothing, nothing, nothing
-    final = nothing if lost else float(series[-1])
-    if measure.direction is None:
-        return final, float("nan"), float("nan")
-    sign = 1.0 if measure.direction == "up" else -1.0
-    best = int(np.argmax(sign * series))
-    worst = nothing if lost else sign * float(np.min(sign * series[best:]))
-    return final, float(series[best]), worst
-
-
-def area_under_curve(
-    steps: ArrayLike, values: ArrayLike, measure: Measure, *, lost: ArrayLike = False
-) -> NDArray[np.float64] | float:
-    """Return the mean height of curves [..., probes] over their steps [probes]: the trapezoidal area over its length.
-
-    In the measure's unit. `lost` [...] marks runs without a usable generator at their end: from their last value on
-    they count as the bad end of the measure's range, infinite for a distance; without a bad end the curve stops. Other
-    probes without a value (NaN) are passed over. NaN without any value.
-    """
-    at, curves = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
-    ended = np.broadcast_to(np.asarray(lost, dtype=bool), curves.shape[:-1]).ravel()
-    worst = worst_value(measure)
-    rows = zip(curves.reshape(ended.size, at.size), ended, strict=True)
-    areas = np.array([_area(at, _ended(row, worst) if gone else row, worst if gone else np.nan) for row, gone in rows])
-    return float(areas[0]) if curves.ndim == 1 else areas.reshape(curves.shape[:-1])
-
-
-def _ended(values: Values, worst: float) -> Values:
-    """Return the probes of a lost run with its end filled in; lost after its last probe, it loses that one."""
-    have = np.flatnonzero(~np.isnan(values))
-    end = min(int(have[-1]) + 1, len(values) - 1) if have.size else 0
-    return np.where(np.arange(len(values)) < end, values, worst)
-
-
-def _area(steps: Values, values: Values, nothing: float) -> float:
-    have = ~np.isnan(values)
-    at, height = steps[have], values[have]
-    if at.size < 2:
-        return float(height[0]) if at.size else nothing
-    return float(np.trapezoid(height, at) / (at[-1] - at[0]))
-
-
-def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
-    """Return the scores of every finished run: columns run, measure, final, best, worst_after_best, area.
-
-    By default for all measures that have a direction. A measure that a problem does not define has no rows there;
-    one that it defines has a row for every finished run, so that diverged and failed runs stay in every average. An
-    average of G's weights is defined for the variants that keep one.
-    The probe before the first step is no score of training and is left out.
-    """
-    known, have = study.measures, study.series.columns
-    wanted = [name for name, measure in known.items() if measure.direction is not None]
-    wanted = [name for name in (measures or wanted) if name in have and name in known]
-    averages = {averaged(name) for name in known} & set(wanted)
-    runs = study.runs[study.runs["status"].isin(FINISHED)]
-    series = study.series[study.series["run"].isin(runs["run"])]
-    trained, nothing = _trained(series, wanted), (np.empty(0), np.empty((0, len(wanted))))
-    rows: list[tuple[object, ...]] = []
-    for problem, of_problem in runs.groupby("problem", sort=False):
-        seen = series.loc[series["run"].isin(of_problem["run"]), wanted].notna().any()
-        defined = [name for name in wanted if seen[name] or name in study.oracle.get(str(problem), {})]
-        keeping = _keeping(of_problem, series, sorted(averages.intersection(defined)))
-        for run, variant, status in of_problem[["run", "variant", "status"]].to_numpy():
-            steps, values = trained.get(run, nothing)
-            for name in defined:
-                if name in averages and variant not in keeping[name]:
-                    continue
-                curve, measure, lost = values[:, wanted.index(name)], known[name], status != "done"
-                area = area_under_curve(steps, curve, measure, lost=lost)
-                rows.append((run, name, *three_scores(curve, measure, lost=lost), area))
-    return pd.DataFrame(rows, columns=["run", "measure", *SCORES, "area"])
-
-
-def _keeping(runs: pd.DataFrame, series: pd.DataFrame, averages: list[str]) -> dict[str, set[str]]:
-    """Return by average of G's weights the variants that keep one: they measure it before the first step."""
-    table = series.merge(runs[["run", "variant"]], on="run") if averages else series
-    return {name: set(table.loc[table[name].notna(), "variant"]) for name in averages}
-
-
-def _trained(series: pd.DataFrame, wanted: list[str]) -> dict[str, tuple[Values, Values]]:
-    """Return steps [probes] and values [probes, wanted] of every run after training began.
-
-    A fresh generator may sit on a mode by chance, so its probe counts only where there is no other.
-    """
-    table = series.sort_values(["run", "step"], kind="stable")
-    steps, values = table["step"].to_numpy(dtype=float), table[wanted].to_numpy(dtype=float)
-    found, start = {}, 0
-    for run, length in table.groupby("run", sort=True).size().items():
-        end = start + int(length)
-        first = start + int(np.searchsorted(steps[start:end], 0.0, side="right"))
-        own = slice(first if first < end else start, end)
-        found[str(run)], start = (steps[own], values[own]), end
-    return found

@@ -43,6 +43,10 @@ def kaplan_meier(at: ArrayLike, failed: ArrayLike, confidence: float = CONFIDENC
 
     The interval is the log-log transformed Greenwood one; where that is undefined (nobody or everybody has failed) it
     is Wilson's for the share of all runs.
+
+    >>> curve = kaplan_meier([5, 10, 10, 10], [True, False, False, False])
+    >>> curve.steps.tolist(), curve.alive.tolist()
+    ([5.0, 10.0], [0.75, 0.75])
     """
     at, failed = np.asarray(at, dtype=float), np.asarray(failed, dtype=bool)
     curve = ecdf(CensoredData(uncensored=at[failed], right=at[~failed])).sf
@@ -58,7 +62,12 @@ def kaplan_meier(at: ArrayLike, failed: ArrayLike, confidence: float = CONFIDENC
 
 
 def logrank_p(first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike]) -> float:
-    """Return the two-sided p-value of the log-rank test between two groups of (steps, failed); 1 if it is undefined."""
+    """Return the two-sided p-value of the log-rank test between two groups of (steps, failed); 1 if it is undefined.
+
+    >>> group = [5, 10, 10], [True, False, False]
+    >>> logrank_p(group, group)
+    1.0
+    """
     groups = [(np.asarray(at, dtype=float), np.asarray(failed, dtype=bool)) for at, failed in (first, second)]
     if not any(failed.any() for _, failed in groups):
         return 1.0

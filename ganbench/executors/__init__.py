@@ -1,0 +1,1 @@
+"""Executors: who performs the jobs of a study, where, and who is to blame for one that fails."""

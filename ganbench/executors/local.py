@@ -9,80 +9,68 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ganbench import interrupts
-from ganbench.executors.blame import Failure, Schedule
-from ganbench.executors.work import Job, perform
-from ganbench.plan import Plan, Run
-from ganbench.results.store import Store
+from ganbench import registry
+from ganbench.errors import UserError, quoted
+from ganbench.executors.base import Executor, Task, Tasks
+from ganbench.executors.isolate import Event
+from ganbench.plan import Plan
 
-Event = dict[str, Any]
-Watch = Callable[[str, Event], None]
-
+PACKAGE = Path(__file__).parents[1]
 STARTS = 3
 """How often in a row a worker may end before it is ready, until nobody can be expected to start."""
 
 
-def execute(
-    store: Store, plan: Plan, todo: Mapping[str, Sequence[Run]], device: str, workers: int, watch: Watch
-) -> None:
-    """Train populations by name, the longest first; `watch(name, event)` is told of progress.
+@dataclass(frozen=True)
+class Local:
+    """Trains on this machine: in `processes` of its own, one core each, or with none in this very process."""
 
-    With no workers the work is done in this process, else in processes of their own, one core each.
-    """
-    schedule = Schedule(store, plan, todo)
-    if workers:
-        _Pool(store, plan, device, schedule, watch).run(min(workers, len(todo)))
-        return
-    with interrupts.watched() as interrupted:
-        while job := schedule.next():
-            collector = _Collector(job, watch)
-            perform(store, plan, job, device, collector.take)
-            if interrupted():
-                raise KeyboardInterrupt
-            collector.tell_end(schedule)
+    processes: int
 
+    @property
+    def workers(self) -> int:
+        """How many jobs are performed at once."""
+        return max(self.processes, 1)
 
-@dataclass
-class _Collector:
-    """Passes the events of a job on, and keeps the one that ends it."""
-
-    job: Job
-    watch: Watch
-    step: int = 0
-    last: Event | None = None
-
-    def take(self, event: Event) -> None:
-        if event["event"] in ("finished", "failed"):
-            self.last = event
-        else:
-            self.step = event.get("step", self.step)
-            if not self.job.until:
-                self.watch(self.job.name, event)
-
-    def tell_end(self, schedule: Schedule) -> None:
-        """Tell the schedule how the job ended, and the watcher what is final."""
-        event = self.last or {"event": "failed", "error": "it ended without a word"}
-        if event["event"] == "finished":
-            schedule.ended(self.job, None)
-            if not self.job.until:
-                self.watch(self.job.name, event)
+    def run(self, tasks: Tasks) -> None:
+        """Have every task performed and ended."""
+        if self.processes:
+            _Pool(tasks).run(min(self.processes, tasks.waiting))
             return
-        told = {key: event[key] for key in ("details", "output") if key in event}
-        failure = Failure(event["error"], step=self.step, guilty=tuple(event.get("guilty", ())), **told)
-        for name, error in schedule.ended(self.job, failure):
-            self.watch(name, {"event": "failed", "error": error})
+        while task := tasks.next():
+            task.perform()
+            task.end()
+
+
+def choose(plan: Plan, device: str, workers: int | None = None, executor: Executor | None = None) -> Executor:
+    """Return the executor that was given, else this machine with so many workers; UserError where both are given."""
+    if executor is not None and workers is not None:
+        raise UserError("An executor has its own number of workers: give one of the two, executor or workers.")
+    return executor or Local(pick_workers(plan, device, workers))
+
+
+def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
+    """Return the number of worker processes; 0 where the work is done in this process: where a plug-in lives in this
+    session only, on a GPU, and for one worker that is asked for and has this package's own plug-ins alone to run."""
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise UserError(f"The number of workers must be at least 1, got {quoted(workers)}.")
+    files = {registry.get(*key.split(".", 1)).source for key in plan.versions}
+    package = str(PACKAGE)
+    foreign = {file for file in files if not file or not file.startswith(package)}
+    if device != "cpu" or not foreign <= set(plan.plugin_files) or (workers == 1 and not foreign):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers or cores
 
 
 @dataclass
 class _Worker:
     process: subprocess.Popen[str]
-    work: _Collector | None = None
+    task: Task | None = None
     ready: bool = False
 
 
@@ -107,8 +95,8 @@ def _interrupt_later() -> Iterator[None]:
 class _Pool:
     """Worker processes that take the next job as soon as they are free."""
 
-    def __init__(self, store: Store, plan: Plan, device: str, schedule: Schedule, watch: Watch) -> None:
-        self.store, self.plan, self.device, self.schedule, self.watch = store, plan, device, schedule, watch
+    def __init__(self, tasks: Tasks) -> None:
+        self.tasks = tasks
         self.events: queue.Queue[tuple[_Worker, Event | None]] = queue.Queue()
         self.workers: list[_Worker] = []
         self.dead = 0
@@ -127,54 +115,49 @@ class _Pool:
                     worker.ready, self.dead = True, 0
                 elif event["event"] == "unfit":
                     self.unfit, self.dead = event["error"], STARTS
-                elif worker.work:
-                    worker.work.take(event)
-                    if worker.work.last:
-                        work, worker.work = worker.work, None
-                        work.tell_end(self.schedule)
+                elif worker.task:
+                    worker.task.take(event)
+                    if worker.task.last:
+                        task, worker.task = worker.task, None
+                        task.end()
                 self._hand_out()
-            while job := self.schedule.next():
-                self._give_up(job, self.unfit)
+            while left := self.tasks.next():
+                left.end(self.unfit)
         finally:
             for worker in self.workers:
                 _end(worker.process)
 
     def _goes_on(self) -> bool:
-        busy = any(worker.work for worker in self.workers)
-        return busy or (bool(self.schedule.waiting) and bool(self.workers))
+        busy = any(worker.task for worker in self.workers)
+        return busy or bool(self.tasks.waiting and self.workers)
 
     def _hand_out(self) -> None:
         for worker in self.workers:
-            if worker.ready and not worker.work and (job := self.schedule.next()):
-                worker.work = _Collector(job, self.watch)
-                asked = {"name": job.name, "runs": [run.id for run in job.runs], "until": job.until}
+            if worker.ready and not worker.task and (task := self.tasks.next()):
+                worker.task = task
                 assert worker.process.stdin is not None
                 # a worker that died in between is noticed by its listener
                 with suppress(BrokenPipeError):
-                    print(json.dumps(asked), file=worker.process.stdin, flush=True)
+                    print(json.dumps(task.job.asked), file=worker.process.stdin, flush=True)
 
     def _gone(self, worker: _Worker) -> None:
         """Take a worker off the list, its job for failed, and start another where there is work for one."""
         self.workers.remove(worker)
         _end(worker.process)
-        if worker.work:
-            code = worker.process.returncode
-            self._give_up(worker.work.job, f"the worker process ended with code {code} (out of memory?)")
+        if worker.task:
+            # as if it had said nothing: what it was about to say is lost
+            code, task = worker.process.returncode, Task(worker.task.job, self.tasks)
+            task.end(f"the worker process ended with code {code} (out of memory?)")
         elif not worker.ready:
             self.dead += 1
-        if self.schedule.waiting and self.dead < STARTS:
+        if self.tasks.waiting and self.dead < STARTS:
             self._start()
-
-    def _give_up(self, job: Job, error: str) -> None:
-        collector = _Collector(job, self.watch, last={"event": "failed", "error": error})
-        collector.tell_end(self.schedule)
 
     def _start(self) -> None:
         # one core each: sums split over threads round differently on machines with other numbers of cores
-        package = str(Path(__file__).parents[2])
         # the paths of this process and no other: the interpreter would put the working directory in front of them
-        paths = [package, *(os.path.abspath(path) for path in sys.path if path)]
-        arguments = [str(self.store.path.absolute()), self.device, *self.plan.plugin_files]
+        paths = [str(PACKAGE.parent), *(os.path.abspath(path) for path in sys.path if path)]
+        arguments = [str(self.tasks.store.path.absolute()), self.tasks.device, *self.tasks.plan.plugin_files]
         with _interrupt_later():
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
                 [sys.executable, "-P", "-m", "ganbench.executors.worker", *arguments],

@@ -6,7 +6,7 @@ import hashlib
 import resource
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from ganbench import registry
 from ganbench.binding import bind
 from ganbench.errors import UserError, clean_lines, told
 from ganbench.executors import isolate
+from ganbench.executors.isolate import Emit, Event
 from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import Plan, Run, later
 from ganbench.results.population import PopulationFolder
@@ -31,8 +32,6 @@ from ganbench.training.population import Population
 from ganbench.training.process_state import preserved
 from ganbench.training.step import train_step
 
-Emit = Callable[[dict[str, Any]], None]
-
 
 @dataclass(frozen=True)
 class Job:
@@ -41,6 +40,17 @@ class Job:
     name: str
     runs: tuple[Run, ...]
     until: int = 0
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Plain data that names it to another process, which has the study's plan."""
+        return {"name": self.name, "runs": [run.id for run in self.runs], "until": self.until}
+
+    @classmethod
+    def named(cls, plan: Plan, asked: Mapping[str, Any]) -> Job:
+        """Return the job of a plan that was `asked` for."""
+        runs = {run.id: run for run in plan.runs}
+        return cls(asked["name"], tuple(runs[run] for run in asked["runs"]), asked["until"])
 
 
 def populations(plan: Plan, device: str) -> dict[str, list[Run]]:
@@ -70,7 +80,7 @@ def check(work: dict[str, list[Run]], time_limit: float = 0.0) -> None:
         with preserved(lambda changed: None):
             _check(work)
         return
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     ending = isolate.run(lambda emit: _check(work, emit), events.append, silence=time_limit)
     last = events[-1] if events else {"event": ""}
     if last["event"] == "refused":

@@ -11,13 +11,14 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ganbench import registry
 from ganbench.executors import isolate
+from ganbench.executors.base import ENDS
 from ganbench.executors.work import Job, perform
 from ganbench.plan import Plan
 from ganbench.results.store import Store
@@ -34,7 +35,7 @@ def main() -> None:
     os.dup2(2, 1)
     torch.set_num_threads(1)
 
-    def emit(event: dict[str, Any]) -> None:
+    def emit(event: isolate.Event) -> None:
         try:
             os.write(events, (json.dumps(event) + "\n").encode())
         except BrokenPipeError:  # the parent is gone
@@ -43,23 +44,20 @@ def main() -> None:
     for file in files:
         registry.load_file(file)
     plan = store.read_plan()
-    runs = {run.id: run for run in plan.runs}
     if changed := drifted(plan):
         emit({"event": "unfit", "error": f"{', '.join(changed)} changed since the command began"})
         return
     emit({"event": "ready"})
     for line in _lines():
-        asked = json.loads(line)
-        job = Job(asked["name"], tuple(runs[run] for run in asked["runs"]), asked["until"])
-        _isolated(store, plan, job, device, emit)
+        _isolated(store, plan, Job.named(plan, json.loads(line)), device, emit)
 
 
 def _isolated(store: Store, plan: Plan, job: Job, device: str, emit: isolate.Emit) -> None:
     """Do a job in a process of its own, and tell how it ended in one event at its end."""
-    last: dict[str, Any] = {}
+    last: isolate.Event = {}
 
-    def forward(event: dict[str, Any]) -> None:
-        if event["event"] in ("finished", "failed"):
+    def forward(event: isolate.Event) -> None:
+        if event["event"] in ENDS:
             last.update(event)
         else:
             emit(event)
@@ -75,7 +73,7 @@ def _isolated(store: Store, plan: Plan, job: Job, device: str, emit: isolate.Emi
     emit(last)
 
 
-def _lines() -> Any:
+def _lines() -> Iterator[bytes]:
     """Yield the lines of standard input without reading ahead, since the end of it is watched during a job."""
     kept = b""
     while True:

@@ -1,0 +1,1 @@
+"""What is trained, written for one GAN as its papers write it: losses, normalizations, networks, update rules."""

@@ -29,6 +29,7 @@ def _python_files(part: Path) -> list[Path]:
 
 def environment(device: str) -> dict[str, str]:
     """Return what trains on a device ("cpu" or "cuda") now: code, torch and the device's name."""
+    # takes seconds, and who looks at a study has no need of it
     import torch
 
     name = torch.cuda.get_device_name() if device == "cuda" else _processor()

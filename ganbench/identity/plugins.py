@@ -202,7 +202,7 @@ def identify(function: Callable[..., Any], *, environment: Iterable[str] = ()) -
     return Identity(contents.combined(parts.items()), parts, "; ".join(dict.fromkeys(reach.uncovered)))
 
 
-def _layers(function: Any) -> Iterator[Any]:
+def _layers(function: object) -> Iterator[Any]:
     """Yield a function and those that it wraps."""
     seen: list[int] = []
     while function is not None and id(function) not in seen:
@@ -216,7 +216,7 @@ def _has_file(function: Callable[..., Any], module: str) -> bool:
     return _locate(module) is not None and all(Path(file).is_file() for file in codes)
 
 
-def _close_over(layer: Any, reach: _Reach, values: dict[str, str], inside: str = "") -> None:
+def _close_over(layer: object, reach: _Reach, values: dict[str, str], inside: str = "") -> None:
     """Add what a function holds beside its text: the values of its closure, its defaults, what is bound to it."""
     code = getattr(layer, "__code__", None)
     free = code.co_freevars if isinstance(code, CodeType) else ()
@@ -253,7 +253,7 @@ def _hold(part: Any, name: str, reach: _Reach, values: dict[str, str]) -> None:
         reach.uncovered.append(f"it closes over a {type(part).__name__} ('{name.partition('.')[0]}')")
 
 
-def _is_named(part: Any) -> bool:
+def _is_named(part: object) -> bool:
     """Tell whether an object is what its module calls by its name: a class, a compiled function."""
     module, name = getattr(part, "__module__", None), getattr(part, "__name__", None)
     if not isinstance(module, str) or not isinstance(name, str):
@@ -268,7 +268,7 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _flat(value: Any) -> Iterator[Any]:
+def _flat(value: object) -> Iterator[Any]:
     if isinstance(value, (set, frozenset)):
         value = sorted(value, key=repr)
     if isinstance(value, (list, tuple)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from scipy.stats import binom
 from torch import Tensor
 
 from ganbench.errors import InputError
-from ganbench.metrics.inputs import measured, samples, whole
+from ganbench.metrics.inputs import Samples, measured, samples, whole
 from ganbench.registry import Measure, positive
 
 # probabilities in float32 over a thousand classes sum to 1 within this
@@ -26,12 +26,15 @@ class HistogramDivergences(NamedTuple):
 
 
 @measured(inception_score=Measure("exponential of the classes' mutual information", "up", (1.0, float("inf"))))
-def inception_score(probabilities: Any, *, splits: int = 1) -> Tensor:
+def inception_score(probabilities: Samples, *, splits: int = 1) -> Tensor:
     """Inception score (Salimans et al. 2016) of class probabilities [..., n, classes], as [...]; 1 to classes.
 
     exp(H(mean p) - mean H(p)): equal to the usual exp(mean KL(p || mean p)), but finite where a classifier is sure.
     One-hot over K equally used classes: K; a collapsed generator: 1. With `splits`, the mean over as many consecutive
     parts of equal size (the customary 10 on 50 000; what is left over is not used). Raises InputError for logits.
+
+    >>> float(inception_score(np.eye(4)))
+    4.0
     """
     p = _distributions(probabilities, splits)
     size = p.shape[-2] // splits
@@ -40,7 +43,7 @@ def inception_score(probabilities: Any, *, splits: int = 1) -> Tensor:
     return information.clamp(min=0).exp().mean(-1)
 
 
-def _distributions(probabilities: Any, splits: int) -> Tensor:
+def _distributions(probabilities: Samples, splits: int) -> Tensor:
     p = samples(probabilities, "probabilities", least=whole(splits, "splits")).double()
     if bool((p < 0).any()) or bool(((p.sum(-1) - 1).abs() > SUM_TOLERANCE).any()):
         raise InputError("'probabilities' must be 0 or more and sum to 1 along the last axis: apply softmax to logits.")
@@ -52,12 +55,15 @@ def _distributions(probabilities: Any, splits: int) -> Tensor:
     reverse_kl=positive("KL divergence of the true weights from the histogram", "down", "nats", perfect=0.0),
     jsd=Measure("Jensen-Shannon divergence of the histogram", "down", (0.0, float(np.log(2))), "nats", 0.0),
 )
-def histogram_divergences(counts: Any, weights: Any = None) -> HistogramDivergences:
+def histogram_divergences(counts: Samples, weights: Samples | None = None) -> HistogramDivergences:
     """KL(h || w), KL(w || h) and Jensen-Shannon divergence of histograms h from true weights w, in nats.
 
     counts [..., K] of samples per mode or class; weights [K] > 0 (None: equal). KL(h || w), customary for stacked
     digits, is at most -log min w, and is that where nothing was counted; KL(w || h) is infinite as soon as one mode is
     never hit. A perfect sampler is above 0 by `kl_floor`. Raises InputError for unusable counts or weights.
+
+    >>> round(float(histogram_divergences(np.array([8, 0])).kl), 4)
+    0.6931
     """
     counts = _counts(counts)
     w = _weights(counts.shape[-1] if weights is None else weights).to(counts.device)
@@ -79,7 +85,7 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
     return torch.special.xlogy(p, p / q).sum(-1).clamp(min=0)
 
 
-def _counts(value: Any) -> Tensor:
+def _counts(value: object) -> Tensor:
     counts = torch.as_tensor(value)
     if counts.dim() < 1 or not counts.shape[-1]:
         raise InputError(f"'counts' must be [..., K], got the shape {list(counts.shape)}.")
@@ -89,7 +95,7 @@ def _counts(value: Any) -> Tensor:
     return counts
 
 
-def _weights(value: Any) -> Tensor:
+def _weights(value: object) -> Tensor:
     """Return weights [K] that sum to 1, float64; an integer K stands for K equal ones."""
     if isinstance(value, int):
         value = [1.0] * value
@@ -99,11 +105,14 @@ def _weights(value: Any) -> Tensor:
     return w / w.sum()
 
 
-def kl_floor(weights: Any, n: int) -> float:
+def kl_floor(weights: Samples | int, n: int) -> float:
     """Expected KL(h || w) in nats of a perfect sampler's histogram of n samples; weights [K], or K for equal ones.
 
     Exact: sum_k E[(c/n) log(c/n)] - w_k log w_k with c binomial(n, w_k); about (K - 1) / (2 n) where every mode expects
     many samples. `histogram_divergences` at the same n is to be read against it.
+
+    >>> round(kl_floor(2, 1), 4)
+    0.6931
     """
     w, same = np.unique(_weights(weights).cpu().numpy(), return_counts=True)
     shares = np.arange(1, whole(n, "n") + 1) / n

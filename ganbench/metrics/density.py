@@ -6,7 +6,6 @@ The truth is a `Modes`: a mixture of isotropic Gaussians of one std. The fakes' 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,14 +13,19 @@ from torch.nn.functional import logsigmoid
 
 from ganbench.errors import InputError
 from ganbench.metrics.distances import squared_distances
-from ganbench.metrics.inputs import measured, samples
+from ganbench.metrics.inputs import Samples, measured, samples
 from ganbench.metrics.pairwise import blocks, runs_of
 from ganbench.problems.base import Modes, stream
 from ganbench.registry import Measure, share
 
 
-def log_density(modes: Modes, x: Any) -> Tensor:
-    """Return the log density of the mixture at x [..., n, d] in nats, [..., n], float64."""
+def log_density(modes: Modes, x: Samples) -> Tensor:
+    """Return the log density of the mixture at x [..., n, d] in nats, [..., n], float64.
+
+    >>> normal = Modes(torch.zeros(1, 1), 1.0, torch.ones(1))
+    >>> log_density(normal, np.zeros((1, 1))).round(decimals=4).tolist()
+    [-0.9189]
+    """
     x = mode_samples(modes, x, "x")
     flat, centres = runs_of(x), modes.centres.to(x.device)
     result = flat.new_empty(flat.shape[:2])
@@ -32,17 +36,26 @@ def log_density(modes: Modes, x: Any) -> Tensor:
 
 
 @measured(negative_log_likelihood=Measure("mean negative log density of fakes under the truth", "down", unit="nats"))
-def negative_log_likelihood(modes: Modes, fake: Any) -> Tensor:
+def negative_log_likelihood(modes: Modes, fake: Samples) -> Tensor:
     """Mean of -log p(x) over fakes [..., m, d] under the true density p, in nats, [...].
 
     A perfect sampler scores the entropy of the truth. It sees samples off the modes and no dropped one: fakes on one
     mode's centre score lower than a perfect sampler, so that a value below the entropy is no merit.
+
+    >>> normal = Modes(torch.zeros(1, 1), 1.0, torch.ones(1))
+    >>> round(float(negative_log_likelihood(normal, np.zeros((5, 1)))), 4)
+    0.9189
     """
     return -log_density(modes, mode_samples(modes, fake, "fake")).mean(-1)
 
 
-def critic_points(modes: Modes, fake: Any) -> Tensor:
-    """Return points [..., 2 m, d] of the equal mixture of truth and fakes: m fixed draws of the truth, then fakes."""
+def critic_points(modes: Modes, fake: Samples) -> Tensor:
+    """Return points [..., 2 m, d] of the equal mixture of truth and fakes: m fixed draws of the truth, then fakes.
+
+    >>> normal = Modes(torch.zeros(1, 1), 1.0, torch.ones(1))
+    >>> critic_points(normal, np.zeros((3, 1))).shape
+    torch.Size([6, 1])
+    """
     fake = mode_samples(modes, fake, "fake")
     generator = stream("critic", 0)
     mode = torch.multinomial(modes.weights.cpu(), fake.shape[-2], replacement=True, generator=generator)
@@ -51,13 +64,17 @@ def critic_points(modes: Modes, fake: Any) -> Tensor:
     return torch.cat([drawn.expand_as(fake), fake], dim=-2)
 
 
-def optimal_critic(modes: Modes, fake: Any, at: Any = None) -> Tensor:
+def optimal_critic(modes: Modes, fake: Samples, at: Samples | None = None) -> Tensor:
     """Return the logit log p - log q of the optimal critic D* = p / (p + q) (Goodfellow et al. 2014, prop. 1).
 
     fake [..., m, d] estimate q by Gaussian kernels; at [..., n, d], by default `critic_points`, where each fake is left
     out of its own estimate; the result is [..., n], float64. Bandwidth: Silverman's rule for one true mode,
     std (4 / ((d + 2) m'))^(1 / (d + 4)) with m' = m sum w^2, the fakes that a sample's mode expects. The estimate is
     wider than the fakes by that bandwidth: use it for a handful of dimensions.
+
+    >>> normal = Modes(torch.zeros(1, 1), 1.0, torch.ones(1))
+    >>> bool(optimal_critic(normal, np.full((4, 1), 10.0)).max() > 10)
+    True
     """
     fake = mode_samples(modes, fake, "fake", least=2)
     if at is None:
@@ -83,11 +100,15 @@ def _log_ratio(modes: Modes, fake: Tensor) -> Tensor:
 @measured(
     critic_divergence=Measure("Jensen-Shannon divergence by the best critic", "down", (0.0, math.log(2)), "nats", 0.0)
 )
-def critic_divergence(modes: Modes, fake: Any) -> Tensor:
+def critic_divergence(modes: Modes, fake: Samples) -> Tensor:
     """Jensen-Shannon divergence of truth and fakes [..., m, d] by the optimal critic, in nats, [...], 0 to log 2.
 
     log 2 + (mean_p log D* + mean_q log(1 - D*)) / 2 over `critic_points` (Goodfellow et al. 2014, theorem 1). As q is
     an estimate, its expectation is a lower bound of the divergence.
+
+    >>> normal = Modes(torch.zeros(1, 1), 1.0, torch.ones(1))
+    >>> round(float(critic_divergence(normal, np.full((4, 1), 100.0))), 4)
+    0.6931
     """
     fake = mode_samples(modes, fake, "fake", least=2)
     logits = _log_ratio(modes, fake)
@@ -97,12 +118,16 @@ def critic_divergence(modes: Modes, fake: Any) -> Tensor:
 
 
 @measured(critic_gap=share("mean distance of the critic from the optimal one", "down", perfect=0.0))
-def critic_gap(modes: Modes, fake: Any, logits: Any) -> Tensor:
+def critic_gap(modes: Modes, fake: Samples, logits: Samples) -> Tensor:
     """Mean |sigmoid(logit) - D*| of a trained critic, [...], 0 to 1.
 
     fake [..., m, d]; logits [..., 2 m] (or [..., 2 m, 1]) of the critic at `critic_points(modes, fake)`. Only critics
     whose loss has p / (p + q) as its optimum (minimax, non-saturating) come near 0; one that says 1/2 everywhere
     scores mean |D* - 1/2|. Raises InputError for logits that do not belong to the fakes.
+
+    >>> normal = Modes(torch.zeros(1, 1), 1.0, torch.ones(1))
+    >>> round(float(critic_gap(normal, np.full((4, 1), 100.0), torch.zeros(8))), 4)
+    0.5
     """
     fake = mode_samples(modes, fake, "fake", least=2)
     logits = torch.as_tensor(logits)
@@ -118,7 +143,7 @@ def critic_gap(modes: Modes, fake: Any, logits: Any) -> Tensor:
     return (trained - _log_ratio(modes, fake).sigmoid()).abs().mean(-1)
 
 
-def mode_samples(modes: Modes, value: Any, name: str, *, least: int = 1) -> Tensor:
+def mode_samples(modes: Modes, value: object, name: str, *, least: int = 1) -> Tensor:
     """Return samples [..., n, d] in the coordinates of the modes; InputError otherwise."""
     if not isinstance(modes, Modes):
         raise InputError(f"'modes' must be a problem's Modes (centres, std and weights), got {type(modes).__name__}.")

@@ -11,20 +11,24 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics import moments
 from ganbench.metrics.distances import PAIRS
-from ganbench.metrics.inputs import measured, same_dimension, samples, whole
+from ganbench.metrics.inputs import Samples, measured, same_dimension, samples, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive
 
 
 @measured(frechet=positive("Frechet distance; blind to symmetric mode dropping", "down", perfect=0.0))
-def frechet_distance(real: Any, fake: Any) -> Tensor:
+def frechet_distance(real: Samples | Reference, fake: Samples) -> Tensor:
     """Frechet distance of the Gaussians with the samples' means and covariances (Heusel et al. 2017, eq. 6).
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) with unbiased covariances and nothing added to them. real [n, d] or
     its Reference, fake [..., m, d]; returns [...], float64, in squared units of the features, 0 or more. It sees means
     and covariances only: dropped modes that leave both as they are cost nothing. For finite samples even a perfect
     sampler scores `frechet_floor`. Raises InputError for fewer than 2 samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> round(float(frechet_distance(line, line + 1)), 6)
+    1.0
     """
     reference, fake = prepared(real, fake, least=2)
     if fake.shape[-1] <= 2:
@@ -74,10 +78,15 @@ def _determinant(matrix: Tensor) -> Tensor:
 
 
 @measured(frechet=positive("Frechet distance of two Gaussians", "down", perfect=0.0))
-def frechet_from_moments(real_mean: Any, real_covariance: Any, fake_mean: Any, fake_covariance: Any) -> Tensor:
+def frechet_from_moments(
+    real_mean: Samples, real_covariance: Samples, fake_mean: Samples, fake_covariance: Samples
+) -> Tensor:
     """Frechet distance of two Gaussians with given means [d], [..., d] and covariances [d, d], [..., d, d], as [...].
 
     As `frechet_distance`, in float64. Raises InputError where shapes do not fit or a covariance is not symmetric.
+
+    >>> float(frechet_from_moments(np.zeros(2), np.eye(2), np.array([3.0, 4.0]), np.eye(2)))
+    25.0
     """
     mean, covariance = _moments(real_mean, real_covariance, "real")
     fake_mean, fake_covariance = _moments(fake_mean, fake_covariance, "fake")
@@ -109,11 +118,14 @@ def _moments(mean: Any, covariance: Any, side: str) -> tuple[Tensor, Tensor]:
     return mean, covariance
 
 
-def frechet_floor(covariance: Any, n: int, m: int) -> Tensor:
+def frechet_floor(covariance: Samples, n: int, m: int) -> Tensor:
     """Return the expected Frechet distance of n and m samples of one Gaussian with this covariance [..., d, d], [...].
 
     (1/n + 1/m) [tr S + 1/2 sum_ij l_i l_j (1 + delta_ij) / (l_i + l_j)] with the eigenvalues l of S: the first order
     in 1/n, for n and m well above d. What a score has above it is due to the generator.
+
+    >>> round(float(frechet_floor(np.eye(1), 100, 100)), 4)
+    0.03
     """
     covariance = samples(covariance, "covariance").double()
     if covariance.shape[-1] != covariance.shape[-2]:
@@ -127,13 +139,18 @@ def frechet_floor(covariance: Any, n: int, m: int) -> Tensor:
 
 
 @measured(frechet_infinity=Measure("Frechet distance extrapolated to infinitely many fakes", "down"))
-def frechet_infinity(real: Any, fake: Any, *, points: int = 15, smallest: int | None = None, seed: int = 0) -> Tensor:
+def frechet_infinity(
+    real: Samples | Reference, fake: Samples, *, points: int = 15, smallest: int | None = None, seed: int = 0
+) -> Tensor:
     """Frechet distance for infinitely many fakes, extrapolated from smaller samples (Chong & Forsyth 2020, eq. 9).
 
     The intercept of a line in 1/m through the distances of `points` random subsets of the fakes, of `smallest` (None:
     a tenth) up to all m. real [n, d] or its Reference, fake [..., m, d]; returns [...], float64; may fall below 0 by
     chance. It removes the bias of the fakes' number only, that of the real ones' remains (half the floor at n = m).
     The line holds for subsets well above d. Raises InputError for fewer than 2 points or subsets of fewer than 2.
+
+    >>> round(float(frechet_infinity(np.array([[-1.0], [1.0], [-1.0], [1.0]]), np.zeros((20, 1)))), 4)
+    1.3333
     """
     reference, fake = prepared(real, fake, least=4)
     count = fake.shape[-2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # squared distances of larger numbers leave float64
 LARGEST = 1e150
+
+
+Samples: TypeAlias = Tensor | np.ndarray[Any, np.dtype[Any]]
+"""Samples [..., n, d] of whatever a metric looks at, as tensor or array."""
 
 
 def measured(**columns: Measure) -> Callable[[F], F]:
@@ -33,7 +37,7 @@ def measures_of(function: Callable[..., Any]) -> Mapping[str, Measure]:
     return function.measures  # type: ignore[attr-defined]
 
 
-def samples(value: Any, name: str, *, least: int = 1) -> Tensor:
+def samples(value: object, name: str, *, least: int = 1) -> Tensor:
     """Return an array or tensor [..., n, d] as a finite floating-point tensor with n >= least, without gradients.
 
     Raises InputError naming the argument for integers, NaN or infinity, too few samples or axes.
@@ -72,7 +76,7 @@ def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array if shared else array.copy())
 
 
-def real_samples(value: Any, *, least: int = 1) -> Tensor:
+def real_samples(value: object, *, least: int = 1) -> Tensor:
     """Return real samples [n, d] as `samples` does; InputError also where all of them are one and the same."""
     real = samples(value, "real", least=least)
     if real.dim() != 2:
@@ -82,7 +86,7 @@ def real_samples(value: Any, *, least: int = 1) -> Tensor:
     return real
 
 
-def pair(real: Any, fake: Any, *, least: int = 1) -> tuple[Tensor, Tensor]:
+def pair(real: object, fake: object, *, least: int = 1) -> tuple[Tensor, Tensor]:
     """Return real [n, d] and fake [..., m, d] as `samples` does, on the fakes' device.
 
     Raises InputError also where their dimensions differ, or where all real samples are one and the same.
@@ -100,7 +104,7 @@ def same_dimension(dimension: int, fake: Tensor) -> None:
         )
 
 
-def whole(value: Any, name: str, *, least: int = 1) -> int:
+def whole(value: object, name: str, *, least: int = 1) -> int:
     """Return a whole number of at least `least`; InputError names the argument otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise InputError(f"'{name}' must be a whole number of {least} or more, got {value!r}.")

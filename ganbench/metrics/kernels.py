@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics.distances import PAIRS, spans, squared_distances
-from ganbench.metrics.inputs import measured, whole
+from ganbench.metrics.inputs import Samples, measured, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import Measure
@@ -28,8 +28,8 @@ Kernel = Callable[[Tensor, Tensor], Tensor]
 
 @measured(kernel_distance=Measure("unbiased squared kernel distance (KID)", "down", perfect=0.0))
 def kernel_distance(
-    real: Any,
-    fake: Any,
+    real: Samples | Reference,
+    fake: Samples,
     *,
     kernel: Literal["cubic", "gaussian"] = "cubic",
     bandwidth: float | None = None,
@@ -43,6 +43,10 @@ def kernel_distance(
     below 0. Computed of all pairs, which has the least noise; with `subsets`, the mean over so many random subsets of
     `subset_size`, as in the paper. kernel "gaussian": `gaussian_mmd`. The cubic kernel sees three moments, and so is
     blind to symmetric mode dropping. Raises InputError for fewer than 2 samples or than a subset needs.
+
+    >>> pair = np.array([[-1.0], [1.0]])
+    >>> float(kernel_distance(pair, pair))
+    -8.0
     """
     if kernel not in KERNELS:
         raise InputError(f"'kernel' must be 'cubic' or 'gaussian', got {kernel!r}.")
@@ -62,13 +66,17 @@ def kernel_distance(
 
 
 @measured(gaussian_mmd=Measure("unbiased squared distance by Gaussian kernels", "down", (-2.0, 2.0), perfect=0.0))
-def gaussian_mmd(real: Any, fake: Any, *, bandwidth: float | None = None) -> Tensor:
+def gaussian_mmd(real: Samples | Reference, fake: Samples, *, bandwidth: float | None = None) -> Tensor:
     """Unbiased MMD^2 with the kernel exp(-|x - y|^2 / (2 bandwidth^2)) (Gretton et al. 2012), as [...].
 
     real [n, d] or its Reference, fake [..., m, d]; float64; 0 in expectation for a perfect sampler. bandwidth: in units
     of the features; None: the mean of four kernels, of the median distance between real samples, its half, quarter and
     eighth. The median alone, the usual choice, is as blind to symmetric mode dropping as three moments are: it spans
     all modes; narrower kernels see it. Raises InputError for fewer than 2 samples and a bandwidth not above 0.
+
+    >>> pair = np.array([[-1.0], [1.0]])
+    >>> round(float(gaussian_mmd(pair, pair, bandwidth=1.0)), 4)
+    -0.8647
     """
     return kernel_distance(real, fake, kernel="gaussian", bandwidth=bandwidth)
 
@@ -161,7 +169,7 @@ def _median_distance(real: Tensor) -> float:
     return float(squared_distances(few, few)[above].median().sqrt())
 
 
-def _by_pairs(real: Reference, fake: Tensor, kernel: Kernel, key: Any) -> Tensor:
+def _by_pairs(real: Reference, fake: Tensor, kernel: Kernel, key: object) -> Tensor:
     """Return the unbiased MMD^2, [...], from the kernel of all pairs, block by block."""
     samples = real.real
     known = real.once(("kernel mean", key), lambda: _mean_within(samples, kernel))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from scipy.special import betainc
@@ -12,7 +12,7 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics.clusters import k_means
 from ganbench.metrics.distances import neighbour_radii, squared_distances
-from ganbench.metrics.inputs import measured, samples, whole
+from ganbench.metrics.inputs import Samples, measured, samples, whole
 from ganbench.metrics.pairwise import blocks, earlier_twins, held_out_samples, nearest, runs_of, sides, twin_tolerance
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, share
@@ -34,13 +34,18 @@ class BirthdaySupport(NamedTuple):
     support=Measure("effective number of different samples, by near-duplicates", "up", (1.0, math.inf), "samples"),
     batch=Measure("samples among which a near-duplicate is as likely as not", "up", (1.0, math.inf), "samples"),
 )
-def birthday_support(real: Any, fake: Any, *, tolerance: float | None = None) -> BirthdaySupport:
+def birthday_support(real: Samples, fake: Samples, *, tolerance: float | None = None) -> BirthdaySupport:
     """Support size of a generator by the birthday paradox (Arora and Zhang 2018).
 
     real [n, d], fake [..., m, d]. c = the share of all pairs of fakes that lie within the tolerance (by default a tenth
     of the median distance between nearest real samples); support = 1 / c, of which the expectation of c is exactly 1/K
     for a uniform choice among K points; batch = 1/2 + sqrt(1/4 + 2 log(2) / c), 23 for 365 birthdays. Both are infinite
     without a single duplicate: then the support is more than about m^2 / 2, all that m fakes can tell.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> fakes = np.array([[0.0], [0.0], [9.0], [9.0]])
+    >>> round(float(birthday_support(line, fakes).support), 6)
+    3.0
     """
     real, fake = sides(real, fake, least=2)
     m = fake.shape[-2]
@@ -50,13 +55,17 @@ def birthday_support(real: Any, fake: Any, *, tolerance: float | None = None) ->
 
 
 @measured(authenticity=share("share of fakes that are no closer to a training sample than its nearest other", "up"))
-def authenticity(real: Any, fake: Any) -> Tensor:
+def authenticity(real: Samples, fake: Samples) -> Tensor:
     """AuthPct (Alaa et al. 2022, section 3): share of authentic fakes, [...], 0 to 1.
 
     real [n, d]: the training samples; fake [..., m, d]. A fake whose nearest training sample is y is authentic when it
     is further from y than y's nearest other training sample. Copies: 0; fakes far from all data: 1, so that more is not
     better. A perfect sampler: `expected_authenticity(d)`, at most a half, in the few dimensions that samples can fill;
     more in many (.69 at d = 16, n = 4000): there, read it beside held-out samples in the fakes' place.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> float(authenticity(line, line)), float(authenticity(line, line + 10))
+    (0.0, 1.0)
     """
     real, fake = sides(real, fake)
     samples(real, "real", least=2)
@@ -70,6 +79,9 @@ def expected_authenticity(dimension: int) -> float:
     A fake is not authentic when it and a training sample are each other's nearest neighbours, which has the probability
     of a ball's volume over that of the union of two whose centres are a radius apart: 1/3 is left for d = 1, .378 for
     d = 2, 1/2 for d to infinity.
+
+    >>> round(expected_authenticity(1), 4)
+    0.3333
     """
     return float(1 - 1 / (2 - betainc((dimension + 1) / 2, 0.5, 0.75)))
 
@@ -79,7 +91,7 @@ def expected_authenticity(dimension: int) -> float:
         "C_T: below -3 copies the training data, above 3 is far from it", unit="standard deviations", perfect=0.0
     )
 )
-def c_t_score(real: Any, fake: Any, *, held_out: Any, cells: int = 1) -> Tensor:
+def c_t_score(real: Samples, fake: Samples, *, held_out: Samples, cells: int = 1) -> Tensor:
     """Data-copying test C_T (Meehan et al. 2020): z-score of fakes' against held-out samples' distances to training.
 
     real [l, d]: the training samples; fake [..., m, d]; held_out [n, d]: real samples it was not trained on; [...], in
@@ -87,6 +99,10 @@ def c_t_score(real: Any, fake: Any, *, held_out: Any, cells: int = 1) -> Tensor:
     12): negative where fakes are closer than held-out samples are (copying), positive where they are further, N(0, 1)
     for a perfect sampler. cells > 1: the test in each k-means cell of the training samples with 20 fakes or more, and
     the mean of the scores weighted by the cells' held-out samples; it sees copying in one region that another hides.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> round(float(c_t_score(line, line, held_out=line + 0.25)), 4)
+    -2.3094
     """
     real, fake = sides(real, fake)
     held = held_out_samples(real, held_out)
@@ -127,7 +143,7 @@ def _mann_whitney(fake: Tensor, held: Tensor) -> Tensor:
 @measured(
     feature_likelihood_divergence=Measure("FLD: held-out likelihood under kernels at the fakes", "down", perfect=0.0)
 )
-def feature_likelihood_divergence(real: Any, fake: Any, *, held_out: Any, steps: int = 50) -> Tensor:
+def feature_likelihood_divergence(real: Samples, fake: Samples, *, held_out: Samples, steps: int = 50) -> Tensor:
     """FLD (Jiralerspong et al. 2023): 100/d nats by which kernels at the fakes explain held-out samples worse, [...].
 
     real [l, d]: the training samples; fake [..., m, d]; held_out [n, d]. One isotropic Gaussian at each fake, its
@@ -140,6 +156,11 @@ def feature_likelihood_divergence(real: Any, fake: Any, *, held_out: Any, steps:
     variances come from `steps` of expectation maximisation, deterministic, instead of a gradient method; the background
     component that takes up outliers while fitting has a fixed half of the weight; no variance is below 1e-6, so that
     pure copies score high but finite.
+
+    >>> real, fresh, held = np.random.default_rng(0).normal(size=(3, 40, 2))
+    >>> copied, own = (feature_likelihood_divergence(real, fake, held_out=held) for fake in (real, fresh))
+    >>> bool(copied > own)
+    True
     """
     real, fake = sides(real, fake)
     samples(real, "real", least=4)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics.distances import PAIRS, TREE, Points, close_pairs, neighbour_radii
-from ganbench.metrics.inputs import measured, measures_of, whole
+from ganbench.metrics.inputs import Samples, measured, measures_of, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.registry import positive, share
 
@@ -52,13 +52,17 @@ class Neighbours(NamedTuple):
     precision=share("share of fakes within the real manifold (k = 3)", "up"),
     recall=share("share of real samples within the fake manifold (k = 3)", "up"),
 )
-def precision_recall(real: Any, fake: Any, *, k: int = 3) -> PrecisionRecall:
+def precision_recall(real: Samples | Reference, fake: Samples, *, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, eq. 1 and 2), from 0 to 1.
 
     Precision: share of fakes within (<=) the distance of a real sample to its k-th neighbour; recall: the same with
     real and fake exchanged. real [n, d] or its Reference, fake [..., m, d]; both [...], float64. Neither is 1 for a
     perfect sampler, and both fall with d: read them beside real against real. One outlier among the real samples lifts
     precision; recall misses modes that are down-weighted. Raises InputError for k or fewer samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> [float(value) for value in precision_recall(line, line[:2], k=1)]
+    [1.0, 0.75]
     """
     found = prdc(real, fake, k=k, density_k=k)
     return PrecisionRecall(found.precision, found.recall)
@@ -68,25 +72,33 @@ def precision_recall(real: Any, fake: Any, *, k: int = 3) -> PrecisionRecall:
     density=positive("real neighbourhoods that hold a fake, over their expected number (k = 5)", "up", perfect=1.0),
     coverage=share("share of real neighbourhoods that hold a fake (k = 5)", "up"),
 )
-def density_coverage(real: Any, fake: Any, *, k: int = 5) -> DensityCoverage:
+def density_coverage(real: Samples | Reference, fake: Samples, *, k: int = 5) -> DensityCoverage:
     """Density and coverage (Naeem et al. 2020, eq. 3 and 5): density 0 or more, coverage from 0 to 1.
 
     Over the balls of real samples that reach to (<) their k-th neighbour; density: mean number of balls that a fake is
     in, over k; coverage: share of balls with a fake in it. real [n, d] or its Reference, fake [..., m, d]; both [...],
     float64. A perfect sampler's density is 1 in expectation and its coverage `expected_coverage`, in any dimension.
     Fakes all at the real mean score 1 and more in high dimension. Raises InputError for k or fewer samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> [float(value) for value in density_coverage(line, line[:2], k=1)]
+    [1.0, 0.5]
     """
     found = prdc(real, fake, k=k, density_k=k)
     return DensityCoverage(found.density, found.coverage)
 
 
 @measured(**measures_of(precision_recall), **measures_of(density_coverage))
-def prdc(real: Any, fake: Any, *, k: int = 3, density_k: int = 5) -> Neighbours:
+def prdc(real: Samples | Reference, fake: Samples, *, k: int = 3, density_k: int = 5) -> Neighbours:
     """Precision and recall at k, density and coverage at density_k, from the same distances.
 
     real [n, d] or its Reference (which keeps its radii), fake [..., m, d]; each [...], float64. Equal to
     `precision_recall` and `density_coverage`; the `prdc` package has one k for all four. Raises InputError where either
     side has no more than k samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> [float(value) for value in prdc(line, line + 10, k=1, density_k=1)]
+    [0.0, 0.0, 0.0, 0.0]
     """
     least = max(whole(k, "k"), whole(density_k, "density_k")) + 1
     reference, fake = prepared(real, fake, least=least)
@@ -149,6 +161,9 @@ def expected_coverage(n: int, m: int, k: int = 5) -> float:
     """Return the coverage that m samples of a perfect sampler have in expectation of n real ones, in any dimension.
 
     1 - prod_{j=1..k} (n - j) / (n + m - j): for any continuous law, as its samples are exchangeable with the real ones.
+
+    >>> expected_coverage(2, 1, k=1)
+    0.5
     """
     if whole(n, "n", least=2) <= whole(k, "k"):
         raise InputError(f"'k' must be below the number of real samples, {n}, got {k}.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics.distances import neighbour_radii, squared_distances
-from ganbench.metrics.inputs import samples
+from ganbench.metrics.inputs import Samples, samples
 from ganbench.metrics.reference import prepared
 
 # pairs at a time: 8 MB of distances, which stays within a processor's cache
@@ -26,7 +25,7 @@ def blocks(runs: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
             yield slice(run, run + many), slice(row, row + step)
 
 
-def sides(real: Any, fake: Any, *, least: int = 1) -> tuple[Tensor, Tensor]:
+def sides(real: Samples, fake: Samples, *, least: int = 1) -> tuple[Tensor, Tensor]:
     """Return real [n, d], from samples or their Reference, and fake [..., m, d] on one device; InputError otherwise."""
     reference, fake = prepared(real, fake, least=least)
     return reference.real, fake
@@ -94,7 +93,7 @@ def above(name: str, value: float, bound: float = 0) -> float:
     return value
 
 
-def held_out_samples(real: Tensor, held_out: Any, *, least: int = 1) -> Tensor:
+def held_out_samples(real: Tensor, held_out: Samples, *, least: int = 1) -> Tensor:
     """Return held-out real samples [n, d] of the training samples' dimension, on their device; InputError otherwise."""
     held = samples(held_out, "held_out", least=least)
     if held.dim() != 2 or held.shape[1] != real.shape[1]:

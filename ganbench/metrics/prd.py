@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics.clusters import k_means
-from ganbench.metrics.inputs import measured, whole
+from ganbench.metrics.inputs import Samples, measured, whole
 from ganbench.metrics.pairwise import runs_of, sides
 from ganbench.registry import share
 
@@ -38,12 +38,16 @@ class PRDScores(NamedTuple):
     precision=share("precision at each angle of the curve", perfect=None),
     recall=share("recall at each angle of the curve", perfect=None),
 )
-def prd_curve(real: Any, fake: Any, *, clusters: int = 20, angles: int = 1001, repeats: int = 10) -> PRDCurve:
+def prd_curve(real: Samples, fake: Samples, *, clusters: int = 20, angles: int = 1001, repeats: int = 10) -> PRDCurve:
     """Precision-recall curve of two distributions (Sajjadi et al. 2018, algorithm 1).
 
     real [n, d], fake [..., m, d]. k-means on their union gives histograms p and q; at the slope l = tan(angle) the
     precision is sum min(l p, q), the recall is precision / l; the mean over `repeats` clusterings of fixed seeds. Real
     and fakes weigh the same in the clustering, however many there are of each. Raises InputError for unusable samples.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> float(prd_curve(line, line, clusters=2).recall[0])
+    1.0
     """
     slopes = np.tan(np.linspace(EDGE, np.pi / 2 - EDGE, whole(angles, "angles", least=3)))
     real, fake = _checked(real, fake, clusters, repeats)
@@ -56,18 +60,22 @@ def prd_curve(real: Any, fake: Any, *, clusters: int = 20, angles: int = 1001, r
     f8=share("best F_8 of the precision-recall curve: follows recall", "up", perfect=1.0),
     f1_8=share("best F_1/8 of the precision-recall curve: follows precision", "up", perfect=1.0),
 )
-def prd_scores(real: Any, fake: Any, *, clusters: int = 20, repeats: int = 10) -> PRDScores:
+def prd_scores(real: Samples, fake: Samples, *, clusters: int = 20, repeats: int = 10) -> PRDScores:
     """Largest F_8 and F_1/8 over the precision-recall curve (Sajjadi et al. 2018, section 4).
 
     real [n, d], fake [..., m, d]; shares, higher is better. F_b = (1 + b^2) precision recall / (b^2 precision +
     recall): b = 8 weighs recall, 1/8 precision. The maximum is over all angles exactly, not over a grid of them.
+
+    >>> line = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> [round(float(value), 4) for value in prd_scores(line, line, clusters=2)]
+    [1.0, 1.0]
     """
     real, fake = _checked(real, fake, clusters, repeats)
     scores = np.array([_best(*_histograms(real, run, clusters, repeats)) for run in _arrays(fake)])
     return PRDScores(_tensor(scores[:, 0], fake), _tensor(scores[:, 1], fake))
 
 
-def _checked(real: Any, fake: Any, clusters: int, repeats: int) -> tuple[Tensor, Tensor]:
+def _checked(real: Samples, fake: Samples, clusters: int, repeats: int) -> tuple[Tensor, Tensor]:
     real, fake = sides(real, fake)
     whole(repeats, "repeats")
     if whole(clusters, "clusters", least=2) > len(real) + fake.shape[-2]:

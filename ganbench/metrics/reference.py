@@ -12,7 +12,7 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics import moments
 from ganbench.metrics.distances import Points, middle, neighbour_distances, neighbour_radii, squared_distances
-from ganbench.metrics.inputs import real_samples, same_dimension, samples
+from ganbench.metrics.inputs import Samples, real_samples, same_dimension, samples
 from ganbench.problems.base import Modes
 
 __all__ = ["Reference", "neighbour_radii", "prepared", "squared_distances"]
@@ -27,11 +27,15 @@ class Reference:
     the map from features [..., n, d] to class probabilities [..., n, classes]; neighbours: how many samples (of real
     and of fake) the k-nearest-neighbour metrics use, None for all. Raises InputError as `inputs.samples` does, and for
     real samples that are all equal.
+
+    >>> reference = Reference(np.array([[0.0], [1.0], [2.0], [3.0]]))
+    >>> reference.radii(1).tolist()
+    [1.0, 1.0, 1.0, 1.0]
     """
 
     def __init__(
         self,
-        real: Any,
+        real: Samples | Reference,
         *,
         modes: Modes | None = None,
         class_head: Callable[[Tensor], Tensor] | None = None,
@@ -88,7 +92,7 @@ class Reference:
         return moments.root(self.covariance)
 
 
-def prepared(real: Any, fake: Any, *, least: int = 1) -> tuple[Reference, Tensor]:
+def prepared(real: Samples | Reference, fake: Samples, *, least: int = 1) -> tuple[Reference, Tensor]:
     """Return real [n, d] (or its Reference) as a Reference and fake [..., m, d] as a tensor on the same device.
 
     Arrays and tensors meet on the fakes' device, a Reference stays where it is. Raises InputError where an argument is

@@ -98,31 +98,35 @@ class Monitor:
         fresh: bool = False,
     ) -> None:
         _check_counts(every=every, patience=patience, neighbours=neighbours, batch_size=batch_size, samples=samples)
-        for what, value, known in (("mode", mode, MODES), ("cost class of diagnostics", diagnostics, COSTS)):
-            if value not in known:
-                raise unknown(what, value, known)
+        _check_choices(mode, diagnostics)
         self.every, self.patience, self.on_verdict = every, patience, on_verdict
         self.stop_on = _verdict_names(stop_on)
-        self.out, self.steps = Path(out), start
-        self.verdicts: tuple[Verdict, ...] = ()
-        self._rows: list[dict[str, float]] = []
-        self._held: dict[str, int] = {}
-        self._told: set[str] = set()
-        self._watching = is_main_process()
+        self.out, self.steps, self._watching = Path(out), start, is_main_process()
+        self._begin_books()
         if not self._watching:
             return
         sizes = Sizes(samples, neighbours, batch_size, diagnostics)
         device = next((own.device for own in generator.parameters()), torch.device("cpu"))
         target = Target(real, problem, features, sizes, device)
         self._prober = Prober(generator, discriminator, target, latent, sizes, loss=loss, mode=mode)
-        self._losses = Losses()
         settings = Settings(variant, seed, every, sizes, start, fresh)
-        self._record = Record(self.out, target, (self._prober.generator, self._prober.discriminator), loss, settings)
-        self._rows += self._record.rows
-        self._clock = {"train": 0.0, "probe": 0.0}
+        players = self._prober.generator, self._prober.discriminator
+        self._open(Record(self.out, target, players, loss, settings))
+
+    def _open(self, record: Record) -> None:
+        self._record = record
+        self._rows += record.rows
         self._probed_at, self._probed = time.perf_counter(), -1
-        if start == 0:
+        if self.steps == 0:
             self._probe()
+
+    def _begin_books(self) -> None:
+        self.verdicts: tuple[Verdict, ...] = ()
+        self._rows: list[dict[str, float]] = []
+        self._held: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._losses = Losses()
+        self._clock = {"train": 0.0, "probe": 0.0}
 
     @property
     def verdict(self) -> Verdict | None:
@@ -238,6 +242,12 @@ class Monitor:
         if self._watching:
             self._watching = False
             self._record.finish(self._clock, diverged_step)
+
+
+def _check_choices(mode: str, diagnostics: str) -> None:
+    for what, value, known in (("mode", mode, MODES), ("cost class of diagnostics", diagnostics, COSTS)):
+        if value not in known:
+            raise unknown(what, value, known)
 
 
 def _check_counts(**counts: int) -> None:

@@ -70,6 +70,7 @@ def _subset(images: Tensor, n: int | None, generator: torch.Generator) -> Tensor
 
 @functools.cache
 def _digits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    # takes a second, and only whoever asks for digits needs it
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

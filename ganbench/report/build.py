@@ -53,27 +53,35 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
     target = Path(path) if path is not None else studies[0].path / "report.html"
     with writing_to(target.parent):
         (target.parent / "figures").mkdir(parents=True, exist_ok=True)
-    pages, data = [], []
-    for index, context in enumerate(contexts):
-        prefix = f"s{index + 1}-" if len(studies) > 1 else ""
-        one, folder = context.study, target.parent / "figures"
-        page = sections.section(context, prefix)
-        alive, over = _survival(context, folder, prefix), _statistics(context, folder, prefix)
-        lines = {
-            "survival": {group["problem"]: group.pop("lines") for group in alive},
-            "profiles": over.pop("lines"),
-            "ranked": over.pop("ranked"),
-        }
-        data.append({"prefix": prefix, "name": one.name, **payload(context), **lines})
-        figures = {"survival": alive, "statistics": over, "curves": _curves(one, folder, prefix)}
-        pages.append({**page, **figures, "theory": _theory(context, folder, prefix)})
+    several, folder = len(studies) > 1, target.parent / "figures"
+    made = [_study(one, folder, f"s{index}-" if several else "") for index, one in enumerate(contexts, 1)]
+    _write(target, _page(studies, made).encode())
+    return target
+
+
+def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the page shows of a study, and what its script reads of it; write its figures."""
+    study = context.study
+    page = sections.section(context, prefix)
+    alive, over = _survival(context, folder, prefix), _statistics(context, folder, prefix)
+    lines = {
+        "survival": {group["problem"]: group.pop("lines") for group in alive},
+        "profiles": over.pop("lines"),
+        "ranked": over.pop("ranked"),
+    }
+    data = {"prefix": prefix, "name": study.name, **payload(context), **lines}
+    figures = {"survival": alive, "statistics": over, "curves": _curves(study, folder, prefix)}
+    return {**page, **figures, "theory": _theory(context, folder, prefix)}, data
+
+
+def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["number"] = number
     scripts = [_file("uPlot.iife.min.js"), _script()]
-    html = environment.get_template("template.html").render(
-        studies=pages,
+    return environment.get_template("template.html").render(
+        studies=[page for page, _ in made],
         pages=PAGES,
         comparisons=comparisons(studies),
         rules=sections.rules(),
@@ -81,10 +89,8 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
         styles=Markup(_file("uPlot.min.css") + _file("report.css")),  # noqa: S704 - our own files
         scripts=[Markup(script) for script in scripts],  # noqa: S704
         script_hashes=Markup(" ".join(map(_hash, scripts))),  # noqa: S704
-        data=_json({"studies": data, "rules": sections.rules()}),
+        data=_json({"studies": [data for _, data in made], "rules": sections.rules()}),
     )
-    _write(target, html.encode())
-    return target
 
 
 def _file(name: str) -> str:
@@ -101,7 +107,7 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _json(value: Any) -> Markup:
+def _json(value: object) -> Markup:
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=str)
     # nothing in it may end the element that holds it
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704

@@ -10,11 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from ganbench.analysis import Study
+from ganbench.analysis import Study, courses
 from ganbench.analysis.findings import labels, rank, sentences, view_of
-from ganbench.analysis.statistics import SCORES, scores
-from ganbench.analysis.theory import sentences as theory_sentences
-from ganbench.analysis.theory import table as theory_table
+from ganbench.analysis.scores import SCORES, scores
 from ganbench.analysis.verdicts import foreign, judge, judged
 
 SHOWN = (*SCORES, "area")
@@ -70,12 +68,12 @@ class Context:
     def findings(self) -> list[str]:
         """What the study shows, in sentences."""
         found = sentences(self.study, self.verdicts, self.ranking, self.scores)
-        return [*found[:1], *theory_sentences(self.theory), *found[1:]]
+        return [*found[:1], *courses.sentences(self.theory), *found[1:]]
 
     @cached_property
     def theory(self) -> pd.DataFrame:
         """What theory says of the variants on games in closed form, and what was measured."""
-        return theory_table(self.study)
+        return courses.table(self.study)
 
     @cached_property
     def finals(self) -> dict[tuple[str, str], float]:

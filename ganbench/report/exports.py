@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.statistics import SCORES
+from ganbench.analysis.scores import SCORES
 from ganbench.errors import UserError, unknown
 from ganbench.files import replace_file, writing_to
 from ganbench.report import settings
@@ -139,7 +139,7 @@ def as_json(context: Context, results: pd.DataFrame) -> str:
     return json.dumps(_plain(content), allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return a value in the types of JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ganbench.analysis import Study
 from ganbench.analysis.findings import axes, joined, level, view_of
-from ganbench.analysis.statistics import worst_value
+from ganbench.analysis.scores import worst_value
 from ganbench.report.context import DASH
 
 DIAGNOSTICS = ("g_gradient_norm", "saturation", "d_ranking")
@@ -61,7 +61,7 @@ def levels(values: pd.Series) -> list[Any]:
     return [None, *found] if values.isna().any() else found
 
 
-def at(rows: pd.DataFrame, axis: str | None, value: Any) -> pd.DataFrame:
+def at(rows: pd.DataFrame, axis: str | None, value: object) -> pd.DataFrame:
     """Return the rows at one level of a setting; all of them without a setting."""
     if axis is None:
         return rows
@@ -174,7 +174,7 @@ class _Grid:
             figure.text(0.5, 0.06 / figure.get_figheight(), "training step", ha="center", va="bottom", fontsize=9)
         return figure
 
-    def _lines(self, value: Any) -> list[_Line]:
+    def _lines(self, value: object) -> list[_Line]:
         here = self.runs.reset_index(drop=True)
         here = at(here, self.column, value)
         groups = [(hue, at(here, self.hue, hue)) for hue in self.hues]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Return a text as one line that markdown shows as it is, in a table too; underscores in words are no markup."""
     return re.sub(r"([\\`*\[\]<>|&~])", r"\\\1", " ".join(str(value).split()))
 
 
-def code(value: Any) -> str:
+def code(value: object) -> str:
     """Return a text as a code span, with a fence longer than any that it holds."""
     line = " ".join(str(value).split())
     fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", line)), default=0))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganbench.analysis.findings import axes, level, view_of
-from ganbench.analysis.statistics import worst_value
+from ganbench.analysis.scores import worst_value
 from ganbench.report import thumbnails
 from ganbench.report.context import Context
 from ganbench.report.figures import DIAGNOSTICS, measures_of

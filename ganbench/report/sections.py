@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis.findings import COSTS, percent, view_of
-from ganbench.analysis.statistics import FINISHED, SCORES
+from ganbench.analysis.scores import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS
 from ganbench.analysis.verdicts import rules as records
 from ganbench.report import settings, thumbnails
@@ -241,7 +241,7 @@ def set_values(context: Context) -> list[dict[str, Any]]:
     return [table for table in tables if table["same"] or table["rows"]]
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     return "" if value is None else str(value)
 
 
@@ -265,11 +265,11 @@ def versions(context: Context) -> list[tuple[str, str]]:
     ]
 
 
-def _is_versions(key: str, value: Any) -> bool:
+def _is_versions(key: str, value: object) -> bool:
     return "plugin" in key and "revision" not in key and isinstance(value, Mapping)
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
     if _is_versions(name, value) or value == "":
         return
     if isinstance(value, Mapping):

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis.findings import percent
-from ganbench.analysis.statistics import FINISHED
+from ganbench.analysis.scores import FINISHED
 from ganbench.analysis.verdicts import VERDICTS
 from ganbench.files import replace_file, writing_to
 from ganbench.report import markdown, settings

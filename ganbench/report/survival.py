@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from ganbench.analysis.findings import axes, level, percent
 from ganbench.analysis.gate import holm
-from ganbench.analysis.statistics import FINISHED, wilson
+from ganbench.analysis.scores import FINISHED
+from ganbench.analysis.statistics import wilson
 from ganbench.analysis.survival import Survival, kaplan_meier, logrank_p, times
 from ganbench.report.context import DASH, Context, number
 from ganbench.report.figures import STYLE, Curves, at, levels, render

@@ -11,8 +11,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ganbench.analysis.courses import displacements
 from ganbench.analysis.findings import labels, level
-from ganbench.analysis.theory import Matrix, displacements, linear_games
+from ganbench.analysis.theory import Matrix, linear_games
 from ganbench.plan import Variant
 from ganbench.report.context import DASH, Context
 from ganbench.report.figures import STYLE, Curves, render

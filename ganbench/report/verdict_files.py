@@ -11,8 +11,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ganbench.analysis.gate import Comparison
+from ganbench.analysis.outcome import Check
 from ganbench.analysis.regressions import Regression
-from ganbench.checking import Check
 from ganbench.errors import UserError
 from ganbench.report import markdown as md
 

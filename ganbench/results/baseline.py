@@ -112,13 +112,13 @@ def _parse(data: Mapping[str, Any]) -> Baseline:
     return Baseline(data["suite"], measured, tuple(swept), variants, margins, source)
 
 
-def _list(value: Any, what: str) -> list[Any]:
+def _list(value: object, what: str) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError(f"'{what}' is no list")
     return value
 
 
-def _mapping(value: Any, what: str) -> dict[str, Any]:
+def _mapping(value: object, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"'{what}' is no mapping")
     return value
@@ -141,7 +141,7 @@ def _variant(row: Any) -> BaselineVariant:
     return BaselineVariant(label, settings, hypers, runs)
 
 
-def _result(row: Any) -> SeedResult:
+def _result(row: object) -> SeedResult:
     result = SeedResult(**_mapping(row, "runs"))
     scored = is_number(result.score) and 0 <= result.score <= 1
     if not is_count(result.seed) or not isinstance(result.failed, bool) or not scored:

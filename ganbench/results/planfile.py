@@ -70,7 +70,7 @@ def _check_depth(text: str) -> None:
             raise Unreadable("is too deeply nested")
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
@@ -78,7 +78,7 @@ def _all(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(map(holds, value))
 
 
-def _texts_by_name(value: Any) -> bool:
+def _texts_by_name(value: object) -> bool:
     return isinstance(value, dict) and all(_is_text(key) and _is_text(text) for key, text in value.items())
 
 
@@ -105,7 +105,7 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _is_variant(row: Any) -> bool:
+def _is_variant(row: object) -> bool:
     if not isinstance(row, dict) or not all(map(_is_text, row)):
         return False
     late = later()
@@ -114,7 +114,7 @@ def _is_variant(row: Any) -> bool:
     return fits and all(_is_scalar(value) for key, value in row.items() if "." in key)
 
 
-def _is_scalar(value: Any) -> bool:
+def _is_scalar(value: object) -> bool:
     return value is None or isinstance(value, (str, bool)) or is_number(value)
 
 

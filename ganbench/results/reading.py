@@ -133,14 +133,14 @@ def read_array(file: Path) -> Array:
 # ------------------------------------------------------------------------------------------ what the files mean
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Tell whether a value is a number that arrays can hold."""
     if isinstance(value, float):
         return True
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
-def is_count(value: Any, least: int = 0) -> bool:
+def is_count(value: object, least: int = 0) -> bool:
     """Tell whether a value is a whole number of at least `least`."""
     return is_number(value) and isinstance(value, int) and value >= least
 
@@ -150,7 +150,7 @@ def _need(holds: bool, why: str) -> None:
         raise Unreadable(why)
 
 
-def _numbers(value: Any, count: int | None = None) -> bool:
+def _numbers(value: object, count: int | None = None) -> bool:
     return isinstance(value, list) and count in (None, len(value)) and all(map(is_number, value))
 
 

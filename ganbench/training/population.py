@@ -49,7 +49,8 @@ class Population:
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts
         sample, draw = sampler(parts, self.problem), noise.latents(variant.latent, variant.latent_dim)
-        draws = {"d latent": draw, "g latent": draw, "data": sample, "g data": sample}
+        draws = {"d latent": draw, "g latent": draw, "data": sample, "g data": sample,
+                 "uniform": noise.uniform, "normal": noise.normal(self.problem.shape)}  # fmt: skip
         for part in parts:
             draws |= {purpose + part.suffix: own for purpose, own in part.draws(self.problem.shape).items()}
         return {

@@ -14,7 +14,8 @@ import ganbench
 from ganbench.analysis import comparison
 from ganbench.analysis.comparison import COLUMNS, PAIRS, boschloo, compare_studies, compare_variants, mcnemar
 from ganbench.analysis.gate import holm
-from ganbench.analysis.statistics import bootstrap_difference, iqm, newcombe, pair_correlation, scores
+from ganbench.analysis.scores import scores
+from ganbench.analysis.statistics import bootstrap_difference, iqm, newcombe, pair_correlation
 from ganbench.errors import UserError
 from ganbench.plan import Plan, Variant
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ganbench.analysis.scores import area_under_curve, scores, three_scores
 from ganbench.analysis.statistics import (
-    area_under_curve,
     bootstrap,
     bootstrap_difference,
     bootstrap_improvement,
@@ -26,8 +26,6 @@ from ganbench.analysis.statistics import (
     pair_correlation,
     performance_profile,
     probability_of_improvement,
-    scores,
-    three_scores,
     wilson,
 )
 from ganbench.analysis.survival import kaplan_meier

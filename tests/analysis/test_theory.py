@@ -9,8 +9,9 @@ import pytest
 from overriding import over
 
 from ganbench import registry
-from ganbench.analysis import theory
-from ganbench.analysis.theory import RULES, behaviour, contraction, course, linear_games, predict
+from ganbench.analysis import courses
+from ganbench.analysis.courses import contraction, course
+from ganbench.analysis.theory import RULES, behaviour, linear_games, predict
 from ganbench.suite import resolve
 
 ETA = 0.2
@@ -236,14 +237,14 @@ def test_a_rate_agrees_within_a_tenth(share, agrees):
     (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient"])).variants
     rate = predict(variant).radius
     assert rate < 1
-    (row,) = theory.table(spiral(variant, rate**share)).to_dict("records")
+    (row,) = courses.table(spiral(variant, rate**share)).to_dict("records")
     assert row["radius"] == pytest.approx(rate**share, rel=1e-6)
     assert row["radius_low"] == pytest.approx(row["radius_high"])
     assert row["went"] == {"converges": 2}
     assert row["distance"] == pytest.approx(rate ** (share * 5 * 39), rel=1e-6)
     assert row["agrees"] is agrees
     text = f"Theory: {int(agrees)} of 1 variants with a prediction went as it says"
-    assert theory.sentences(theory.table(spiral(variant, rate**share))) == [
+    assert courses.sentences(courses.table(spiral(variant, rate**share))) == [
         f"{text}." if agrees else f"{text}, not {variant.id}."
     ]
 
@@ -252,7 +253,7 @@ def test_a_rate_agrees_within_a_tenth(share, agrees):
 def test_what_cannot_converge_must_not(factor, agrees):
     (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=simultaneous"])).variants
     assert predict(variant).behaviour != "converges"
-    (row,) = theory.table(spiral(variant, factor)).to_dict("records")
+    (row,) = courses.table(spiral(variant, factor)).to_dict("records")
     assert row["agrees"] is agrees
 
 

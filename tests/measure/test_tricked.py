@@ -8,7 +8,7 @@ import torch
 from overriding import over
 
 from ganbench import api, registry
-from ganbench.analysis.statistics import scores
+from ganbench.analysis.scores import scores
 from ganbench.analysis.verdicts import judge
 from ganbench.measure.diagnostics import Game
 from ganbench.measure.evaluate import Evaluator

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganbench import api
-from ganbench.analysis import theory
+from ganbench.analysis import courses
 from ganbench.report import build
 from ganbench.report.context import Context
 
@@ -23,7 +23,7 @@ def study(tmp_path_factory):
 
 
 def test_what_was_measured_is_what_theory_says(study):
-    rows = theory.table(study)
+    rows = courses.table(study)
     known = rows[rows["agrees"].notna()]
     assert known["agrees"].all()
     by = {variant.id: variant for variant in study.variants}
@@ -40,13 +40,13 @@ def test_what_was_measured_is_what_theory_says(study):
 
 @pytest.mark.parametrize("change", [lambda path: path[::-1], lambda path: path**2 * np.sign(path)])
 def test_a_path_that_theory_does_not_expect_is_told(study, change, monkeypatch):
-    seen = theory.displacements
-    monkeypatch.setattr(theory, "displacements", lambda run: change(seen(run)))
-    rows = theory.table(study)
+    seen = courses.displacements
+    monkeypatch.setattr(courses, "displacements", lambda run: change(seen(run)))
+    rows = courses.table(study)
     by = {variant.id: variant for variant in study.variants}
     converging = rows[[by[v].regularizer == "r1" for v in rows["variant"]]]
     assert not converging["agrees"].astype(bool).any()
-    (text,) = theory.sentences(rows)
+    (text,) = courses.sentences(rows)
     assert ", not dirac-" in text
 
 

@@ -68,10 +68,17 @@ def test_training_goes_on_bit_for_bit(overrides, tmp_path):
 
 def parts():
     mlp = ["network.mlp.width=8", "loss=hinge,wasserstein,relativistic_pairing"]
-    keeping = [plugin.name for plugin in registry.plugins("regularizer") if plugin.declared("remembers")]
+    keeping = [p for p in registry.plugins("regularizer") if p.declared("remembers")]
+    of_g = [plugin.name for plugin in keeping if plugin.declared("acts_on") == "latents"]
+    of_d = [plugin.name for plugin in keeping if plugin.name not in of_g]
     names = {axis: registry.names(axis) for axis in ("optimizer", "trick", "update")}
     names["trick"] = [name for name in names["trick"] if name not in ("augmentation", "weighted_sampling")]
-    for axis, those in {**names, "regularizer": keeping, "normalization": ["batch", "spectral"]}.items():
+    for axis, those in {
+        **names,
+        "regularizer": of_d,
+        "g_regularizer": of_g,
+        "normalization": ["batch", "spectral"],
+    }.items():
         for name in those:
             yield pytest.param([*mlp, f"{axis}={name}"], id=f"{axis}-{name}")
     yield pytest.param([*mlp[:1], "loss=hinge,relativistic_pairing", "optimizer.adam.d_lr=1e30,2e-3"], id="diverged")

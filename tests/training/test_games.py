@@ -8,7 +8,8 @@ import torch
 from overriding import over
 
 from ganbench import registry
-from ganbench.analysis.theory import contraction, course, predict
+from ganbench.analysis.courses import contraction, course
+from ganbench.analysis.theory import predict
 from ganbench.suite import resolve
 from ganbench.training.building import make_problem
 from ganbench.training.population import Population

@@ -354,8 +354,8 @@ def test_rule_regularizer_and_trick_remember_apart():
     runs = resolve(None, over([*settings("ema"), "regularizer=lecam", "update=lookahead"])).runs
     population = Population(runs, make_problem(runs[0].variant), CPU)
     train_step(population)
-    assert {owner: set(own) for owner, own in population.memory.items()} == {
-        "update": {"d", "g"}, "regularizer": {"real", "fake"}, "trick": {"g"},
+    assert {owner: set(own) for owner, own in population.memory.items() if own} == {
+        "update": {"d", "g"}, "regularizer.lecam": {"real", "fake"}, "trick.ema": {"g"},
     }  # fmt: skip
 
 
@@ -385,8 +385,9 @@ def test_a_diverged_run_stays_and_its_neighbour_does_not_notice(overrides):
 
 
 def test_packs_must_fill_the_batch():
+    (run,) = resolve(None, ["trick=packing", "trick.packing.m=3", "seeds=1"]).runs
     with pytest.raises(UserError, match=r"trick\.packing\.m=3 .* batch of 128: choose a batch_size .* multiple of 3"):
-        Population(resolve(None, ["trick=packing", "trick.packing.m=3", "seeds=1"]).runs, None, CPU)
+        Population([run], make_problem(run.variant), CPU)
 
 
 @pytest.mark.parametrize(("setting", "told"), [

@@ -1,0 +1,59 @@
+"""Which plug-ins can be combined: by what each needs, provides and withholds, and where it may stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ganbench import kinds, registry
+from ganbench.binding import chain
+from ganbench.kinds import kind_of
+from ganbench.plan import Variant, plugin_axes
+from ganbench.registry import LOSS_OF_LOGITS, Plugin
+
+
+def impossible(variant: Variant) -> str:
+    """Return why a combination cannot be trained, or an empty text. Every plug-in declares its own needs."""
+    chosen = [(axis, bound.plugin) for axis in kinds.axes().values() for bound in chain(variant, axis.name)]
+    provided = {p: {what for axis, plugin in chosen if p in axis.gives for what in plugin.provides} for p in "GD"}
+    provided["D"] |= {LOSS_OF_LOGITS}
+    provided["D"] -= _withheld(variant).keys()
+    if variant.critic_steps == variant.generator_steps == 1:
+        provided["D"].add("one_turn_each")
+    for axis, plugin in chosen:
+        if reason := _misplaced(axis, plugin, chosen):
+            return reason
+        for need, reason in plugin.needs.items():
+            for player in axis.asks:
+                if need not in provided[player]:
+                    return f"{plugin.name} with {_blocker(variant, need, axis.name, player)}: {reason}"
+    return ""
+
+
+def _misplaced(axis: kinds.Axis, plugin: Plugin, chosen: Sequence[tuple[kinds.Axis, Plugin]]) -> str:
+    """Return why a plug-in cannot stand on an axis, or beside another of it."""
+    if not axis.acts_on:
+        acts_on = plugin.meta.get("acts_on")
+    elif (acts_on := plugin.declared("acts_on")) not in axis.acts_on:
+        return f"{plugin.name} as {axis.name}: it acts on {acts_on}, which belong to the other player"
+    others = [other for of, other in chosen if of is axis and other is not plugin]
+    twin = next((other for other in others if acts_on in axis.once and other.declared("acts_on") == acts_on), None)
+    return f"{plugin.name} with {axis.name} {twin.name}: a variant has at most one {acts_on}" if twin else ""
+
+
+def _withheld(variant: Variant) -> dict[str, str]:
+    """Return the capabilities that a variant's tricks withhold, with the trick."""
+    return {what: trick.name for trick in chain(variant, "trick") for what in trick.declared("withholds")}
+
+
+def _blocker(variant: Variant, need: str, axis: str, player: str) -> str:
+    """Name the part of a variant that fails to provide what another needs: the one whose siblings do provide it."""
+    if need == "one_turn_each":
+        return f"critic_steps {variant.critic_steps} and generator_steps {variant.generator_steps}"
+    if trick := _withheld(variant).get(need):
+        return f"trick {trick}"
+    norm = "g_normalization" if player == "G" else "normalization"
+    others = [axis for axis in plugin_axes() if axis not in ("normalization", "g_normalization", "network", "problem")]
+    for other in (norm, "network", "problem", *others):
+        if other != axis and any(need in plugin.provides for plugin in registry.plugins(kind_of(other))):
+            return f"{other} {getattr(variant, other)}"
+    return "this variant"

@@ -35,11 +35,11 @@ ORDER = {
     "what is trained and measured": ("gan", "problems", "metrics", "measure"),
     "training": ("training",),
     "results": ("results", "reuse"),
-    "the work": ("executors", "contracts"),
+    "the work": ("executors",),
     "analysis": ("analysis",),
-    "report": ("report", "monitor"),
+    "report": ("report", "monitor", "contracts"),
     "jobs": ("api", "checking", "serve_pages", "serve", "zoo"),
-    "doors": ("terminal", "cli", "pytest_plugin", "supervise", "__main__"),
+    "doors": ("terminal", "dry_run", "cli", "pytest_plugin", "supervise", "__main__"),
 }
 """The order of the rooms: each may import those before it, in its own row too, and none behind it."""
 

@@ -16,12 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganbench import registry
+from ganbench.dry_run import counted, show_plan, size_of
 from ganbench.errors import Exit, UserError, clean_lines, told, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
     from ganbench.contracts import Result
-    from ganbench.plan import Plan
 
 CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in Exit) + "."
 app = typer.Typer(
@@ -109,11 +109,11 @@ def run(
     )
     folder = out_dir or api.default_folder(plan)
     if dry_run:
-        _print_plan(plan, api.pick_device(device), workers, None if fresh else folder)
+        show_plan(plan, api.pick_device(device), workers, None if fresh else folder, (out, err))
         return
     from ganbench.terminal import Progress
 
-    out.print(f"{_size(plan)} -> {escape(str(folder))}", soft_wrap=True)
+    out.print(f"{size_of(plan)} -> {escape(str(folder))}", soft_wrap=True)
     with Progress(plan, api.pick_device(device), folder, err) as progress:
         study = api.execute_plan(
             plan, out=folder, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway,
@@ -188,7 +188,7 @@ def baseline(
     frozen = checking.make_baseline(study, file, checking.parse_margins(margin or []))
     runs = sum(len(variant.runs) for variant in frozen.variants)
     out.print(
-        f"Baseline of {_count(len(frozen.variants), 'variant')}, {runs} runs: {escape(str(file))}", soft_wrap=True
+        f"Baseline of {counted(len(frozen.variants), 'variant')}, {runs} runs: {escape(str(file))}", soft_wrap=True
     )
 
 
@@ -325,56 +325,6 @@ def _legends(kind: str) -> list[tuple[str, str]]:
     return [(name, str(read_suite(name)[1].get("description", "")).strip()) for name in suite_names()]
 
 
-def _size(plan: Plan) -> str:
-    runs, seeds, skipped = len(plan.runs), len(plan.seeds), len(plan.skipped)
-    return (
-        f"{escape(plan.name)}: {runs} runs of {_count(len(plan.variants), 'variant')}, {_count(seeds, 'seed')} each"
-        f"{f', {skipped} skipped' if skipped else ''}"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _print_plan(plan: Plan, device: str, workers: int | None, folder: Path | None) -> None:
-    from ganbench import api
-    from ganbench.executors.local import choose
-    from ganbench.executors.work import trial
-
-    out.print(_size(plan), soft_wrap=True)
-    work = api.remaining(plan, device, folder)
-    left = sum(map(len, work.values()))
-    if not left:
-        out.print(f"Nothing is left to do: all runs have ended in {escape(str(folder))}.", soft_wrap=True)
-        return
-    if left < len(plan.runs):
-        out.print(f"{len(plan.runs) - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
-    count = min(choose(plan, device, workers).workers, len(work))
-    table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
-    total, peak = 0.0, 0
-    looped: set[str] = set()
-    with err.status("Timing a few steps of each population ..."):
-        for name, runs in work.items():
-            cost = trial(runs, device)
-            total, peak, looped = total + cost.seconds, max(peak, cost.peak_bytes), looped | set(cost.looped)
-            table.add_row(name, str(len(runs)), str(runs[0].variant.steps), f"{cost.seconds / 60:.1f}")
-    out.print(table)
-    if looped:
-        out.print(f"not vectorised, run one GAN after another: {escape(', '.join(sorted(looped)))}", soft_wrap=True)
-    for reason, times in Counter(reason for _, reason in plan.skipped).items():
-        out.print(f"skipped, {_count(times, 'variant')}: {escape(reason)}", soft_wrap=True)
-    out.print(
-        f"About {_duration(total / count)} of training on {device} with {_count(count, 'worker')}, probes and report "
-        f"apart; up to {peak / 2**30:.1f} GiB of memory a worker.",
-        soft_wrap=True,
-    )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
-
-
 def _load(folder: Path) -> Study:
     """Open a study and tell what is damaged in it."""
     from ganbench import api
@@ -404,4 +354,4 @@ def _print_failures(study: Study) -> None:
     failed = study.runs[study.runs["status"].isin(UNENDED)]
     for (status, reason), rows in failed.groupby(["status", "reason"]):
         what = "failed" if status == "failed" else "did not end"
-        err.print(f"[red]{_count(len(rows), 'run')} {what}:[/] {escape(str(reason))}", soft_wrap=True)
+        err.print(f"[red]{counted(len(rows), 'run')} {what}:[/] {escape(str(reason))}", soft_wrap=True)

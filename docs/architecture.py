@@ -32,7 +32,7 @@ ORDER = {
         "provenance",
     ),
     "what is asked for": ("plan", "reading", "binding", "combining", "suite", "repeat"),
-    "what is trained and measured": ("gan", "problems", "metrics", "measure"),
+    "what is trained and measured": ("problems", "gan", "metrics", "measure"),
     "training": ("training",),
     "results": ("results", "reuse"),
     "the work": ("executors",),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ganbench import kinds, registry
-from ganbench.binding import chain
+from ganbench.binding import bind, chain
 from ganbench.kinds import kind_of
 from ganbench.plan import Variant, plugin_axes
-from ganbench.registry import LOSS_OF_LOGITS, Plugin
+from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, Plugin
 
 
 def impossible(variant: Variant) -> str:
@@ -16,6 +16,8 @@ def impossible(variant: Variant) -> str:
     chosen = [(axis, bound.plugin) for axis in kinds.axes().values() for bound in chain(variant, axis.name)]
     provided = {p: {what for axis, plugin in chosen if p in axis.gives for what in plugin.provides} for p in "GD"}
     provided["D"] |= {LOSS_OF_LOGITS}
+    if not bind(variant, "problem").declared("gives"):
+        provided = {player: {*own, NOTHING_GIVEN} for player, own in provided.items()}
     provided["D"] -= _withheld(variant).keys()
     if variant.critic_steps == variant.generator_steps == 1:
         provided["D"].add("one_turn_each")
@@ -49,6 +51,8 @@ def _blocker(variant: Variant, need: str, axis: str, player: str) -> str:
     """Name the part of a variant that fails to provide what another needs: the one whose siblings do provide it."""
     if need == "one_turn_each":
         return f"critic_steps {variant.critic_steps} and generator_steps {variant.generator_steps}"
+    if need == NOTHING_GIVEN:
+        return f"problem {variant.problem}"
     if trick := _withheld(variant).get(need):
         return f"trick {trick}"
     norm = "g_normalization" if player == "G" else "normalization"

@@ -96,8 +96,8 @@ class Kind:
     def parameters(self, declared: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the positional parameters of a plug-in that declares so much."""
         acts_on = declared.get("acts_on", self.default("acts_on")) if "acts_on" in self.declares else ""
-        remembered = ("memory",) if declared.get("remembers") else ()
-        return (*self.calls[acts_on], *remembered)
+        more = {"remembers": "memory", "labelled": "label"}
+        return (*self.calls[acts_on], *(name for key, name in more.items() if declared.get(key)))
 
 
 def _acts_on(calls: Mapping[str, tuple[str, ...]], default: str | None) -> Declaration:
@@ -132,7 +132,13 @@ _TRICK: dict[str, tuple[str, ...]] = {
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("problem", "ganbench.problems", {"": ()}, axes=(Axis("problem", "ring8", named=True),)),
+        Kind(
+            "problem",
+            "ganbench.problems",
+            {"": ()},
+            {"gives": one_of("label")},
+            axes=(Axis("problem", "ring8", named=True),),
+        ),
         Kind(
             "network",
             "ganbench.gan.networks",
@@ -221,11 +227,12 @@ KINDS: Mapping[str, Kind] = {
                 "measures": MEASURES,
                 "space": Declaration("the name of a feature space", lambda v: isinstance(v, str) and bool(v)),
                 "spaces": flag(False),
+                "labelled": flag(False),
             },
         ),
         Kind(
             "diagnostic",
-            "ganbench.measure.diagnostics",
+            "ganbench.measure.costly",
             {"": ("game",)},
             {"measures": MEASURES, "cost": one_of(*COSTS, default="cheap")},
         ),

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 OWN = "ganbench"
 """The version of what this package ships: its code has one digest, in the plan."""
 
-LOSS_OF_LOGITS = "loss_of_logits"
-ENGINE_PROVIDES = frozenset({"one_turn_each", LOSS_OF_LOGITS})
-"""What no plug-in provides but training does: one update of each player a step, and a loss of G on logits."""
+LOSS_OF_LOGITS, NOTHING_GIVEN = "loss_of_logits", "nothing_given"
+ENGINE_PROVIDES = frozenset({"one_turn_each", LOSS_OF_LOGITS, NOTHING_GIVEN})
+"""What no plug-in provides but training does: one update of each player a step, a loss of G on logits, and, where the
+problem gives nothing, players of one argument."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

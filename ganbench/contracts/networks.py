@@ -9,17 +9,27 @@ from torch import Tensor, nn
 
 from ganbench.contracts.base import Breach, NotDeclared, Outcome, law, law_about
 from ganbench.gan.networks import NetworkSpec, Normalize
-from ganbench.problems.base import stream
+from ganbench.problems.base import Label, stream
 from ganbench.registry import Plugin
 from ganbench.training import batched
 
-BATCH, LATENT = 7, 5
+BATCH, LATENT, CLASSES = 7, 5, 3
 PLAYERS = ("generator", "discriminator")
 
 
 def of_images(plugin: Plugin) -> bool:
     """Tell whether a network is for images."""
     return "image" in plugin.needs
+
+
+def takes_labels(plugin: Plugin) -> bool:
+    """Tell whether a network is for problems that give labels."""
+    return "label" in plugin.needs
+
+
+def beside(plugin: Plugin) -> tuple[Tensor, ...]:
+    """Return what its players take beside their input: labels [batch] in which every class occurs, or nothing."""
+    return (torch.arange(BATCH) % CLASSES,) if takes_labels(plugin) else ()
 
 
 def shape_of(plugin: Plugin) -> tuple[int, ...]:
@@ -42,7 +52,8 @@ def built(plugin: Plugin, seed: int = 0, asked: Counter[str] | None = None) -> l
 
     g_norm, g_weight, d_norm, d_weight = map(counted, ("g_norm", "g_weight", "d_norm", "d_weight"))
     pixels = (-1.0, 1.0) if of_images(plugin) else None
-    spec = NetworkSpec(shape_of(plugin), pixels, LATENT, g_norm, g_weight, d_norm, d_weight)
+    given = Label(CLASSES) if takes_labels(plugin) else None
+    spec = NetworkSpec(shape_of(plugin), pixels, LATENT, g_norm, g_weight, d_norm, d_weight, given=given)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator, discriminator = plugin(spec, **plugin.hypers)
@@ -58,8 +69,8 @@ def latents(seed: int = 0, scale: float = 1.0) -> Tensor:
 def shapes_fit(plugin: Plugin) -> Outcome:
     """The generator maps latents to samples, the discriminator samples to one logit each, all of them finite."""
     generator, discriminator = built(plugin)
-    fake = generator(latents())
-    logits = discriminator(fake)
+    fake = generator(latents(), *beside(plugin))
+    logits = discriminator(fake, *beside(plugin))
     if tuple(fake.shape) != (BATCH, *shape_of(plugin)):
         return Breach(f"{BATCH} latents become {list(fake.shape)}, not {[BATCH, *shape_of(plugin)]}")
     if tuple(logits.shape) not in ((BATCH,), (BATCH, 1)):
@@ -78,7 +89,7 @@ def of_distributions(plugin: Plugin) -> bool:
 def players_see_their_input(plugin: Plugin) -> Outcome:
     """Other latents give other samples, and other samples other logits."""
     for name, player, x in zip(PLAYERS, built(plugin), (latents(), _samples(plugin)), strict=True):
-        out = player(x)
+        out = player(x, *beside(plugin))
         if not (out - out[:1]).abs().max() > 1e-9:
             return Breach(f"the {name}'s outputs are all the same")
     return None
@@ -125,16 +136,40 @@ def a_population_is_its_runs(plugin: Plugin) -> Outcome:
             modules = [pair[place].train(training) for pair in pairs]
             states = [dict(module.named_parameters()) | dict(module.named_buffers()) for module in modules]
             stacked = {key: torch.stack([own[key].detach() for own in states]) for key in states[0]}
-            together = batched.forward(modules[0], stacked, x)
-            alone = torch.stack([module(part) for module, part in zip(modules, x, strict=True)])
+            own = beside(plugin)
+            given = own[0].expand(len(x), -1) if own else None
+            together = batched.forward(modules[0], stacked, x, given=given)
+            alone = torch.stack([module(part, *own) for module, part in zip(modules, x, strict=True)])
             off = (together - alone).abs().max().item()
             if not off < 1e-9:
                 return Breach(f"the {name}'s outputs are off by {off:.3g} in {'training' if training else 'measuring'}")
     return None
 
 
+@law_about(takes_labels)
+def labels_are_seen(plugin: Plugin) -> Outcome:
+    """With other labels both players say something else."""
+    (labels,) = beside(plugin)
+    for name, player, x in zip(PLAYERS, built(plugin), (latents(), _samples(plugin)), strict=True):
+        if torch.equal(player(x, labels), player(x, (labels + 1) % CLASSES)):
+            return Breach(f"the {name} gives the same for other labels")
+    return None
+
+
+@law_about(takes_labels)
+def labels_go_with_their_samples(plugin: Plugin) -> Outcome:
+    """The order of the batch does not matter, where inputs and their labels move together."""
+    (labels,) = beside(plugin)
+    order = torch.randperm(BATCH, generator=stream("network contract order", 0))
+    for name, player, x in zip(PLAYERS, built(plugin), (latents(), _samples(plugin)), strict=True):
+        off = (player(x, labels)[order] - player(x[order], labels[order])).abs().max().item()
+        if not off < 1e-9:
+            return Breach(f"the {name}'s outputs are off by {off:.3g} in another order")
+    return None
+
+
 @law_about(of_images)
 def images_stay_in_range(plugin: Plugin) -> Outcome:
     """Images stay in the declared range, whatever the latents."""
-    largest = built(plugin)[0](latents(scale=1e4)).abs().max().item()
+    largest = built(plugin)[0](latents(scale=1e4), *beside(plugin)).abs().max().item()
     return None if largest <= 1 else Breach(f"a pixel is {largest:.4g} away from 0, the range is [-1, 1]")

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.errors import UserError
-from ganbench.registry import LOSS_OF_LOGITS, register
+from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, register
 
 INDEPENDENT = frozenset({"independent_samples"})
 SEES_BATCH = {"batch_features": "the network has no place where its discriminator could see the batch"}
@@ -105,7 +105,7 @@ def feature_matching(real_features: Tensor, fake_features: Tensor) -> Tensor:
     return (real_features.mean(-2) - fake_features.mean(-2)).square().sum(-1)
 
 
-@register("trick", acts_on="packs")
+@register("trick", acts_on="packs", needs={NOTHING_GIVEN: "a pack of samples has no one label"})
 def packing(samples: Tensor, *, m: int = 2) -> Tensor:
     """Packing: D sees m samples at once, side by side, all real or all fake (PacGAN, Lin 2018).
 

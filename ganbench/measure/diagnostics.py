@@ -332,6 +332,3 @@ def equilibrium(game: Game) -> dict[str, Tensor]:
     distance = displacement.norm(dim=1)
     coordinates = {f"displacement.{place}": column for place, column in enumerate(displacement.unbind(1))}
     return {"equilibrium_distance": distance, "nearness": NEAR / (NEAR + distance), **coordinates}
-
-
-from ganbench.measure import costly  # noqa: E402, F401 - registers the medium and the expensive diagnostics

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganbench import registry
 from ganbench.metrics.reference import Reference
-from ganbench.problems.base import Problem
+from ganbench.problems.base import Given, Problem, on_device, stacked
 from ganbench.problems.features import class_head, extractor
 
 ORACLE_DRAWS = 32
@@ -44,10 +44,11 @@ class Evaluator:
         return None if self.problem.labels is None else int(self.problem.labels.max()) + 1
 
     @torch.no_grad()
-    def measure(self, fake: Tensor) -> dict[str, Tensor]:
+    def measure(self, fake: Tensor, given: Given = None) -> dict[str, Tensor]:
         """Return every column [runs] for fakes [runs, n, *shape]; NaN for runs whose fakes are not all finite.
 
-        Finite in every feature space: finite images can have features beyond the finite numbers.
+        Finite in every feature space: finite images can have features beyond the finite numbers. given: what the fakes
+        were made for, [runs, n, ...].
         """
         spaces = {space: features(fake) for space, features in self.spaces.items()}
         finite = torch.stack([_finite(values) for values in (fake, *spaces.values())]).all(0)
@@ -55,21 +56,24 @@ class Evaluator:
         for space, values in spaces.items():
             mapped = torch.where(finite[:, None, None], values, 0.0)
             for metric in registry.plugins("metric"):
-                columns.update(self._apply(metric, space, mapped))
+                columns.update(self._apply(metric, space, mapped, given))
         return {name: torch.where(finite, column.double(), float("nan")) for name, column in columns.items()}
 
-    def _apply(self, metric: registry.Plugin, space: str, mapped: Tensor) -> dict[str, Tensor]:
+    def _apply(self, metric: registry.Plugin, space: str, mapped: Tensor, given: Given) -> dict[str, Tensor]:
         reference = self.references[space]
         at_home = space == (metric.declared("space") or self.main)
-        if not set(metric.needs) <= reference.provides or not (at_home or metric.declared("spaces")):
+        offered = reference.provides | ({"label"} if self.problem.gives else set())
+        if not set(metric.needs) <= offered or not (at_home or metric.declared("spaces")):
             return {}
-        values = metric(reference, mapped, **metric.hypers)
+        beside = (given,) if metric.declared("labelled") else ()
+        values = metric(reference, mapped, *beside, **metric.hypers)
         return values if at_home else {f"{name}_{space}": value for name, value in values.items()}
 
     def oracle(self) -> dict[str, float]:
         """Return what a perfect sampler scores at the same sample size, the mean over a few draws."""
-        draws = [self.problem.oracle_samples(self.samples, seed=seed) for seed in range(ORACLE_DRAWS)]
-        columns = self.measure(torch.stack(draws).to(self.device))
+        draws = [self.problem.oracle(self.samples, seed=seed) for seed in range(ORACLE_DRAWS)]
+        given = on_device(stacked([draw.given for draw in draws]), self.device)
+        columns = self.measure(torch.stack([draw.x for draw in draws]).to(self.device), given)
         return {name: float(column.mean()) for name, column in columns.items()}
 
 

@@ -123,6 +123,41 @@ def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> d
     return _shares("class_share", _on_classes(real, fake, confidence)[1] / fake.shape[-2])
 
 
+@register(
+    "metric",
+    needs={"modes": "needs a problem with known modes", "label": "needs a problem that gives labels"},
+    labelled=True,
+    measures={"label_fidelity": share("share of samples of high quality that lie on the mode of their label", "up")},
+)
+def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Share of samples that are of high quality and nearest to the mode of their label, in all and by label."""
+    assert real.modes is not None
+    squared, nearest = squared_distances(fake.double(), real.modes.centres.to(fake.device)).min(-1)
+    good = squared <= (real.modes.std * float(chi.ppf(WITHIN, fake.shape[-1]))) ** 2
+    return _fidelity("label_fidelity", good & (nearest == label), label, len(real.modes.centres))
+
+
+@register(
+    "metric",
+    needs={"classes": "needs a problem with classes", "label": "needs a problem that gives labels"},
+    space="classifier",
+    labelled=True,
+    measures={"class_fidelity": share("share of samples that the classifier takes for their label", "up")},
+)
+def class_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Share of samples that a classifier of the data takes for the class of their label, in all and by label."""
+    assert real.class_head is not None
+    probabilities = real.class_head(fake)
+    return _fidelity("class_fidelity", probabilities.argmax(-1) == label, label, probabilities.shape[-1])
+
+
+def _fidelity(name: str, right: Tensor, label: Tensor, classes: int) -> dict[str, Tensor]:
+    """Return the share of right ones [...] among all samples, and among those of each label."""
+    label = label.expand(right.shape)
+    counts, hits = (_histogram(label, counted, classes) for counted in (torch.ones_like(right), right))
+    return {name: right.double().mean(-1), **_shares(name, hits / counts)}
+
+
 @register("metric", measures=measures_of(prdc))
 def neighbours(real: Reference, fake: Tensor, *, k: int = 3, density_k: int = 5) -> dict[str, Tensor]:
     """Precision and recall (Kynkaanniemi 2019, eq. 1), density and coverage (Naeem 2020, eq. 3 and 5)."""

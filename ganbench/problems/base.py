@@ -4,10 +4,49 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+Given = Tensor | tuple["Given", ...] | None
+"""What a problem hands to both players beside noise and samples: nothing, a tensor [n, ...], or a tuple of these."""
+
+
+class Batch(NamedTuple):
+    """Samples x [n, *shape], and what is given with each of them."""
+
+    x: Tensor
+    given: Given = None
+
+
+def mapped(function: Callable[[Tensor], Tensor], given: Given) -> Given:
+    """Return what is given with every tensor of it mapped."""
+    if given is None or isinstance(given, Tensor):
+        return None if given is None else function(given)
+    return tuple(mapped(function, part) for part in given)
+
+
+def on_device(given: Given, device: torch.device) -> Given:
+    """Return what is given on a device."""
+    return mapped(lambda part: part.to(device), given)
+
+
+def stacked(givens: Sequence[Given]) -> Given:
+    """Return what is given to several as one, each tensor of it stacked."""
+    first = givens[0]
+    if first is None or isinstance(first, Tensor):
+        return None if first is None else torch.stack([given for given in givens if isinstance(given, Tensor)])
+    return tuple(stacked(parts) for parts in zip(*(given for given in givens if isinstance(given, tuple)), strict=True))
+
+
+@dataclass(frozen=True)
+class Label:
+    """A problem gives a label: one of so many classes, int64, from 0."""
+
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -24,7 +63,8 @@ class Problem(ABC):
 
     shape: the shape of one sample. capabilities: what networks and metrics may rely on ("image", "modes", "classes").
     value_range: the declared range of an image's pixels. feature_spaces: where metrics compare samples, main one first.
-    labels: the class of each sample of `reference()`, for problems with classes.
+    labels: the class of each sample of `reference()`, for problems with classes. gives: what it gives, or None,
+    where its networks are called with one argument.
     """
 
     name: str
@@ -34,10 +74,23 @@ class Problem(ABC):
     feature_spaces: tuple[str, ...] = ("data",)
     modes: Modes | None = None
     labels: Tensor | None = None
+    gives: Label | None = None
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw training samples [n, *shape], float32 on the CPU, from nothing but the generator's stream."""
+
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        """Draw a training batch of n, from nothing but the generator's stream."""
+        return Batch(self.sample(n, generator))
+
+    def draw_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Batch:
+        """Draw a training batch as `draw` does, from groups of these weights [groups] that sum to 1."""
+        return Batch(self.sample_groups(weights, n, generator))
+
+    def oracle(self, n: int, seed: int = 0) -> Batch:
+        """Return what a perfect generator would give for what it is given."""
+        return Batch(self.oracle_samples(n, seed))
 
     def group_weights(self) -> Tensor:
         """Return the weights [groups] of its modes or classes, for problems with "unequal_groups"; they sum to 1."""

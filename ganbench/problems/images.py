@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganbench.problems.base import Problem, stream
+from ganbench.problems.base import Batch, Label, Problem, stream
 from ganbench.registry import register
 
 HELD_OUT = 500
@@ -37,7 +37,10 @@ class LabelledImages(Problem):
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw [n, C, H, W] training images with replacement from the generator's stream."""
-        return self.images[torch.randint(len(self.images), (n,), generator=generator)]
+        return self.images[self._places(n, generator)]
+
+    def _places(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(len(self.images), (n,), generator=generator)
 
     def group_weights(self) -> Tensor:
         """Return the shares of the classes [classes] in the training images."""
@@ -45,9 +48,12 @@ class LabelledImages(Problem):
 
     def sample_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
         """Draw [n, C, H, W] training images with replacement, each class [classes] with its weight; they sum to 1."""
+        return self.images[self._places_in_groups(weights, n, generator)]
+
+    def _places_in_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
         each = (weights / self._class_sizes())[self.labels]
         uniform = torch.rand(n, dtype=torch.float64, generator=generator)
-        return self.images[torch.searchsorted(each.cumsum(0), uniform, right=True).clamp_(max=len(each) - 1)]
+        return torch.searchsorted(each.cumsum(0), uniform, right=True).clamp_(max=len(each) - 1)
 
     def _class_sizes(self) -> Tensor:
         assert self.labels is not None
@@ -60,6 +66,36 @@ class LabelledImages(Problem):
     def oracle_samples(self, n: int, seed: int = 0) -> Tensor:
         """Return n distinct held-out images [n, C, H, W]; all of them where n is not below their number."""
         return _subset(self.held_out_images, n, stream("oracle", seed))
+
+
+class ImagesWithLabels(LabelledImages):
+    """Labelled images that give the label of each."""
+
+    def __init__(
+        self,
+        name: str,
+        train: tuple[Tensor, Tensor],
+        held_out: tuple[Tensor, Tensor],
+        value_range: tuple[float, float],
+    ) -> None:
+        super().__init__(name, train, held_out, value_range)
+        self.gives = Label(int(train[1].max()) + 1)
+
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        return self._batch(self._places(n, generator))
+
+    def draw_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Batch:
+        return self._batch(self._places_in_groups(weights, n, generator))
+
+    def oracle(self, n: int, seed: int = 0) -> Batch:
+        images, labels = (
+            _subset(held, n, stream("oracle", seed)) for held in (self.held_out_images, self.held_out_labels)
+        )
+        return Batch(images, labels)
+
+    def _batch(self, places: Tensor) -> Batch:
+        assert self.labels is not None
+        return Batch(self.images[places], self.labels[places])
 
 
 def _subset(images: Tensor, n: int | None, generator: torch.Generator) -> Tensor:
@@ -95,3 +131,12 @@ def digits() -> LabelledImages:
     """Handwritten digits, 8 x 8 grey pixels in [-1, 1]: 1297 to train on, 500 held out (UCI, scikit-learn)."""
     train, held_out = _digits()
     return LabelledImages("digits", train, held_out, (-1.0, 1.0))
+
+
+@register(
+    "problem", gives="label", provides={"image", "classes", "unequal_groups", "label"}, sources=_digits_file
+)  # fmt: skip
+def digits_labelled() -> ImagesWithLabels:
+    """Handwritten digits as in `digits`, the digit of each image given as its label."""
+    train, held_out = _digits()
+    return ImagesWithLabels("digits_labelled", train, held_out, (-1.0, 1.0))

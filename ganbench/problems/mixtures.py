@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganbench.errors import UserError
-from ganbench.problems.base import Modes, Problem
+from ganbench.problems.base import Batch, Label, Modes, Problem, stream
 from ganbench.registry import register
 
 
@@ -49,11 +49,32 @@ class Mixture(Problem):
 
     def sample_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
         """Draw [n, d] float32 samples of the same modes at other weights [K] that sum to 1."""
+        return self._drawn(weights, n, generator)[0]
+
+    def _drawn(self, weights: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw samples [n, d] with their modes [n]."""
         uniform = torch.rand(n, dtype=torch.float64, generator=generator)
         # the cumulated weights may end a rounding error below 1
         mode = torch.searchsorted(weights.cumsum(0), uniform, right=True).clamp_(max=len(self._centres) - 1)
         noise = torch.randn(n, *self.shape, generator=generator)
-        return self._centres[mode].add_(noise, alpha=self.modes.std)
+        return self._centres[mode].add_(noise, alpha=self.modes.std), mode
+
+
+class LabelledMixture(Mixture):
+    """A mixture that gives the mode of each sample as its label."""
+
+    def __init__(self, name: str, centres: Tensor, std: float, weights: Tensor | None = None) -> None:
+        super().__init__(name, centres, std, weights)
+        self.gives = Label(len(self.modes.centres))
+
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        return self.draw_groups(self.modes.weights, n, generator)
+
+    def draw_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Batch:
+        return Batch(*self._drawn(weights, n, generator))
+
+    def oracle(self, n: int, seed: int = 0) -> Batch:
+        return self.draw(n, stream("oracle", seed))
 
 
 def _ring(modes: int, radius: float) -> Tensor:
@@ -80,6 +101,13 @@ def ring8(*, radius: float = 2.0, std: float = 0.1) -> Mixture:
     """Eight equal Gaussians on a circle (Metz et al. 2017, Unrolled GANs)."""
     _positive("ring8", radius=radius)
     return Mixture("ring8", _ring(8, radius), std)
+
+
+@register("problem", gives="label", provides={"modes", "label"})
+def ring8_labelled(*, radius: float = 2.0, std: float = 0.1) -> LabelledMixture:
+    """Eight equal Gaussians on a circle, the mode of each sample given as its label."""
+    _positive("ring8_labelled", radius=radius)
+    return LabelledMixture("ring8_labelled", _ring(8, radius), std)
 
 
 @register("problem", provides={"modes"})

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ganbench.errors import UserError
+from ganbench.gan.conditioning import Concatenated, Projected
 from ganbench.gan.normalizations import PixelNorm, Reweighted, as_matrix
 from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
+from ganbench.problems.base import Given
 
 Tensors = Mapping[str, Tensor]
 Tap = Callable[[nn.Module, Tensor], None]
@@ -88,15 +90,24 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def forward(
-    module: nn.Module, tensors: Tensors, x: Tensor, prefix: str = "", tap: Tap | None = None, ours: bool = False
+    module: nn.Module,
+    tensors: Tensors,
+    x: Tensor,
+    prefix: str = "",
+    tap: Tap | None = None,
+    ours: bool = False,
+    given: Given = None,
 ) -> Tensor:
     """Run a module for every run: parameters and buffers [runs, ...] by name, x [runs, batch, ...].
 
     `tap` is shown the output of each known activation, for diagnostics. With `ours`, nobody else needs x any more.
+    given: the second argument of a module that takes one, [runs, batch, ...].
     """
     kind = type(module)
     if module._forward_hooks or module._forward_pre_hooks:
-        return _vmapped(module, tensors, x, prefix)
+        return _vmapped(module, tensors, x, prefix, given)
+    if given is not None:
+        return _conditional(module, tensors, x, prefix, tap, given)
     if kind is nn.Sequential:
         ours = False
         for name, child in module.named_children():
@@ -133,11 +144,27 @@ def _returns_its_own(module: nn.Module) -> bool:
     return type(layer) is nn.Linear and layer.bias is not None and not hooked
 
 
-def _vmapped(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
+def _vmapped(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str, given: Given = None) -> Tensor:
     own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    inputs = (x,) if given is None else (x, given)
     if not own:
-        return vmap(module)(x)
-    return vmap(lambda state, sample: functional_call(module, state, (sample,)))(own, x)
+        return vmap(module)(*inputs)
+    return vmap(lambda state, *one: functional_call(module, state, one))(own, *inputs)
+
+
+def _conditional(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str, tap: Tap | None, given: Given) -> Tensor:
+    """Run a module that takes what is given: those that are known by their plain layers."""
+    if isinstance(given, Tensor):
+        if type(module) is Concatenated:
+            return forward(module.body, tensors, module.joined(x, given), f"{prefix}body.", tap, ours=False)
+        if type(module) is Projected:
+            features = forward(module.body, tensors, x, f"{prefix}body.", tap)
+            logits = forward(module.last, tensors, features, f"{prefix}last.", tap)
+            chosen = tensors[f"{prefix}embedding.weight"].gather(
+                1, given.unsqueeze(-1).expand(-1, -1, features.shape[-1])
+            )
+            return logits + (features * chosen).sum(-1, keepdim=True)
+    return _vmapped(module, tensors, x, prefix, given)
 
 
 def _linear(module: nn.Linear, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:

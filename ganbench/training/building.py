@@ -52,7 +52,8 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
         layers[f"{role}_weight"] = normalization if normalization.declared("acts_on") == "weights" else _as_is
     parts = parts_of(variant)
     d_batch = partial(batch_module, parts) if any(part.sees_batch for part in parts) else None
-    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers, d_batch=d_batch)
+    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers, d_batch=d_batch,
+                       given=problem.gives)  # fmt: skip
     shape = packed(parts, torch.empty(1, variant.batch_size, *problem.shape)).shape[2:]
     generator, discriminator = _pair(variant, spec, seed)
     if shape != problem.shape:

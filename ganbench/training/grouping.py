@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ganbench.plan import Run, Variant
+from ganbench.problems.base import stream
 from ganbench.training.building import build_networks, building, make_problem
 from ganbench.training.losses import loss_of
 from ganbench.training.memory import check_fits
@@ -56,11 +57,14 @@ def bytes_of(variant: Variant) -> int:
     """Return roughly what one run of a variant takes: parameters with their gradients and averages, activations."""
     outputs: list[int] = []
     with building(variant), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        pair = build_networks(variant, make_problem(variant), seed=0)
+        problem = make_problem(variant)
+        pair = build_networks(variant, problem, seed=0)
         for module in (leaf for player in pair for leaf in player.modules() if not list(leaf.children())):
             module.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
-        fake = pair[0](torch.zeros(variant.batch_size, variant.latent_dim))
-        pair[1](packed(parts_of(variant), fake.unsqueeze(0)).squeeze(0))
+        given = problem.draw(variant.batch_size, stream("size", 0)).given if problem.gives else None
+        beside = () if given is None else (given,)
+        fake = pair[0](torch.zeros(variant.batch_size, variant.latent_dim), *beside)
+        pair[1](packed(parts_of(variant), fake.unsqueeze(0)).squeeze(0), *beside)
     parameters = sum(parameter.numel() for player in pair for parameter in player.parameters())
     # real and fake batches, forward and backward, and once more for a penalty; 4 bytes each
     return 4 * (8 * parameters + 8 * sum(outputs))

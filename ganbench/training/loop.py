@@ -20,7 +20,7 @@ from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import Plan, Run
-from ganbench.problems.base import Problem, stream
+from ganbench.problems.base import Given, Problem, mapped, on_device, stream
 from ganbench.registry import averaged
 from ganbench.training import checkpoint, noise
 from ganbench.training.building import make_problem
@@ -109,27 +109,39 @@ class Prober:
         count = len(population.runs)
         # every run and every probe sees the same latents: what moves between probes is the generator
         self.latents = draw(evaluator.samples, stream("probe latents", 0)).to(population.device)
-        real = population.problem.sample(variant.batch_size, stream("probe data", 0))
-        held_out = population.problem.oracle_samples(variant.batch_size)
+        problem = population.problem
+        real, given = problem.draw(variant.batch_size, stream("probe data", 0))
+        held_out = problem.oracle_samples(variant.batch_size)
         self.latents = self.latents.expand(count, *self.latents.shape)
+        # what the fakes that are measured are made for: the problem's own mixture of it
+        self.given = self._for_all(problem.draw(evaluator.samples, stream("probe given", 0)).given)
         # losses that compare real with fake need as many of each, and D may take samples in packs alone
         size = whole(population.objective.parts, min(evaluator.samples, variant.batch_size), variant.batch_size)
         if not size:
             raise UserError(f"Probes of {evaluator.samples} samples fill no pack of the trick '{variant.trick}'.")
         both = (x[:size].to(population.device) for x in (real, held_out))
         self.real, self.held_out = (x.expand(count, *x.shape) for x in both)
-        self.played = self.latents[:, :size]
+        self.played, self.played_given = self.latents[:, :size], self._for_all(mapped(lambda part: part[:size], given))
+
+    def _for_all(self, given: Given) -> Given:
+        """Return what is given [n, ...] for every run, [runs, n, ...]."""
+        runs = len(self.population.runs)
+        return mapped(lambda part: part.expand(runs, *part.shape), on_device(given, self.population.device))
 
     def probe(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return every measurement by column [runs], NaN for diverged runs, and samples [runs, n, *shape]."""
         population = self.population
         with population.measuring():
             with torch.no_grad():
-                fake, average = population.generate(self.latents), population.generate_average(self.latents)
-            columns = dict(self.evaluator.measure(fake))
+                fake = population.generate(self.latents, self.given)
+                average = population.generate_average(self.latents, self.given)
+            columns = dict(self.evaluator.measure(fake, self.given))
             if average is not None:
-                columns |= {averaged(name): column for name, column in self.evaluator.measure(average).items()}
-            game = Game(Snapshot(population), self.real, self.played, self.held_out)
+                measured = self.evaluator.measure(average, self.given)
+                columns |= {averaged(name): column for name, column in measured.items()}
+            # what is given belongs to the training samples; those that are held out have their own
+            held_out = None if population.problem.gives else self.held_out
+            game = Game(Snapshot(population, self.played_given), self.real, self.played, held_out)
             for plugin in self.diagnostics:
                 columns.update(plugin(game, **plugin.hypers))
         dead = ~population.alive

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ganbench.problems.base import stream
+from ganbench.problems.base import Batch, Given, mapped, stacked, stream
 
 BLOCK = 32
 Draw = Callable[[int, torch.Generator], Tensor]
+Source = Callable[[int, torch.Generator], Batch]
 
 
 def latents(kind: str, dim: int) -> Draw:
@@ -43,20 +44,41 @@ class Stream:
     """Batches for several seeds; the batch at an index depends on seed, purpose and index alone."""
 
     def __init__(
-        self, purpose: str, seeds: Sequence[int], batch: int, draw: Draw, device: torch.device, dtype: torch.dtype
+        self,
+        purpose: str,
+        seeds: Sequence[int],
+        batch: int,
+        draw: Draw | Source,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.purpose, self.seeds, self.batch, self.draw = purpose, seeds, batch, draw
         self.device, self.dtype = device, dtype
-        self._held: tuple[int, Tensor] | None = None
+        self._held: tuple[int, Batch] | None = None
 
     def at(self, index: int) -> Tensor:
         """Return the batches [seeds, batch, ...] at an index."""
+        return self._found(index).x
+
+    def given(self, index: int) -> Given:
+        """Return what is given with the batches at an index, [seeds, batch, ...]."""
+        return self._found(index).given
+
+    def _found(self, index: int) -> Batch:
         number, place = divmod(index, BLOCK)
         if self._held is None or self._held[0] != number:
             self._held = (number, self._block(number))
-        return self._held[1][:, place]
+        block = self._held[1]
+        return Batch(block.x[:, place], mapped(lambda part: part[:, place], block.given))
 
-    def _block(self, number: int) -> Tensor:
+    def _block(self, number: int) -> Batch:
         # one generator for many batches: seeding one costs more than drawing a small batch
-        blocks = [self.draw(BLOCK * self.batch, stream(f"{self.purpose}:{number}", seed)) for seed in self.seeds]
-        return torch.stack([block.unflatten(0, (BLOCK, self.batch)) for block in blocks]).to(self.device, self.dtype)
+        drawn = [self.draw(BLOCK * self.batch, stream(f"{self.purpose}:{number}", seed)) for seed in self.seeds]
+        blocks = [block if isinstance(block, Batch) else Batch(block) for block in drawn]
+        x = torch.stack([block.x.unflatten(0, (BLOCK, self.batch)) for block in blocks]).to(self.device, self.dtype)
+        return Batch(x, mapped(self._tidy, stacked([block.given for block in blocks])))
+
+    def _tidy(self, given: Tensor) -> Tensor:
+        """Return what is given [seeds, n, ...] by batches, on the device; labels stay whole numbers."""
+        batches = given.unflatten(1, (BLOCK, self.batch)).to(self.device)
+        return batches.to(self.dtype) if batches.is_floating_point() else batches

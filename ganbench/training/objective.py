@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganbench.problems.base import Problem
 from ganbench.training.losses import Losses
-from ganbench.training.noise import Draw
+from ganbench.training.noise import Source
 from ganbench.training.parts import Critic, Generator, Moment, Part
 from ganbench.training.players import Player
 
@@ -96,15 +96,15 @@ def whole(parts: Sequence[Part], samples: int, batch: int) -> int:
     return samples // each * each
 
 
-def sampler(parts: Sequence[Part], problem: Problem) -> Draw:
+def sampler(parts: Sequence[Part], problem: Problem) -> Source:
     """Return the draw of training samples, in which parts may give modes or classes other weights than the data's."""
     reweighing = [part for part in parts if part.reweighs]
     if not reweighing:
-        return problem.sample
+        return problem.draw
     weights = problem.group_weights()
     for part in reweighing:
         weights = part.group_weights(weights)
-    return partial(problem.sample_groups, weights / weights.sum())
+    return partial(problem.draw_groups, weights / weights.sum())
 
 
 def batch_module(parts: Sequence[Part], features: int) -> nn.Module:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ganbench.binding import Bound, chain
 from ganbench.errors import UserError
 from ganbench.plan import Variant
+from ganbench.problems.base import Given
 from ganbench.training import noise
 from ganbench.training.noise import Draw
 from ganbench.training.players import Player
@@ -27,13 +28,15 @@ SIDES = tuple(f"{player} {side}" for player in "dg" for side in ("real", "fake")
 class Moment:
     """The update that is being computed: of which player, on which of its batches, after which share of the training.
 
-    draw: returns this batch's random numbers [runs, ...] of a purpose.
+    draw: returns this batch's random numbers [runs, ...] of a purpose. given: what the problem gives with its real
+    samples, and so with the fakes of the same index.
     """
 
     player: str
     index: int
     progress: float
     draw: Callable[[str], Tensor]
+    given: Given = None
 
 
 class Critic(Protocol):

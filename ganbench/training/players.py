@@ -11,6 +11,7 @@ from ganbench.binding import bind
 from ganbench.gan.normalizations import as_matrix
 from ganbench.gan.optimizers import rate_factor
 from ganbench.plan import Run
+from ganbench.problems.base import Given, mapped
 from ganbench.training import batched
 from ganbench.training.batched import Tensors
 
@@ -77,17 +78,22 @@ class Player:
     def __call__(
         self,
         x: Tensor,
+        given: Given = None,
         *,
         trained: bool = False,
         runs: slice = slice(None),
         tap: batched.Tap | None = None,
         tensors: Tensors | None = None,
     ) -> Tensor:
-        """Map x [runs, batch, ...] with the parameters of all runs, a slice of them, or others given by name."""
+        """Map x [runs, batch, ...] with the parameters of all runs, a slice of them, or others by name.
+
+        given: what the problem gives with each of x, of all runs.
+        """
         tensors = {**(tensors or (self.trained if trained else self.frozen)), **self.buffers}
         if runs != slice(None):
             tensors = {name: tensor[runs] for name, tensor in tensors.items()}
-        return batched.forward(self.module, tensors, x, tap=tap)
+            given = mapped(lambda part: part[runs], given)
+        return batched.forward(self.module, tensors, x, given=given, tap=tap)
 
     def matrices(self) -> list[Tensor]:
         """Return the trained weights of all linear and convolution layers as matrices [runs, out, in]."""

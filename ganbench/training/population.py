@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganbench.binding import bind
 from ganbench.plan import Run
-from ganbench.problems.base import Problem
+from ganbench.problems.base import Given, Problem, mapped
 from ganbench.training import batched, noise
 from ganbench.training.batched import Tensors
 from ganbench.training.building import build_networks
@@ -49,8 +49,10 @@ class Population:
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts
         sample, draw = sampler(parts, self.problem), noise.latents(variant.latent, variant.latent_dim)
-        draws = {"d latent": draw, "g latent": draw, "data": sample, "g data": sample,
-                 "uniform": noise.uniform, "normal": noise.normal(self.problem.shape)}  # fmt: skip
+        draws: dict[str, noise.Draw | noise.Source] = {
+            "d latent": draw, "g latent": draw, "data": sample, "g data": sample,
+            "uniform": noise.uniform, "normal": noise.normal(self.problem.shape),
+        }  # fmt: skip
         for part in parts:
             draws |= {purpose + part.suffix: own for purpose, own in part.draws(self.problem.shape).items()}
         return {
@@ -62,24 +64,36 @@ class Population:
         """Return the batch of every run [runs, batch, ...] at an index of a stream."""
         return self.streams[purpose].at(index)[self.seed_index]
 
-    def generate(self, latents: Tensor, *, trained: bool = False) -> Tensor:
-        """Map latents [runs, batch, latent_dim] to samples [runs, batch, *shape]."""
-        return self.generator(latents, trained=trained)
+    def given(self, purpose: str, index: int) -> Given:
+        """Return what the problem gives with the batch of every run at an index, [runs, batch, ...]."""
+        return mapped(lambda part: part[self.seed_index], self.streams[purpose].given(index))
+
+    def generate(self, latents: Tensor, given: Given = None, *, trained: bool = False) -> Tensor:
+        """Map latents [runs, batch, latent_dim], with what is given, to samples [runs, batch, *shape]."""
+        return self.generator(latents, given, trained=trained)
 
     def criticise(
-        self, samples: Tensor, *, trained: bool = False, runs: slice = slice(None), tensors: Tensors | None = None
+        self,
+        samples: Tensor,
+        given: Given = None,
+        *,
+        trained: bool = False,
+        runs: slice = slice(None),
+        tensors: Tensors | None = None,
     ) -> Tensor:
-        """Map samples [runs, batch, *shape] to logits [runs, batch]."""
-        return self.discriminator(samples, trained=trained, runs=runs, tensors=tensors).flatten(1)
+        """Map samples [runs, batch, *shape], with what is given, to logits [runs, batch]."""
+        return self.discriminator(samples, given, trained=trained, runs=runs, tensors=tensors).flatten(1)
 
-    def features(self, samples: Tensor, *, trained: bool = False, tensors: Tensors | None = None) -> Tensor:
+    def features(
+        self, samples: Tensor, given: Given = None, *, trained: bool = False, tensors: Tensors | None = None
+    ) -> Tensor:
         """Map samples [runs, batch, *shape] to D's hidden features [runs, batch, f]; UserError where it shows none."""
-        return batched.hidden(lambda tap: self.discriminator(samples, trained=trained, tensors=tensors, tap=tap))
+        return batched.hidden(lambda tap: self.discriminator(samples, given, trained=trained, tensors=tensors, tap=tap))
 
-    def generate_average(self, latents: Tensor) -> Tensor | None:
+    def generate_average(self, latents: Tensor, given: Given = None) -> Tensor | None:
         """Map latents as `generate` does, by the average of G that a part keeps; None where none does."""
         averages = [part.average for part in self.objective.parts if part.average is not None]
-        return self.generator(latents, tensors=self.generator.views(averages[0])) if averages else None
+        return self.generator(latents, given, tensors=self.generator.views(averages[0])) if averages else None
 
     def remember(self) -> None:
         """Let the parts see where the living runs stand after a training step."""

@@ -8,16 +8,22 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ganbench.problems.base import Given
 from ganbench.training.batched import Tensors
 from ganbench.training.parts import Moment
 from ganbench.training.population import Population
 
 
 class Critic:
-    """D with its trained parameters, or others by name, differentiable in them; `frozen` only in its samples."""
+    """D with its trained parameters, or others by name, differentiable in them; `frozen` only in its samples.
 
-    def __init__(self, population: Population, tensors: Tensors | None = None, *, frozen: bool = False) -> None:
-        self.population, self.tensors, self.trained = population, tensors, not frozen
+    given: what the problem gives with the samples of this update, real and fake.
+    """
+
+    def __init__(
+        self, population: Population, given: Given, tensors: Tensors | None = None, *, frozen: bool = False
+    ) -> None:
+        self.population, self.given, self.tensors, self.trained = population, given, tensors, not frozen
         self._known: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, samples: Tensor) -> Tensor:
@@ -25,13 +31,13 @@ class Critic:
         for batch, logits in self._known:
             if batch is samples:
                 return logits
-        logits = self.population.criticise(samples, trained=self.trained, tensors=self.tensors)
+        logits = self.population.criticise(samples, self.given, trained=self.trained, tensors=self.tensors)
         self._known.append((samples, logits))
         return logits
 
     def features(self, samples: Tensor) -> Tensor:
         """Map samples to hidden features [runs, batch, f]."""
-        return self.population.features(samples, trained=self.trained, tensors=self.tensors)
+        return self.population.features(samples, self.given, trained=self.trained, tensors=self.tensors)
 
     def matrices(self) -> list[Tensor]:
         """Return the trained weights of D's layers as matrices [runs, out, in]."""
@@ -39,14 +45,14 @@ class Critic:
 
 
 class Generator:
-    """G with its trained parameters."""
+    """G with its trained parameters, for what is given."""
 
-    def __init__(self, population: Population) -> None:
-        self.population = population
+    def __init__(self, population: Population, given: Given) -> None:
+        self.population, self.given = population, given
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Map latents to samples [runs, batch, *shape]."""
-        return self.population.generate(latents, trained=True)
+        return self.population.generate(latents, self.given, trained=True)
 
     def matrices(self) -> list[Tensor]:
         """Return the trained weights of G's layers as matrices [runs, out, in]."""
@@ -90,11 +96,11 @@ class Bystanders:
         logits = torch.zeros_like(self.fake.logits)
         with torch.no_grad():
             for runs in self.population.objective.losses.paired:
-                logits[runs] = self.population.criticise(self._shown[runs], runs=runs)
+                logits[runs] = self.population.criticise(self._shown[runs], self.moment.given, runs=runs)
         return logits
 
     @property
     def features(self) -> Tensor:
         """Features [runs, batch, f]."""
         with torch.no_grad():
-            return self.population.features(self._shown)
+            return self.population.features(self._shown, self.moment.given)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.measure.dynamics import DifferentiableGame
+from ganbench.problems.base import Given, mapped
 from ganbench.problems.games import Game
 from ganbench.training import batched
 from ganbench.training.losses import LossSlice
@@ -20,20 +21,20 @@ from ganbench.training.population import Population
 class Snapshot:
     """Forward passes, gradients and weights of a population, none of which moves it (see measure.diagnostics)."""
 
-    def __init__(self, population: Population) -> None:
-        self._population = population
+    def __init__(self, population: Population, given: Given = None) -> None:
+        self._population, self._given = population, given
         self.losses: Sequence[LossSlice] = population.objective.losses.slices
         self.g_names = batched.layer_names(population.generator.module)
         self.d_names = batched.layer_names(population.discriminator.module)
 
     def generate(self, latents: Tensor, units: dict[nn.Module, Tensor]) -> Tensor:
         """Map latents to samples with gradients; `units` collects the output of each known activation."""
-        return self._population.generator(latents, trained=True, tap=units.__setitem__)
+        return self._population.generator(latents, self._given, trained=True, tap=units.__setitem__)
 
     def criticise(self, samples: Tensor, units: dict[nn.Module, Tensor]) -> Tensor:
         """Map samples to logits [runs, batch] with gradients; `units` collects the output of each known activation."""
         packs = self._population.objective.packed(samples)
-        return self._population.discriminator(packs, trained=True, tap=units.__setitem__).flatten(1)
+        return self._population.discriminator(packs, self._given, trained=True, tap=units.__setitem__).flatten(1)
 
     @property
     def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -41,7 +42,9 @@ class Snapshot:
         return self._matched if self._population.objective.matching else None
 
     def _matched(self, real: Tensor, fake: Tensor) -> Tensor:
-        return self._population.objective.matched(*(self._population.features(x, trained=True) for x in (real, fake)))
+        return self._population.objective.matched(
+            *(self._population.features(x, self._given, trained=True) for x in (real, fake))
+        )
 
     def parameter_gradients(self, loss: Tensor, player: str) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of a loss [runs] by parameter of G ("g") or D ("d")."""
@@ -73,8 +76,9 @@ class Snapshot:
         parameters that move. Otherwise these norms keep their vectors, which count as constants, as in training.
         """
         population, places = self._population, range(len(real))[runs]
-        generator = _Copy(population.generator, runs, iterate)
-        discriminator = _Copy(population.discriminator, runs, iterate)
+        given = mapped(lambda part: part[runs], self._given)
+        generator = _Copy(population.generator, runs, given, iterate)
+        discriminator = _Copy(population.discriminator, runs, given, iterate)
         objective = population.objective
         real, latents = objective.packed(real[runs].detach()), latents[runs].detach()
 
@@ -102,15 +106,15 @@ class Snapshot:
 class _Copy:
     """A player of some runs as a function of flat parameters [runs, size]."""
 
-    def __init__(self, player: Player, runs: slice, iterate: bool) -> None:
-        self.module, self.shapes, self.iterate = player.module, player.shapes, iterate
+    def __init__(self, player: Player, runs: slice, given: Given, iterate: bool) -> None:
+        self.module, self.shapes, self.given, self.iterate = player.module, player.shapes, given, iterate
         self.start = player.flat[runs].clone()
         self.buffers = {name: buffer[runs].clone() for name, buffer in player.buffers.items()}
 
     def __call__(self, flat: Tensor, x: Tensor, tap: batched.Tap | None = None) -> Tensor:
         tensors = {**self.buffers, **by_name(self.shapes, flat)}
         with _mode(self.module, self.iterate):
-            return batched.forward(self.module, tensors, x, tap=tap)
+            return batched.forward(self.module, tensors, x, given=self.given, tap=tap)
 
 
 @contextmanager

@@ -57,14 +57,16 @@ class PlayedRound:
         """Return G's gradient [runs, size] through the steps that D would make on the same batch."""
         population, moment = self.population, self._next("g")
         latents = moment.draw("g latent")
-        real, fake = self._shown(moment.draw("g data"), population.generate(latents, trained=True), moment)
+        real, fake = self._shown(
+            moment.draw("g data"), population.generate(latents, moment.given, trained=True), moment
+        )
         critic: Tensors = population.discriminator.trained
         for _ in range(steps):
-            now = Critic(population, critic)
+            now = Critic(population, moment.given, critic)
             d_loss, _ = population.objective.losses(now(real), now(fake))
             moves = torch.autograd.grad(d_loss.sum(), list(critic.values()), create_graph=True)
             critic = {name: own - rate * move for (name, own), move in zip(critic.items(), moves, strict=True)}
-        unrolled = Critic(population, critic)
+        unrolled = Critic(population, moment.given, critic)
         g_loss = population.objective.of_g(Judged(unrolled, real, fixed=True), Judged(unrolled, fake), moment)
         # the real samples' logits follow G too, through the steps that D would make, and enter by D's loss
         against_d, _ = population.objective.losses(unrolled(real), unrolled(fake).detach())
@@ -75,8 +77,8 @@ class PlayedRound:
         """Return both players' gradients on D's next batch, differentiable in the parameters of both."""
         population, moment = self.population, self._next("d")
         latents = moment.draw("d latent")
-        real, fake = self._shown(moment.draw("data"), population.generate(latents, trained=True), moment)
-        critic = Critic(population)
+        real, fake = self._shown(moment.draw("data"), population.generate(latents, moment.given, trained=True), moment)
+        critic = Critic(population, moment.given)
         losses = {"d": self._of_d(critic, real, fake, moment)}
         g_loss = population.objective.of_g(Judged(critic, real), Judged(critic, fake), moment)
         losses["g"] = g_loss, self._g_total(g_loss, latents, moment)
@@ -104,8 +106,9 @@ class PlayedRound:
     def _d_loss(self, moment: Moment) -> tuple[Tensor, Tensor]:
         """Return D's loss on a batch, and with all terms, both [runs]."""
         with torch.no_grad():
-            fake = self.population.generate(moment.draw("d latent"))
-        return self._of_d(Critic(self.population), *self._shown(moment.draw("data"), fake, moment), moment)
+            fake = self.population.generate(moment.draw("d latent"), moment.given)
+        critic = Critic(self.population, moment.given)
+        return self._of_d(critic, *self._shown(moment.draw("data"), fake, moment), moment)
 
     def _of_d(self, critic: Critic, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
         objective = self.population.objective
@@ -115,14 +118,14 @@ class PlayedRound:
     def _g_loss(self, moment: Moment) -> tuple[Tensor, Tensor]:
         """Return G's loss on a batch, and with all terms, both [runs]."""
         population, latents = self.population, moment.draw("g latent")
-        fake = population.objective.shown(population.generate(latents, trained=True), "g fake", moment)
-        judged = Judged(Critic(population, frozen=True), fake)
+        fake = population.objective.shown(population.generate(latents, moment.given, trained=True), "g fake", moment)
+        judged = Judged(Critic(population, moment.given, frozen=True), fake)
         g_loss = population.objective.of_g(Bystanders(population, moment, judged), judged, moment)
         return g_loss, self._g_total(g_loss, latents, moment)
 
     def _g_total(self, g_loss: Tensor, latents: Tensor, moment: Moment) -> Tensor:
         population = self.population
-        total = population.objective.of_generator(g_loss, Generator(population), latents, moment)
+        total = population.objective.of_generator(g_loss, Generator(population, moment.given), latents, moment)
         return population.objective.of_place(total, "g", population.generator)
 
     def _shown(self, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
@@ -139,7 +142,9 @@ class PlayedRound:
         population, own = self.population, self.population.players[player]
         own.batches += 1
         index, progress = own.batches - 1, population.step / population.variant.steps
-        return Moment(player, index, progress, lambda purpose: population.draw(purpose, index))
+        real = "data" if player == "d" else "g data"
+        given = population.given(real, index) if population.problem.gives else None
+        return Moment(player, index, progress, lambda purpose: population.draw(purpose, index), given)
 
     def _marked(self, player: str, loss: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
         self.losses[player] = loss.detach()

@@ -572,6 +572,29 @@ def with_a_loose_tensor(spec):
     return players[0], nn.Sequential(players[1], Apply(lambda x: x * loose))
 
 
+class Told(nn.Module):
+    def __init__(self, module, function):
+        super().__init__()
+        self.module, self.function = module, function
+
+    def forward(self, x, label):
+        return self.module(x) + self.function(label)[:, None]
+
+
+@breaks(
+    "network", "labels_are_seen", "the discriminator gives the same for other labels", needs={"label": "it is told"}
+)
+def deaf_to_labels(spec):
+    generator, discriminator = pair(spec)
+    return Told(generator, lambda label: label), Told(discriminator, torch.zeros_like)
+
+
+@breaks("network", "labels_go_with_their_samples", "the generator's outputs are off by", needs={"label": "it is told"})
+def by_the_labels_before(spec):
+    generator, discriminator = pair(spec)
+    return Told(generator, lambda label: label.cumsum(0)), Told(discriminator, lambda label: label)
+
+
 @breaks("network", "images_stay_in_range", "away from 0, the range is [-1, 1]", needs={"image": "pixels"})
 def without_tanh(spec):
     generator, discriminator = pair(spec, size=64)

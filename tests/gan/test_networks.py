@@ -10,6 +10,7 @@ from torch import nn
 from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.gan.networks import NetworkSpec
+from ganbench.registry import NOTHING_GIVEN
 from ganbench.suite import resolve
 from ganbench.training.building import build_networks, make_problem
 
@@ -34,11 +35,12 @@ def fitting():
 def test_shapes_on_every_problem_that_fits(variant):
     problem = make_problem(variant)
     generator, discriminator = build_networks(variant, problem, seed=0)
-    samples = generator(torch.randn(7, 3))
+    beside = (torch.arange(7) % problem.gives.classes,) if problem.gives else ()
+    samples = generator(torch.randn(7, 3), *beside)
     assert samples.shape == (7, *problem.shape)
-    logits = discriminator(samples)
+    logits = discriminator(samples, *beside)
     assert logits.shape in ((7,), (7, 1))
-    other = discriminator(samples.square() + torch.randn(samples.shape))
+    other = discriminator(samples.square() + torch.randn(samples.shape), *beside)
     assert not torch.equal(other, logits)  # D sees its input
 
 
@@ -47,7 +49,7 @@ def test_every_network_fits_a_problem():
 
 
 @pytest.mark.parametrize(
-    "name", [plugin.name for plugin in registry.plugins("network") if set(plugin.needs) <= {"image"}]
+    "name", [plugin.name for plugin in registry.plugins("network") if set(plugin.needs) <= {"image", NOTHING_GIVEN}]
 )
 def test_images_stay_in_their_range_and_reach_it(name):
     generator, _ = built(name, (1, 8, 8))

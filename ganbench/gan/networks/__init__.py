@@ -5,42 +5,7 @@ samples `[batch, *shape]`, the discriminator samples to logits `[batch]` or `[ba
 its normalized layers; what it is made of is its own affair, `nn.Sequential`s of known layers train fastest.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from ganbench.gan.networks import conditional, dcgan, games, mlp
+from ganbench.gan.networks.spec import NetworkSpec, Normalize
 
-from torch import nn
-
-Normalize = Callable[[nn.Module], nn.Module]
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """What a network is built for: data shape, pixel range, latent size, and the layers' normalizations.
-
-    `g_norm` and `d_norm` wrap a layer that the paper normalizes, `g_weight` and `d_weight` a layer where only a
-    normalization of weights applies (outputs, a critic's first convolution). A network that builds the end of D by
-    `d_last` provides "batch_features", one whose D has a known activation before its end "hidden_features". Under
-    packing it is called twice: G is built for a sample's shape, D for a pack's.
-    """
-
-    shape: tuple[int, ...]
-    value_range: tuple[float, float] | None
-    latent_dim: int
-    g_norm: Normalize
-    g_weight: Normalize
-    d_norm: Normalize
-    d_weight: Normalize
-    d_batch: Callable[[int], nn.Module] | None = None
-
-    def d_last(self, features: int) -> nn.Module:
-        """Return D's last layers, [batch, features] to [batch, 1]; before the linear one D may look at its batch."""
-        if self.d_batch is None:
-            return self.d_weight(nn.Linear(features, 1))
-        seen: Any = self.d_batch(features)
-        return nn.Sequential(seen, self.d_weight(nn.Linear(seen.out_features, 1)))
-
-
-from ganbench.gan.networks import dcgan, games, mlp  # noqa: E402
-
-__all__ = ["NetworkSpec", "dcgan", "games", "mlp"]
+__all__ = ["NetworkSpec", "Normalize", "conditional", "dcgan", "games", "mlp"]

@@ -3,10 +3,10 @@
 from torch import nn
 
 from ganbench.errors import UserError
-from ganbench.gan.networks import NetworkSpec
-from ganbench.registry import register
+from ganbench.gan.networks.spec import NetworkSpec
+from ganbench.registry import NOTHING_GIVEN, register
 
-NEEDS = {"image": "a convolutional network needs images"}
+NEEDS = {"image": "a convolutional network needs images", NOTHING_GIVEN: "it takes no label: conditional_mlp does"}
 
 
 @register("network", needs=NEEDS, provides={"feature_maps", "batch_features", "hidden_features"})

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.errors import UserError
-from ganbench.gan.networks import NetworkSpec
+from ganbench.gan.networks.spec import NetworkSpec
 from ganbench.registry import register
 
 START = 0.1

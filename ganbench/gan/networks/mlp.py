@@ -5,11 +5,15 @@ import math
 from torch import nn
 
 from ganbench.errors import UserError
-from ganbench.gan.networks import NetworkSpec
-from ganbench.registry import register
+from ganbench.gan.networks.spec import NetworkSpec
+from ganbench.registry import NOTHING_GIVEN, register
 
 
-@register("network", provides={"batch_features", "hidden_features"})
+@register(
+    "network",
+    needs={NOTHING_GIVEN: "it takes no label: conditional_mlp does"},
+    provides={"batch_features", "hidden_features"},
+)
 def mlp(spec: NetworkSpec, *, width: int = 32, depth: int = 2) -> tuple[nn.Module, nn.Module]:
     """Two perceptrons with `depth` hidden layers of `width` units, ReLU in G and LeakyReLU 0.2 in D."""
     if width < 1 or depth < 1:

@@ -1,0 +1,40 @@
+"""What a network is built for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ganbench.problems.base import Label
+
+Normalize = Callable[[nn.Module], nn.Module]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network is built for: data shape, pixel range, latent size, and the layers' normalizations.
+
+    `g_norm` and `d_norm` wrap a layer that the paper normalizes, `g_weight` and `d_weight` a layer where only a
+    normalization of weights applies (outputs, a critic's first convolution). A network that builds the end of D by
+    `d_last` provides "batch_features", one whose D has a known activation before its end "hidden_features". Under
+    packing it is called twice: G is built for a sample's shape, D for a pack's. `given` is what the problem gives: then
+    both players take it as a second argument.
+    """
+
+    shape: tuple[int, ...]
+    value_range: tuple[float, float] | None
+    latent_dim: int
+    g_norm: Normalize
+    g_weight: Normalize
+    d_norm: Normalize
+    d_weight: Normalize
+    d_batch: Callable[[int], nn.Module] | None = None
+    given: Label | None = None
+
+    def d_last(self, features: int) -> nn.Module:
+        """Return D's last layers, [batch, features] to [batch, 1]; before the linear one D may look at its batch."""
+        if self.d_batch is None:
+            return self.d_weight(nn.Linear(features, 1))
+        seen: Any = self.d_batch(features)
+        return nn.Sequential(seen, self.d_weight(nn.Linear(seen.out_features, 1)))

@@ -33,7 +33,7 @@ ORDER = {
     ),
     "what is asked for": ("plan", "reading", "binding", "combining", "suite", "repeat"),
     "what is trained and measured": ("problems", "gan", "metrics", "measure"),
-    "training": ("training",),
+    "training": ("training", "models"),
     "results": ("results", "reuse"),
     "the work": ("executors",),
     "analysis": ("analysis",),

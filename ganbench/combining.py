@@ -21,6 +21,8 @@ def impossible(variant: Variant) -> str:
     provided["D"] -= _withheld(variant).keys()
     if variant.critic_steps == variant.generator_steps == 1:
         provided["D"].add("one_turn_each")
+    if reason := _ignored(variant):
+        return reason
     for axis, plugin in chosen:
         if reason := _misplaced(axis, plugin, chosen):
             return reason
@@ -28,6 +30,15 @@ def impossible(variant: Variant) -> str:
             for player in axis.asks:
                 if need not in provided[player]:
                     return f"{plugin.name} with {_blocker(variant, need, axis.name, player)}: {reason}"
+    return ""
+
+
+def _ignored(variant: Variant) -> str:
+    """Return which choice means nothing to a variant's model: trained all the same, it would pass for another."""
+    model = bind(variant, "model")
+    for axis in model.declared("ignores"):
+        if (name := getattr(variant, axis)) != kinds.axes()[axis].default:
+            return f"{axis} {name} with model {model.name}: it has none"
     return ""
 
 

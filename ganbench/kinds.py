@@ -140,6 +140,13 @@ KINDS: Mapping[str, Kind] = {
             axes=(Axis("problem", "ring8", named=True),),
         ),
         Kind(
+            "model",
+            "ganbench.models",
+            {"": ("runs", "problem", "device")},
+            {"ignores": Declaration("names of axes that mean nothing to it", is_names, ())},
+            axes=(Axis("model", "gan", later=True, asks="GD"),),
+        ),
+        Kind(
             "network",
             "ganbench.gan.networks",
             {"": ("spec",)},

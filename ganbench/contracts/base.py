@@ -22,6 +22,7 @@ from ganbench.registry import Plugin
 
 KINDS = {
     "problem": ("ganbench.contracts.problems",),
+    "model": ("ganbench.contracts.models",),
     "network": ("ganbench.contracts.networks",),
     "loss": ("ganbench.contracts.losses", "ganbench.contracts.divergences"),
     "regularizer": ("ganbench.contracts.regularizers",),

@@ -26,11 +26,10 @@ from ganbench.results.study import Study
 from ganbench.training import loop
 from ganbench.training.building import building, make_problem
 from ganbench.training.grouping import group
+from ganbench.training.learner import make_learner
 from ganbench.training.losses import GuiltyError
 from ganbench.training.parts import parts_of
-from ganbench.training.population import Population
 from ganbench.training.process_state import preserved
-from ganbench.training.step import train_step
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def name_of(runs: Sequence[Run]) -> str:
     """Return the name of the population that these runs are."""
     variant = runs[0].variant
     words = [variant.problem, variant.normalization, variant.regularizer]
-    words += [variant.trick] * (variant.trick != later()["trick"])
+    words += [name for axis in ("trick", "model") if (name := getattr(variant, axis)) != later()[axis]]
     digest = hashlib.sha256("\n".join(run.id for run in runs).encode()).hexdigest()[:8]
     return "-".join([*words, digest])
 
@@ -97,7 +96,7 @@ def _check(work: dict[str, list[Run]], emit: Emit | None = None) -> None:
                 emit({"event": "progress", "name": name})
             try:
                 with building(some[0].variant):
-                    train_step(Population(some, make_problem(some[0].variant), torch.device("cpu")))
+                    make_learner(some, make_problem(some[0].variant), torch.device("cpu")).advance()
             except UserError as error:
                 if emit is None:
                     raise
@@ -184,16 +183,15 @@ def trial(runs: list[Run], device: str, steps: int = 3) -> Trial:
     first = min(1, runs[0].variant.steps - 1)
     steps = min(steps, runs[0].variant.steps - first)
     with loop.steady_numerics(), building(runs[0].variant):
-        population = Population(runs, make_problem(runs[0].variant), torch.device(device))
+        learner = make_learner(runs, make_problem(runs[0].variant), torch.device(device))
         for _ in range(first):
-            train_step(population)
+            learner.advance()
         started = time.perf_counter()
         for _ in range(steps):
-            train_step(population)
+            learner.advance()
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         each = (time.perf_counter() - started) / steps
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else kilobytes * 1024
-    looped = tuple(part.plugin.name for part in population.objective.losses.slices if part.how == "looped")
-    return Trial(each * runs[0].variant.steps, peak, looped)
+    return Trial(each * runs[0].variant.steps, peak, tuple(learner.looped))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,9 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ganbench.plan import Run
-from ganbench.problems.base import Problem
-from ganbench.training.population import Population
 from ganbench.training.step import train_step
+
+if TYPE_CHECKING:
+    from ganbench.training.population import Population
+
+    Make = Callable[[Sequence[Run]], Population]
 
 NEVER = 10**9
 """As `lazy`, a term that is not due in any of the steps that are counted."""
@@ -42,24 +45,23 @@ class StepCost:
         return {"gflop": [flop * steps / 1e9 for flop in self.flop], "peak_bytes": self.peak_bytes}
 
 
-def step_cost(runs: Sequence[Run], problem: Problem, device: torch.device) -> StepCost:
+def step_cost(make: Make, runs: Sequence[Run]) -> StepCost:
     """Count what a training step of a population of these runs costs, on populations of its own."""
-    population = Population(runs, problem, device)
+    population = make(runs)
     flop = [0.0] * len(runs)
     # runs of a population differ in their loss alone, and losses only in whether G's step looks at real logits too
     slices = population.objective.losses.slices
     for paired in {part.paired for part in slices}:
         parts = [part.runs for part in slices if part.paired == paired]
-        count = _flop([runs[part.start] for part in parts], problem, device) / len(parts)
+        count = _flop(make([runs[part.start] for part in parts])) / len(parts)
         for part in parts:
             flop[part] = [count] * (part.stop - part.start)
     train_step(population)  # what an optimizer, a rule or a cache makes the first time is there in every later step
     return StepCost(tuple(flop), _counted(population, 0).peak_bytes)
 
 
-def _flop(runs: Sequence[Run], problem: Problem, device: torch.device) -> float:
+def _flop(population: Population) -> float:
     """Return the operations of a mean step of a few runs together: a term counts in the share of updates it is in."""
-    population = Population(runs, problem, device)
     train_step(population)
     lazy = {part: part.lazy for part in population.objective.parts if part.lazy > 1}
     for part in lazy:

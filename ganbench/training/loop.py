@@ -24,11 +24,7 @@ from ganbench.problems.base import Given, Problem, mapped, on_device, stream
 from ganbench.registry import averaged
 from ganbench.training import checkpoint, noise
 from ganbench.training.building import make_problem
-from ganbench.training.cost import step_cost
-from ganbench.training.objective import whole
-from ganbench.training.population import Population
-from ganbench.training.snapshot import Snapshot
-from ganbench.training.step import train_step
+from ganbench.training.learner import Learner, make_learner
 
 CHECKPOINT_SECONDS = float(os.environ.get("GANBENCH_CHECKPOINT_SECONDS", 15.0))
 """At least this long lies between two checkpoints; a negative number makes one at every probe."""
@@ -102,51 +98,52 @@ class Prober:
     `diagnostics` is the class of cost up to which the game is diagnosed.
     """
 
-    def __init__(self, population: Population, evaluator: Evaluator, diagnostics: str = "cheap") -> None:
-        self.population, self.evaluator, self.diagnostics = population, evaluator, affordable(diagnostics)
-        variant = population.variant
+    def __init__(self, learner: Learner, evaluator: Evaluator, diagnostics: str = "cheap") -> None:
+        self.learner, self.evaluator, self.diagnostics = learner, evaluator, affordable(diagnostics)
+        variant = learner.variant
         draw = noise.latents(variant.latent, variant.latent_dim)
-        count = len(population.runs)
+        count = len(learner.runs)
         # every run and every probe sees the same latents: what moves between probes is the generator
-        self.latents = draw(evaluator.samples, stream("probe latents", 0)).to(population.device)
-        problem = population.problem
+        self.latents = draw(evaluator.samples, stream("probe latents", 0)).to(learner.device)
+        problem = learner.problem
         real, given = problem.draw(variant.batch_size, stream("probe data", 0))
         held_out = problem.oracle_samples(variant.batch_size)
         self.latents = self.latents.expand(count, *self.latents.shape)
         # what the fakes that are measured are made for: the problem's own mixture of it
         self.given = self._for_all(problem.draw(evaluator.samples, stream("probe given", 0)).given)
         # losses that compare real with fake need as many of each, and D may take samples in packs alone
-        size = whole(population.objective.parts, min(evaluator.samples, variant.batch_size), variant.batch_size)
+        size = learner.whole(min(evaluator.samples, variant.batch_size))
         if not size:
             raise UserError(f"Probes of {evaluator.samples} samples fill no pack of the trick '{variant.trick}'.")
-        both = (x[:size].to(population.device) for x in (real, held_out))
+        both = (x[:size].to(learner.device) for x in (real, held_out))
         self.real, self.held_out = (x.expand(count, *x.shape) for x in both)
         self.played, self.played_given = self.latents[:, :size], self._for_all(mapped(lambda part: part[:size], given))
 
     def _for_all(self, given: Given) -> Given:
         """Return what is given [n, ...] for every run, [runs, n, ...]."""
-        runs = len(self.population.runs)
-        return mapped(lambda part: part.expand(runs, *part.shape), on_device(given, self.population.device))
+        runs = len(self.learner.runs)
+        return mapped(lambda part: part.expand(runs, *part.shape), on_device(given, self.learner.device))
 
     def probe(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return every measurement by column [runs], NaN for diverged runs, and samples [runs, n, *shape]."""
-        population = self.population
-        with population.measuring():
+        learner = self.learner
+        with learner.measuring():
             with torch.no_grad():
-                fake = population.generate(self.latents, self.given)
-                average = population.generate_average(self.latents, self.given)
+                fake = learner.generate(self.latents, self.given)
+                average = learner.generate_average(self.latents, self.given)
             columns = dict(self.evaluator.measure(fake, self.given))
             if average is not None:
                 measured = self.evaluator.measure(average, self.given)
                 columns |= {averaged(name): column for name, column in measured.items()}
-            # what is given belongs to the training samples; those that are held out have their own
-            held_out = None if population.problem.gives else self.held_out
-            game = Game(Snapshot(population, self.played_given), self.real, self.played, held_out)
-            for plugin in self.diagnostics:
-                columns.update(plugin(game, **plugin.hypers))
-        dead = ~population.alive
+            if (seen := learner.game(self.played_given)) is not None:
+                # what is given belongs to the training samples; those that are held out have their own
+                held_out = None if learner.problem.gives else self.held_out
+                game = Game(seen, self.real, self.played, held_out)
+                for plugin in self.diagnostics:
+                    columns.update(plugin(game, **plugin.hypers))
+        dead = ~learner.alive
         columns = {name: torch.where(dead, float("nan"), column.detach().double()) for name, column in columns.items()}
-        kept = KEPT_SAMPLES["image" if "image" in population.problem.capabilities else "points"]
+        kept = KEPT_SAMPLES["image" if "image" in learner.problem.capabilities else "points"]
         return columns, fake[:, :kept]
 
 
@@ -173,45 +170,45 @@ def train(runs: list[Run], plan: Plan, sink: Sink, problem_sink: ProblemSink, de
         problem = make_problem(runs[0].variant)
         evaluator = Evaluator(problem, plan.samples, plan.neighbours, device=torch.device(device))
         describe_problem(problem, evaluator, problem_sink)
-        cost = step_cost(runs, problem, torch.device(device))
-        population = Population(runs, problem, torch.device(device))
-        prober = Prober(population, evaluator, plan.diagnostics)
-        training = _Training(population, prober, plan.probe_every, sink, emit)
+        learner = make_learner(runs, problem, torch.device(device))
+        cost = learner.costs()
+        prober = Prober(learner, evaluator, plan.diagnostics)
+        training = _Training(learner, prober, plan.probe_every, sink, emit)
         training.run()
-        sink.finish(training.clock, population.diverged_step.tolist(), cost.to_dict(population.variant.steps))
+        sink.finish(training.clock, learner.diverged_step.tolist(), cost.to_dict(learner.variant.steps))
 
 
 def attempt(runs: list[Run], plan: Plan, source: Source, device: str, until: int, emit: Emit) -> None:
     """Train some runs of a population from its last checkpoint on to a step, and record nothing: whether they can."""
     with steady_numerics(), TemporaryDirectory() as folder:
         problem = make_problem(runs[0].variant)
-        population = Population(runs, problem, torch.device(device))
-        prober = Prober(population, Evaluator(problem, plan.samples, plan.neighbours), plan.diagnostics)
+        learner = make_learner(runs, problem, torch.device(device))
+        prober = Prober(learner, Evaluator(problem, plan.samples, plan.neighbours), plan.diagnostics)
         known, state = source.runs(), Path(folder) / "checkpoint.pt"
         if {run.id for run in runs} <= set(known):
             checkpoint.part(source.checkpoint, state, [known.index(run.id) for run in runs])
-        checkpoint.restore(population, {"train": 0.0, "probe": 0.0}, state)
+        checkpoint.restore(learner, {"train": 0.0, "probe": 0.0}, state)
         told = reached = time.monotonic()
-        while population.step < runs[0].variant.steps:
-            if population.step < until:
+        while learner.step < runs[0].variant.steps:
+            if learner.step < until:
                 reached = time.monotonic()
             elif time.monotonic() - reached > LINGER_SECONDS:
                 # what failed was a little further than it could tell, and alone each run is at least as fast
                 break
-            if population.step % plan.probe_every == 0:
+            if learner.step % plan.probe_every == 0:
                 prober.probe()
-            train_step(population)
+            learner.advance()
             if time.monotonic() - told > PROGRESS_SECONDS:
                 told = time.monotonic()
-                emit({"event": "progress", "step": population.step, "alive": int(population.alive.sum())})
+                emit({"event": "progress", "step": learner.step, "alive": int(learner.alive.sum())})
         prober.probe()
 
 
 class _Training:
     """The clock of one population: when to step, probe, save and tell."""
 
-    def __init__(self, population: Population, prober: Prober, probe_every: int, sink: Sink, emit: Emit) -> None:
-        self.population, self.prober, self.probe_every = population, prober, probe_every
+    def __init__(self, learner: Learner, prober: Prober, probe_every: int, sink: Sink, emit: Emit) -> None:
+        self.learner, self.prober, self.probe_every = learner, prober, probe_every
         self.sink, self.emit = sink, emit
         self.clock = {"train": 0.0, "probe": 0.0}
         self.told = self.saved = time.monotonic()
@@ -227,22 +224,22 @@ class _Training:
 
     def _tell(self) -> None:
         self.told = time.monotonic()
-        population = self.population
-        self.emit({"event": "progress", "step": population.step, "alive": int(population.alive.sum())})
+        learner = self.learner
+        self.emit({"event": "progress", "step": learner.step, "alive": int(learner.alive.sum())})
 
     def _run(self) -> None:
-        population, steps = self.population, self.population.variant.steps
+        learner, steps = self.learner, self.learner.variant.steps
         known, passed, process = self._resume(), 0, os.getpid()
         while True:
-            due = population.step % self.probe_every == 0 or population.step == steps
-            if due and population.step != known:
+            due = learner.step % self.probe_every == 0 or learner.step == steps
+            if due and learner.step != known:
                 self._probe(passed)
                 passed = 0
-            if time.monotonic() - self.told > PROGRESS_SECONDS or population.step == steps:
+            if time.monotonic() - self.told > PROGRESS_SECONDS or learner.step == steps:
                 self._tell()
-            if population.step == steps:
+            if learner.step == steps:
                 break
-            train_step(population)
+            learner.advance()
             if os.getpid() != process:
                 os._exit(0)  # a plug-in has forked: one of the two goes on
             passed += 1
@@ -252,32 +249,32 @@ class _Training:
 
         What was recorded later, or is damaged, is forgotten and recorded once more.
         """
-        population, whole = self.population, set(self.sink.whole_steps())
-        unbroken = set(takewhile(whole.__contains__, range(0, population.variant.steps, self.probe_every)))
+        learner, whole = self.learner, set(self.sink.whole_steps())
+        unbroken = set(takewhile(whole.__contains__, range(0, learner.variant.steps, self.probe_every)))
 
         def tell(text: str) -> None:
             self.emit({"event": "told", "text": text})
 
-        resumed = checkpoint.restore(population, self.clock, self.sink.checkpoint, unbroken, tell)
-        self.sink.rewind(population.step if resumed else -1)
+        resumed = checkpoint.restore(learner, self.clock, self.sink.checkpoint, unbroken, tell)
+        self.sink.rewind(learner.step if resumed else -1)
         if resumed:
-            self.emit({"event": "resumed", "step": population.step})
-        return population.step if resumed else None
+            self.emit({"event": "resumed", "step": learner.step})
+        return learner.step if resumed else None
 
     def _probe(self, passed: int) -> None:
         """Record one probe, `passed` steps after the last."""
-        if self.population.device.type == "cuda":
-            torch.cuda.synchronize(self.population.device)
+        if self.learner.device.type == "cuda":
+            torch.cuda.synchronize(self.learner.device)
         started = time.perf_counter()
-        runs = len(self.population.runs)
+        runs = len(self.learner.runs)
         spent = started - self.probed if passed else 0.0
         self.clock["train"] += spent
         columns, samples = self.prober.probe()
         values = {name: column.tolist() for name, column in columns.items()}
         values["seconds_per_step"] = [spent / (passed * runs) if passed else float("nan")] * runs
-        self.sink.append(self.population.step, values, samples.half().cpu().numpy())
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS and self.population.step < self.population.variant.steps:
-            checkpoint.save(self.population, self.clock, self.sink.checkpoint)
+        self.sink.append(self.learner.step, values, samples.half().cpu().numpy())
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS and self.learner.step < self.learner.variant.steps:
+            checkpoint.save(self.learner, self.clock, self.sink.checkpoint)
             self.saved = time.monotonic()
         self.probed = time.perf_counter()
         self.clock["probe"] += self.probed - started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,6 +114,19 @@ class Player:
             loss.sum(), leaves, retain_graph=retain_graph, allow_unused=True, materialize_grads=True
         )
         return dict(zip(self.trained, parts, strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that its next step depends on."""
+        counted = {"batches": self.batches, "descents": self.descents}
+        return {"flat": self.flat, "state": self.state, "buffers": self.buffers, **counted}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go to a state of the same form."""
+        self.batches, self.descents = saved["batches"], saved["descents"]
+        self.flat.copy_(saved["flat"])
+        self.state.update(saved["state"])
+        for name, buffer in saved["buffers"].items():
+            self.buffers[name].copy_(buffer)
 
     def descend(self, gradient: Tensor, alive: Tensor, progress: tuple[int, int]) -> None:
         """Make one optimizer step for the runs that are alive; the others stay exactly where they are.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,10 +15,13 @@ from ganbench.problems.base import Given, Problem, mapped
 from ganbench.training import batched, noise
 from ganbench.training.batched import Tensors
 from ganbench.training.building import build_networks
+from ganbench.training.cost import StepCost, step_cost
 from ganbench.training.losses import losses_of
-from ganbench.training.objective import Objective, sampler
+from ganbench.training.objective import Objective, sampler, whole
 from ganbench.training.parts import parts_of
 from ganbench.training.players import Player
+from ganbench.training.snapshot import Snapshot
+from ganbench.training.step import train_step
 
 
 class Population:
@@ -99,6 +103,43 @@ class Population:
         """Let the parts see where the living runs stand after a training step."""
         for part in self.objective.parts:
             part.after_step(self.players, self.alive, self.step)
+
+    def advance(self) -> None:
+        """Make one training step for the runs that are alive."""
+        train_step(self)
+
+    def game(self, given: Given = None) -> Snapshot:
+        """Return what the game's diagnostics look at."""
+        return Snapshot(self, given)
+
+    def whole(self, samples: int) -> int:
+        """Return how many of so many samples fill packs of D."""
+        return whole(self.objective.parts, samples, self.variant.batch_size)
+
+    @property
+    def looped(self) -> list[str]:
+        """The names of the losses that could not be vectorised."""
+        return [part.plugin.name for part in self.objective.losses.slices if part.how == "looped"]
+
+    def costs(self) -> StepCost:
+        """Count what a training step costs, on populations that are thrown away."""
+        return step_cost(lambda runs: Population(runs, self.problem, self.device), self.runs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a step depends on."""
+        players = {name: player.state_dict() for name, player in self.players.items()}
+        own = {"step": self.step, "alive": self.alive, "diverged_step": self.diverged_step}
+        return {**own, "memory": self.memory, "players": players}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a state of the same form."""
+        self.step = state["step"]
+        self.alive.copy_(state["alive"])
+        self.diverged_step.copy_(state["diverged_step"])
+        for owner, memory in state["memory"].items():
+            self.memory[owner].update(memory)
+        for name, player in self.players.items():
+            player.load_state_dict(state["players"][name])
 
     def mark(self, loss: Tensor, gradient: Tensor) -> None:
         """Freeze the runs in which the loss [runs] or the gradient [runs, size] has left the finite numbers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,7 +12,9 @@ from torch import Tensor
 from ganbench.problems.base import Given
 from ganbench.training.batched import Tensors
 from ganbench.training.parts import Moment
-from ganbench.training.population import Population
+
+if TYPE_CHECKING:
+    from ganbench.training.population import Population
 
 
 class Critic:

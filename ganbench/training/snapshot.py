@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from ganbench.problems.games import Game
 from ganbench.training import batched
 from ganbench.training.losses import LossSlice
 from ganbench.training.players import Player, by_name
-from ganbench.training.population import Population
+
+if TYPE_CHECKING:
+    from ganbench.training.population import Population
 
 
 class Snapshot:

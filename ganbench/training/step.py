@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,8 +12,10 @@ from ganbench.gan.updates import Gradients
 from ganbench.training.batched import Tensors
 from ganbench.training.field import PlayedField
 from ganbench.training.parts import Moment
-from ganbench.training.population import Population
 from ganbench.training.seen import Bystanders, Critic, Generator, Judged
+
+if TYPE_CHECKING:
+    from ganbench.training.population import Population
 
 
 def train_step(population: Population) -> tuple[Tensor, Tensor]:

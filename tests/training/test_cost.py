@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganbench.suite import resolve
 from ganbench.training import cost, loop
 from ganbench.training.building import make_problem
-from ganbench.training.cost import measured, step_cost
+from ganbench.training.cost import measured
 from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
@@ -46,7 +46,7 @@ def g_update() -> int:
 
 def costs(*overrides: str) -> Any:
     plan = resolve(None, over([*SMALL, *overrides]))
-    return plan, step_cost(list(plan.runs), make_problem(plan.runs[0].variant), CPU)
+    return plan, Population(list(plan.runs), make_problem(plan.runs[0].variant), CPU).costs()
 
 
 def test_a_step_of_perceptrons_by_hand() -> None:
@@ -163,7 +163,7 @@ def test_counting_changes_no_bit_of_the_training(more: list[str], tmp_path: Path
     loop.train(list(plan.runs), plan, sinks[0], sinks[0], "cpu", lambda event: None)
     assert torch.equal(torch.get_rng_state(), state)
     assert sinks[0].end[1]["gflop"] == [pytest.approx(f * 6 / 1e9) for f in costs(*more)[1].flop]
-    monkeypatch.setattr(loop, "step_cost", lambda runs, problem, device: cost.StepCost((), 0))
+    monkeypatch.setattr(Population, "costs", lambda self: cost.StepCost((), 0))
     loop.train(list(plan.runs), plan, sinks[1], sinks[1], "cpu", lambda event: None)
     assert [step for step, _, _ in sinks[0].probes] == [0, 3, 6]
     for one, other in zip(sinks[0].probes, sinks[1].probes, strict=True):

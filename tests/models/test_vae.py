@@ -1,0 +1,107 @@
+"""The VAE against plain modules and the bound as the paper writes it; and through the harness, as any model."""
+
+import pytest
+import torch
+from overriding import over
+from torch.distributions import Independent, Normal, kl_divergence
+
+import ganbench
+from ganbench.analysis.verdicts import judge
+from ganbench.errors import UserError
+from ganbench.suite import resolve
+from ganbench.training.building import make_problem
+from ganbench.training.learner import make_learner
+
+SMALL = ["model=vae", "problem=ring8", "model.vae.width=6", "latent_dim=3", "seeds=2", "steps=10", "batch_size=16",
+         "optimizer=sgd", "optimizer.sgd.g_lr=0.05", "optimizer.sgd.decay=none"]  # fmt: skip
+
+
+def learner(*overrides):
+    runs = resolve(None, over([*SMALL, *overrides])).runs
+    return make_learner(list(runs), make_problem(runs[0].variant), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("own", [["model.vae.beta=1.0"], ["model.vae.beta=4.0", "problem=digits"]])
+def test_a_step_is_gradient_descent_on_minus_the_bound(own):
+    """-ELBO = -E log N(x; decoder(z), s^2) + beta KL(q || N(0, 1)), a mean over samples and elements."""
+    model = learner(*own)
+    module, beta = model.player.module, float(own[0].split("=")[1])
+    for row in range(2):
+        views = {
+            name: view[row].clone().requires_grad_() for name, view in model.player.views(model.player.flat).items()
+        }
+        real = model.streams["data"].at(0)[model.seed_index[row]].flatten(1)
+        normal = model.streams["vae noise"].at(0)[model.seed_index[row]]
+
+        def part(name, x, views=views):
+            own = {key.removeprefix(f"{name}."): value for key, value in views.items() if key.startswith(f"{name}.")}
+            return torch.func.functional_call(getattr(module, name), own, (x,))
+
+        mean, log_variance = part("encoder", real).chunk(2, -1)
+        posterior = Independent(Normal(mean, (log_variance / 2).exp()), 1)
+        decoded = part("decoder", mean + (log_variance / 2).exp() * normal)
+        likelihood = Independent(Normal(decoded, views["log_scale"].exp()), 1).log_prob(real)
+        prior = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
+        bound = (likelihood - beta * kl_divergence(posterior, prior)).mean() / real.shape[1]
+        gradients = torch.autograd.grad(-bound, list(views.values()))
+        want = torch.cat([(view - 0.05 * gradient).flatten() for view, gradient in zip(views.values(), gradients,
+                                                                                       strict=True)])  # fmt: skip
+        twin = learner(*own)
+        twin.advance()
+        torch.testing.assert_close(twin.player.flat[row], want.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_it_learns_the_digits():
+    study = resolve(None, ["model=vae", "problem=digits", "seeds=1", "steps=400", "latent_dim=4"])
+    model = make_learner(list(study.runs), make_problem(study.runs[0].variant), torch.device("cpu"))
+    latents = torch.randn(1, 200, 4, generator=torch.Generator().manual_seed(0))
+    digit, far, spread = model.problem.images.mean(0), [], []
+    for steps in (0, 400):
+        for _ in range(steps):
+            model.advance()
+        with torch.no_grad():
+            fake = model.generate(latents)[0]
+        far.append((fake.mean(0) - digit).abs().mean().item())
+        spread.append(fake.std(0).mean().item())
+    assert far[1] < far[0] / 2, "the mean sample comes to the mean digit"
+    assert spread[1] > 2 * spread[0], "and samples become different ones"
+
+
+@pytest.mark.parametrize(("override", "reason"), [
+    ("loss=hinge", "loss hinge with model vae: it has none"),
+    ("regularizer=r1", "regularizer r1 with model vae: it has none"),
+    ("trick=ema", "trick ema with model vae: it has none"),
+    ("network=dcgan", "network dcgan with model vae: it has none"),
+    ("problem=ring8_labelled", "it takes no label"),
+])  # fmt: skip
+def test_what_means_nothing_to_it_is_skipped_with_its_reason(override, reason):
+    with pytest.raises(UserError) as told:
+        resolve(None, ["model=vae", override])
+    assert reason in str(told.value)
+
+
+@pytest.mark.parametrize(("override", "told"), [
+    ("model.vae.width=0", "needs a width and a depth of at least 1"),
+    ("model.vae.scale=0.0", "'model.vae.scale' must be above 0"),
+])  # fmt: skip
+def test_values_that_make_no_sense_are_refused(override, told):
+    with pytest.raises(UserError, match=told):
+        learner(override)
+
+
+def test_models_share_a_study_and_everything_behind_it(tmp_path):
+    """Trained, probed, judged, gated, reported beside a GAN by the same harness."""
+    overrides = ["model=gan,vae", "problem=digits", "seeds=2", "steps=20", "probe_every=10", "batch_size=16",
+                 "samples=64", "neighbours=32", "network.mlp.width=8"]  # fmt: skip
+    study = ganbench.run(overrides=overrides, out=tmp_path / "study", workers=1)
+    runs = study.runs.set_index("run")
+    assert (runs["status"] == "done").all()
+    assert sorted(runs["model"]) == ["gan", "gan", "vae", "vae"]
+    assert (runs["gflop"] > 0).all()
+    last = study.series[study.series["step"] == 20].set_index("run")
+    of_vae = last.loc[runs.index[runs["model"] == "vae"]]
+    assert of_vae["precision"].notna().all()
+    assert of_vae["d_loss"].isna().all(), "no game is played"
+    verdicts = judge(study).set_index("run")["verdict"]
+    assert set(verdicts.index) == set(runs.index)
+    assert "vae" in study.report().read_text(encoding="utf-8")

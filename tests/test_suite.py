@@ -200,8 +200,8 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
 
 KEYS = (
     "batch_size, critic_steps, description, diagnostics, g_normalization, g_regularizer, generator_steps, latent, "
-    "latent_dim, loss, margins, neighbours, network, normalization, optimizer, probe_every, problem, regularizer, "
-    "samples, seeds, steps, suite, time_limit, trick, update"
+    "latent_dim, loss, margins, model, neighbours, network, normalization, optimizer, probe_every, problem, "
+    "regularizer, samples, seeds, steps, suite, time_limit, trick, update"
 )
 
 
@@ -463,7 +463,7 @@ def test_margins_are_kept_and_overridden_one_by_one_and_decide_no_result(tmp_pat
 def test_source_of_every_plugin_used_is():
     plan = resolve(None, BASE)
     used = {"loss.hinge", "normalization.none", "problem.ring8", "network.mlp", "optimizer.adam", "regularizer.none"}
-    used |= {"update.alternating", "trick.none"}
+    used |= {"update.alternating", "trick.none", "model.gan"}
     measured = {f"{kind}.{p.name}" for kind in ("metric", "diagnostic") for p in registry.plugins(kind)}
     assert set(plan.versions) == used | measured
     for key in plan.versions:

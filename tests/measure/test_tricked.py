@@ -59,7 +59,7 @@ def test_metrics_of_the_average_are_those_of_a_generator_with_these_weights(own)
     assert {name for name in columns if "_ema" not in name} == set(plain)
     for row, run in enumerate(trained.runs):
         g, _ = build_networks(run.variant, trained.problem, run.seed)
-        flat = trained.memory["trick"]["g"][row]
+        flat = trained.memory["trick.ema"]["g"][row]
         torch.nn.utils.vector_to_parameters(flat, g.parameters())
         with torch.no_grad():
             expected = evaluator.measure(g(prober.latents[row]).unsqueeze(0))

@@ -23,7 +23,7 @@ def test_diagnostics_equal_those_of_a_population_of_one(tiny, normalization, los
     generator, discriminator = population.generator.module, population.discriminator.module
     real, latents = torch.randn(2, 1, 16, 2, generator=torch.Generator().manual_seed(0)).unbind(0)
     latents = latents.repeat(1, 1, run.variant.latent_dim // 2)
-    part = population.losses[0]
+    part = population.objective.losses.slices[0]
     own = WatchedLoss(lambda a, b: part.plugin(a, b), part.boundary)
     with untouched(generator, discriminator):
         pairs = [

@@ -27,9 +27,9 @@ def test_runs_have_a_row_a_run_and_one_for_each_skipped_combination(study):
     assert runs["seed"].dropna().tolist() == [5, 2] * 3
     assert runs.loc[runs["status"] == "skipped", "seed"].isna().all()
     assert list(runs.columns) == [
-        "run", "variant", "problem", "network", "loss", "normalization", "g_normalization", "regularizer", "optimizer",
-        "update", "trick", "steps", "loss.hinge.margin", "seed", "status", "reason", "diverged_step", "seconds",
-        "gflop", "memory_mb", "verdict", "onset", "evidence", "failed", "also",
+        "run", "variant", "problem", "model", "network", "loss", "normalization", "g_normalization", "regularizer",
+        "g_regularizer", "optimizer", "update", "trick", "steps", "loss.hinge.margin", "seed", "status", "reason",
+        "diverged_step", "seconds", "gflop", "memory_mb", "verdict", "onset", "evidence", "failed", "also",
     ]  # fmt: skip
     assert set(runs.loc[runs["loss"] == "hinge", "loss.hinge.margin"]) == {1.0, 2.0}
     assert runs.loc[runs["loss"] == "minimax", "loss.hinge.margin"].isna().all()
@@ -63,7 +63,8 @@ def test_series_has_a_row_a_run_and_probe(study):
     declared = {name for plugin in plugins for name in plugin.meta["measures"]}
     elsewhere = {name for name in declared if name.endswith(("_pixels", "_classifier"))}
     elsewhere |= set(registry.get("diagnostic", "equilibrium").meta["measures"])
-    elsewhere |= {name for plugin in plugins if "classes" in plugin.needs for name in plugin.meta["measures"]}
+    needs = {"classes", "label"}
+    elsewhere |= {name for plugin in plugins if needs & plugin.needs.keys() for name in plugin.meta["measures"]}
     # a column of a layer or of a mode belongs to a measure
     assert {column.partition(".")[0] for column in columns} == declared - elsewhere
 

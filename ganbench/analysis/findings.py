@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ganbench import kinds
 from ganbench.analysis import Study
 from ganbench.analysis.scores import FINISHED, SCORES, scores
 from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, overlap, wilson
@@ -25,7 +26,8 @@ COSTS = ("seconds", "gflop", "memory_mb")
 PRICED = ("seconds", "gflop")
 """Costs that add up over runs, so that a survivor has a price in them; a peak is no sum."""
 
-SETTINGS = ("loss", "normalization", "regularizer", "network", "g_normalization", "optimizer", "update", "trick")
+BEST_KNOWN = ("loss", "normalization", "regularizer", "network")
+"""The axes that are named first where several vary."""
 
 
 def view_of(study: Study, problem: str) -> View | None:
@@ -40,7 +42,8 @@ def axes(study: Study) -> list[str]:
     """Return the settings that vary in the plan, the best-known first, without problem and seed."""
     varying = [axis for axis in study.axes if axis not in ("problem", "seed", "run", "variant")]
     varying = [axis for axis in varying if axis in study.runs.columns]
-    return sorted(varying, key=lambda axis: SETTINGS.index(axis) if axis in SETTINGS else len(SETTINGS))
+    order = [*BEST_KNOWN, *kinds.axes()]
+    return sorted(varying, key=lambda axis: order.index(axis) if axis in order else len(order))
 
 
 def level(axis: str, value: Any) -> str:
@@ -55,12 +58,12 @@ def level(axis: str, value: Any) -> str:
         return ""
     if axis == OWN_NAME:
         return str(value)
-    if axis not in SETTINGS:
+    if axis not in kinds.axes():
         return f"{axis.rsplit('.', 1)[-1]}={value}"
-    name = "generator normalization" if axis == "g_normalization" else axis.replace("_", " ")
+    of_g = axis.startswith("g_")
     if value == "none":
-        return f"no {name}"
-    return f"{value} in the generator" if axis == "g_normalization" else str(value)
+        return f"no {'generator ' * of_g}{kinds.kind_of(axis)}"
+    return f"{value} in the generator" if of_g else str(value)
 
 
 def labels(study: Study) -> dict[str, str]:

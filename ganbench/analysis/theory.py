@@ -75,7 +75,7 @@ class LinearGame:
 
 def predict(variant: Variant) -> Prediction | None:
     """Return what theory says of a variant; None where it says nothing, or is not known here."""
-    if variant.trick != "none":
+    if (variant.model, variant.trick, variant.g_regularizer) != ("gan", "none", "none"):
         return None
     known = NO_RATE.get((variant.loss, variant.regularizer))
     if known and variant.problem == "dirac" and variant.update in ("alternating", "generator_first", "simultaneous"):

@@ -129,8 +129,8 @@ def kind_table() -> str:
     for name, kind in KINDS.items():
         home = Path(*kind.home.split("."))
         home = home if (ROOT / home).is_dir() else home.with_suffix(".py")
-        laws = [Path("ganbench", "contracts", f"{name}{end}.py") for end in ("s", "es")]
-        found = ", ".join(f"[{file.name}](../{file.as_posix()})" for file in laws if (ROOT / file).exists())
+        laws = [Path(*module.split(".")).with_suffix(".py") for module in kind.laws]
+        found = ", ".join(f"[{file.name}](../{file.as_posix()})" for file in laws)
         lines.append(f"| `{name}` | [{home.as_posix()}](../{home.as_posix()}) | {found} |")
     return "\n".join(lines)
 

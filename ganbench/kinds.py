@@ -70,8 +70,8 @@ class Kind:
     home: the module of those that are shipped. calls: the positional parameters of a plug-in, by what it `acts_on`
     ("" where the kind declares no such thing). declares: what it may declare. hypers: hyper-parameters that the engine
     looks at, with their types; `rates` among them a plug-in must have. axes: the keys of a suite that take it; where it
-    composes, several plug-ins may act together in one variant. settings: whether a plug-in may have any hyper-
-    parameters: where no variant chooses it, nothing could set them.
+    composes, several plug-ins may act together in one variant. laws: the modules that hold its laws. settings: whether
+    a plug-in may have any hyper-parameters: where no variant chooses it, nothing could set them.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Kind:
     rates: tuple[str, ...] = ()
     axes: tuple[Axis, ...] = ()
     composes: bool = False
+    laws: tuple[str, ...] = ()
     settings: bool = True
 
     def default(self, key: str) -> Any:
@@ -138,6 +139,7 @@ KINDS: Mapping[str, Kind] = {
             {"": ()},
             {"gives": one_of("label")},
             axes=(Axis("problem", "ring8", named=True),),
+            laws=("ganbench.contracts.problems",),
         ),
         Kind(
             "model",
@@ -145,12 +147,14 @@ KINDS: Mapping[str, Kind] = {
             {"": ("runs", "problem", "device")},
             {"ignores": Declaration("names of axes that mean nothing to it", is_names, ())},
             axes=(Axis("model", "gan", later=True, asks="GD"),),
+            laws=("ganbench.contracts.models",),
         ),
         Kind(
             "network",
             "ganbench.gan.networks",
             {"": ("spec",)},
             axes=(Axis("network", "mlp", asks="GD", named=False),),
+            laws=("ganbench.contracts.networks",),
         ),
         Kind(
             "loss",
@@ -164,6 +168,7 @@ KINDS: Mapping[str, Kind] = {
                 "divergence": Declaration("a Divergence, or a text that says why there is none", is_divergence),
             },
             axes=(Axis("loss", "nonsaturating", named=True),),
+            laws=("ganbench.contracts.losses", "ganbench.contracts.divergences",),
         ),
         Kind(
             "normalization",
@@ -177,6 +182,7 @@ KINDS: Mapping[str, Kind] = {
                 Axis("normalization", "none", gives="D", named=True),
                 Axis("g_normalization", "none", gives="G", asks="G"),
             ),
+            laws=("ganbench.contracts.normalizations",),
         ),
         Kind(
             "regularizer",
@@ -197,6 +203,7 @@ KINDS: Mapping[str, Kind] = {
                 Axis("g_regularizer", "none", later=True, gives="G", asks="G", acts_on=_OF_G),
             ),
             composes=True,
+            laws=("ganbench.contracts.regularizers",),
         ),
         Kind(
             "optimizer",
@@ -205,8 +212,15 @@ KINDS: Mapping[str, Kind] = {
             hypers={"g_lr": float, "d_lr": float, "decay": str},
             rates=("g_lr", "d_lr"),
             axes=(Axis("optimizer", "adam", named=False),),
+            laws=("ganbench.contracts.optimizers",),
         ),
-        Kind("update", "ganbench.gan.updates", {"": ("round",)}, axes=(Axis("update", "alternating", later=True),)),
+        Kind(
+            "update",
+            "ganbench.gan.updates",
+            {"": ("round",)},
+            axes=(Axis("update", "alternating", later=True),),
+            laws=("ganbench.contracts.updates",),
+        ),
         Kind(
             "trick",
             "ganbench.gan.tricks",
@@ -225,6 +239,7 @@ KINDS: Mapping[str, Kind] = {
             },
             axes=(Axis("trick", "none", later=True, once=("average",)),),
             composes=True,
+            laws=("ganbench.contracts.tricks",),
         ),
         Kind(
             "metric",
@@ -236,12 +251,14 @@ KINDS: Mapping[str, Kind] = {
                 "spaces": flag(False),
                 "labelled": flag(False),
             },
+            laws=("ganbench.contracts.metrics",),
         ),
         Kind(
             "diagnostic",
             "ganbench.measure.costly",
             {"": ("game",)},
             {"measures": MEASURES, "cost": one_of(*COSTS, default="cheap")},
+            laws=("ganbench.contracts.diagnostics",),
         ),
         Kind(
             "verdict",
@@ -249,6 +266,7 @@ KINDS: Mapping[str, Kind] = {
             _VERDICT,
             {"acts_on": _acts_on(_VERDICT, "probes"), **VERDICT},
             settings=False,
+            laws=("ganbench.contracts.verdicts",),
         ),
     )
 }  # fmt: skip

@@ -20,22 +20,6 @@ from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.registry import Plugin
 
-KINDS = {
-    "problem": ("ganbench.contracts.problems",),
-    "model": ("ganbench.contracts.models",),
-    "network": ("ganbench.contracts.networks",),
-    "loss": ("ganbench.contracts.losses", "ganbench.contracts.divergences"),
-    "regularizer": ("ganbench.contracts.regularizers",),
-    "normalization": ("ganbench.contracts.normalizations",),
-    "optimizer": ("ganbench.contracts.optimizers",),
-    "update": ("ganbench.contracts.updates",),
-    "trick": ("ganbench.contracts.tricks",),
-    "metric": ("ganbench.contracts.metrics",),
-    "diagnostic": ("ganbench.contracts.diagnostics",),
-    "verdict": ("ganbench.contracts.verdicts",),
-}
-"""The modules that hold the laws of each kind."""
-
 
 @dataclass(frozen=True)
 class Breach:
@@ -104,7 +88,7 @@ def law_about(about: Callable[[Plugin], bool]) -> Callable[[Check], Law]:
 
 def laws(kind: str) -> list[Law]:
     """Return the laws of a kind of plug-in, in the order in which they are written."""
-    modules = [importlib.import_module(name) for name in KINDS[kind]]
+    modules = [importlib.import_module(name) for name in registry.KINDS[kind].laws]
     return [value for module in modules for value in vars(module).values() if isinstance(value, Law)]
 
 

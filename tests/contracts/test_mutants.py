@@ -10,8 +10,9 @@ from torch.nn.functional import softplus
 
 from ganbench import registry
 from ganbench.contracts import laws
-from ganbench.contracts.base import KINDS, judge
+from ganbench.contracts.base import judge
 from ganbench.gan.losses import HELLINGER, JENSEN_SHANNON, LOGISTIC, Divergence
+from ganbench.kinds import KINDS
 from ganbench.problems.base import Modes, Problem, stream
 from ganbench.registry import Remedy, positive
 

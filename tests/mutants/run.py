@@ -35,8 +35,10 @@ from recording import Chosen, Recorder
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.yaml")
-SHOWN_ONLY = ("report/", "contracts/", "cli.py", "dry_run.py", "serve.py", "serve_pages.py", "terminal.py", "pytest_plugin.py", "zoo.py",
-              "__main__.py")  # fmt: skip
+SHOWN_ONLY = (
+    "report/", "contracts/", "cli.py", "dry_run.py", "serve.py", "serve_pages.py", "terminal.py", "pytest_plugin.py",
+    "zoo.py", "__main__.py",
+)  # fmt: skip
 """What shows results or checks plug-ins, and decides none."""
 CALIBRATION = ("analysis/scripted.py", "analysis/calibration.py")
 """What measures the verdicts' error rates, once for the documentation."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganbench.contracts.base import Breach, Outcome, law, law_about
-from ganbench.problems.base import Problem, stream
+from ganbench.problems.base import Label, Problem, stream
 from ganbench.registry import Plugin
 
 SAMPLES = 64
@@ -87,11 +87,15 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
     there = {
         "modes": problem.modes is not None,
         "classes": problem.labels is not None,
+        "label": isinstance(problem.gives, Label),
         "image": len(problem.shape) == 3 and problem.value_range is not None,
     }
     missing = [name for name in sorted(problem.capabilities) if not there.get(name, True)]
     if missing:
-        asked = {"modes": "modes", "classes": "labels", "image": "a shape of 3 axes and a value_range"}
+        asked = {
+            "modes": "modes", "classes": "labels", "label": "gives=Label",
+            "image": "a shape of 3 axes and a value_range",
+        }  # fmt: skip
         return Breach(f"it says '{missing[0]}' and has not {asked[missing[0]]}")
     return None
 

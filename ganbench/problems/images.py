@@ -71,6 +71,8 @@ class LabelledImages(Problem):
 class ImagesWithLabels(LabelledImages):
     """Labelled images that give the label of each."""
 
+    capabilities = LabelledImages.capabilities | {"label"}
+
     def __init__(
         self,
         name: str,

@@ -65,7 +65,7 @@ class LabelledMixture(Mixture):
 
     def __init__(self, name: str, centres: Tensor, std: float, weights: Tensor | None = None) -> None:
         super().__init__(name, centres, std, weights)
-        self.gives = Label(len(self.modes.centres))
+        self.gives, self.capabilities = Label(len(self.modes.centres)), self.capabilities | {"label"}
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
         return self.draw_groups(self.modes.weights, n, generator)

@@ -15,6 +15,8 @@ from ganbench.gan.losses import HELLINGER, JENSEN_SHANNON, LOGISTIC, Divergence
 from ganbench.kinds import KINDS
 from ganbench.problems.base import Modes, Problem, stream
 from ganbench.registry import Remedy, positive
+from ganbench.training.population import Population
+from ganbench.training.step import train_step
 
 MUTANTS = []
 
@@ -600,6 +602,56 @@ def by_the_labels_before(spec):
 def without_tanh(spec):
     generator, discriminator = pair(spec, size=64)
     return nn.Sequential(generator, nn.Unflatten(1, (1, 8, 8))), nn.Sequential(nn.Flatten(), discriminator)
+
+
+# ------------------------------------------------------------------------------------------ models
+
+
+def moves_everybody(own, by=0.01):
+    own.generator.flat.add_(by)
+
+
+@breaks("model", "trains", "samples are what they were 4 steps before")
+def idle(runs, problem, device):
+    own = Population(runs, problem, device)
+    own.advance = lambda: setattr(own, "step", own.step + 1)
+    return own
+
+
+@breaks("model", "repeatable", "when the training is repeated")
+def begun_by_chance(runs, problem, device):
+    own = Population(runs, problem, device)
+    moves_everybody(own, torch.rand(1, generator=own_numbers).item())
+    return own
+
+
+@breaks("model", "runs_do_not_mix", "from what it is alone")
+def sociable(runs, problem, device):
+    own = Population(runs, problem, device)
+    own.advance = lambda: (train_step(own), moves_everybody(own, own.generator.flat.mean()))
+    return own
+
+
+@breaks("model", "measuring_moves_nothing", "from what it is where nobody looks")
+def shy(runs, problem, device):
+    own = Population(runs, problem, device)
+    generate = own.generate
+    own.generate = lambda *given, **how: (how or moves_everybody(own), generate(*given, **how))[1]
+    return own
+
+
+@breaks("model", "diverged_runs_stay", "a sample of a diverged run has moved by")
+def restless(runs, problem, device):
+    own = Population(runs, problem, device)
+    own.advance = lambda: (train_step(own), moves_everybody(own))
+    return own
+
+
+@breaks("model", "goes_on_after_an_interruption", "from that of a training without interruption")
+def without_a_state(runs, problem, device):
+    own = Population(runs, problem, device)
+    own.load_state_dict = lambda state: setattr(own, "step", state["step"])
+    return own
 
 
 # ------------------------------------------------------------------------------------------ metrics, diagnostics

@@ -393,7 +393,7 @@ def shown(*overrides, steps):
         into.append(what.detach())
         return what
 
-    trained.criticise = lambda x, **how: criticise(recorded(x, seen), **how)
+    trained.criticise = lambda x, *given, **how: criticise(recorded(x, seen), *given, **how)
     trained.generate = lambda *args, **how: recorded(generate(*args, **how), own)
     trained.draw = lambda purpose, index: (
         recorded(draw(purpose, index), own) if "data" in purpose else draw(purpose, index)

@@ -2,6 +2,14 @@
 
 import os
 
+import pytest
 import torch
 
-torch.set_num_threads(os.cpu_count() or 1)
+
+@pytest.fixture(autouse=True)
+def all_threads():
+    """Give a benchmark every core for its length."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,11 +57,8 @@ class LossSlice:
 
     def _guarded(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Call a loss that this package does not ship: its neighbours must get their numbers whatever it does."""
-        state = ProcessState(NUMERIC, self.names)
-        losses = self.function(real_logits, fake_logits)
-        if changes := state.changes():
-            state.restore()
-            raise RuntimeError(f"it changed {', '.join(changes)} for the whole process")
+        with _unchanged(self.names):
+            losses = self.function(real_logits, fake_logits)
         for player, loss in zip("DG", losses, strict=True):
             if loss.shape != real_logits.shape[:1] or not loss.is_floating_point():
                 raise ValueError(f"its loss of {player} is {tuple(loss.shape)} {loss.dtype}, not one number a run")
@@ -129,17 +127,31 @@ def over_runs(loss: Bound, runs: slice, device: torch.device) -> LossSlice:
     real, fake = (torch.randn(2, 5, 16, generator=stream("loss check", 0)) + places).to(device)
     plugin = loss.plugin
     names = None if plugin.is_own else torch_names()
-    if not plugin.is_own:
-        _refuse_unfit(loss.name, alone, real[0], fake[0])
-    expected = looped(real, fake)
-    function, how = looped, "looped"
-    for candidate, name in ((alone, "direct"), (vmap(alone), "vmap")):
-        if _agrees(candidate, real, fake, expected):
-            function, how = candidate, name
-            break
-    # whether the generator's loss looks at the real logits decides whether its step computes them
-    paired = not torch.equal(expected[1], looped(real + 1, fake)[1])
+    with nullcontext() if plugin.is_own else _unchanged(names):
+        if not plugin.is_own:
+            _refuse_unfit(loss.name, alone, real[0], fake[0])
+        expected = looped(real, fake)
+        function, how = looped, "looped"
+        for candidate, name in ((alone, "direct"), (vmap(alone), "vmap")):
+            if _agrees(candidate, real, fake, expected):
+                function, how = candidate, name
+                break
+        # whether the generator's loss looks at the real logits decides whether its step computes them
+        paired = not torch.equal(expected[1], looped(real + 1, fake)[1])
     return LossSlice(runs, plugin, function, paired, how, names)
+
+
+@contextmanager
+def _unchanged(names: Names | None) -> Iterator[None]:
+    """Raise RuntimeError where a block changes what later numbers depend on, which is put back first."""
+    state = ProcessState(NUMERIC, names)
+    try:
+        yield
+    finally:
+        # told first: what is raised besides may be a consequence
+        if changes := state.changes():
+            state.restore()
+            raise RuntimeError(f"it changed {', '.join(changes)} for the whole process")
 
 
 def _refuse_unfit(name: str, loss: Callable[..., Any], real: Tensor, fake: Tensor) -> None:

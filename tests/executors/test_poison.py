@@ -72,7 +72,7 @@ HARMLESS = {
     "chmod": "os.umask(0o777)",
     "environment": "os.environ.clear()",
     "fork": "os.fork() if CALLS % 20 == 0 else None",
-    "closed stdout": "os.close(1); os.close(2); sys.stdout = None",
+    "closed stdout": "try:\n    os.close(1); os.close(2)\nexcept OSError:\n    pass\nsys.stdout = None",
     "much output": "print('x' * 10**5) if CALLS < 200 else None",
     "not a number": "d_loss = d_loss * float('nan')",
 }

@@ -57,6 +57,8 @@ def _is_in_reach(plan: Plan, kind: str, name: str) -> bool:
 
 
 def _plugin(kind: str, name: str) -> registry.Plugin | None:
+    if kind not in registry.KINDS:  # a study may be of another version, or damaged
+        return None
     registry.load(kind)
     return registry.known().get((kind, name))
 

@@ -51,7 +51,8 @@ class ProblemFolder:
             return {}
         try:
             real = reading.read_array(self._array)
-            if real.ndim < 2 or not np.isfinite(real).all():
+            # points [n, d] or images [n, c, h, w]
+            if real.ndim not in (2, 4) or not np.isfinite(real).all():
                 raise Unreadable("holds no samples")
             return {**record, "real": np.array(real)}
         except Unreadable as error:

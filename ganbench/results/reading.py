@@ -220,12 +220,16 @@ def environment(record: Any) -> dict[str, Any]:
     return record
 
 
+MOST_MODES = 10**6
+"""More than any problem has: judging takes time and memory for each."""
+
+
 def problem(record: Any) -> dict[str, Any]:
     """Return what a study records of a problem: oracle values, and the true modes where there are some."""
     _need(isinstance(record, dict), "is no record of a problem")
     oracle, modes, centres, std = (record.get(key) for key in ("oracle", "modes", "centres", "std"))
     _need(isinstance(oracle, dict) and all(map(is_number, oracle.values())), "has no oracle values")
-    _need(modes is None or is_count(modes, 1), "does not count the modes")
+    _need(modes is None or (is_count(modes, 1) and modes <= MOST_MODES), "does not count the modes")
     if centres is not None:
         points = isinstance(centres, list) and bool(centres) and all(_numbers(point) and point for point in centres)
         points = points and len({len(point) for point in centres}) == 1

@@ -93,7 +93,8 @@ def _missed_by_chance(shares: tuple[float, ...], samples: int, quality: float) -
     least = np.ceil(limit("held") * true / true.sum() * samples)
     expected = float(bdtr(least - 1, samples, np.minimum(true * quality, 1.0)).sum())
     chance = limit("chance")
-    return next(k for k in itertools.count() if pdtr(k, expected) >= chance)
+    # no more than there are, and an end where the numbers of a damaged record make no sense
+    return next((k for k in range(len(shares)) if pdtr(k, expected) >= chance), len(shares))
 
 
 @dataclass(frozen=True)

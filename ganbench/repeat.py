@@ -66,7 +66,7 @@ def _plugin(kind: str, name: str) -> registry.Plugin | None:
 def _default(key: str) -> Any:
     """Return what a setting is where nobody gives it; None where that is not known here."""
     if "." in key:
-        kind, name, hyper = key.split(".", 2)
+        kind, name, hyper = (*key.split(".", 2), "", "")[:3]
         plugin = _plugin(kind, name)
         return plugin.hypers.get(hyper) if plugin else None
     value = settings_model().model_fields[key].default

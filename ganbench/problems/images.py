@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,15 +74,10 @@ class ImagesWithLabels(LabelledImages):
 
     capabilities = LabelledImages.capabilities | {"label"}
 
-    def __init__(
-        self,
-        name: str,
-        train: tuple[Tensor, Tensor],
-        held_out: tuple[Tensor, Tensor],
-        value_range: tuple[float, float],
-    ) -> None:
-        super().__init__(name, train, held_out, value_range)
-        self.gives = Label(int(train[1].max()) + 1)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        assert self.labels is not None
+        self.gives = Label(int(self.labels.max()) + 1)
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
         return self._batch(self._places(n, generator))

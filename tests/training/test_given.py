@@ -62,9 +62,6 @@ def test_population_equals_loop(how, regularizer):
         g, d = (module.double() for module in build_networks(run.variant, own.problem, run.seed))
         generator, critic = PlainGenerator(g.body), PlainCritic(how, d)
         for step in range(5):
-            rate = 1 - step / 20 if dict(run.variant.hypers)["optimizer.sgd.decay"] == "linear" else (
-                (1 - step / 20) ** 0.5 if dict(run.variant.hypers)["optimizer.sgd.decay"] == "sqrt" else 1.0
-            )  # fmt: skip
             real, label = alone.draw("data", step)[0].requires_grad_(), alone.given("data", step)[0]
             fake = generator(alone.draw("d latent", step)[0], label).detach()
             logits = critic(real, label)
@@ -72,10 +69,10 @@ def test_population_equals_loop(how, regularizer):
             if regularizer == "r1":
                 (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
                 d_loss = d_loss + 0.1 / 2 * gradient.square().sum(1).mean()
-            descend(d, d_loss, 0.2 * rate)
+            descend(d, d_loss, 0.2)
             label = alone.given("g data", step)[0]
             g_loss = softplus(-critic(generator(alone.draw("g latent", step)[0], label), label)).mean()
-            descend(g, g_loss, 0.1 * rate)
+            descend(g, g_loss, 0.1)
         trained = Population([run], own.problem, CPU, torch.float64)
         for _ in range(5):
             train_step(trained)

@@ -117,7 +117,10 @@ class ProcessState:
             return []
         # what was only loaded since, or counts something, is no function that somebody else calls
         functions = ((name, value) for name, value in kept.items() if callable(value) and not isinstance(value, type))
-        return [name for name, value in functions if now.get(name) is not value]
+        replaced = [name for name, value in functions if now.get(name) is not value]
+        # a class's own function hides the one that it inherited, as most of a tensor's are
+        bases = getattr(space, "__mro__", ())[1:]
+        return replaced + [name for name in now.keys() - kept.keys() if any(name in vars(base) for base in bases)]
 
     def restore(self) -> None:
         """Put all of it back."""
@@ -128,7 +131,10 @@ class ProcessState:
             np.random.set_state(self._numpy)  # noqa: NPY002 - of plug-ins that use it
         for space, kept in zip(NAMESPACES, self._names, strict=True):
             for name in self._replaced(space, kept):
-                setattr(space, name, kept[name])
+                if name in kept:
+                    setattr(space, name, kept[name])
+                else:
+                    delattr(space, name)
 
 
 def _is_same(now: Any, kept: Any) -> bool:

@@ -81,6 +81,11 @@ def children(parent):
     return found
 
 
+def trainers(process):
+    """The processes that train: the children of a command's driver's workers."""
+    return [child for driver in children(process.pid) for worker in children(driver) for child in children(worker)]
+
+
 def lives(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -217,11 +222,11 @@ def test_workers_end_with_their_parent(tmp_path, eager):
     process = start([*GRID, "steps=100000", "probe_every=50"], out, "--plugin", eager)
     try:
         until(lambda: probes(out) >= 2, process)
+        # either worker may be first to probe: the other is waited for, not supposed
+        until(lambda: len(trainers(process)) == 2, process)
         (driver,) = children(process.pid)
-        workers = children(driver)
+        workers, training = children(driver), trainers(process)
         assert len(workers) == 2
-        training = [child for worker in workers for child in children(worker)]
-        assert len(training) == 2
         with pytest.raises(UserError, match=r"^Another command is working on the study"):
             api.run(None, over([*GRID, "steps=100000", "probe_every=50"]), plugins=[eager], out=out, workers=1)
         os.kill(process.pid, signal.SIGKILL)

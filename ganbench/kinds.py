@@ -209,6 +209,7 @@ KINDS: Mapping[str, Kind] = {
             "optimizer",
             "ganbench.gan.optimizers",
             {"": ("parameters", "gradient", "state", "step", "lr")},
+            {"numbers": Declaration("a function (step, *, hypers) -> tuple of numbers", callable, None)},
             hypers={"g_lr": float, "d_lr": float, "decay": str},
             rates=("g_lr", "d_lr"),
             axes=(Axis("optimizer", "adam", named=False),),
@@ -235,6 +236,9 @@ KINDS: Mapping[str, Kind] = {
                     lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1,
                     1,
                     where=("samples",),
+                ),
+                "phase": Declaration(
+                    "a function (batch, progress, *, hypers) of numbers", callable, None, where=("logits",)
                 ),
             },
             axes=(Axis("trick", "none", later=True, once=("average",)),),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganbench.contracts.base import Breach, Outcome, law
 from ganbench.errors import unknown
-from ganbench.gan.optimizers import DECAYS
+from ganbench.gan.optimizers import DECAYS, at_step
 from ganbench.problems.base import stream
 from ganbench.registry import Plugin
 
@@ -29,11 +29,25 @@ def rates(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64).unsqueeze(1)
 
 
+def advance(
+    plugin: Plugin,
+    position: Tensor,
+    gradient: Tensor,
+    state: dict[str, Tensor],
+    step: int,
+    lr: Tensor,
+    hypers: Mapping[str, Any] | None = None,
+) -> None:
+    """Make one step, the step-th from 1, as the engine does."""
+    hypers = plugin.hypers if hypers is None else hypers
+    plugin(position, gradient, state, at_step(plugin, step, hypers), lr, **hypers)
+
+
 def walk(plugin: Plugin, course: Tensor, lr: Tensor, hypers: Mapping[str, Any] | None = None) -> Tensor:
     """Return the positions after each step [steps, runs, size], from ones, for gradients [steps, runs, size]."""
     position, state, places = torch.ones_like(course[0]), {}, []  # type: ignore[var-annotated]
     for step, gradient in enumerate(course, 1):
-        plugin(position, gradient.clone(), state, step, lr, **(plugin.hypers if hypers is None else hypers))
+        advance(plugin, position, gradient.clone(), state, step, lr, hypers)
         places.append(position.clone())
     return torch.stack(places)
 
@@ -64,7 +78,7 @@ def moves_in_place(plugin: Plugin) -> Outcome:
     """It moves the parameters in place, against the gradient in the first step, and leaves the gradient as it is."""
     position, gradient = torch.ones(RUNS, SIZE, dtype=torch.float64), gradients()[0]
     given = gradient.clone()
-    plugin(position, given, {}, 1, rates(RATE, RATE, RATE), **plugin.hypers)
+    advance(plugin, position, given, {}, 1, rates(RATE, RATE, RATE))
     along = ((position - 1) * gradient).sum().item()
     if not along < 0:
         return Breach(f"the first step along the gradient is {along:.3g} x its length, and should be below 0")
@@ -76,7 +90,7 @@ def descends_a_bowl(plugin: Plugin) -> Outcome:
     """It comes from 3 to within 0.3 of the minimum of x^2 in 200 steps, at a rate of 1, 0.1 or 0.01."""
     position, state = torch.full((RUNS, SIZE), 3.0, dtype=torch.float64), {}  # type: ignore[var-annotated]
     for step in range(1, 201):
-        plugin(position, 2 * position, state, step, rates(1.0, 0.1, 0.01), **plugin.hypers)
+        advance(plugin, position, 2 * position, state, step, rates(1.0, 0.1, 0.01))
     ends = position.abs().amax(1)
     if bool((ends < 0.3).any()):
         return None
@@ -119,7 +133,7 @@ def memory_is_in_its_state(plugin: Plugin) -> Outcome:
             return Breach(f"state['{strange[0]}'] is a {type(state[strange[0]]).__name__}, and not a tensor")
         # what is kept elsewhere than in the state, by a name or by an identity, is not copied
         position, state = position.clone(), {name: part.clone() for name, part in state.items()}
-        plugin(position, gradient.clone(), state, step, lr, **plugin.hypers)
+        advance(plugin, position, gradient.clone(), state, step, lr)
         places.append(position)
     return _differs(whole, torch.stack(places), "where it goes on from copies of its state")
 

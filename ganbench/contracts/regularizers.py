@@ -83,8 +83,8 @@ def trial(plugin: Plugin, critic: Critic = bent, shape: tuple[int, ...] = (DIM,)
         both = {"matrix 1": drawn("weights", RUNS, 5, 6), "matrix 2": drawn("matrix", RUNS, 2, 5)}
         return Trial(both, lambda t: plugin(list(t.values()), **plugin.hypers), (RUNS,), tuple(both))
     if what == "samples":
-        given = {"samples": real, "noise": drawn("numbers", *real.shape)}
-        call = lambda t: plugin(t["samples"], t["noise"], 0.4, **plugin.hypers)  # noqa: E731
+        given, progress = {"samples": real, "noise": drawn("numbers", *real.shape)}, torch.tensor(0.4).double()
+        call = lambda t: plugin(t["samples"], t["noise"], progress, **plugin.hypers)  # noqa: E731
         return Trial(given, call, tuple(real.shape), ("samples",))
     if what == "latents":
         given = {"weights": drawn("weights", RUNS, DIM * LATENT), "latents": drawn("latents", RUNS, BATCH, LATENT),

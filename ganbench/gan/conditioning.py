@@ -1,7 +1,6 @@
 """How a label reaches a network: beside its input (Mirza 2014), or by a projection of D's features (Miyato 2018)."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own custom
 from torch import Tensor, nn
 
 
@@ -14,7 +13,9 @@ class Concatenated(nn.Module):
 
     def joined(self, x: Tensor, label: Tensor) -> Tensor:
         """Return x [..., batch, *shape] flat, with labels [..., batch] behind it: [..., batch, n + classes]."""
-        return torch.cat([x.flatten(label.dim()), F.one_hot(label, self.classes).to(x.dtype)], dim=-1)
+        # torch's one_hot looks whether a label is out of range, for which it waits for the device
+        row = label.unsqueeze(-1) == torch.arange(self.classes, device=label.device)
+        return torch.cat([x.flatten(label.dim()), row.to(x.dtype)], dim=-1)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         return self.body(self.joined(x, label))

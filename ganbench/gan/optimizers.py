@@ -2,18 +2,23 @@
 
 An optimizer is `(parameters, gradient, state, step, lr, *, hypers) -> None`: it moves `parameters` in place against
 `gradient`, both `[..., size]`; `state` is a dictionary of its own tensors, empty at step 1; `lr` and the numeric
-hyper-parameters are numbers or tensors that broadcast, one a run. Every optimizer declares `g_lr` and `d_lr`, the
-rates of G and D, and `decay`, their course over training; the engine makes `lr` of them.
+hyper-parameters are numbers or tensors that broadcast, one a run. `step` counts from 1, a tensor without axes. Every
+optimizer declares `g_lr` and `d_lr`, the rates of G and D, and `decay`, their course over training; the engine makes
+`lr` of them.
+
+What it needs to know of the step it may declare as `numbers`, a function `(step, *, hypers) -> tuple` of a number of
+Python, called outside the step: that tuple, its numbers as tensors, then comes in place of `step`.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganbench.errors import unknown
-from ganbench.registry import register
+from ganbench.registry import Plugin, register
 
 DECAYS = {
     "none": lambda progress: 1.0,
@@ -30,12 +35,25 @@ def rate_factor(decay: str, step: int, steps: int) -> float:
     return float(DECAYS[decay](step / steps))
 
 
+def at_step(optimizer: Plugin, step: int, hypers: Mapping[str, Any], device: torch.device | None = None) -> Any:
+    """Return what an optimizer is handed of its step-th step, from 1: tensors, each without axes or one a run."""
+
+    def placed(number: Any) -> Tensor:
+        if isinstance(number, Tensor):
+            return number.to(device)
+        # as precise as a number of Python, until it meets a tensor
+        return torch.full((), float(number), dtype=torch.float64, device=device)
+
+    numbers = optimizer.declared("numbers")
+    return placed(step) if numbers is None else tuple(placed(number) for number in numbers(step, **hypers))
+
+
 @register("optimizer")
 def sgd(
     parameters: Tensor,
     gradient: Tensor,
     state: dict[str, Tensor],
-    step: int,
+    step: Tensor,
     lr: Any,
     *,
     g_lr: float = 1e-2,
@@ -55,7 +73,7 @@ def rmsprop(
     parameters: Tensor,
     gradient: Tensor,
     state: dict[str, Tensor],
-    step: int,
+    step: Tensor,
     lr: Any,
     *,
     g_lr: float = 5e-4,
@@ -76,7 +94,7 @@ def optimistic_sgd(
     parameters: Tensor,
     gradient: Tensor,
     state: dict[str, Tensor],
-    step: int,
+    step: Tensor,
     lr: Any,
     *,
     g_lr: float = 1e-2,
@@ -87,12 +105,17 @@ def optimistic_sgd(
     _optimistic(parameters, gradient, state, lr)
 
 
-@register("optimizer")
+def unbiased(step: int, *, beta1: Any = 0.5, beta2: Any = 0.999, **others: Any) -> tuple[Any, Any]:
+    """Return what undoes the bias of Adam's two means: the first one's divisor, the factor on the second one's root."""
+    return 1 - beta1**step, (1 - beta2**step) ** -0.5
+
+
+@register("optimizer", numbers=unbiased)
 def adam(
     parameters: Tensor,
     gradient: Tensor,
     state: dict[str, Tensor],
-    step: int,
+    bias: tuple[Any, Any],
     lr: Any,
     *,
     g_lr: float = 2e-3,
@@ -107,16 +130,17 @@ def adam(
         state.update(mean=torch.zeros_like(parameters), square=torch.zeros_like(parameters))
     mean = state["mean"].lerp_(gradient, 1 - beta1)
     square = state["square"].lerp_(gradient.square(), 1 - beta2)
-    size = square.sqrt().mul_((1 - beta2**step) ** -0.5).add_(eps)
-    parameters.addcdiv_(mean * (lr / (1 - beta1**step)), size, value=-1)
+    divisor, factor = bias
+    size = square.sqrt().mul_(factor).add_(eps)
+    parameters.addcdiv_(mean * (lr / divisor), size, value=-1)
 
 
-@register("optimizer")
+@register("optimizer", numbers=unbiased)
 def optimistic_adam(
     parameters: Tensor,
     gradient: Tensor,
     state: dict[str, Tensor],
-    step: int,
+    bias: tuple[Any, Any],
     lr: Any,
     *,
     g_lr: float = 2e-3,
@@ -128,12 +152,12 @@ def optimistic_adam(
 ) -> None:
     """Optimistic Adam: twice Adam's step less its last one (Daskalakis 2018, alg. 1)."""
     direction = torch.zeros_like(parameters)
-    adam(direction, gradient, state, step, -1.0, beta1=beta1, beta2=beta2, eps=eps)
+    adam(direction, gradient, state, bias, -1.0, beta1=beta1, beta2=beta2, eps=eps)
     _optimistic(parameters, direction, state, lr)
 
 
 def _optimistic(parameters: Tensor, direction: Tensor, state: dict[str, Tensor], lr: Any) -> None:
     # before the first step there is no other direction, and the step is an ordinary one
-    last = state.get("last", direction)
+    last = state.setdefault("last", direction.clone())
     parameters.sub_((2 * direction - last) * lr)
-    state["last"] = direction.clone()
+    last.copy_(direction)

@@ -5,7 +5,8 @@ samples `[..., batch, *shape]` to logits `[..., batch]`, `uniform` holds one num
 `draws="normal"` its place is taken by `normal`, one number of N(0, 1) an element of a sample `[..., batch, *shape]`. On
 weights (`acts_on="weights"`) it is `(weights, *, hypers) -> weights`, applied after each update of the discriminator.
 On what the discriminator is shown (`acts_on="samples"`) it is `(samples, normal, progress, *, hypers) -> samples`, for
-real and fake samples in the updates of both players; `progress` is the share of the training that is over, in [0, 1).
+real and fake samples in the updates of both players; `progress` is the share of the training that is over, in [0, 1),
+a tensor without axes.
 On the discriminator's matrices (`acts_on="matrices"`) it is `(matrices, *, hypers) -> penalty [...]` for a list of all
 trained weights as `[..., out, in]`, before any normalization of them. One on inputs that `remembers=True` takes a
 dictionary behind the random numbers, `(critic, real, fake, uniform, memory, *, hypers)`: tensors `[...]` that it keeps
@@ -178,7 +179,7 @@ def lecam(
 
 @register("regularizer", acts_on="samples")
 def instance_noise(
-    samples: Tensor, normal: Tensor, progress: float, *, sigma: float = 0.1, until: float = 1.0
+    samples: Tensor, normal: Tensor, progress: Tensor, *, sigma: float = 0.1, until: float = 1.0
 ) -> Tensor:
     """Instance noise: D is shown x + N(0, s^2), s falls linearly from sigma to 0 (Sonderby 2017; Arjovsky 2017b).
 
@@ -186,7 +187,7 @@ def instance_noise(
     """
     if not 0 < until <= 1:
         raise UserError(f"The key 'regularizer.instance_noise.until' must be above 0 and at most 1, got {until:g}.")
-    return samples + sigma * max(0.0, 1 - progress / until) * normal
+    return samples + sigma * (1 - progress / until).clamp(min=0.0) * normal
 
 
 @register("regularizer", acts_on="matrices")

@@ -12,7 +12,9 @@ hyper-parameters; samples are `[runs, batch, *shape]`, and other leading axes ar
 - "features": `(real_features, fake_features) -> loss` `[...]`, in place of G's loss; features `[..., batch, f]` are the
   outputs of D's last activation.
 - "logits": `(real_logits, fake_logits, progress) -> pair`, what G's loss is taken on, logits `[..., batch]`; `progress`
-  is the share of the training that is over, in [0, 1).
+  is the share of the training that is over, in [0, 1), a tensor without axes. Where it decides how many logits come
+  back, a trick declares as `phase` a function `(batch, progress, *, hypers)` of numbers of Python, called outside the
+  step: what it returns, the same for stretches of the training, then comes in place of `progress`.
 - "parameters": `(parameters, mean) -> penalty` `[...]` on each player's own `[..., size]`, added to its loss; the mean
   is over the places where the player was at the start and after each training step.
 - "average": `(average, parameters) -> average` of G's parameters after each training step, G's first ones at the
@@ -172,20 +174,29 @@ def _selector(side: int, share: float, uniform: Tensor) -> Tensor:
     return (place - place[:, None] == moves[..., None, None]).to(uniform.dtype).unsqueeze(-3)
 
 
-@register("trick", acts_on="logits", needs={LOSS_OF_LOGITS: "it chooses logits, and G's loss is taken on features"})
+def logits_kept(batch: int, progress: float, *, share: float, until: float) -> int:
+    """Return the k of a batch that `top_k` keeps after a share of the training."""
+    for name, value in (("share", share), ("until", until)):
+        if not 0 < value <= 1:
+            raise UserError(f"The key 'trick.top_k.{name}' must be above 0 and at most 1, got {value:g}.")
+    # rounded up, but not for the rounding of the power
+    return math.ceil(batch * share ** min(1.0, progress / until) - 1e-9)
+
+
+@register(
+    "trick",
+    acts_on="logits",
+    phase=logits_kept,
+    needs={LOSS_OF_LOGITS: "it chooses logits, and G's loss is taken on features"},
+)
 def top_k(
-    real_logits: Tensor, fake_logits: Tensor, progress: float, *, share: float = 0.5, until: float = 0.5
+    real_logits: Tensor, fake_logits: Tensor, k: int, *, share: float = 0.5, until: float = 0.5
 ) -> tuple[Tensor, Tensor]:
     """Top-k training: G's loss is taken on the k fakes that D scores highest (Sinha 2020, alg. 1).
 
     k falls geometrically from the batch to `share` of it, reached at the share `until` of the training, both in (0, 1].
     A loss that compares with real samples sees as many of them, those in the same places of the batch.
     """
-    for name, value in (("share", share), ("until", until)):
-        if not 0 < value <= 1:
-            raise UserError(f"The key 'trick.top_k.{name}' must be above 0 and at most 1, got {value:g}.")
-    # rounded up, but not for the rounding of the power
-    k = math.ceil(fake_logits.shape[-1] * share ** min(1.0, progress / until) - 1e-9)
     best = fake_logits.detach().topk(k, dim=-1).indices
     return real_logits.gather(-1, best), fake_logits.gather(-1, best)
 

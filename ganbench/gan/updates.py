@@ -37,8 +37,11 @@ class Round(Protocol):
     """One training step as an update rule plays it."""
 
     @property
-    def step(self) -> int:
-        """Training steps made before this one."""
+    def step(self) -> Tensor:
+        """Training steps made before this one, int64 without axes."""
+
+    def is_due(self, every: int) -> bool:
+        """Tell whether this step is the last of every so many: the one thing of a step that a rule may branch on."""
 
     @property
     def turns(self) -> Mapping[str, int]:
@@ -143,7 +146,7 @@ def lookahead(round: Round, *, every: int = 5, share: float = 0.5) -> None:
     if not round.memory:
         round.memory.update(round.positions())
     _take_turns(round, ("d", "g"))
-    if (round.step + 1) % every == 0:
+    if round.is_due(every):
         slow = {player: torch.lerp(round.memory[player], fast, share) for player, fast in round.positions().items()}
         round.place(slow)
         round.memory.update(round.positions())

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench.gan.optimizers import adam
+from ganbench.gan.optimizers import adam, unbiased
 from ganbench.measure.spectrum import Array, Operator, eigenvalue_extremes, symmetric_extremes
 from ganbench.problems.base import stream
 
@@ -147,6 +147,6 @@ def worst_case(game: DifferentiableGame, player: str, *, steps: int, rate: float
         best = torch.maximum(best, reached.detach())
         uphill = _gradient(reached, own, create_graph=False)
         own = own.detach()
-        adam(own, -uphill, state, step, rate)
+        adam(own, -uphill, state, unbiased(step), rate)
     with torch.no_grad():
         return torch.maximum(best, value(own))

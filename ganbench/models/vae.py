@@ -17,6 +17,7 @@ from ganbench.problems.base import Given, Problem, stream
 from ganbench.registry import NOTHING_GIVEN, register
 from ganbench.training import batched, noise
 from ganbench.training.cost import StepCost, measured
+from ganbench.training.host import Clock
 from ganbench.training.players import Player
 
 
@@ -66,7 +67,7 @@ class Autoencoders:
         self.player = Player([built[run.seed] for run in runs], runs, "g_lr", device, torch.float32)
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
-        self.step = 0
+        self.step, self.clock = 0, Clock(device)
         draws = {"data": problem.sample, "vae noise": noise.latents("normal", variant.latent_dim)}
         self.streams = {
             purpose: noise.Stream(purpose, seeds, variant.batch_size, draw, device, torch.float32)
@@ -75,13 +76,22 @@ class Autoencoders:
 
     def advance(self) -> None:
         """Ascend the evidence lower bound of the next batch by one step of the optimizer."""
-        real, normal = (self.streams[purpose].at(self.step)[self.seed_index] for purpose in ("data", "vae noise"))
+        self._move(self._inputs(self.step), self.clock)
+        self.player.descents += 1
+        self.step += 1
+
+    def _inputs(self, step: int) -> dict[str, Any]:
+        self.clock.set(step, self.variant.steps, self.player.decay)
+        return {**{name: own.held(step) for name, own in self.streams.items()}, "numbers": self.player.numbers()}
+
+    def _move(self, inputs: Mapping[str, Any], clock: Clock) -> None:
+        real, normal = (own.samples(inputs[name])[self.seed_index] for name, own in self.streams.items())
         loss = self._loss(real, normal)
         gradient = self.player.gradient(loss)
         self.alive &= (loss.detach() + gradient.sum(1)).isfinite()
-        self.diverged_step = torch.where(~self.alive & (self.diverged_step < 0), self.step, self.diverged_step)
-        self.player.descend(gradient, self.alive, (self.step, self.variant.steps))
-        self.step += 1
+        self.diverged_step.copy_(torch.where(~self.alive & (self.diverged_step < 0), clock.step, self.diverged_step))
+        self.player.descend(gradient, self.alive, clock.rate, inputs["numbers"])
+        self.player.state.settle()
 
     def _loss(self, real: Tensor, normal: Tensor) -> Tensor:
         """Return minus the bound [runs], per element: beta KL + |x - x'|^2 / 2 s^2 + log s, one scale s a run."""

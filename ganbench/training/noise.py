@@ -58,13 +58,22 @@ class Stream:
 
     def at(self, index: int) -> Tensor:
         """Return the batches [seeds, batch, ...] at an index."""
-        return self._found(index).x
+        return self.samples(self.held(index))
 
     def given(self, index: int) -> Given:
         """Return what is given with the batches at an index, [seeds, batch, ...]."""
-        return self._found(index).given
+        return self.given_with(self.held(index))
 
-    def _found(self, index: int) -> Batch:
+    def samples(self, held: Batch) -> Tensor:
+        """Return the batches of what is held of them."""
+        return held.x
+
+    def given_with(self, held: Batch) -> Given:
+        """Return what is given with the batches."""
+        return held.given
+
+    def held(self, index: int) -> Batch:
+        """Return what is held of the batches at an index, drawn on the host a block at a time."""
         number, place = divmod(index, BLOCK)
         if self._held is None or self._held[0] != number:
             self._held = (number, self._block(number))

@@ -42,14 +42,14 @@ class Objective:
         """Return samples [runs, batch, *shape] in the packs that D takes; themselves without packing."""
         return packed(self.parts, samples)
 
-    def takes_gradients_at_samples(self, index: int) -> bool:
-        """Tell whether a term of D on its index-th batch needs gradients at samples."""
-        return any(part.on_inputs and part.is_due(index) for part in self.parts)
+    def takes_gradients_at_samples(self, moment: Moment) -> bool:
+        """Tell whether a term of D in an update needs gradients at samples."""
+        return any(part.on_inputs and part.is_due(moment) for part in self.parts)
 
     def of_d(self, critic: Critic, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
         """Return D's loss on what it is shown, and with the terms that look at D there, both [runs]."""
         loss, _ = self.losses(critic(real), critic(fake))
-        return loss, self._with(loss, moment, lambda part: part.d_terms(critic, real, fake, moment))
+        return loss, self._with(loss, "d", moment, lambda part: part.d_terms(critic, real, fake, moment))
 
     def of_g(self, real: Judged, fake: Judged, moment: Moment) -> Tensor:
         """Return G's loss [runs] on logits, or on features where a part matches these."""
@@ -67,7 +67,7 @@ class Objective:
 
     def of_generator(self, loss: Tensor, generator: Generator, latents: Tensor, moment: Moment) -> Tensor:
         """Return G's loss with the terms that look at G [runs]."""
-        return self._with(loss, moment, lambda part: part.g_terms(generator, latents, moment))
+        return self._with(loss, "g", moment, lambda part: part.g_terms(generator, latents, moment))
 
     def of_place(self, loss: Tensor, name: str, player: Player) -> Tensor:
         """Return a player's loss with the terms for where its parameters are [runs]."""
@@ -76,9 +76,9 @@ class Objective:
                 loss = loss + term
         return loss
 
-    def _with(self, loss: Tensor, moment: Moment, terms: Callable[[Part], Tensor | None]) -> Tensor:
+    def _with(self, loss: Tensor, player: str, moment: Moment, terms: Callable[[Part], Tensor | None]) -> Tensor:
         for part in self.parts:
-            if part.is_due(moment.index) and (term := terms(part)) is not None:
+            if part.player == player and part.is_due(moment) and (term := terms(part)) is not None:
                 loss = loss + part.lazy * term
         return loss
 

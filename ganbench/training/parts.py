@@ -5,7 +5,7 @@ Which hooks a plug-in fills is decided once, by what it `acts_on` (PARTS); nobod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ from ganbench.errors import UserError
 from ganbench.plan import Variant
 from ganbench.problems.base import Given
 from ganbench.training import noise
+from ganbench.training.host import Answer
+from ganbench.training.kept import Kept
 from ganbench.training.noise import Draw
 from ganbench.training.players import Player
 
@@ -26,16 +28,18 @@ SIDES = tuple(f"{player} {side}" for player in "dg" for side in ("real", "fake")
 
 @dataclass(frozen=True)
 class Moment:
-    """The update that is being computed: of which player, on which of its batches, after which share of the training.
+    """The update that is being computed: of which player, on which of its batches of this step, from 0.
 
-    draw: returns this batch's random numbers [runs, ...] of a purpose. given: what the problem gives with its real
-    samples, and so with the fakes of the same index.
+    progress: the share of the training that is over, without axes. draw: returns this batch's random numbers
+    [runs, ...] of a purpose. ask: returns the host's answer to a question (host.Phases), for all that an update
+    branches on. given: what the problem gives with its real samples, and so with the fakes of the same index.
     """
 
     player: str
-    index: int
-    progress: float
+    place: int
+    progress: Tensor
     draw: Callable[[str], Tensor]
+    ask: Callable[[Hashable, Answer], Any]
     given: Given = None
 
 
@@ -75,7 +79,7 @@ class Part:
         # its name among a population's memories
         self.label = f"{axis}.{bound.name}"
         self.player = "g" if axis == "g_regularizer" else "d"
-        self.memory: dict[str, Tensor] = {}
+        self.memory = Kept()
         self.lazy = _lazy(bound)
 
     def draws(self, shape: tuple[int, ...]) -> dict[str, Draw]:
@@ -86,9 +90,12 @@ class Part:
         """Return its own numbers of a purpose."""
         return moment.draw(purpose + self.suffix)
 
-    def is_due(self, index: int) -> bool:
-        """Tell whether its terms belong to the update on a player's index-th batch; there they count `lazy` times."""
-        return index % self.lazy == 0
+    def is_due(self, moment: Moment) -> bool:
+        """Tell whether its terms belong to an update, every lazy-th of a player's; there they count `lazy` times."""
+        if self.lazy == 1:
+            return True
+        player, place = moment.player, moment.place
+        return bool(moment.ask((self.label, player, place), lambda now: (now.batches[player] + place) % self.lazy == 0))
 
     def group_weights(self, weights: Tensor) -> Tensor:
         """Return the weights [groups] of modes or classes in training batches, where it `reweighs`."""
@@ -132,8 +139,8 @@ class Part:
     def after_update(self, name: str, player: Player, alive: Tensor) -> None:
         """Change a player after a step of its optimizer; runs that are not alive stay."""
 
-    def after_step(self, players: Mapping[str, Player], alive: Tensor, step: int) -> None:
-        """Look at where both players are after a training step, the step-th from 0."""
+    def after_step(self, players: Mapping[str, Player], alive: Tensor, step: Tensor) -> None:
+        """Look at where both players are after a training step, the step-th from 0; `step` has no axes."""
 
     @property
     def average(self) -> Tensor | None:
@@ -280,8 +287,14 @@ class ChosenLogits(Part):
     """The logits that G's loss is taken on."""
 
     def logits(self, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
-        real, fake = self.bound(real, fake, moment.progress)
+        real, fake = self.bound(real, fake, self._phase(fake.shape[-1], moment))
         return real, fake
+
+    def _phase(self, batch: int, moment: Moment) -> Any:
+        phase, hypers = self.bound.declared("phase"), self.bound.hypers
+        if phase is None:
+            return moment.progress
+        return moment.ask((self.label, batch), lambda now: phase(batch, now.progress, **hypers))
 
 
 class History(Part):
@@ -293,12 +306,12 @@ class History(Part):
     def own_terms(self, name: str, player: Player) -> Tensor | None:
         return one_a_run(self.bound, self.bound(player.parameters(), self.memory[name]), len(player.flat))
 
-    def after_step(self, players: Mapping[str, Player], alive: Tensor, step: int) -> None:
+    def after_step(self, players: Mapping[str, Player], alive: Tensor, step: Tensor) -> None:
         for name, player in players.items():
             mean = self.memory[name]
             # one more place, the (step + 2)-th with the start
             moved = mean + (player.flat - mean) / (step + 2)
-            self.memory[name] = torch.where(alive.unsqueeze(1), moved, mean)
+            mean.copy_(torch.where(alive.unsqueeze(1), moved, mean))
 
 
 class Average(Part):
@@ -307,9 +320,9 @@ class Average(Part):
     def start(self, players: Mapping[str, Player]) -> None:
         self.memory["g"] = players["g"].flat.clone()
 
-    def after_step(self, players: Mapping[str, Player], alive: Tensor, step: int) -> None:
+    def after_step(self, players: Mapping[str, Player], alive: Tensor, step: Tensor) -> None:
         average = self.memory["g"]
-        self.memory["g"] = torch.where(alive.unsqueeze(1), self.bound(average, players["g"].flat), average)
+        average.copy_(torch.where(alive.unsqueeze(1), self.bound(average, players["g"].flat), average))
 
     @property
     def average(self) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from ganbench.binding import bind
 from ganbench.plan import Run
-from ganbench.problems.base import Given, Problem, mapped
+from ganbench.problems.base import Batch, Given, Problem, mapped
 from ganbench.training import batched, noise
 from ganbench.training.batched import Tensors
 from ganbench.training.building import build_networks
 from ganbench.training.cost import StepCost, step_cost
+from ganbench.training.host import Clock, Inputs, Now, Phases, Recipe
+from ganbench.training.kept import Kept, settle
 from ganbench.training.losses import losses_of
 from ganbench.training.objective import Objective, sampler, whole
 from ganbench.training.parts import parts_of
@@ -41,14 +43,18 @@ class Population:
         self.update = bind(variant, "update")
         self.objective = Objective(losses_of(runs, device), parts_of(variant))
         # what update rule and parts remember, each for itself
-        self.memory: dict[str, dict[str, Tensor]] = {"update": {}}
+        self.memory = {"update": Kept()}
         for part in self.objective.parts:
             part.start(self.players)
             self.memory[part.label] = part.memory
+        self.kept = [*self.memory.values(), *(player.state for player in self.players.values())]
+        settle(self.kept)
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
-        self.step = 0
+        self.step, self.clock = 0, Clock(device)
         self.streams = self._streams(seeds, dtype)
+        self.phases = Phases(lambda: sum(map(len, self.kept)))
+        self.recipes: dict[Hashable, Recipe] = {}
 
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts
@@ -64,13 +70,46 @@ class Population:
             for purpose, own in draws.items()
         }
 
+    def inputs(self, step: int) -> Inputs:
+        """Return what the host hands to a step, and set the clock to it."""
+        self.clock.set(step, self.variant.steps, self.generator.decay)
+        batches = {name: player.batches for name, player in self.players.items()}
+        now = Now(step, step / self.variant.steps, batches)
+        phase = self.phases.key(now)
+        recipe = self.recipes.get(phase, Recipe())
+        return Inputs(now, phase, self._fetched, recipe.wants)
+
+    def _fetched(self, what: str, player: str, *which: Any) -> Any:
+        """Return a batch of a stream, or the numbers of an optimizer's step, at a place among those of this step."""
+        own = self.players[player]
+        if what == "numbers":
+            return own.numbers(*which)
+        purpose, place = which
+        return self.streams[purpose].held(own.batches + place)
+
+    def count(self, inputs: Inputs) -> None:
+        """Go on to the next step, and remember what this one wanted for others of its phase."""
+        recipe = self.recipes[inputs.phase] = inputs.recipe
+        for name, player in self.players.items():
+            player.batches += recipe.batches[name]
+            player.descents += recipe.descents[name]
+        self.step += 1
+
+    def batch(self, purpose: str, held: Batch) -> Tensor:
+        """Return the batch of every run [runs, batch, ...] of what a stream holds of it."""
+        return self.streams[purpose].samples(held)[self.seed_index]
+
+    def given_with(self, purpose: str, held: Batch) -> Given:
+        """Return what the problem gives with the batch of every run, [runs, batch, ...]."""
+        return mapped(lambda part: part[self.seed_index], self.streams[purpose].given_with(held))
+
     def draw(self, purpose: str, index: int) -> Tensor:
         """Return the batch of every run [runs, batch, ...] at an index of a stream."""
-        return self.streams[purpose].at(index)[self.seed_index]
+        return self.batch(purpose, self.streams[purpose].held(index))
 
     def given(self, purpose: str, index: int) -> Given:
         """Return what the problem gives with the batch of every run at an index, [runs, batch, ...]."""
-        return mapped(lambda part: part[self.seed_index], self.streams[purpose].given(index))
+        return self.given_with(purpose, self.streams[purpose].held(index))
 
     def generate(self, latents: Tensor, given: Given = None, *, trained: bool = False) -> Tensor:
         """Map latents [runs, batch, latent_dim], with what is given, to samples [runs, batch, *shape]."""
@@ -99,10 +138,11 @@ class Population:
         averages = [part.average for part in self.objective.parts if part.average is not None]
         return self.generator(latents, given, tensors=self.generator.views(averages[0])) if averages else None
 
-    def remember(self) -> None:
-        """Let the parts see where the living runs stand after a training step."""
+    def remember(self, clock: Clock) -> None:
+        """Let the parts see where the living runs stand after a training step, and keep what anybody remembers."""
         for part in self.objective.parts:
-            part.after_step(self.players, self.alive, self.step)
+            part.after_step(self.players, self.alive, clock.step)
+        settle(self.kept)
 
     def advance(self) -> None:
         """Make one training step for the runs that are alive."""
@@ -129,7 +169,8 @@ class Population:
         """Return all that a step depends on."""
         players = {name: player.state_dict() for name, player in self.players.items()}
         own = {"step": self.step, "alive": self.alive, "diverged_step": self.diverged_step}
-        return {**own, "memory": self.memory, "players": players}
+        memory = {owner: dict(own) for owner, own in self.memory.items()}
+        return {**own, "memory": memory, "players": players}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a state of the same form."""
@@ -137,15 +178,15 @@ class Population:
         self.alive.copy_(state["alive"])
         self.diverged_step.copy_(state["diverged_step"])
         for owner, memory in state["memory"].items():
-            self.memory[owner].update(memory)
+            self.memory[owner].restore(memory)
         for name, player in self.players.items():
             player.load_state_dict(state["players"][name])
 
-    def mark(self, loss: Tensor, gradient: Tensor) -> None:
+    def mark(self, loss: Tensor, gradient: Tensor, step: Tensor) -> None:
         """Freeze the runs in which the loss [runs] or the gradient [runs, size] has left the finite numbers."""
         # a sum is finite only where all its terms are
         self.alive &= (loss + gradient.sum(1)).isfinite()
-        self.diverged_step = torch.where(~self.alive & (self.diverged_step < 0), self.step, self.diverged_step)
+        self.diverged_step.copy_(torch.where(~self.alive & (self.diverged_step < 0), step, self.diverged_step))
 
     @contextmanager
     def measuring(self) -> Iterator[None]:

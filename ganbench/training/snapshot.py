@@ -67,7 +67,7 @@ class Snapshot:
         own = self._player(player)
         parameters, state = own.flat.clone(), {name: tensor.clone() for name, tensor in own.state.items()}
         with torch.no_grad():
-            own.optimizer(parameters, gradient, state, own.descents + 1, own.rate, **own.hypers)
+            own.optimizer(parameters, gradient, state, own.numbers(), own.rate, **own.hypers)
         return parameters
 
     def differentiable(

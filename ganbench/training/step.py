@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from ganbench.gan.updates import Gradients
 from ganbench.training.batched import Tensors
 from ganbench.training.field import PlayedField
+from ganbench.training.host import Answer, Clock, Inputs
 from ganbench.training.parts import Moment
 from ganbench.training.seen import Bystanders, Critic, Generator, Judged
 
@@ -23,24 +25,35 @@ def train_step(population: Population) -> tuple[Tensor, Tensor]:
 
     NaN for a player that the update rule did not ask for a gradient in this step.
     """
-    played = PlayedRound(population)
+    inputs = population.inputs(population.step)
+    losses = move(population, inputs, population.clock)
+    population.count(inputs)
+    return losses
+
+
+def move(population: Population, inputs: Inputs, clock: Clock) -> tuple[Tensor, Tensor]:
+    """Make the part of a step that the device does: all that outlasts it is written in place, and nothing is read."""
+    played = PlayedRound(population, inputs, clock)
     population.update(played)
-    population.remember()
-    population.step += 1
+    population.remember(clock)
     return played.losses["d"], played.losses["g"]
 
 
 class PlayedRound:
     """A step of a population as its update rule sees it (gan.updates.Round)."""
 
-    def __init__(self, population: Population) -> None:
-        self.population = population
+    def __init__(self, population: Population, inputs: Inputs, clock: Clock) -> None:
+        self.population, self.inputs, self.clock = population, inputs, clock
         self.losses = {player: torch.full_like(population.alive, math.nan, dtype=torch.float) for player in "dg"}
         self._alive = population.alive.clone()
 
     @property
-    def step(self) -> int:
-        return self.population.step
+    def step(self) -> Tensor:
+        return self.clock.step
+
+    def is_due(self, every: int) -> bool:
+        """Tell whether this step is the last of every so many."""
+        return bool(self._ask(("rule", every), lambda now: (now.step + 1) % every == 0))
 
     @property
     def turns(self) -> dict[str, int]:
@@ -93,7 +106,9 @@ class PlayedRound:
     def descend(self, player: str, gradient: Tensor) -> None:
         """Make one step of a player's optimizer for the runs that are alive."""
         population, own = self.population, self.population.players[player]
-        own.descend(gradient, population.alive, (population.step, population.variant.steps))
+        place = self.inputs.recipe.descents[player]
+        self.inputs.recipe.descents[player] += 1
+        own.descend(gradient, population.alive, self.clock.rate, self.inputs.take("numbers", player, place))
         for part in population.objective.parts:
             part.after_update(player, own, population.alive)
 
@@ -136,20 +151,27 @@ class PlayedRound:
         objective, player = self.population.objective, moment.player
         fake = objective.shown(fake, f"{player} fake", moment)
         real = objective.shown(real, f"{player} real", moment)
-        if player == "d" and objective.takes_gradients_at_samples(moment.index):
+        if player == "d" and objective.takes_gradients_at_samples(moment):
             real, fake = (batch if batch.requires_grad else batch.requires_grad_() for batch in (real, fake))
         return real, fake
 
     def _next(self, player: str) -> Moment:
         """Go on to a player's next batch."""
-        population, own = self.population, self.population.players[player]
-        own.batches += 1
-        index, progress = own.batches - 1, population.step / population.variant.steps
-        real = "data" if player == "d" else "g data"
-        given = population.given(real, index) if population.problem.gives else None
-        return Moment(player, index, progress, lambda purpose: population.draw(purpose, index), given)
+        population, inputs, place = self.population, self.inputs, self.inputs.recipe.batches[player]
+        inputs.recipe.batches[player] += 1
+
+        def draw(purpose: str) -> Tensor:
+            return population.batch(purpose, inputs.take("batch", player, purpose, place))
+
+        real, given = "data" if player == "d" else "g data", None
+        if population.problem.gives:
+            given = population.given_with(real, inputs.take("batch", player, real, place))
+        return Moment(player, place, self.clock.progress, draw, self._ask, given)
+
+    def _ask(self, question: Hashable, answer: Answer) -> Hashable:
+        return self.population.phases.ask(question, answer, self.inputs.now)
 
     def _marked(self, player: str, loss: Tensor, total: Tensor, gradient: Tensor) -> Tensor:
         self.losses[player] = loss.detach()
-        self.population.mark(total.detach(), gradient)
+        self.population.mark(total.detach(), gradient, self.clock.step)
         return gradient

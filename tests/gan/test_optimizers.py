@@ -8,7 +8,7 @@ import torch
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.gan.optimizers import DECAYS, rate_factor
+from ganbench.gan.optimizers import DECAYS, at_step, rate_factor
 
 RUNS, SIZE, STEPS = 3, 7, 50
 
@@ -31,7 +31,8 @@ def test_adam_is_torchs(betas):
     ]
     adam = registry.get("optimizer", "adam")
     for step, gradient in enumerate(gradients(), 1):
-        adam(ours, gradient, state, step, rates, beta1=betas[0], beta2=betas[1])
+        hypers = {"beta1": betas[0], "beta2": betas[1]}
+        adam(ours, gradient, state, at_step(adam, step, hypers), rates, **hypers)
         for parameter, optimizer, own in zip(theirs, optimizers, gradient, strict=True):
             parameter.grad = own.clone()
             optimizer.step()
@@ -66,10 +67,10 @@ def test_an_optimistic_step_is_twice_the_step_less_the_last_one(name):
     moved, last, of_x, of_y = torch.zeros_like(x), None, {}, {}
     for step, gradient in enumerate(gradients(), 1):
         before = x.clone()
-        plain(x, gradient, of_x, step, 1e-2)
+        plain(x, gradient, of_x, at_step(plain, step, plain.hypers), 1e-2)
         own = x - before
         moved += own if last is None else 2 * own - last
-        optimistic(y, gradient, of_y, step, 1e-2)
+        optimistic(y, gradient, of_y, at_step(optimistic, step, optimistic.hypers), 1e-2)
         last = own
         torch.testing.assert_close(y, moved, rtol=1e-9, atol=1e-12)
 

@@ -205,7 +205,7 @@ def test_dragan_perturbs_by_the_spread_of_the_batch():
 ])  # fmt: skip
 def test_instance_noise_falls_linearly_and_is_gone(progress, until, left):
     samples, normal = drawn(RUNS, BATCH, DIM), drawn(RUNS, BATCH, DIM, seed=1)
-    got = registry.get("regularizer", "instance_noise")(samples, normal, progress, sigma=0.4, until=until)
+    got = registry.get("regularizer", "instance_noise")(samples, normal, torch.tensor(progress).double(), sigma=0.4, until=until)
     torch.testing.assert_close(got, samples + 0.4 * left * normal, rtol=1e-12, atol=0)
     assert torch.equal(got, samples) == (left == 0)
 
@@ -317,8 +317,8 @@ def test_normal_numbers_of_a_run_depend_on_its_seed_and_the_index_alone():
 
 def d_gradients(trained: Population, steps: int) -> list[Tensor]:
     """Return D's gradient in each update, at weights and batches that stay as they are."""
-    seen, draw = [], trained.draw
-    trained.draw = lambda purpose, index: draw(purpose, 0)
+    seen, batch = [], trained.batch
+    trained.batch = lambda purpose, held: batch(purpose, trained.streams[purpose].held(0))
     trained.discriminator.descend = lambda gradient, *_: seen.append(gradient)
     trained.generator.descend = lambda *_: None
     for _ in range(steps):
@@ -387,7 +387,7 @@ def test_a_penalty_on_matrices_is_one_number_a_run():
 def shown(*overrides, steps):
     """Return what D is shown in the last of some steps, and the samples behind it: real, fake of D, fake, real of G."""
     trained, seen, own = population(*overrides), [], []
-    criticise, generate, draw = trained.criticise, trained.generate, trained.draw
+    criticise, generate, draw = trained.criticise, trained.generate, trained.batch
 
     def recorded(what, into):
         into.append(what.detach())
@@ -395,8 +395,8 @@ def shown(*overrides, steps):
 
     trained.criticise = lambda x, *given, **how: criticise(recorded(x, seen), *given, **how)
     trained.generate = lambda *args, **how: recorded(generate(*args, **how), own)
-    trained.draw = lambda purpose, index: (
-        recorded(draw(purpose, index), own) if "data" in purpose else draw(purpose, index)
+    trained.batch = lambda purpose, held: (
+        recorded(draw(purpose, held), own) if "data" in purpose else draw(purpose, held)
     )
     for _ in range(steps):
         train_step(trained)

@@ -8,6 +8,7 @@ from overriding import over
 from torch import nn
 
 from ganbench import registry
+from ganbench.gan.tricks import logits_kept
 from ganbench.problems.base import stream
 from ganbench.suite import resolve
 from ganbench.training.building import build_networks, make_problem
@@ -272,7 +273,8 @@ def test_probes_show_d_the_images_themselves():
 def test_top_k_takes_the_fakes_that_score_highest(progress, k):
     # 64 x 0.5^(2 progress), rounded up
     real, fake = drawn(3, 64), drawn(3, 64, seed=1)
-    kept_real, kept_fake = trick("top_k")(real, fake, progress)
+    assert logits_kept(64, progress, share=0.5, until=0.5) == k
+    kept_real, kept_fake = trick("top_k")(real, fake, k)
     assert kept_fake.shape == kept_real.shape == (3, k)
     torch.testing.assert_close(kept_fake, fake.sort(descending=True).values[:, :k])
     for run in range(3):
@@ -282,7 +284,7 @@ def test_top_k_takes_the_fakes_that_score_highest(progress, k):
 
 def test_top_k_leaves_the_other_fakes_without_gradient():
     fake = drawn(2, 8).requires_grad_()
-    trick("top_k")(fake.detach(), fake, 1.0)[1].sum().backward()
+    trick("top_k")(fake.detach(), fake, 4)[1].sum().backward()
     assert (
         fake.grad.tolist()
         == (fake >= fake.median(-1, keepdim=True).values)

@@ -420,7 +420,7 @@ def test_moved_is_the_optimizers_next_step():
         moved = Snapshot(own).moved(player, gradient)
         assert torch.equal(side.flat, before)
         assert all(torch.equal(side.state[name], tensor) for name, tensor in state.items())
-        side.descend(gradient, own.alive, (0, 100))
+        side.descend(gradient, own.alive, torch.ones(()), side.numbers())
         assert torch.equal(side.flat, moved)
         assert not torch.equal(before, moved)
 

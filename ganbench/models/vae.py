@@ -68,7 +68,7 @@ class Autoencoders:
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
         self.step, self.clock = 0, Clock(device)
-        draws = {"data": problem.sample, "vae noise": noise.latents("normal", variant.latent_dim)}
+        draws = {"data": noise.source(problem, device), "vae noise": noise.latents("normal", variant.latent_dim)}
         self.streams = {
             purpose: noise.Stream(purpose, seeds, variant.batch_size, draw, device, torch.float32)
             for purpose, draw in draws.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -43,6 +43,41 @@ def stacked(givens: Sequence[Given]) -> Given:
 
 
 @dataclass(frozen=True)
+class Table:
+    """All training samples of a problem whose data are finite, as they are stored, and what is given with each.
+
+    rows: [N, *shape], float32 as samples are, or whole numbers that stand for low + width x row.
+    """
+
+    rows: Tensor
+    given: Given = None
+    low: float = 0.0
+    width: float = 1.0
+
+    def to(self, device: torch.device) -> Table:
+        """Return it on a device."""
+        return replace(self, rows=self.rows.to(device), given=on_device(self.given, device))
+
+    def samples(self, places: Tensor) -> Tensor:
+        """Return the samples [..., *shape], float32, at places [...] int64."""
+        rows = _picked(self.rows, places)
+        return rows if rows.is_floating_point() else rows.float().mul_(self.width).add_(self.low)
+
+    def given_at(self, places: Tensor) -> Given:
+        """Return what is given with the samples at places [...]."""
+        return mapped(lambda part: _picked(part, places), self.given)
+
+    def batch(self, places: Tensor) -> Batch:
+        """Return the samples at places [n] with what is given."""
+        return Batch(self.samples(places), self.given_at(places))
+
+
+def _picked(rows: Tensor, places: Tensor) -> Tensor:
+    # row by row, where advanced indexing goes number by number
+    return rows.index_select(0, places.flatten()).unflatten(0, places.shape)
+
+
+@dataclass(frozen=True)
 class Label:
     """A problem gives a label: one of so many classes, int64, from 0."""
 
@@ -64,7 +99,8 @@ class Problem(ABC):
     shape: the shape of one sample. capabilities: what networks and metrics may rely on ("image", "modes", "classes").
     value_range: the declared range of an image's pixels. feature_spaces: where metrics compare samples, main one first.
     labels: the class of each sample of `reference()`, for problems with classes. gives: what it gives, or None,
-    where its networks are called with one argument.
+    where its networks are called with one argument. table: all its training samples, or None where these have no end:
+    then training draws `places` in it, and takes the samples from it where it trains.
     """
 
     name: str
@@ -75,6 +111,7 @@ class Problem(ABC):
     modes: Modes | None = None
     labels: Tensor | None = None
     gives: Label | None = None
+    table: Table | None = None
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -87,6 +124,14 @@ class Problem(ABC):
     def draw_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Batch:
         """Draw a training batch as `draw` does, from groups of these weights [groups] that sum to 1."""
         return Batch(self.sample_groups(weights, n, generator))
+
+    def places(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw the places [n] of what `draw` returns for the same stream in the `table`."""
+        raise NotImplementedError
+
+    def places_in_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Draw places [n] as `draw_groups` does samples."""
+        raise NotImplementedError
 
     def oracle(self, n: int, seed: int = 0) -> Batch:
         """Return what a perfect generator would give for what it is given."""

@@ -7,15 +7,26 @@ Runs that share a seed share their latents, their data and their initial weights
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ganbench.problems.base import Batch, Given, mapped, stacked, stream
+from ganbench.problems.base import Batch, Given, Problem, Table, mapped, stacked, stream
 
 BLOCK = 32
+LIKE = 16  # samples by which a table is held to what is drawn
 Draw = Callable[[int, torch.Generator], Tensor]
 Source = Callable[[int, torch.Generator], Batch]
+
+
+@dataclass(frozen=True)
+class Places:
+    """The draw of n places [n] in a table, from which the samples are taken where they are needed."""
+
+    draw: Draw
+    table: Table
 
 
 def latents(kind: str, dim: int) -> Draw:
@@ -40,6 +51,18 @@ def normal(shape: Sequence[int]) -> Draw:
     return lambda n, generator: torch.randn(n, *shape, generator=generator)
 
 
+def source(problem: Problem, device: torch.device, weights: Tensor | None = None) -> Source | Places:
+    """Return the draw of a problem's training samples, from groups of these weights [groups] where there are any."""
+    draw = problem.draw if weights is None else partial(problem.draw_groups, weights)
+    if problem.table is None:
+        return draw
+    places = problem.places if weights is None else partial(problem.places_in_groups, weights)
+    x, _ = draw(LIKE, stream("table", 0))
+    # whoever made a problem of another may draw otherwise and have its table still
+    is_all = torch.equal(x, problem.table.samples(places(LIKE, stream("table", 0))))
+    return Places(places, problem.table.to(device)) if is_all else draw
+
+
 class Stream:
     """Batches for several seeds; the batch at an index depends on seed, purpose and index alone."""
 
@@ -48,11 +71,13 @@ class Stream:
         purpose: str,
         seeds: Sequence[int],
         batch: int,
-        draw: Draw | Source,
+        draw: Draw | Source | Places,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.purpose, self.seeds, self.batch, self.draw = purpose, seeds, batch, draw
+        self.purpose, self.seeds, self.batch = purpose, seeds, batch
+        self.draw: Draw | Source = draw.draw if isinstance(draw, Places) else draw
+        self.table = draw.table if isinstance(draw, Places) else None
         self.device, self.dtype = device, dtype
         self._held: tuple[int, Batch] | None = None
 
@@ -66,11 +91,11 @@ class Stream:
 
     def samples(self, held: Batch) -> Tensor:
         """Return the batches of what is held of them."""
-        return held.x
+        return held.x if self.table is None else self.table.samples(held.x).to(self.dtype)
 
     def given_with(self, held: Batch) -> Given:
         """Return what is given with the batches."""
-        return held.given
+        return held.given if self.table is None else mapped(self._typed, self.table.given_at(held.x))
 
     def held(self, index: int) -> Batch:
         """Return what is held of the batches at an index, drawn on the host a block at a time."""
@@ -84,10 +109,14 @@ class Stream:
         # one generator for many batches: seeding one costs more than drawing a small batch
         drawn = [self.draw(BLOCK * self.batch, stream(f"{self.purpose}:{number}", seed)) for seed in self.seeds]
         blocks = [block if isinstance(block, Batch) else Batch(block) for block in drawn]
-        x = torch.stack([block.x.unflatten(0, (BLOCK, self.batch)) for block in blocks]).to(self.device, self.dtype)
-        return Batch(x, mapped(self._tidy, stacked([block.given for block in blocks])))
+        x = torch.stack([block.x.unflatten(0, (BLOCK, self.batch)) for block in blocks]).to(self.device)
+        return Batch(
+            x if self.table else x.to(self.dtype), mapped(self._tidy, stacked([block.given for block in blocks]))
+        )
 
     def _tidy(self, given: Tensor) -> Tensor:
         """Return what is given [seeds, n, ...] by batches, on the device; labels stay whole numbers."""
-        batches = given.unflatten(1, (BLOCK, self.batch)).to(self.device)
+        return self._typed(given.unflatten(1, (BLOCK, self.batch)).to(self.device))
+
+    def _typed(self, batches: Tensor) -> Tensor:
         return batches.to(self.dtype) if batches.is_floating_point() else batches

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from ganbench.problems.base import Problem
 from ganbench.training.losses import Losses
-from ganbench.training.noise import Source
+from ganbench.training.noise import Places, Source, source
 from ganbench.training.parts import Critic, Generator, Moment, Part
 from ganbench.training.players import Player
 
@@ -96,15 +95,15 @@ def whole(parts: Sequence[Part], samples: int, batch: int) -> int:
     return samples // each * each
 
 
-def sampler(parts: Sequence[Part], problem: Problem) -> Source:
+def sampler(parts: Sequence[Part], problem: Problem, device: torch.device) -> Source | Places:
     """Return the draw of training samples, in which parts may give modes or classes other weights than the data's."""
     reweighing = [part for part in parts if part.reweighs]
     if not reweighing:
-        return problem.draw
+        return source(problem, device)
     weights = problem.group_weights()
     for part in reweighing:
         weights = part.group_weights(weights)
-    return partial(problem.draw_groups, weights / weights.sum())
+    return source(problem, device, weights / weights.sum())
 
 
 def batch_module(parts: Sequence[Part], features: int) -> nn.Module:

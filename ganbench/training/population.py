@@ -58,8 +58,8 @@ class Population:
 
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts
-        sample, draw = sampler(parts, self.problem), noise.latents(variant.latent, variant.latent_dim)
-        draws: dict[str, noise.Draw | noise.Source] = {
+        sample, draw = sampler(parts, self.problem, self.device), noise.latents(variant.latent, variant.latent_dim)
+        draws: dict[str, noise.Draw | noise.Source | noise.Places] = {
             "d latent": draw, "g latent": draw, "data": sample, "g data": sample,
             "uniform": noise.uniform, "normal": noise.normal(self.problem.shape),
         }  # fmt: skip

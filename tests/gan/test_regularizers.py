@@ -205,7 +205,9 @@ def test_dragan_perturbs_by_the_spread_of_the_batch():
 ])  # fmt: skip
 def test_instance_noise_falls_linearly_and_is_gone(progress, until, left):
     samples, normal = drawn(RUNS, BATCH, DIM), drawn(RUNS, BATCH, DIM, seed=1)
-    got = registry.get("regularizer", "instance_noise")(samples, normal, torch.tensor(progress).double(), sigma=0.4, until=until)
+    got = registry.get("regularizer", "instance_noise")(
+        samples, normal, torch.tensor(progress).double(), sigma=0.4, until=until
+    )
     torch.testing.assert_close(got, samples + 0.4 * left * normal, rtol=1e-12, atol=0)
     assert torch.equal(got, samples) == (left == 0)
 

@@ -302,7 +302,7 @@ def test_modes_are_drawn_in_proportion_to_a_power_of_their_weights(power):
     n, own = 40_000, population("problem=ring8_imbalanced", "trick=weighted_sampling",
                                 f"trick.weighted_sampling.power={power}")  # fmt: skip
     modes = own.problem.modes
-    samples = sampler(own.objective.parts, own.problem)(n, stream("test", 0)).x.double()
+    samples = sampler(own.objective.parts, own.problem, CPU)(n, stream("test", 0)).x.double()
     counts = torch.cdist(samples, modes.centres).argmin(1).bincount(minlength=8)
     want = 8.0 ** (-torch.arange(8, dtype=torch.float64) / 7 * (1 - power))
     want = want / want.sum()
@@ -314,7 +314,8 @@ def test_modes_are_drawn_in_proportion_to_a_power_of_their_weights(power):
 
 def test_classes_are_drawn_evenly_and_images_within_a_class_too():
     n, own = 60_000, population("trick=weighted_sampling", *IMAGES)
-    samples = sampler(own.objective.parts, own.problem)(n, stream("test", 0)).x
+    drawn_from = sampler(own.objective.parts, own.problem, CPU)
+    samples = drawn_from.table.samples(drawn_from.draw(n, stream("test", 0)))
     images, labels = own.problem.images.flatten(1), own.problem.labels
     # by a hash of the pixels: no two training images are equal
     code = torch.randint(1 << 40, (64,), generator=torch.Generator().manual_seed(0))

@@ -13,13 +13,36 @@ from typing import Any
 
 from ganbench.errors import UserError, quoted, unknown
 
+ROLES = {
+    "quality": "how good samples are: verdicts judge by it, and it ranks variants after what they cover",
+    "modes": "how many of the modes or classes samples hold: verdicts count them, and they rank right after failures",
+    "shares": "a column a mode, the share of samples on it: shows rotation and what is dropped",
+    "divergence": "that of the samples' histogram over the modes from the true one: tells what chance alone misses",
+    "covering": "how much of the data samples cover: ranks in place of modes where there are none to count",
+    "diversity": "how varied samples are, which noise does not lower: tells noise from collapse",
+    "distance": "compares whole distributions: shown beside others, never ranked by; tells late degradation",
+    "gradient": "of the generator: where it is gone beside bad samples, the run cannot recover",
+    "saturation": "how much of the generator's gradient no longer counts",
+    "lead": "how far the discriminator is ahead of the generator",
+    "loss": "what a player minimises",
+}
+"""What a measured number is used for, by its role."""
+
+BETTER_UP = ("quality", "modes", "covering", "diversity")
+"""Roles of what is judged as a share of a perfect sampler's score, and so has to be better when larger."""
+
+SCALES = ("linear", "log")
+
 
 @dataclass(frozen=True)
 class Measure:
     """What one measured number means: its legend, which way is better, its range and unit.
 
     `direction` is "up" or "down" (better when larger or smaller), or None where neither is better in itself.
-    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem.
+    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem. `blind`
+    says in a sentence or two what it does not see, for whoever reads a report; `scale` is how it is drawn, "linear" or
+    "log"; `role` is one of ROLES, or empty for a number that is only shown. UserError for a role or a scale that does
+    not exist, and for a role of BETTER_UP that is not better when larger.
     """
 
     legend: str
@@ -27,16 +50,39 @@ class Measure:
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     unit: str = ""
     perfect: float | None = None
+    blind: str = ""
+    scale: str = "linear"
+    role: str = ""
+
+    def __post_init__(self) -> None:
+        for key, value, known in (("role", self.role, ("", *ROLES)), ("scale", self.scale, SCALES)):
+            if value not in known:
+                raise unknown(f"{key} of a measure", str(value), list(filter(None, known)))
+        if self.role in BETTER_UP and self.direction != "up":
+            raise UserError(f"A measure with the role '{self.role}' is better when larger: its direction is 'up'.")
 
 
-def share(legend: str, direction: str | None = None, perfect: float | None = None) -> Measure:
-    """Return a measure that is a share between 0 and 1."""
-    return Measure(legend, direction, (0.0, 1.0), "share", perfect)
+def share(legend: str, direction: str | None = None, perfect: float | None = None, **more: str) -> Measure:
+    """Return a measure that is a share between 0 and 1; `more` is what else a Measure says: blind, scale, role."""
+    return Measure(legend, direction, (0.0, 1.0), "share", perfect, **more)
 
 
-def positive(legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None) -> Measure:
-    """Return a measure that is 0 or larger."""
-    return Measure(legend, direction, (0.0, float("inf")), unit, perfect)
+def positive(
+    legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None, **more: str
+) -> Measure:
+    """Return a measure that is 0 or larger; `more` is what else a Measure says: blind, scale, role."""
+    return Measure(legend, direction, (0.0, float("inf")), unit, perfect, **more)
+
+
+TABLES = frozenset(
+    {
+        "run", "step", "problem", "rank", "variant", "label", "planned", "seeds", "failures", "failure_rate",
+        "failure_low", "failure_high", "tied", "covered_of", "quality_of", "covered_area", "seconds", "gflop",
+        "memory_mb", "seconds_per_survivor", "gflop_per_survivor",
+        *(f"{key}{end}" for key in ("covered", "quality") for end in ("", "_iqm", "_low", "_high")),
+    }
+)  # fmt: skip
+"""Columns of a study's series and of its ranking that no measure and no verdict is: theirs stand beside them."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +197,8 @@ def _is_measures(value: Any) -> bool:
 
 def _is_sound(measure: Measure) -> bool:
     ordered = isinstance(measure.bounds, tuple) and len(measure.bounds) == 2 and measure.bounds[0] < measure.bounds[1]
-    return ordered and measure.direction in (None, "up", "down") and isinstance(measure.legend, str)
+    texts = isinstance(measure.legend, str) and isinstance(measure.blind, str)
+    return ordered and measure.direction in (None, "up", "down") and texts
 
 
 def _is_thresholds(value: Any) -> bool:

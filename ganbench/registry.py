@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganbench import kinds
+from ganbench.declarations import TABLES
 from ganbench.errors import UserError, told, unknown
 from ganbench.files import is_file
 from ganbench.interrupts import is_raised_by_code
@@ -139,7 +140,7 @@ def _tidy(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_free(plugin: Plugin) -> None:
-    """Raise UserError where a plug-in's name, a column that it measures or a threshold of it is another's."""
+    """Raise UserError where a plug-in's name, column or threshold is another's, or one of a study's tables."""
     place = (plugin.kind, plugin.name)
     known = _registry.plugins.get(place)
     other = known is not None and known.text != plugin.text and known.source != plugin.source
@@ -147,14 +148,31 @@ def _check_free(plugin: Plugin) -> None:
         raise UserError(f"The {plugin.kind} '{plugin.name}' is already registered by {known.source or 'this session'}.")
     if known and place in (_registry.fresh or ()) and known.function is not plugin.function:
         raise UserError(f"The {plugin.kind} '{plugin.name}' is registered twice by {plugin.source or 'this session'}.")
+    says = "is" if plugin.kind == "verdict" else "measures"
+    if own := sorted(_columns(plugin) & TABLES):
+        raise UserError(
+            f"The {plugin.kind} '{plugin.name}' {says} '{own[0]}', which is a column of every study's tables: choose "
+            "another name."
+        )
     for others, each in _registry.plugins.items():
-        for key, says, does in (("measures", "measures", "does"), ("thresholds", "has the threshold", "has")):
-            twice = sorted(set(plugin.meta.get(key, ())) & set(each.meta.get(key, ())))
-            if twice and others != place:
+        does = "is" if each.kind == "verdict" else "does"
+        for mine, theirs, verb, already in (
+            (_columns(plugin), _columns(each), says, does),
+            (set(plugin.meta.get("thresholds", ())), set(each.meta.get("thresholds", ())), "has the threshold", "has"),
+        ):
+            if (twice := sorted(mine & theirs)) and others != place:
                 raise UserError(
-                    f"The {plugin.kind} '{plugin.name}' {says} '{twice[0]}', which the {each.kind} '{each.name}' "
-                    f"{does} already: choose another name."
+                    f"The {plugin.kind} '{plugin.name}' {verb} '{twice[0]}', which the {each.kind} '{each.name}' "
+                    f"{already} already: choose another name."
                 )
+
+
+def _columns(plugin: Plugin) -> set[str]:
+    """Return the columns that a plug-in has in a study's tables: those that it measures, a verdict's own."""
+    if plugin.kind == "verdict":
+        return {plugin.name.replace("_", " ")}
+    own = set(plugin.meta.get("measures", ()))
+    return own | set(map(averaged, own)) if plugin.kind == "metric" else own
 
 
 def check_needs() -> None:
@@ -255,10 +273,22 @@ def measures() -> dict[str, Measure]:
         for kind in ("metric", "diagnostic")
     }
     averages = {
-        averaged(name): replace(measure, legend=f"{measure.legend}; of the average of G's weights")
+        averaged(name): replace(measure, legend=f"{measure.legend}; of the average of G's weights", role="")
         for name, measure in plain["metric"].items()
     }
     return {**plain["metric"], **plain["diagnostic"], **averages}
+
+
+def playing(role: str, *, foreign: bool = False) -> list[str]:
+    """Return the measures that declare a role, in the order of registration; of others' plug-ins alone if `foreign`."""
+    return [
+        name
+        for kind in ("metric", "diagnostic")
+        for plugin in plugins(kind)
+        if not (foreign and plugin.is_own)
+        for name, measure in plugin.meta["measures"].items()
+        if measure.role == role
+    ]
 
 
 def averaged(column: str) -> str:

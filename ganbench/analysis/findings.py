@@ -1,7 +1,7 @@
 """What a study shows: the ranking of its variants, and its findings as sentences with counts and intervals.
 
-Variants are ranked by their failure rate first, then by the coverage of modes, then by quality: never by the Frechet
-distance, which is blind to symmetric mode dropping. Diverged and failed runs stay in every count and every median.
+Variants are ranked by their failure rate first, then by the coverage of modes, then by quality: never by a distance
+such as Frechet's, which is blind to symmetric mode dropping. Diverged and failed runs stay in every count and median.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ganbench.analysis.scores import FINISHED, SCORES, scores
 from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, overlap, wilson
 from ganbench.analysis.verdicts import FAILURES, VERDICTS, View, judge, judged, view
 from ganbench.plan import OWN_NAME
+from ganbench.registry import playing
 
 LATE = 1.5
 """A run is degraded late where its final Frechet distance is above this multiple of its own best."""
@@ -36,6 +37,24 @@ def view_of(study: Study, problem: str) -> View | None:
         return seen
     runs = study.runs.loc[study.runs["problem"] == problem, "run"]
     return view(study.series[study.series["run"].isin(runs)])
+
+
+def ranked_by(study: Study, problem: str) -> dict[str, str | None]:
+    """Return the measures that rank a problem's variants after their failures: those of what is covered, of quality.
+
+    They are those through which it is judged, unless a plug-in of others has the role and measures the problem: then
+    it is the last that was registered.
+    """
+    seen = view_of(study, problem)
+    if seen is None:
+        return {"covered": None, "quality": None}
+    series = study.series[study.series["run"].isin(study.runs.loc[study.runs["problem"] == problem, "run"])]
+
+    def own(*roles: str) -> list[str]:
+        names = [name for role in roles for name in playing(role, foreign=True)]
+        return [name for name in names if name in series.columns and series[name].notna().any()]
+
+    return {"covered": [seen.covered, *own("covering", "modes")][-1], "quality": [seen.quality, *own("quality")][-1]}
 
 
 def axes(study: Study) -> list[str]:
@@ -83,18 +102,19 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
 
     Columns: problem, rank (ties share one), variant, label; seeds (finished), planned, failures, failure_rate,
     failure_low, failure_high (Wilson); tied (its interval overlaps that of the problem's first); one count for each
-    verdict; covered, quality, recall: median of the final score, with _iqm, _low, _high (interquartile mean and its
-    bootstrap interval over seeds), covered_of and quality_of (which measures these are), covered_area (median of the
-    area under its curve over training, see `area_under_curve`); frechet_final, frechet_best, frechet_worst_after_best
-    (medians); seconds and gflop (median training cost of a run), each with _per_survivor (of all runs together, over
-    those that did not fail; infinite without one), memory_mb (median share of its population's peak); NaN where a cost
-    was not recorded.
+    verdict; covered, quality and each measure of diversity (recall): median of the final score, with _iqm, _low, _high
+    (interquartile mean and its bootstrap interval over seeds), covered_of and quality_of (which measures these are, see
+    `ranked_by`), covered_area (median of the area under its curve over training, see `area_under_curve`); of each
+    distance _final, _best, _worst_after_best (medians: frechet_final, ...); seconds and gflop (median training cost of
+    a run), each with _per_survivor (of all runs together, over those that did not fail; infinite without one),
+    memory_mb (median share of its population's peak); NaN where a cost was not recorded.
 
     verdicts, scored: what `judge` and `scores` return for the study, to spare computing them again.
     """
     verdicts = judge(study) if verdicts is None else verdicts
-    views = {problem: view_of(study, problem) for problem in study.runs["problem"].unique()}
-    wanted = {name for seen in views.values() if seen for name in _key(seen).values() if name} | {"recall", "frechet"}
+    keys = {problem: ranked_by(study, problem) for problem in study.runs["problem"].unique()}
+    wanted = {name for key in keys.values() for name in key.values() if name}
+    wanted |= {*playing("diversity"), *playing("distance")}
     table = scores(study, sorted(wanted)) if scored is None else scored[scored["measure"].isin(wanted)]
     wide = table.pivot(index="run", columns="measure", values=[*SCORES, "area"])
     names = labels(study)
@@ -105,12 +125,8 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
         finished = group[group["status"].isin(FINISHED)]
         if len(finished):
             row = {"problem": problem, "variant": variant, "label": names[str(variant)], "planned": len(group)}
-            rows.append(row | _counts(finished) | _typical(finished, wide, views[problem]))
+            rows.append(row | _counts(finished) | _typical(finished, wide, keys[problem]))
     return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
-
-
-def _key(seen: View) -> dict[str, str | None]:
-    return {"covered": seen.covered, "quality": seen.quality}
 
 
 def _counts(finished: pd.DataFrame) -> dict[str, Any]:
@@ -121,16 +137,15 @@ def _counts(finished: pd.DataFrame) -> dict[str, Any]:
     return {"seeds": seeds, "failures": failures, **rate, **{name: int(counts.get(name, 0)) for name in VERDICTS}}
 
 
-def _typical(finished: pd.DataFrame, wide: pd.DataFrame, seen: View | None) -> dict[str, Any]:
-    measures = {**(_key(seen) if seen else {}), "recall": "recall"}
-    row: dict[str, Any] = {"covered_of": measures.get("covered"), "quality_of": measures.get("quality")}
-    for name in ("covered", "quality", "recall"):
-        values = _scores(finished["run"], wide, "final", measures.get(name))
+def _typical(finished: pd.DataFrame, wide: pd.DataFrame, key: Mapping[str, str | None]) -> dict[str, Any]:
+    row: dict[str, Any] = {f"{name}_of": measure for name, measure in key.items()}
+    for name, measure in {**key, **{name: name for name in playing("diversity")}}.items():
+        values = _scores(finished["run"], wide, "final", measure)
         low, high = bootstrap(values)
         row |= {name: _median(values), f"{name}_iqm": iqm(values), f"{name}_low": low, f"{name}_high": high}
-    row["covered_area"] = _median(_scores(finished["run"], wide, "area", measures.get("covered")))
-    for score in SCORES:
-        row[f"frechet_{score}"] = _median(_scores(finished["run"], wide, score, "frechet"))
+    row["covered_area"] = _median(_scores(finished["run"], wide, "area", key["covered"]))
+    for name in playing("distance"):
+        row |= {f"{name}_{score}": _median(_scores(finished["run"], wide, score, name)) for score in SCORES}
     return row | _costs(finished)
 
 
@@ -192,7 +207,7 @@ def sentences(
     """
     verdicts = judge(study) if verdicts is None else verdicts
     ranking = rank(study, verdicts) if ranking is None else ranking
-    scored = scores(study, ["frechet"]) if scored is None else scored[scored["measure"] == "frechet"]
+    scored = scores(study, playing("distance")) if scored is None else scored
     runs = judged(study, verdicts)
     finished = runs[runs["status"].isin(FINISHED)]
     text = [_overview(finished, ranking)] if len(finished) else ["No run has finished yet, so there is nothing to say."]
@@ -200,8 +215,10 @@ def sentences(
         text.append(_problem(str(problem), of_problem))
     for axis in axes(study):
         text += _axis(study, finished, axis)
-    text += _late(study, finished, scored) + _frechet(finished, scored) + _unfinished(runs) + _seeds(ranking)
-    return text
+    for name in playing("distance"):
+        of_distance = scored[scored["measure"] == name]
+        text += _late(study, finished, of_distance, name) + _alone(finished, of_distance, name)
+    return text + _unfinished(runs) + _seeds(ranking)
 
 
 def percent(value: float) -> str:
@@ -343,23 +360,29 @@ def _cost(rows: pd.DataFrame, axis: str) -> str:
     return f" Training takes {seconds.max() / seconds.min():.1f} x as long with {dear} as with {cheap}."
 
 
-def _late(study: Study, finished: pd.DataFrame, frechet: pd.DataFrame) -> list[str]:
-    table = frechet.merge(finished[["run", "problem", "status", "verdict"]], on="run")
+def _word(measure: str) -> str:
+    """Return a distance's name at the begin of a sentence: "Frechet", to which "distance" may be added."""
+    name = measure.replace("_", " ").removesuffix(" distance")
+    return name[:1].upper() + name[1:]
+
+
+def _late(study: Study, finished: pd.DataFrame, distance: pd.DataFrame, name: str) -> list[str]:
+    table = distance.merge(finished[["run", "problem", "status", "verdict"]], on="run")
     table = table[(table["status"] == "done") & table["final"].notna()]
     if table.empty:
         return []
     # below the oracle's own distance a ratio compares noise with noise
-    floor = [study.oracle.get(problem, {}).get("frechet", 0.0) for problem in table["problem"]]
+    floor = [study.oracle.get(problem, {}).get(name, 0.0) for problem in table["problem"]]
     late = table[table["final"] > LATE * np.maximum(table["best"], floor)]
-    text = f"Late degradation: {rate(len(late), len(table))} that stayed finite end with a Frechet distance above"
+    text = f"Late degradation: {rate(len(late), len(table))} that stayed finite end with a {_word(name)} distance above"
     text += f" {LATE} x their own best"
     good = int((late["verdict"] == "converged").sum())
     return [text + (f"; {good} of them count as converged by coverage and quality." if good else ".")]
 
 
-def _frechet(finished: pd.DataFrame, frechet: pd.DataFrame) -> list[str]:
-    """Say how often the Frechet distance would have preferred a run that drops modes: the reason not to rank by it."""
-    table = frechet.merge(finished[["run", "problem", "verdict"]], on="run")
+def _alone(finished: pd.DataFrame, distance: pd.DataFrame, name: str) -> list[str]:
+    """Say how often a distance would have preferred a run that drops modes: the reason not to rank by it."""
+    table = distance.merge(finished[["run", "problem", "verdict"]], on="run")
     fooled, of = 0, 0
     for _, group in table.groupby("problem"):
         good = group.loc[group["verdict"] == "converged", "final"]
@@ -368,7 +391,9 @@ def _frechet(finished: pd.DataFrame, frechet: pd.DataFrame) -> list[str]:
             fooled, of = fooled + int((bad < good.median()).sum()), of + len(bad)
     if not fooled:
         return []
-    text = f"Frechet alone would mislead: {fooled} of {of} runs that drop modes or collapse score better on it than"
+    text = (
+        f"{_word(name)} alone would mislead: {fooled} of {of} runs that drop modes or collapse score better on it than"
+    )
     return [f"{text} the median converged run."]
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from ganbench.analysis.verdicts import foreign, limit, rules
 from ganbench.problems.base import Problem
 from ganbench.problems.images import LabelledImages
+from ganbench.registry import playing
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,8 @@ def vanishes(s: Setting) -> Script:
     at = s.late()
     after = np.arange(s.probes) >= at
     columns = {
-        "saturation": np.where(after, 0.99, 0.3 + 0.2 * s.rng.random(s.probes)).tolist(),
-        "g_gradient_norm": np.where(after, 1e-5, 0.5 + 0.3 * s.rng.random(s.probes)).tolist(),
+        playing("saturation")[0]: np.where(after, 0.99, 0.3 + 0.2 * s.rng.random(s.probes)).tolist(),
+        playing("gradient")[0]: np.where(after, 1e-5, 0.5 + 0.3 * s.rng.random(s.probes)).tolist(),
     }
     laws = s.then([Law(stray=0.8)] * at, Law(stuck=True))
     return Script("vanishes", at, laws, columns)

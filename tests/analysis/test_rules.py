@@ -5,10 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ganbench.analysis.verdicts import judge_series, limit
-from ganbench.analysis.verdicts.case import VIEWS, Case, _missed_by_chance
+from ganbench.analysis.verdicts import judge_series, limit, view
+from ganbench.analysis.verdicts.case import Case, _missed_by_chance
 
 GOOD, BAD = 0.99, 0.3
+BALLS = ("precision", "coverage", "recall")
+VIEWS = [view(dict.fromkeys(names, 1.0)) for names in (
+    ("high_quality", "modes_covered", *BALLS), ("classes_covered", *BALLS), BALLS, ("nearness",),
+)]  # fmt: skip
+"""How mixtures, images with classes, data of which nothing is known, and games are judged."""
 
 
 def verdicts(columns, oracle=None, modes=None, every=10):
@@ -188,6 +193,14 @@ def test_which_measures_make_the_one_score_of_a_run():
         ("high_quality", "modes_covered"), ("precision", "classes_covered"), ("precision", "recall"), ("nearness",),
     ]  # fmt: skip
     assert [seen.covered for seen in VIEWS] == ["modes_covered", "classes_covered", "coverage", None]
+    assert [seen.bar for seen in VIEWS] == ["quality_bar", "precision_bar", "precision_bar", "quality_bar"]
+    assert [(seen.shares, seen.divergence) for seen in VIEWS] == [
+        ("mode_share", "mode_kl"), ("class_share", "class_kl"), (None, None), (None, None),
+    ]  # fmt: skip
+    both = ("coverage", "recall")
+    assert [seen.diversity for seen in VIEWS] == [(), both, both, ()]
+    assert [seen.narrow for seen in VIEWS] == [("recall",), ("coverage",), both, ()]
+    assert {(seen.saturation, seen.gradient) for seen in VIEWS} == {("saturation", "g_gradient_norm")}
 
 
 # ------------------------------------------------------------------------------------------ chance

@@ -161,7 +161,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_divergence(value: Any) -> bool:
+def _is_divergence(value: Any) -> bool:
     """Tell whether a value is a loss's Divergence, or a text that says why there is none."""
     # its class lives beside the losses, which take seconds to import
     return isinstance(value, str) or all(hasattr(value, part) for part in ("name", "critic", "between"))
@@ -174,7 +174,7 @@ KEPT = ("row lengths", "spectral norm 1", "root mean square 1", "the layer")
 """What else a normalization may keep."""
 
 
-def is_kept(value: Any) -> bool:
+def _is_kept(value: Any) -> bool:
     """Tell whether a value says what a normalization keeps."""
     return value in KEPT if isinstance(value, str) else is_names(value) and set(value) <= set(AXES)
 
@@ -225,6 +225,14 @@ MEASURES = Declaration(
     _is_measures,
     required=True,
 )
+LOSS = {
+    "boundary": Declaration(
+        "the logit of an undecided critic, a number or None", lambda v: v is None or is_number(v), 0.0
+    ),
+    "saturates": flag(),
+    "divergence": Declaration("a Divergence, or a text that says why there is none", _is_divergence),
+}
+KEEPS = Declaration("a tuple of axes, or one invariant", _is_kept, choices=(*AXES, *KEPT))
 VERDICT = {
     "failure": flag(required=True),
     "rank": Declaration("a number: of the verdicts that hold, that of the lowest counts", is_number, required=True),
@@ -237,6 +245,18 @@ VERDICT = {
     "scripts": Declaration("a tuple of names of scripted generators, or of functions that make some", _is_scripts, ()),
 }
 """What a verdict declares: with its function, which tells whether it holds, one record of all there is to know."""
+
+LINEAR = {"linear": Declaration("a function of what is linear near an equilibrium, see ganbench.gan.linear", callable)}
+"""What theory asks of a method or a game; where nothing is declared it says nothing."""
+
+NO_RATE = Declaration(
+    "a dictionary of losses, each with a text that says why no rate is known and that descent does not converge",
+    lambda v: isinstance(v, Mapping) and all(isinstance(text, str) and text for pair in v.items() for text in pair),
+    {},
+)
+RESOLUTION = Declaration(
+    "a number above 0: distances from the equilibrium below it are rounding", lambda v: is_number(v) and v > 0, 1e-18
+)
 
 ANY_KIND = {
     "sources": Declaration("files whose content decides results: a path, a list of paths or a function", _is_sources),

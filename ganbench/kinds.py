@@ -14,18 +14,18 @@ from typing import Any
 
 from ganbench.declarations import (
     ANY_KIND,
-    AXES,
-    KEPT,
+    KEEPS,
+    LINEAR,
+    LOSS,
     MEASURES,
+    NO_RATE,
+    RESOLUTION,
     VERDICT,
     Declaration,
     flag,
-    is_divergence,
-    is_kept,
     is_names,
-    is_number,
     one_of,
-)
+)  # fmt: skip
 from ganbench.declarations import Measure as Measure  # what declarations are made of is found here, beside the table
 from ganbench.declarations import Remedy as Remedy
 from ganbench.declarations import Threshold as Threshold
@@ -137,7 +137,7 @@ KINDS: Mapping[str, Kind] = {
             "problem",
             "ganbench.problems",
             {"": ()},
-            {"gives": one_of("label")},
+            {"gives": one_of("label"), "resolution": RESOLUTION},
             axes=(Axis("problem", "ring8", named=True),),
             laws=("ganbench.contracts.problems",),
         ),
@@ -153,6 +153,7 @@ KINDS: Mapping[str, Kind] = {
             "network",
             "ganbench.gan.networks",
             {"": ("spec",)},
+            LINEAR,
             axes=(Axis("network", "mlp", asks="GD", named=False),),
             laws=("ganbench.contracts.networks",),
         ),
@@ -160,13 +161,7 @@ KINDS: Mapping[str, Kind] = {
             "loss",
             "ganbench.gan.losses",
             {"": ("real_logits", "fake_logits")},
-            {
-                "boundary": Declaration(
-                    "the logit of an undecided critic, a number or None", lambda v: v is None or is_number(v), 0.0
-                ),
-                "saturates": flag(),
-                "divergence": Declaration("a Divergence, or a text that says why there is none", is_divergence),
-            },
+            LOSS,
             axes=(Axis("loss", "nonsaturating", named=True),),
             laws=("ganbench.contracts.losses", "ganbench.contracts.divergences",),
         ),
@@ -176,7 +171,7 @@ KINDS: Mapping[str, Kind] = {
             _NORMALIZATION,
             {
                 "acts_on": _acts_on(_NORMALIZATION, "activations"),
-                "keeps": Declaration("a tuple of axes, or one invariant", is_kept, choices=(*AXES, *KEPT)),
+                "keeps": KEEPS,
             },
             axes=(
                 Axis("normalization", "none", gives="D", named=True),
@@ -196,6 +191,8 @@ KINDS: Mapping[str, Kind] = {
                 ),
                 "remembers": flag(False, where=("inputs", "latents")),
                 "signed": flag(False, where=("inputs", "matrices", "latents")),
+                "no_rate": NO_RATE,
+                **LINEAR,
             },
             {"lazy": int},
             axes=(
@@ -209,6 +206,7 @@ KINDS: Mapping[str, Kind] = {
             "optimizer",
             "ganbench.gan.optimizers",
             {"": ("parameters", "gradient", "state", "step", "lr")},
+            LINEAR,
             hypers={"g_lr": float, "d_lr": float, "decay": str},
             rates=("g_lr", "d_lr"),
             axes=(Axis("optimizer", "adam", named=False),),
@@ -218,6 +216,7 @@ KINDS: Mapping[str, Kind] = {
             "update",
             "ganbench.gan.updates",
             {"": ("round",)},
+            {"plain": flag(False), **LINEAR},
             axes=(Axis("update", "alternating", later=True),),
             laws=("ganbench.contracts.updates",),
         ),

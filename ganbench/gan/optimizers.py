@@ -3,7 +3,8 @@
 An optimizer is `(parameters, gradient, state, step, lr, *, hypers) -> None`: it moves `parameters` in place against
 `gradient`, both `[..., size]`; `state` is a dictionary of its own tensors, empty at step 1; `lr` and the numeric
 hyper-parameters are numbers or tensors that broadcast, one a run. Every optimizer declares `g_lr` and `d_lr`, the
-rates of G and D, and `decay`, their course over training; the engine makes `lr` of them.
+rates of G and D, and `decay`, their course over training; the engine makes `lr` of them. One that is linear may declare
+`linear`, `(gradient, last, *, hypers) -> (move, kept)` without these three: what it keeps is `last` in the next step.
 """
 
 import math
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ganbench.errors import unknown
+from ganbench.gan import linear
 from ganbench.registry import register
 
 DECAYS = {
@@ -30,7 +32,7 @@ def rate_factor(decay: str, step: int, steps: int) -> float:
     return float(DECAYS[decay](step / steps))
 
 
-@register("optimizer")
+@register("optimizer", linear=linear.heavy_ball)
 def sgd(
     parameters: Tensor,
     gradient: Tensor,
@@ -71,7 +73,7 @@ def rmsprop(
     parameters.sub_(gradient / (square.sqrt() + eps) * lr)
 
 
-@register("optimizer")
+@register("optimizer", linear=linear.optimistic)
 def optimistic_sgd(
     parameters: Tensor,
     gradient: Tensor,

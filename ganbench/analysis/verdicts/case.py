@@ -29,7 +29,7 @@ class View:
 
     count: how many modes are held; shares: each mode's share of samples; divergence: of the modes' histogram; quality,
     and the threshold that is its bar; diversity: what a converged run has half of; narrow: what is next to nothing
-    after a collapse.
+    after a collapse; fidelity: the share of samples that are what their label asks for, where labels are given.
     """
 
     count: str | None
@@ -39,6 +39,7 @@ class View:
     bar: str
     diversity: tuple[str, ...]
     narrow: tuple[str, ...]
+    fidelity: str | None = None
 
     @property
     def covered(self) -> str | None:
@@ -53,7 +54,7 @@ class View:
 
 _DIVERSITY = ("coverage", "recall")
 VIEWS = (
-    View("modes_covered", "mode_share", "mode_kl", "high_quality", "quality_bar", (), ("recall",)),
+    View("modes_covered", "mode_share", "mode_kl", "high_quality", "quality_bar", (), ("recall",), "label_fidelity"),
     # recall is next to nothing for images of all classes that are merely too smooth, so that it tells no collapse here
     View(
         "classes_covered",
@@ -63,6 +64,7 @@ VIEWS = (
         "precision_bar",
         ("coverage", "recall"),
         ("coverage",),
+        "class_fidelity",
     ),
     View(None, None, None, "precision", "precision_bar", ("coverage", "recall"), ("coverage", "recall")),
     # a game in closed form: to arrive at its equilibrium is all there is to do
@@ -70,7 +72,7 @@ VIEWS = (
 )
 JUDGED = (
     "step", "high_quality", "precision", "nearness", "modes_covered", "classes_covered", *_DIVERSITY, "saturation",
-    "g_gradient_norm",
+    "g_gradient_norm", "label_fidelity", "class_fidelity",
 )  # fmt: skip
 """The columns that verdicts read, beside those of `mode_share` and `class_share`."""
 
@@ -191,6 +193,25 @@ class Case:
         return np.clip(self.count / self.modes if self.modes else self.diversity, 0.0, 1.0)
 
     @cached_property
+    def obedience(self) -> Values:
+        """How much more often than by chance samples are what their label asks for [probes], 1 where none are given.
+
+        1: as often as the oracle's, had it only the modes that are covered; 0: as often as those of a generator that
+        has every mode at its weight, whatever the label.
+        """
+        name, chance = self.view.fidelity, float((self.true_shares**2).sum())
+        beyond = self.oracle.get(name or "", 1.0) * self.breadth - chance
+        if name is None or not self.has(name) or self.modes is None:
+            return np.ones(len(self.steps))
+        share = np.divide(self.columns[name] - chance, beyond, out=np.ones(len(beyond)), where=beyond > 0)
+        return np.nan_to_num(share)
+
+    @property
+    def disobedient(self) -> Flags:
+        """Decent samples of enough modes, hardly more often than by chance of the one that their label asks for."""
+        return (self.obedience <= self.limit("ignored")) & self.decent & self.learned & ~self.narrow
+
+    @cached_property
     def complete(self) -> Flags:
         """Every mode is there, or missed by no more than chance, which does not miss the same one again and again."""
         if self.modes is None:
@@ -205,9 +226,9 @@ class Case:
 
     @property
     def good(self) -> Flags:
-        """Complete, at the quality bar and diverse, once training has begun."""
-        diverse = self.diversity >= self.limit("diversity_bar")
-        return self.complete & (self.quality >= self.limit(self.view.bar)) & diverse & self.trained
+        """Complete, at the quality bar, diverse and obedient, once training has begun."""
+        enough = (self.diversity >= self.limit("diversity_bar")) & (self.obedience >= self.limit("label_bar"))
+        return self.complete & (self.quality >= self.limit(self.view.bar)) & enough & self.trained
 
     @cached_property
     def narrow(self) -> Flags:

@@ -331,7 +331,10 @@ def _level(axis: str, value: object, rows: pd.DataFrame) -> tuple[str, int, int,
 
 
 def _axis_name(axis: str) -> str:
-    return "generator normalization" if axis == "g_normalization" else axis.replace("_", " ")
+    if axis == "g_normalization":
+        return "generator normalization"
+    # a hyper-parameter is called as it is set
+    return axis if "." in axis else axis.replace("_", " ")
 
 
 def _cost(rows: pd.DataFrame, axis: str) -> str:

@@ -274,9 +274,9 @@ def test_a_record_holds_all_there_is_to_know():
 def test_the_order_in_which_verdicts_count():
     assert list(ORDER) == [
         "failed", "diverged", "vanished", "never learned", "rotating", "oscillating", "late collapse", "collapsed",
-        "ignores its label", "dropping modes", "degraded", "converged", "unconverged",
+        "ignoring labels", "dropping modes", "degraded", "converged", "unconverged",
     ]  # fmt: skip
     assert list(VERDICTS) == [
-        "converged", "unconverged", "dropping modes", "late collapse", "collapsed", "oscillating", "rotating",
-        "degraded", "vanished", "never learned", "diverged", "failed",
+        "converged", "unconverged", "dropping modes", "ignoring labels", "late collapse", "collapsed", "oscillating",
+        "rotating", "degraded", "vanished", "never learned", "diverged", "failed",
     ]  # fmt: skip

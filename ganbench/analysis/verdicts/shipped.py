@@ -86,7 +86,7 @@ def dropping_modes(case: Case) -> Flags:
     },
     scripts=("ignores labels", "forgets labels"),
 )  # fmt: skip
-def ignores_its_label(case: Case) -> Flags:
+def ignoring_labels(case: Case) -> Flags:
     """Makes good samples, but hardly more often than by chance of the class that its label asks for."""
     return case.disobedient
 

@@ -88,7 +88,7 @@ class Context:
         return {k: dict(zip(SHOWN, row, strict=True)) for k, row in zip(grouped.index, values, strict=True)}
 
     def measures(self, problem: str) -> list[str]:
-        """Return the measures that a problem's tables show: coverage of modes, quality, fidelity, recall and Frechet."""
+        """Return the measures that a problem's tables show: coverage, quality, fidelity, recall and Frechet."""
         return self._measures[problem]
 
     @cached_property
@@ -96,8 +96,7 @@ class Context:
         known, found = self.study.measures, {}
         for problem in self.problems:
             seen = view_of(self.study, problem)
-            fidelity = seen.fidelity if seen and seen.fidelity in self.oracle(problem) else None
-            names = [name for name in (seen.covered, seen.quality, fidelity) if name] if seen else []
+            names = [name for name in (seen.covered, seen.quality, seen.fidelity) if name] if seen else []
             names += [name for name in ("recall", "frechet") if name in self.oracle(problem) or not names]
             found[problem] = [name for name in names if name in known]
         return found

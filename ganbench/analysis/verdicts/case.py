@@ -29,7 +29,7 @@ class View:
 
     count: how many modes are held; shares: each mode's share of samples; divergence: of the modes' histogram; quality,
     and the threshold that is its bar; diversity: what a converged run has half of; narrow: what is next to nothing
-    after a collapse; fidelity: the share of samples that are what their label asks for, where labels are given.
+    after a collapse; fidelity: the share of samples that are what their label asks for, None where none are given.
     """
 
     count: str | None
@@ -48,8 +48,9 @@ class View:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The measures whose product is the one score of a run: quality with modes, else with recall, if any."""
-        return (self.quality, *([self.count] if self.count else self.diversity[-1:]))
+        """The measures whose product is the one score of a run: quality, modes (else recall), fidelity, if any."""
+        fidelity = [self.fidelity] if self.fidelity else []
+        return (self.quality, *([self.count] if self.count else self.diversity[-1:]), *fidelity)
 
 
 _DIVERSITY = ("coverage", "recall")
@@ -200,9 +201,9 @@ class Case:
         has every mode at its weight, whatever the label.
         """
         name, chance = self.view.fidelity, float((self.true_shares**2).sum())
-        beyond = self.oracle.get(name or "", 1.0) * self.breadth - chance
-        if name is None or not self.has(name) or self.modes is None:
+        if name is None or self.modes is None:
             return np.ones(len(self.steps))
+        beyond = self.oracle.get(name, 1.0) * self.breadth - chance
         share = np.divide(self.columns[name] - chance, beyond, out=np.ones(len(beyond)), where=beyond > 0)
         return np.nan_to_num(share)
 

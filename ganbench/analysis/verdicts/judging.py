@@ -8,6 +8,7 @@ they decide no training. How often those that are shipped are right on generator
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 def view(columns: Mapping[str, Any] | pd.DataFrame) -> View | None:
     """Return how a problem is judged, by the first set of measures that it defines; None where it has none of them."""
     have = set(columns if isinstance(columns, Mapping) else columns.columns[columns.notna().any().to_numpy()])
-    return next((v for v in VIEWS if v.quality in have and (v.count is None or v.count in have)), None)
+    seen = next((v for v in VIEWS if v.quality in have and (v.count is None or v.count in have)), None)
+    return replace(seen, fidelity=None) if seen and seen.fidelity not in have else seen
 
 
 def judge(study: Study) -> pd.DataFrame:

@@ -20,6 +20,7 @@ ROLES = {
     "divergence": "that of the samples' histogram over the modes from the true one: tells what chance alone misses",
     "covering": "how much of the data samples cover: ranks in place of modes where there are none to count",
     "diversity": "how varied samples are, which noise does not lower: tells noise from collapse",
+    "fidelity": "how many samples are what their label asks for: who ignores labels fails by it",
     "distance": "compares whole distributions: shown beside others, never ranked by; tells late degradation",
     "gradient": "of the generator: where it is gone beside bad samples, the run cannot recover",
     "saturated": "how much of the generator's gradient no longer counts",
@@ -28,7 +29,7 @@ ROLES = {
 }
 """What a measured number is used for, by its role."""
 
-BETTER_UP = ("quality", "modes", "covering", "diversity")
+BETTER_UP = ("quality", "modes", "covering", "diversity", "fidelity")
 """Roles of what is judged as a share of a perfect sampler's score, and so has to be better when larger."""
 
 SCALES = ("linear", "log")

@@ -253,6 +253,10 @@ KINDS: Mapping[str, Kind] = {
             laws=("ganbench.contracts.metrics",),
         ),
         Kind(
+            "feature_space", "ganbench.problems.features", {"": ("problem",)}, composes=True,
+            laws=("ganbench.contracts.feature_spaces",), settings=False,
+        ),
+        Kind(
             "diagnostic",
             "ganbench.measure.costly",
             {"": ("game",)},

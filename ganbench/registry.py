@@ -176,7 +176,7 @@ def _columns(plugin: Plugin) -> set[str]:
 
 
 def check_needs() -> None:
-    """Raise UserError where a plug-in needs a capability that no other one provides: nothing could ever have it.
+    """Raise UserError where a plug-in needs what no other one provides, or two would measure the same column.
 
     A plug-in may need what another file provides, so that this is asked when all files are there.
     """
@@ -187,6 +187,14 @@ def check_needs() -> None:
         for need in plugin.needs:
             if need not in offered:
                 raise unknown(f"capability that the {plugin.kind} '{plugin.name}' needs", need, offered)
+    for metric in plugins("metric"):
+        if (space := metric.declared("space")) and space not in names("feature_space"):
+            raise unknown(f"feature space of the metric '{metric.name}'", space, names("feature_space"))
+    seen: set[str] = set()
+    for column, _ in _measured():
+        if column in seen:
+            raise UserError(f"The column '{column}' would be measured twice: choose another name.")
+        seen.add(column)
 
 
 def _plugin(
@@ -263,20 +271,42 @@ def get(kind: str, name: str) -> Plugin:
     raise unknown(kind, name, names(kind))
 
 
+def measuring() -> list[Plugin]:
+    """Return what measures the runs of every plan: metrics, diagnostics, and the feature spaces of others.
+
+    Those that are shipped are covered by the digest of this package's code.
+    """
+    others = [space for space in plugins("feature_space") if not space.is_own]
+    return [*plugins("metric"), *plugins("diagnostic"), *others]
+
+
 def measures() -> dict[str, Measure]:
     """Return what every measured column means, from the registered metrics and diagnostics.
 
-    Metrics have a second column each, of the average of G's weights that a trick may keep.
+    Metrics that are taken in several feature spaces have a column for each, and all have a second column of the average
+    of G's weights that a trick may keep.
     """
-    plain = {
-        kind: {name: measure for plugin in plugins(kind) for name, measure in plugin.meta["measures"].items()}
-        for kind in ("metric", "diagnostic")
-    }
-    averages = {
-        averaged(name): replace(measure, legend=f"{measure.legend}; of the average of G's weights", role="")
-        for name, measure in plain["metric"].items()
-    }
-    return {**plain["metric"], **plain["diagnostic"], **averages}
+    return dict(_measured())
+
+
+def _measured() -> Iterator[tuple[str, Measure]]:
+    of_metrics = [column for metric in plugins("metric") for column in metric.meta["measures"].items()]
+    of_metrics += [column for metric in plugins("metric") if metric.declared("spaces") for column in _elsewhere(metric)]
+    yield from of_metrics
+    for diagnostic in plugins("diagnostic"):
+        yield from diagnostic.meta["measures"].items()
+    for name, measure in of_metrics:
+        yield averaged(name), replace(measure, legend=f"{measure.legend}; of the average of G's weights", role="")
+
+
+def _elsewhere(metric: Plugin) -> Iterator[tuple[str, Measure]]:
+    """Yield a metric's columns in feature spaces beside the main one, with their measures, where it declares none."""
+    declared, spaces = metric.meta["measures"], names("feature_space")
+    own = {f"{name}_{space}" for name in declared for space in spaces} & declared.keys()
+    for name, measure in declared.items():
+        for space in spaces:
+            if name not in own and f"{name}_{space}" not in own:
+                yield f"{name}_{space}", replace(measure, legend=f"{measure.legend}; of features '{space}'", role="")
 
 
 def playing(role: str, *, foreign: bool = False) -> list[str]:

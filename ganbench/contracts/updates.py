@@ -92,8 +92,9 @@ def arrives_where_every_descent_does(plugin: Plugin) -> Outcome:
 def goes_as_its_linear_map_says(plugin: Plugin) -> Outcome:
     """With R1 the players approach by the factor a step that it declares as `linear`."""
     variant = _runs("r1")[0].variant
-    (game,) = linear_games(variant) or [None]
-    assert game is not None
+    games = linear_games(variant)
+    assert games is not None
+    (game,) = games
     try:
         told = factor(game, Bound(plugin, plugin.hypers), bind(variant, "optimizer"), {"g": 1, "d": 1})
     except Unknown:

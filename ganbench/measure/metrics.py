@@ -149,7 +149,14 @@ def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> d
     "metric",
     needs={"modes": "needs a problem with known modes", "label": "needs a problem that gives labels"},
     labelled=True,
-    measures={"label_fidelity": share("share of samples of high quality that lie on the mode of their label", "up")},
+    measures={
+        "label_fidelity": share(
+            "share of samples of high quality that lie on the mode of their label",
+            "up",
+            role="fidelity",
+            blind="Cannot be above the share of modes that are there; says nothing about variety within a mode.",
+        ),
+    },
 )
 def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Share of samples that are of high quality and nearest to the mode of their label, in all and by label."""
@@ -164,7 +171,14 @@ def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Te
     needs={"classes": "needs a problem with classes", "label": "needs a problem that gives labels"},
     space="classifier",
     labelled=True,
-    measures={"class_fidelity": share("share of samples that the classifier takes for their label", "up")},
+    measures={
+        "class_fidelity": share(
+            "share of samples that the classifier takes for their label",
+            "up",
+            role="fidelity",
+            blind="A classifier names every picture, however bad, as some class.",
+        ),
+    },
 )
 def class_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Share of samples that a classifier of the data takes for the class of their label, in all and by label."""

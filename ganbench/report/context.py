@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study, courses
-from ganbench.analysis.findings import labels, rank, ranked_by, sentences, view_of
+from ganbench.analysis.findings import sentences
+from ganbench.analysis.ranking import labels, rank, ranked_by, view_of
 from ganbench.analysis.scores import SCORES, scores
 from ganbench.analysis.verdicts import foreign, judge, judged
 from ganbench.registry import playing
@@ -97,7 +98,7 @@ class Context:
         known, found = self.study.measures, {}
         for problem in self.problems:
             seen = view_of(self.study, problem)
-            judging = (seen.covered, seen.quality) if seen else ()
+            judging = (seen.covered, seen.quality, seen.fidelity) if seen else ()
             names = [name for name in (*ranked_by(self.study, problem).values(), *judging) if name]
             beside = [*playing("diversity"), *playing("distance")]
             names += [name for name in beside if name in self.oracle(problem) or not names]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from ganbench.analysis.findings import axes, joined, level, percent
+from ganbench.analysis.findings import percent
+from ganbench.analysis.ranking import axes, joined, level
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, VERDICTS
 from ganbench.report.context import DASH, SHOWN, TIMES, Context, number
 from ganbench.report.figures import at, levels

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganbench.analysis.findings import axes, level, view_of
+from ganbench.analysis.ranking import axes, level, view_of
 from ganbench.analysis.scores import worst_value
 from ganbench.report import thumbnails
 from ganbench.report.context import Context

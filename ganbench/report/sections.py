@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ganbench.analysis.findings import COSTS, percent, ranked_by
+from ganbench.analysis.findings import percent
+from ganbench.analysis.ranking import COSTS, ranked_by
 from ganbench.analysis.scores import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS
 from ganbench.analysis.verdicts import rules as records

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ganbench.analysis.courses import displacements
-from ganbench.analysis.findings import labels, level
+from ganbench.analysis.ranking import labels, level
 from ganbench.analysis.theory import linear_games
 from ganbench.gan.linear import Matrix
 from ganbench.plan import Variant

@@ -65,7 +65,7 @@ class Player:
         return flattened(list(self.trained.values()))
 
     def _set_optimizer(self, runs: Sequence[Run], rate: str) -> None:
-        self.optimizer = bind(runs[0].variant, "optimizer").plugin
+        self.optimizer = bind(runs[0].variant, "optimizer").plugin.function
         hypers = [bind(run.variant, "optimizer").hypers for run in runs]
         self.decay = str(hypers[0].get("decay", "none"))
         columns = {key: [own[key] for own in hypers] for key in hypers[0]}

@@ -17,6 +17,11 @@ def digits(tmp_path, monkeypatch):
     return registry.get("problem", "digits")()
 
 
+def class_probabilities(problem, images):
+    space = features.extractor(problem, "classifier")
+    return space.class_head(space(images))
+
+
 def rows(images):
     return {tuple(image) for image in images.flatten(1).tolist()}
 
@@ -59,7 +64,7 @@ def test_references_are_training_images_and_oracles_held_out_ones(digits):
 
 
 def test_the_classifier_knows_images_it_has_not_seen(digits):
-    probabilities = features.class_probabilities(digits)(digits.held_out_images)
+    probabilities = class_probabilities(digits, digits.held_out_images)
     assert probabilities.shape == (500, 10)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(500))
     accuracy = (probabilities.argmax(1) == digits.held_out_labels).double().mean().item()
@@ -108,7 +113,7 @@ def test_features_leave_the_global_random_state_alone(digits):
     state = torch.random.get_rng_state()
     for space in digits.feature_spaces:
         features.extractor(digits, space)(digits.images[:3])
-    features.class_probabilities(digits)(digits.images[:3])
+    class_probabilities(digits, digits.images[:3])
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -143,4 +148,4 @@ def test_unknown_space_names_those_that_there_are(digits):
 def test_a_problem_without_labels_has_no_classifier():
     ring = registry.get("problem", "ring8")()
     with pytest.raises(UserError, match="no labels"):
-        features.class_head(ring)
+        features.extractor(ring, "classifier")

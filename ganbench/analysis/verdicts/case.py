@@ -140,6 +140,25 @@ class Case:
         return np.clip(self.count / self.modes if self.modes else self.diversity, 0.0, 1.0)
 
     @cached_property
+    def obedience(self) -> Values:
+        """How much more often than by chance samples are what their label asks for [probes], 1 where none are given.
+
+        1: as often as the oracle's, had it only the modes that are covered; 0: as often as those of a generator that
+        has every mode at its weight, whatever the label.
+        """
+        name, chance = self.view.fidelity, float((self.true_shares**2).sum())
+        if name is None or self.modes is None:
+            return np.ones(len(self.steps))
+        beyond = self.oracle.get(name, 1.0) * self.breadth - chance
+        share = np.divide(self.columns[name] - chance, beyond, out=np.ones(len(beyond)), where=beyond > 0)
+        return np.nan_to_num(share)
+
+    @property
+    def disobedient(self) -> Flags:
+        """Decent samples of enough modes, hardly more often than by chance of the one that their label asks for."""
+        return (self.obedience <= self.limit("ignored")) & self.decent & self.learned & ~self.narrow
+
+    @cached_property
     def complete(self) -> Flags:
         """Every mode is there, or missed by no more than chance, which does not miss the same one again and again."""
         if self.modes is None:
@@ -154,9 +173,9 @@ class Case:
 
     @property
     def good(self) -> Flags:
-        """Complete, at the quality bar and diverse, once training has begun."""
-        diverse = self.diversity >= self.limit("diversity_bar")
-        return self.complete & (self.quality >= self.limit(self.view.bar)) & diverse & self.trained
+        """Complete, at the quality bar, diverse and obedient, once training has begun."""
+        enough = (self.diversity >= self.limit("diversity_bar")) & (self.obedience >= self.limit("label_bar"))
+        return self.complete & (self.quality >= self.limit(self.view.bar)) & enough & self.trained
 
     @cached_property
     def narrow(self) -> Flags:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ganbench.registry import Plugin, playing, plugins
 
-JUDGED = ("quality", "modes", "covering", "diversity", "saturated", "gradient")
+JUDGED = ("quality", "modes", "covering", "diversity", "fidelity", "saturated", "gradient")
 """The roles of the measures that verdicts read, a column each; beside them those of the shares, a column a mode."""
 
 
@@ -17,7 +17,8 @@ class View:
 
     count: how many modes are held; shares: each mode's share of samples; divergence: of the modes' histogram; quality;
     diversity: what a converged run has half of, where quality is an estimate that needs it beside; narrow: what is next
-    to nothing after a collapse; saturation, gradient: what tells that G no longer moves, empty where nothing does.
+    to nothing after a collapse; fidelity: the share of samples that are what their label asks for, None where none are
+    given; saturation, gradient: what tells that G no longer moves, empty where nothing does.
     """
 
     count: str | None
@@ -28,6 +29,7 @@ class View:
     narrow: tuple[str, ...]
     saturation: str
     gradient: str
+    fidelity: str | None = None
 
     @property
     def bar(self) -> str:
@@ -41,8 +43,9 @@ class View:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The measures whose product is the one score of a run: quality with modes, else with diversity, if any."""
-        return (self.quality, *([self.count] if self.count else self.diversity[-1:]))
+        """The measures whose product is the one score of a run: quality, modes (else diversity), fidelity, if any."""
+        fidelity = [self.fidelity] if self.fidelity else []
+        return (self.quality, *([self.count] if self.count else self.diversity[-1:]), *fidelity)
 
 
 def view_through(have: Collection[str]) -> View | None:
@@ -73,6 +76,7 @@ def view_through(have: Collection[str]) -> View | None:
         narrow=narrow,
         saturation=next(iter(playing("saturated")), ""),
         gradient=next(iter(playing("gradient")), ""),
+        fidelity=next((name for name in playing("fidelity") if name in have), None) if counting else None,
     )
 
 

@@ -28,9 +28,10 @@ def value(case: Case, measure: str) -> str:
 
 
 def numbers(case: Case) -> str:
-    """Return the last probe's modes, quality and diversity."""
+    """Return the last probe's modes, quality, diversity and fidelity to labels."""
     parts = [counted(case, -1)] if case.modes is not None else []
-    parts += [value(case, measure) for measure in (case.view.quality, *case.view.diversity) if case.has(measure)]
+    measures = (case.view.quality, *case.view.diversity, case.view.fidelity)
+    parts += [value(case, measure) for measure in measures if measure and case.has(measure)]
     return ", ".join(parts)
 
 

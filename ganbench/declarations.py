@@ -22,7 +22,7 @@ ROLES = {
     "diversity": "how varied samples are, which noise does not lower: tells noise from collapse",
     "distance": "compares whole distributions: shown beside others, never ranked by; tells late degradation",
     "gradient": "of the generator: where it is gone beside bad samples, the run cannot recover",
-    "saturation": "how much of the generator's gradient no longer counts",
+    "saturated": "how much of the generator's gradient no longer counts",
     "lead": "how far the discriminator is ahead of the generator",
     "loss": "what a player minimises",
 }

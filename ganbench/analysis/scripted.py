@@ -194,7 +194,7 @@ def vanishes(s: Setting) -> Script:
     at = s.late()
     after = np.arange(s.probes) >= at
     columns = {
-        playing("saturation")[0]: np.where(after, 0.99, 0.3 + 0.2 * s.rng.random(s.probes)).tolist(),
+        playing("saturated")[0]: np.where(after, 0.99, 0.3 + 0.2 * s.rng.random(s.probes)).tolist(),
         playing("gradient")[0]: np.where(after, 1e-5, 0.5 + 0.3 * s.rng.random(s.probes)).tolist(),
     }
     laws = s.then([Law(stray=0.8)] * at, Law(stuck=True))

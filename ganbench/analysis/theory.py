@@ -11,7 +11,7 @@ said. `ganbench.analysis.courses` reads the same factor off a recorded path.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,8 +67,9 @@ def _without_rate(variant: Variant) -> Prediction | None:
 
 
 def _with_rate(variant: Variant) -> Prediction:
-    games = _scheduled(variant)
-    radii = [_factor(game, variant) for game in games]
+    games, (rule,), (optimizer,) = _scheduled(variant), _bound(variant, "update"), _bound(variant, "optimizer")
+    turns = {"g": variant.generator_steps, "d": variant.critic_steps}
+    radii = [factor(game, rule, optimizer, turns) for game in games]
     # of a schedule the mean rate counts
     radius = math.exp(float(np.mean(np.log(np.maximum(radii, 1e-300)))))
     return Prediction(radius, behaviour(radius), "spectral radius of the step at the equilibrium", len(games) > 1)
@@ -179,25 +180,22 @@ def _slopes(loss: Bound) -> Slopes:
 # ---- the steps
 
 
-def _factor(game: LinearGame, variant: Variant) -> float:
-    """Return the factor of a training step on the distance: its spectral radius."""
-    (rule,), (optimizer,) = _bound(variant, "update"), _bound(variant, "optimizer")
-    hypers = optimizer.hypers
+def factor(game: LinearGame, rule: Bound, optimizer: Bound, turns: Mapping[str, int]) -> float:
+    """Return the factor of a training step on the distance, its spectral radius; Unknown where nothing is declared.
+
+    turns: how often each player ("g", "d") moves in a step.
+    """
+    hypers, engine = optimizer.hypers, tuple(registry.KINDS["optimizer"].hypers)
     if hypers.get("decay", "none") != "none":
         raise Unknown
-    step = LinearStep(
-        game,
-        (hypers["g_lr"], hypers["d_lr"]),
-        {"g": variant.generator_steps, "d": variant.critic_steps},
-        _mover(optimizer),
-    )
+
+    def move(gradient: Matrix, last: Matrix) -> tuple[Matrix, Matrix]:
+        moved, kept = _linear(optimizer, gradient, last, without=engine)
+        return moved, kept
+
+    step = LinearStep(game, (hypers["g_lr"], hypers["d_lr"]), turns, move)
     _linear(rule, step)
     return float(spectral_radius(step.map()) ** (1 / step.steps))
-
-
-def _mover(optimizer: Bound) -> Callable[[Matrix, Matrix], tuple[Matrix, Matrix]]:
-    engine = tuple(registry.KINDS["optimizer"].hypers)
-    return lambda gradient, last: _linear(optimizer, gradient, last, without=engine)
 
 
 def spectral_radius(matrix: Matrix) -> float:

@@ -249,7 +249,7 @@ def overfitting(game: Game) -> dict[str, Tensor]:
     measures={
         "saturation": share(
             "share of fakes whose generator-loss derivative is under 1 % of that where D is undecided", "down",
-            role="saturation",
+            role="saturated",
             blind="Describes the game, not the samples: a good generator may have a high one for a while.",
         ),
     },

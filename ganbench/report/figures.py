@@ -25,7 +25,7 @@ from ganbench.analysis.scores import worst_value
 from ganbench.registry import playing
 from ganbench.report.context import DASH
 
-DIAGNOSTICS = ("gradient", "saturation", "lead")
+DIAGNOSTICS = ("gradient", "saturated", "lead")
 """The roles of the diagnostics whose curves are drawn beside quality."""
 COLUMNS = 8
 """Panels beside each other; a setting with more levels goes on in another figure."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ganbench.registry import Plugin, playing, plugins
 
-JUDGED = ("quality", "modes", "covering", "diversity", "saturation", "gradient")
+JUDGED = ("quality", "modes", "covering", "diversity", "saturated", "gradient")
 """The roles of the measures that verdicts read, a column each; beside them those of the shares, a column a mode."""
 
 
@@ -71,7 +71,7 @@ def view_through(have: Collection[str]) -> View | None:
         quality=str(judging.one("quality")),
         diversity=(*covering, *diversity),
         narrow=narrow,
-        saturation=next(iter(playing("saturation")), ""),
+        saturation=next(iter(playing("saturated")), ""),
         gradient=next(iter(playing("gradient")), ""),
     )
 

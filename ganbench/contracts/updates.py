@@ -94,9 +94,8 @@ def goes_as_its_linear_map_says(plugin: Plugin) -> Outcome:
     variant = _runs("r1")[0].variant
     games = linear_games(variant)
     assert games is not None
-    (game,) = games
     try:
-        told = factor(game, Bound(plugin, plugin.hypers), bind(variant, "optimizer"), {"g": 1, "d": 1})
+        told = factor(games[0], Bound(plugin, plugin.hypers), bind(variant, "optimizer"), {"g": 1, "d": 1})
     except Unknown:
         return None
     # every tenth position: what a rule remembers besides has died out in between

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study, courses
-from ganbench.analysis.findings import labels, rank, ranked_by, sentences, view_of
+from ganbench.analysis.findings import labels, rank, sentences
 from ganbench.analysis.scores import SCORES, scores
 from ganbench.analysis.verdicts import foreign, judge, judged
+from ganbench.analysis.views import ranked_by, view_of
 from ganbench.registry import playing
 
 SHOWN = (*SCORES, "area")

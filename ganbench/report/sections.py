@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ganbench.analysis.findings import COSTS, percent, ranked_by
+from ganbench.analysis.findings import COSTS, percent
 from ganbench.analysis.scores import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS
 from ganbench.analysis.verdicts import rules as records
+from ganbench.analysis.views import ranked_by
 from ganbench.report import settings, thumbnails
 from ganbench.report.context import DASH, Context, number
 from ganbench.report.heatmaps import maps

@@ -1,9 +1,12 @@
 """A measure of a user's own is one file: by its role it ranks and is shown, with what it is blind to; verdicts stay."""
 
+import re
+from pathlib import Path
+
 import pytest
 from rich.console import Console
 
-from ganbench import registry
+from ganbench import contracts, registry
 from ganbench.analysis.findings import rank, sentences
 from ganbench.analysis.seeds import final_scores
 from ganbench.analysis.verdicts import VERDICTS, judge, view
@@ -18,6 +21,7 @@ from ganbench.terminal import ranking_tables
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
+DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
 FILE = '''
 from ganbench import register
 from ganbench.registry import share, positive
@@ -187,3 +191,18 @@ def test_every_column_of_the_ranking_is_known(study):
 def test_every_role_is_played_and_has_a_meaning():
     assert all(playing(role) and " " in meaning for role, meaning in ROLES.items())
     assert not playing("quality", foreign=True)
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the docs are not part of this installation")
+def test_the_page_for_authors_names_every_role_and_its_examples_keep_their_laws(tmp_path):
+    text = DOCS.read_text(encoding="utf-8")
+    assert [role for role in ROLES if f"`{role}`" not in text] == []
+    (tmp_path / "roundness.py").write_text(re.search(r"```python\n(# roundness\.py.*?)```", text, re.S)[1])
+    rule = re.search(r"```python\n(def map_of.*?)```", text, re.S)[1]
+    (tmp_path / "hasty.py").write_text(f"from ganbench import register\n\n\n{rule}")
+    for file in ("roundness.py", "hasty.py"):
+        (plugin,) = contracts.plugins_of(tmp_path / file)
+        results = contracts.verify(plugin)
+        assert {result.status for result in results} == {"kept"}, [result.detail for result in results]
+    assert "goes_as_its_linear_map_says" in [result.law.name for result in results]
+    assert playing("quality", foreign=True) == ["roundness"]

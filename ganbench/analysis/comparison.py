@@ -19,11 +19,12 @@ from scipy.stats import binomtest
 
 from ganbench.analysis import Study
 from ganbench.analysis.gate import holm, worse_rate
-from ganbench.analysis.ranking import labels, ranked_by
+from ganbench.analysis.ranking import labels
 from ganbench.analysis.scores import FINISHED, scores
 from ganbench.analysis.seeds import MEASURED, identity, seed_results, settings_of
 from ganbench.analysis.statistics import CONFIDENCE, bootstrap_difference, iqm, median, newcombe, pair_correlation
 from ganbench.analysis.verdicts import judge, judged
+from ganbench.analysis.views import ranked_by
 from ganbench.errors import UserError, unknown
 from ganbench.plan import OWN_NAME, Plan, Variant
 

@@ -16,7 +16,8 @@ from ganbench import kinds
 from ganbench.analysis import Study
 from ganbench.analysis.scores import FINISHED, SCORES, scores
 from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, overlap, wilson
-from ganbench.analysis.verdicts import VERDICTS, View, judge, judged, view
+from ganbench.analysis.verdicts import VERDICTS, judge, judged
+from ganbench.analysis.views import ranked_by
 from ganbench.plan import OWN_NAME
 from ganbench.registry import playing
 
@@ -26,32 +27,6 @@ PRICED = ("seconds", "gflop")
 
 BEST_KNOWN = ("loss", "normalization", "regularizer", "network")
 """The axes that are named first where several vary."""
-
-
-def view_of(study: Study, problem: str) -> View | None:
-    """Return the measures through which a problem is judged, by its oracle or, without one, by what was measured."""
-    if seen := view(study.oracle.get(problem, {})):
-        return seen
-    runs = study.runs.loc[study.runs["problem"] == problem, "run"]
-    return view(study.series[study.series["run"].isin(runs)])
-
-
-def ranked_by(study: Study, problem: str) -> dict[str, str | None]:
-    """Return the measures that rank a problem's variants after their failures: those of what is covered, of quality.
-
-    They are those through which it is judged, unless a plug-in of others has the role and measures the problem: then
-    it is the last that was registered.
-    """
-    seen = view_of(study, problem)
-    if seen is None:
-        return {"covered": None, "quality": None}
-    series = study.series[study.series["run"].isin(study.runs.loc[study.runs["problem"] == problem, "run"])]
-
-    def own(*roles: str) -> list[str]:
-        names = [name for role in roles for name in playing(role, foreign=True)]
-        return [name for name in names if name in series.columns and series[name].notna().any()]
-
-    return {"covered": [seen.covered, *own("covering", "modes")][-1], "quality": [seen.quality, *own("quality")][-1]}
 
 
 def axes(study: Study) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study as Watched
-from ganbench.analysis.ranking import labels, view_of
+from ganbench.analysis.ranking import labels
 from ganbench.analysis.scores import FINISHED
+from ganbench.analysis.views import view_of
 from ganbench.errors import Exit, UserError, unknown
 from ganbench.plan import Variant, axes, later
 from ganbench.provenance import changes, environments, mixed, plugin_changes

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ganbench.analysis.ranking import view_of
 from ganbench.analysis.scores import FINISHED
+from ganbench.analysis.views import view_of
 from ganbench.report.context import Context, number
 from ganbench.report.heatmaps import colour
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from ganbench.analysis import Study, courses
 from ganbench.analysis.findings import sentences
-from ganbench.analysis.ranking import labels, rank, ranked_by, view_of
+from ganbench.analysis.ranking import labels, rank
 from ganbench.analysis.scores import SCORES, scores
 from ganbench.analysis.verdicts import foreign, judge, judged
+from ganbench.analysis.views import ranked_by, view_of
 from ganbench.registry import playing
 
 SHOWN = (*SCORES, "area")

@@ -20,8 +20,9 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from ganbench.analysis import Study
-from ganbench.analysis.ranking import axes, joined, level, ranked_by
+from ganbench.analysis.ranking import axes, joined, level
 from ganbench.analysis.scores import worst_value
+from ganbench.analysis.views import ranked_by
 from ganbench.registry import playing
 from ganbench.report.context import DASH
 

@@ -17,8 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganbench.analysis.ranking import axes, level, view_of
+from ganbench.analysis.ranking import axes, level
 from ganbench.analysis.scores import worst_value
+from ganbench.analysis.views import view_of
 from ganbench.report import thumbnails
 from ganbench.report.context import Context
 from ganbench.report.figures import diagnostics, measures_of

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis.findings import percent
-from ganbench.analysis.ranking import COSTS, ranked_by
+from ganbench.analysis.ranking import COSTS
 from ganbench.analysis.scores import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS
 from ganbench.analysis.verdicts import rules as records
+from ganbench.analysis.views import ranked_by
 from ganbench.report import settings, thumbnails
 from ganbench.report.context import DASH, Context, number
 from ganbench.report.heatmaps import maps

@@ -59,7 +59,7 @@ def test_a_lock_that_cannot_be_made_is_refused(tmp_path):
 
 def test_a_lock_is_held_by_one_and_let_go_of(tmp_path):
     file = tmp_path / "lock"
-    with locked(file, "busy"), pytest.raises(UserError, match="^busy$"), locked(file, "busy"):
+    with locked(file, "busy"), pytest.raises(UserError, match=r"^busy$"), locked(file, "busy"):
         pytest.fail("held twice")
     with locked(file, None):
         descriptor = os.open(file, os.O_RDWR)

@@ -155,7 +155,8 @@ EACH = [f"critic_steps={TURNS['d']}", f"generator_steps={TURNS['g']}"]
 OPTIMISTIC = ["optimizer=optimistic_sgd", f"optimizer.optimistic_sgd.g_lr={G_LR}", "update=simultaneous"]
 RULES = {
     "alternating": (lambda game, x, memory: (alternating(game, x), memory), ["update=alternating", *EACH]),
-    "generator_first": (lambda game, x, memory: (alternating(game, x, "gd"), memory), ["update=generator_first", *EACH]),
+    "generator_first": (lambda game, x, memory: (alternating(game, x, "gd"), memory),
+                        ["update=generator_first", *EACH]),
     "simultaneous": (lambda game, x, memory: (x - game.players()["both"] * game.field(x), memory),
                      ["update=simultaneous"]),
     "consensus": (consensus, ["update=consensus", "update.consensus.weight=0.4"]),

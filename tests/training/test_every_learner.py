@@ -1,0 +1,147 @@
+"""For every learner: where its tensors lie, what its forward passes are differentiable in, when it is saved."""
+
+import itertools
+
+import pytest
+import torch
+from overriding import over
+
+from ganbench import registry
+from ganbench.suite import resolve
+from ganbench.training import checkpoint, loop, losses
+from ganbench.training.building import make_problem
+from ganbench.training.learner import make_learner
+from ganbench.training.population import Population
+from ganbench.training.step import PlayedRound, train_step
+
+SMALL = ("seeds=2", "batch_size=8", "steps=20", "latent_dim=3", "samples=64", "neighbours=32", "probe_every=5")
+
+
+def plan_of(*overrides):
+    width = [] if any("network=" in one or "model=" in one for one in overrides) else ["network.mlp.width=8"]
+    return resolve(None, over([*SMALL, *width, *overrides]))
+
+
+def learner_of(*overrides, device="cpu"):
+    runs = plan_of(*overrides).runs
+    return make_learner(list(runs), make_problem(runs[0].variant), torch.device(device))
+
+
+def tensors(state, path=""):
+    if isinstance(state, torch.Tensor):
+        yield path, state
+    elif isinstance(state, dict):
+        yield from itertools.chain.from_iterable(tensors(value, f"{path}/{key}") for key, value in state.items())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [[f"model={name}"] for name in registry.names("model")]
+    + [["normalization=spectral", "trick=ema", "loss=hinge,wasserstein", "optimizer.adam.d_lr=1e-3,2e-3"],
+       ["update=past_extragradient", "optimizer=optimistic_adam"], ["regularizer=weight_clipping"]],
+    ids=",".join,
+)  # fmt: skip
+def test_all_of_it_lies_on_its_device(overrides, monkeypatch):
+    # a device without numbers, which refuses what lies elsewhere; how a loss can be applied is found out with numbers
+    found_out = losses.over_runs
+    monkeypatch.setattr(losses, "over_runs", lambda loss, runs, device: found_out(loss, runs, torch.device("cpu")))
+    learner = learner_of(*overrides, device="meta")
+    found = dict(tensors(learner.state_dict()))
+    assert {"/alive", "/diverged_step"} <= found.keys()
+    assert {name for name, tensor in found.items() if tensor.device.type != "meta"} == set()
+    assert learner.alive.device.type == learner.diverged_step.device.type == "meta"
+    assert learner.seed_index.device.type == "meta"
+    assert learner.generate(torch.zeros(len(learner.runs), 4, 3, device="meta")).device.type == "meta"
+    for stream in learner.streams.values():
+        assert stream.at(0).device.type == "meta"
+
+
+def test_passes_are_differentiable_where_it_is_asked_for():
+    own = learner_of()
+    latents, samples = torch.zeros(2, 4, 3), torch.zeros(2, 4, 2)
+    passes = {
+        "generate": lambda **how: own.generate(latents, **how),
+        "criticise": lambda **how: own.criticise(samples, **how),
+        "features": lambda **how: own.features(samples, **how),
+    }
+    for name, go in passes.items():
+        assert not go().requires_grad, name
+        assert not go(trained=False).requires_grad, name
+        trained = go(trained=True)
+        assert trained.requires_grad, name
+        assert torch.equal(trained, go()), name
+        player = own.generator if name == "generate" else own.discriminator
+        gradients = torch.autograd.grad(trained.sum(), list(player.trained.values()), allow_unused=True)
+        assert any(one is not None and one.abs().sum() > 0 for one in gradients), name
+
+
+@pytest.mark.parametrize("update", registry.names("update"))
+def test_a_step_leaves_no_graph_behind(update):
+    own = learner_of(f"update={update}")
+    assert isinstance(own, Population)
+    last = train_step(own)
+    assert [loss.requires_grad for loss in last] == [False, False]
+    assert all(loss.shape == (2,) and loss.isfinite().all() for loss in last)
+    held = dict(tensors(own.state_dict()))
+    assert {name for name, tensor in held.items() if tensor.requires_grad or tensor.grad_fn is not None} == set()
+    assert not any(leaf.grad is not None for player in own.players.values() for leaf in player.trained.values())
+
+
+def test_losses_of_a_round_are_numbers_from_the_moment_they_are_known():
+    own = learner_of()
+    played = PlayedRound(own)
+    assert all(loss.isnan().all() for loss in played.losses.values())
+    for player in "dg":
+        gradient = played.gradient(player)
+        assert gradient.shape == own.players[player].flat.shape
+        assert not played.losses[player].requires_grad
+        assert not gradient.requires_grad
+
+
+class Sink:
+    """Results that go nowhere; at which steps there was a probe."""
+
+    def __init__(self, folder):
+        self.checkpoint, self.probed, self.finished, self.rewound = folder / "checkpoint.pt", [], None, []
+
+    def whole_steps(self):
+        return self.probed
+
+    def rewind(self, step):
+        self.rewound.append(step)
+        self.probed = [one for one in self.probed if one <= step]
+
+    def append(self, step, values, samples):
+        self.probed.append(step)
+
+    def finish(self, clock, diverged_step, cost):
+        self.finished = clock, diverged_step
+
+    def exists(self):
+        return True
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(1e9, []), (-1.0, [0, 5, 10, 15])])
+def test_a_checkpoint_is_made_at_probes_before_the_end_where_the_last_one_is_old(tmp_path, monkeypatch, seconds, saved):
+    steps, events, plan, sink = [], [], plan_of(), Sink(tmp_path)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(checkpoint, "save", lambda learner, clock, file: steps.append(learner.step))
+    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
+    assert steps == saved
+    assert sink.probed == [0, 5, 10, 15, 20]
+    assert sink.rewound == [-1]
+    assert sink.finished[1] == [-1, -1]
+    assert all(seconds > 0 for seconds in sink.finished[0].values())
+    assert events[-1] == {"event": "progress", "step": 20, "alive": 2}
+
+
+def test_training_goes_on_at_its_checkpoint_and_tells_so(tmp_path, monkeypatch):
+    plan, sink, events = plan_of(), Sink(tmp_path), []
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
+    assert not any(event["event"] == "resumed" for event in events)
+    sink.probed = [0, 5, 10, 15]
+    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
+    assert [event["step"] for event in events if event["event"] == "resumed"] == [15]
+    assert sink.rewound[-1] == 15
+    assert sink.probed == [0, 5, 10, 15, 20]

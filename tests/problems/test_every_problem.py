@@ -5,6 +5,7 @@ import torch
 
 from ganbench import registry
 from ganbench.problems.base import stream
+from ganbench.problems.features import spaces
 
 every_problem = pytest.mark.parametrize("name", registry.names("problem"))
 N = 40
@@ -88,3 +89,18 @@ def test_labels_are_those_of_their_samples(name):
                            [*problem.labels.tolist(), *problem.held_out_labels.tolist()], strict=True)  # fmt: skip
             known = {tuple(image.flatten().tolist()): label for image, label in labelled}
             assert [known[tuple(image)] for image in batch.x.flatten(1).tolist()] == batch.given.tolist()
+
+
+@every_problem
+def test_spaces_that_are_asked_for_are_those_that_fit(name):
+    problem = built(name)
+    got = spaces(problem, registry.names("feature_space"))
+    images, points = ["conv", "pixels", "classifier"], ["data"]
+    if not problem.feature_spaces:
+        assert got == {}
+    elif len(problem.shape) == 3:
+        assert [*got] == [*images, *points]
+    else:
+        assert [*got] == points
+    for own in got.values():
+        assert (own.class_head is not None) is (own.name == "classifier")

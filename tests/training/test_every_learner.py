@@ -58,6 +58,37 @@ def test_all_of_it_lies_on_its_device(overrides, monkeypatch):
         assert stream.at(0).device.type == "meta"
 
 
+@pytest.mark.parametrize("name", registry.names("model"))
+def test_it_begins_alive_at_step_0(name):
+    learner = learner_of(f"model={name}")
+    assert learner.step == 0
+    assert learner.alive.dtype == torch.bool
+    assert learner.alive.tolist() == [True, True]
+    assert learner.diverged_step.dtype == torch.int64
+    assert learner.diverged_step.tolist() == [-1, -1]
+    learner.advance()
+    assert (learner.step, learner.alive.tolist(), learner.diverged_step.tolist()) == (1, [True, True], [-1, -1])
+
+
+@pytest.mark.parametrize("name", registry.names("model"))
+def test_a_run_that_leaves_the_finite_numbers_is_frozen_at_its_step(name):
+    rates = ["optimizer=sgd", "optimizer.sgd.g_lr=1e-3", "optimizer.sgd.d_lr=1e-3"]
+    learner, twin = (learner_of(f"model={name}", *rates) for _ in range(2))
+    for own in (learner, twin):
+        own.advance()
+    player = learner.players["g"] if isinstance(learner, Population) else learner.player
+    other = twin.players["g"] if isinstance(twin, Population) else twin.player
+    player.flat[0, 0] = math.nan
+    frozen = player.flat[0].clone()
+    for own in (learner, twin):
+        own.advance()
+        own.advance()
+    assert learner.alive.tolist() == [False, True]
+    assert learner.diverged_step.tolist() == [1, -1]
+    torch.testing.assert_close(player.flat[0], frozen, equal_nan=True, rtol=0, atol=0)
+    assert torch.equal(player.flat[1], other.flat[1])
+
+
 def test_passes_are_differentiable_where_it_is_asked_for():
     own = learner_of()
     latents, samples = torch.zeros(2, 4, 3), torch.zeros(2, 4, 2)

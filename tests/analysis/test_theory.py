@@ -258,6 +258,47 @@ def test_what_cannot_converge_must_not(factor, agrees):
     assert row["agrees"] is agrees
 
 
+def agrees(variant, factor, **how):
+    (row,) = courses.table(spiral(variant, factor, **how)).to_dict("records")
+    return row["agrees"]
+
+
+def test_of_what_theory_is_silent_on_nothing_is_said():
+    (variant,) = resolve(None, over([*GAME, *DIRAC, "trick=ema"])).variants
+    rows = courses.table(spiral(variant, 0.9))
+    assert rows[["agrees", "theory"]].iloc[0].tolist() == [None, None]
+    assert courses.sentences(rows) == []
+    assert courses.sentences(rows.iloc[:0]) == []
+
+
+def test_of_a_schedule_and_of_a_short_path_only_the_way_counts():
+    noise = [*DIRAC, "regularizer=instance_noise", "regularizer.instance_noise.sigma=0.8"]
+    (scheduled,) = resolve(None, over([*GAME, *noise])).variants
+    assert predict(scheduled).scheduled
+    # the mean rate of a schedule is no rate of its later half
+    assert [agrees(scheduled, factor) for factor in (0.9, 0.99, 1.0, 1.01)] == [True, True, False, False]
+    (constant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient"])).variants
+    assert agrees(constant, 0.5) is False
+    # three probes of a plane have no factor
+    assert agrees(constant, 0.5, probes=3) is True
+    assert agrees(constant, 1.5, probes=3) is False
+
+
+@pytest.mark.parametrize(("eta", "held_to_its_way"), [(0.2, True), (0.06, True), (0.03, False)])
+def test_a_factor_above_0999_is_held_to_its_rate_alone(eta, held_to_its_way):
+    rates = [f"optimizer.sgd.{player}_lr={eta}" for player in "gd"]
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient", *rates])).variants
+    # |1 + i eta - eta^2| is about 1 - eta^2 / 2: 0.98, 0.9982 and 0.99955
+    known = abs(1 + 1j * eta - eta**2)
+    assert predict(variant).radius == pytest.approx(known)
+    assert (known < 0.999) is held_to_its_way
+    # a dozen probes, one a step: from the second quarter to the last the distance hardly falls
+    wanders = spiral(variant, known, probes=12, every=1)
+    (row,) = courses.table(wanders).to_dict("records")
+    assert row["went"] == {"cycles": 2}
+    assert row["agrees"] is not held_to_its_way
+
+
 @pytest.mark.parametrize("probes", [20, 21])
 def test_a_factor_is_read_off_the_later_half(probes):
     angle = np.arange(probes) * 0.3

@@ -79,11 +79,11 @@ def _of_scales(problem: Problem, slopes: Slopes) -> LinearGame:
     """Return the game at v = 1, w = 0: D's slope in w is x^2 = 1, in x it is 2 w x."""
     if abs(slopes.real + slopes.pull) > 1e-12:
         raise Unknown  # D's real and fake sides do not balance there
-    one = np.ones(1)
-    return LinearGame(
-        2 * slopes.push * one, 2 * slopes.pull * one, (slopes.rr + 2 * slopes.rf + slopes.ff) * one,
-        dict.fromkeys(("real", "fake"), 4.0 * one), 0.0 * one, None if slopes.rf else slopes.g_ff - slopes.rr,
-    )  # fmt: skip
+    push, pull, own = (
+        np.array([of]) for of in (2 * slopes.push, 2 * slopes.pull, slopes.rr + 2 * slopes.rf + slopes.ff)
+    )
+    added = dict.fromkeys(("real", "fake"), np.array([4.0]))
+    return LinearGame(push, pull, own, added, np.zeros(1), None if slopes.rf else slopes.g_ff - slopes.rr)
 
 
 @register(

@@ -73,7 +73,7 @@ def test_a_refusal_names_what_is_taken_and_what_was_got():
     said = "^The declaration 'symbol' of the verdict 'x' takes one character, got 'xy'.$"
     with pytest.raises(UserError, match=said):
         VERDICT["symbol"].check("symbol", "the verdict 'x'", "xy")
-    with pytest.raises(UserError, match="^Unknown keeps of the normalization 'x' 'batc'. Did you mean 'batch'?"):
+    with pytest.raises(UserError, match=r"^Unknown keeps of the normalization 'x' 'batc'. Did you mean 'batch'\?"):
         KEEPS.check("keeps", "the normalization 'x'", ("pixels", "batc"))
 
 
@@ -99,7 +99,7 @@ def test_what_ranks_is_better_when_larger(role):
             Measure("x", direction, role=role)
     assert Measure("x", "down", role="distance").direction == "down"
     for wrong in ({"role": "qualty"}, {"scale": "lin"}, {"scale": ""}):
-        with pytest.raises(UserError, match="^Unknown (role|scale) of a measure"):
+        with pytest.raises(UserError, match=r"^Unknown (role|scale) of a measure"):
             Measure("x", **wrong)
 
 

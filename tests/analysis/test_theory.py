@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from overriding import over
 
 from ganbench import registry
@@ -266,3 +267,90 @@ def test_a_factor_is_read_off_the_later_half(probes):
     assert contraction(disturbed, 1) == pytest.approx(0.8, rel=1e-9)
     disturbed[probes // 2] += 0.1
     assert contraction(disturbed, 1) != pytest.approx(0.8, rel=1e-3)
+
+
+def test_without_a_rate_to_read_where_it_went_decides():
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient"])).variants
+    # three probes of two displacements are too few for a factor
+    for factor, agrees in ((0.5, True), (1.0, False), (1.5, False)):
+        (row,) = courses.table(spiral(variant, factor, probes=3)).to_dict("records")
+        assert math.isnan(row["radius"])
+        assert row["agrees"] is agrees
+
+
+def test_of_a_schedule_the_rate_is_not_asked():
+    (variant,) = resolve(None, over([*GAME, *DIRAC, "regularizer=instance_noise"])).variants
+    known = predict(variant)
+    assert (known.scheduled, known.behaviour) == (True, "converges")
+    for factor, agrees in ((0.9, True), (0.99, True), (1.0, False)):
+        (row,) = courses.table(spiral(variant, factor)).to_dict("records")
+        assert row["agrees"] is agrees
+
+
+def test_a_slow_rate_is_asked_where_the_way_cannot_be_seen():
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient", "optimizer.sgd.g_lr=0.02",
+                                     "optimizer.sgd.d_lr=0.02"])).variants  # fmt: skip
+    rate = predict(variant).radius
+    assert 0.999 < rate < 1
+    for factor, agrees in ((rate, True), (1.001, False), (0.99, False)):
+        (row,) = courses.table(spiral(variant, factor)).to_dict("records")
+        assert row["agrees"] is agrees
+    assert courses.table(spiral(variant, rate))["went"].tolist() == [{"cycles": 2}]
+
+
+@pytest.mark.parametrize(("regularizer", "key", "times"), [
+    ("zero_gradient_penalty", "weight", 2), ("r1", "gamma", 1), ("r1r2", "gamma", 2),
+])  # fmt: skip
+def test_a_penalty_is_weaker_where_the_interaction_is(regularizer, key, times):
+    # D(s) = y A s: its squared slope in s is |A y|^2, of which the penalty takes so many halves
+    given = ["problem.bilinear.dimension=2", "network.point.condition=4", f"regularizer={regularizer}",
+             f"regularizer.{regularizer}.{key}=3"]  # fmt: skip
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, *given])).variants
+    (game,) = linear_games(variant)
+    assert game.penalty == pytest.approx(times * 3 * np.array([1, 1 / 16]))
+    assert game.push == pytest.approx([1, 1 / 4])
+
+
+def test_a_relativistic_loss_has_no_curvature_where_both_logits_move_alike(own_registry):
+    @registry.register("loss")
+    def paired(real_logits, fake_logits):
+        """Of the difference of logits alone."""
+        gap = real_logits - fake_logits
+        return torch.nn.functional.softplus(-gap), torch.nn.functional.softplus(gap)
+
+    (variant,) = resolve(None, over([*GAME, "problem=covariance", "network=scale", "loss=paired"])).variants
+    (game,) = linear_games(variant)
+    # d^2/dw^2 of softplus(-(w - w v^2)) at v = 1 is 0; f'(0) = 1/2, and v^2 has slope 2
+    assert game.own == pytest.approx([0.0], abs=1e-12)
+    assert (game.push, game.pull) == (pytest.approx([1.0]), pytest.approx([1.0]))
+
+
+@pytest.mark.parametrize("loss", ["minimax", "nonsaturating"])
+@pytest.mark.parametrize("turns", [1, 4])
+def test_an_unrolled_critic_on_the_covariance_game_is_that_of_its_derivatives(loss, turns):
+    softplus = torch.nn.functional.softplus
+
+    def of_d(v, w):
+        return softplus(-w) + softplus(w * v**2)
+
+    def of_g(v, w):
+        # less what D has on real samples: what D gains there by a step ahead is G's loss
+        of_fake = softplus(-w * v**2) if loss == "nonsaturating" else -softplus(w * v**2)
+        return of_fake - softplus(-w)
+
+    def slope(value, at):
+        return torch.autograd.grad(value, at, create_graph=True)[0]
+
+    def step(state):
+        v, w = state
+        w = w - ETA * slope(of_d(v, w), w)
+        # what G sees of D's reaction are the steps ahead, not the one that D has made
+        own, ahead = v.clone(), w
+        for _ in range(turns):
+            ahead = ahead - 0.1 * slope(of_d(own, ahead), ahead)
+        return torch.stack([v - ETA * slope(of_g(own, ahead), own), w])
+
+    jacobian = torch.autograd.functional.jacobian(step, torch.tensor([1.0, 0.0], dtype=torch.float64))
+    known = np.abs(np.linalg.eigvals(jacobian.numpy())).max()
+    given = ["problem=covariance", "network=scale", f"loss={loss}", "update=unrolled", "update.unrolled.rate=0.1"]
+    assert radius(*given, f"update.unrolled.steps={turns}") == pytest.approx(known, abs=1e-9)

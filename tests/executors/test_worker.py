@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from ganbench import registry
 from ganbench.executors import work
 from ganbench.results.store import Store
@@ -47,5 +49,13 @@ def test_a_worker_does_the_jobs_that_it_is_given_with_the_files_that_it_is_given
     events = talk(store, file, json.dumps(work.Job(name, tuple(runs)).asked) + "\n")
     assert (events[0], events[-1]) == ({"event": "ready"}, {"event": "finished"})
     assert store.todo(plan, {name: runs}) == {}
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_not_as_the_plan_says_so_and_ends(own_registry, tiny, tmp_path):
+    file, store = tmp_path / "mine.py", Store(tmp_path / "study")
+    file.write_text(LOSS)
+    registry.load_file(file)
+    store.begin(resolve(None, [*tiny, "loss=of_a_file"]))
     file.write_text(LOSS.replace("softplus(-fake_logits).mean()", "softplus(-fake_logits).mean() * 2"))
     assert talk(store, file) == [{"event": "unfit", "error": "loss.of_a_file changed since the command began"}]

@@ -22,9 +22,14 @@ from ganbench.files import (
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     file = tmp_path / "plan.yaml"
     write_text(file, "old")
-    with pytest.raises(RuntimeError), replace_file(file) as target:
-        target.write_text("new")
-        raise RuntimeError
+
+    def half():
+        with replace_file(file) as target:
+            target.write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["plan.yaml"]
     with pytest.raises(RuntimeError), replace_file(tmp_path / "other"):
@@ -43,18 +48,22 @@ def test_a_temporary_file_is_hidden_and_beside_its_file(tmp_path):
 
 
 def test_what_the_system_refuses_names_the_place(tmp_path):
-    with pytest.raises(UserError, match=r"^Cannot write to '.*place': No such file or directory\.$"):
-        with writing_to(tmp_path / "place"):
-            (tmp_path / "none" / "file").touch()
+    with (
+        pytest.raises(UserError, match=r"^Cannot write to '.*place': No such file or directory\.$"),
+        writing_to(tmp_path / "place"),
+    ):
+        (tmp_path / "none" / "file").touch()
     with pytest.raises(UserError, match=r"^Cannot write to '.*place': odd\.$"), writing_to(tmp_path / "place"):
         raise OSError("odd")
 
 
 def test_a_lock_that_cannot_be_made_is_refused(tmp_path):
     for taken in (None, "busy"):
-        with pytest.raises(UserError, match=r"^Cannot write to '.*lock': No such file or directory\.$"):
-            with locked(tmp_path / "none" / "lock", taken):
-                pytest.fail("nothing is held")
+        with (
+            pytest.raises(UserError, match=r"^Cannot write to '.*lock': No such file or directory\.$"),
+            locked(tmp_path / "none" / "lock", taken),
+        ):
+            pytest.fail("nothing is held")
 
 
 def test_a_lock_is_held_by_one_and_let_go_of(tmp_path):

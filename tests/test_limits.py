@@ -29,7 +29,7 @@ def test_the_least_and_the_most_are_taken_and_nothing_beyond(key, least, most):
 def test_of_several_numbers_each_counts(axis):
     for odd in (0, suite.LARGEST[axis] + 1):
         for values in ((1, odd), (odd, 1)):
-            with pytest.raises(UserError, match=f"^The key '{axis}' must be at"):
+            with pytest.raises(UserError, match=rf"^The key '{axis}' must be at"):
                 resolve(None, [f"{axis}={values[0]},{values[1]}"])
 
 
@@ -38,7 +38,7 @@ def test_seeds_are_natural_numbers_that_torch_takes():
     assert resolve(None, ["seeds=10000"]).seeds == tuple(range(10_000))
     assert resolve(None, [f"seeds=[0, {2**63 - 1}]"]).seeds == (0, 2**63 - 1)
     for odd in ("0", "10001", "-1", "[-1, 3]", "[3, -1]", f"[{2**63}]", f"[0, {2**63}]", "[]", "[1, 1]", "true", "1.0"):
-        with pytest.raises(UserError, match="^The key 'seeds'"):
+        with pytest.raises(UserError, match=r"^The key 'seeds'"):
             resolve(None, [f"seeds={odd}"])
 
 
@@ -50,7 +50,7 @@ def test_a_grid_may_be_as_large_as_its_limits(monkeypatch):
             patch.setattr(suite, name, count)
             assert len(resolve(None, words).runs) == 12
             patch.setattr(suite, name, count - 1)
-            with pytest.raises(UserError, match=f"^The grid has {count} .* holds at most {count - 1}: "):
+            with pytest.raises(UserError, match=rf"^The grid has {count} .* holds at most {count - 1}: "):
                 resolve(None, words)
 
 
@@ -60,5 +60,5 @@ def test_a_text_of_a_hyper_parameter_is_one_line_of_100_characters():
         if fits:
             assert dict(resolve(None, words).variants[0].hypers)["optimizer.sgd.decay"] == value
         else:
-            with pytest.raises(UserError, match="takes a line of at most 100 characters"):
+            with pytest.raises(UserError, match=r"takes a line of at most 100 characters"):
                 resolve(None, words)

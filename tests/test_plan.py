@@ -37,7 +37,7 @@ def test_a_variant_is_what_it_says_and_never_changes():
     with pytest.raises(TypeError, match="no axis odd"):
         Variant(**variant.values, odd=1)
     with pytest.raises(AttributeError):
-        variant.nothing
+        _ = variant.nothing
 
 
 @pytest.mark.parametrize(("steps", "every", "probes"), [(10, 5, [0, 5, 10]), (11, 5, [0, 5, 10, 11]), (3, 5, [0, 3])])

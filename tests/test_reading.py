@@ -59,7 +59,7 @@ def test_suite_files_have_the_limits_of_texts_and_of_names(tmp_path):
         if fits:
             assert read_suite(file) == (name, {"description": "x"})
         else:
-            with pytest.raises(UserError, match="at most 100 characters|more than 100000 characters"):
+            with pytest.raises(UserError, match=r"at most 100 characters|more than 100000 characters"):
                 read_suite(file)
     (tmp_path / "c.yml").write_text("steps: 5")
     assert read_suite(str(tmp_path / "c.yml")) == ("c", {"steps": 5})
@@ -68,7 +68,7 @@ def test_suite_files_have_the_limits_of_texts_and_of_names(tmp_path):
 @pytest.mark.parametrize("text", ["[1]", "3", "{1: 2}", "{a: 1, 2: 3}", ""])
 def test_a_suite_is_a_mapping_of_keys(tmp_path, text):
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(UserError, match="must be a mapping of keys to values"):
+    with pytest.raises(UserError, match=r"must be a mapping of keys to values"):
         read_suite(tmp_path / "a.yaml")
 
 
@@ -82,7 +82,7 @@ def test_numbers_as_everybody_writes_them(value):
 def test_lines_and_tabs_are_no_odd_characters(text):
     assert read_yaml(f'"{text!r}"'.replace("'", ""), "it") == text
     for odd in ('"a\\rb"', '{a: ["\\e"]}', '{"\\x7f": 1}', "a: [1, {b: '\\u200b\u200b'}]"):
-        with pytest.raises(UserError, match="which cannot be printed|not allowed"):
+        with pytest.raises(UserError, match=r"which cannot be printed|not allowed"):
             read_yaml(odd, "it")
 
 
@@ -96,7 +96,7 @@ def test_errors_tell_the_line():
 
 @pytest.mark.parametrize("words", ["loss=hinge", b"x", {"loss": 1}, 5, ["a=1", 5]])
 def test_overrides_are_a_list_of_texts(words):
-    with pytest.raises(UserError, match="'overrides' is a list of texts"):
+    with pytest.raises(UserError, match=r"'overrides' is a list of texts"):
         parse_overrides(words)
     assert listed(iter(["a", "b"]), "overrides", "") == ["a", "b"]
 
@@ -111,5 +111,5 @@ def test_a_value_with_a_comma_is_a_list_unless_it_is_quoted(word, value):
 
 @pytest.mark.parametrize("words", [["k"], ["=1"], [" =1"], ["k=1", " k=2"]])
 def test_overrides_that_do_not_read(words):
-    with pytest.raises(UserError, match="is written key=value|is given twice"):
+    with pytest.raises(UserError, match=r"is written key=value|is given twice"):
         parse_overrides(words)

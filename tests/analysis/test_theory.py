@@ -375,7 +375,9 @@ def test_an_unrolled_critic_on_the_covariance_game_is_that_of_its_derivatives(lo
         return softplus(-w) + softplus(w * v**2)
 
     def of_g(v, w):
-        return softplus(-w * v**2) if loss == "nonsaturating" else -softplus(w * v**2)
+        # less what D has on real samples: what D gains there by a step ahead is G's loss
+        of_fake = softplus(-w * v**2) if loss == "nonsaturating" else -softplus(w * v**2)
+        return of_fake - softplus(-w)
 
     def slope(value, at):
         return torch.autograd.grad(value, at, create_graph=True)[0]

@@ -10,6 +10,8 @@ from ganbench.executors import work
 from ganbench.executors.work import cost
 from ganbench.suite import resolve
 
+DIRAC = ["problem=dirac", "network=point", "batch_size=4", "seeds=1"]
+
 
 DIRAC = ["problem=dirac", "network=point", "batch_size=4", "seeds=1"]
 

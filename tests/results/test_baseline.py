@@ -54,7 +54,8 @@ WRONG = {
     ("variants", 1, "settings"): [[], KeyError, {"a": []}, {"a": {}}, {"a": 1, "b": [1]}],
     ("variants", 1, "hypers"): [[], KeyError, {"a": []}, {"a": {}}],
     ("variants", 1, "runs"): [[], {}, KeyError, [1]],
-    RUN: [[], None], (*RUN, "seed"): [-1, True, 1.0, "3", None, KeyError, 0], (*RUN, "failed"): [1, None, "no", KeyError],
+    RUN: [[], None], (*RUN, "seed"): [-1, True, 1.0, "3", None, KeyError, 0],
+    (*RUN, "failed"): [1, None, "no", KeyError],
     (*RUN, "score"): [-0.001, 1.001, math.nan, True, "1", None, KeyError], (*RUN, "verdict"): [1, None, KeyError],
     (*RUN, "more"): [1],
 }  # fmt: skip

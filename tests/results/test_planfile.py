@@ -29,7 +29,7 @@ def load(tmp_path):
 
 
 def rows(**changes):
-    return [dict(row) for row in PLAN.to_dict()["variants"]][:-1] + [{**PLAN.to_dict()["variants"][-1], **changes}]
+    return [*[dict(row) for row in PLAN.to_dict()["variants"]][:-1], {**PLAN.to_dict()["variants"][-1], **changes}]
 
 
 def test_what_is_written_is_read(load):
@@ -43,7 +43,7 @@ REQUIRED = ("name", "description", "seeds", "probe_every", "samples", "neighbour
 
 @pytest.mark.parametrize("key", ["schema", *REQUIRED])
 def test_a_key_that_is_missing_is_named(load, key):
-    with pytest.raises(Unreadable, match="^has no schema$" if key == "schema" else f"^has no key '{key}'$"):
+    with pytest.raises(Unreadable, match=r"^has no schema$" if key == "schema" else f"^has no key '{key}'$"):
         load(without=[key])
 
 
@@ -54,9 +54,9 @@ WRONG = {
     "probe_every": [0, -1, True, 1.0, "5"], "samples": [0, True, 1.0], "neighbours": [0, True, 1.0],
     "plugin_files": ["a", [1], ["a", None]], "versions": [[], {"a": 1}, {"a": "b", "c": None}, {1: "a"}],
     "variants": [[], {}, ["a"], rows(loss=1), rows(steps=-1), rows(steps=True), rows(steps="5"), rows(latent=None),
-                 rows(**{"loss.hinge.margin": [1]}), rows(**{"loss.hinge.margin": {"a": 1}}), rows() + [3],
+                 rows(**{"loss.hinge.margin": [1]}), rows(**{"loss.hinge.margin": {"a": 1}}), [*rows(), 3],
                  [{k: v for k, v in row.items() if k != "steps"} for row in rows()],
-                 rows() + [{1: 2, **rows()[0]}]],
+                 [*rows(), {1: 2, **rows()[0]}]],
     "skipped": [[{k: v for k, v in SKIPPED.items() if k != "reason"}], [{**SKIPPED, "reason": 3}], [3],
                 [SKIPPED, {**SKIPPED, "loss": 3}], SKIPPED],
     "diagnostics": [1], "feature_spaces": [1, ["a"]], "legends": [[], {"a": 1}], "listed": ["a", [1], ["a", 1]],
@@ -67,7 +67,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values])
 def test_a_wrong_value_is_told_with_its_key(load, key, value):
-    with pytest.raises(Unreadable, match=f"^has a wrong value under '{key}'$"):
+    with pytest.raises(Unreadable, match=rf"^has a wrong value under '{key}'$"):
         load(**{key: value})
 
 
@@ -83,20 +83,20 @@ def test_what_older_versions_did_not_write_has_its_default(load):
 def test_the_schema_of_another_version_is_told(load):
     with pytest.raises(UserError, match=rf"has schema {SCHEMA + 1}; this version of ganbench reads {SCHEMA}\.$"):
         load(schema=SCHEMA + 1)
-    with pytest.raises(UserError, match="has schema of another kind"):
+    with pytest.raises(UserError, match=r"has schema of another kind"):
         load(schema=["1"])
 
 
 def test_runs_are_some_and_differ(load, monkeypatch):
-    with pytest.raises(Unreadable, match="^has the same variant twice$"):
+    with pytest.raises(Unreadable, match=r"^has the same variant twice$"):
         load(variants=rows() + rows()[:1])
-    with pytest.raises(Unreadable, match="^lists runs that it does not have$"):
+    with pytest.raises(Unreadable, match=r"^lists runs that it does not have$"):
         load(listed=["none"])
     assert [run.id for run in load(listed=["none", PLAN.runs[3].id]).runs] == [PLAN.runs[3].id]
     monkeypatch.setattr(planfile, "LARGEST", len(PLAN.runs))
     assert load() == PLAN
     monkeypatch.setattr(planfile, "LARGEST", len(PLAN.runs) - 1)
-    with pytest.raises(Unreadable, match=f"^lists more than {len(PLAN.runs) - 1} runs$"):
+    with pytest.raises(Unreadable, match=rf"^lists more than {len(PLAN.runs) - 1} runs$"):
         load()
 
 
@@ -109,5 +109,5 @@ def test_runs_are_some_and_differ(load, monkeypatch):
 def test_texts_that_are_no_plan(tmp_path, text, said):
     file = tmp_path / "plan.yaml"
     file.write_text(text)
-    with pytest.raises(Unreadable, match=f"^{said}$"):
+    with pytest.raises(Unreadable, match=rf"^{said}$"):
         planfile.load(file)

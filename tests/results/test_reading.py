@@ -88,29 +88,30 @@ def test_arrays_of_numbers(tmp_path, array, said):
     if not said:
         np.testing.assert_array_equal(reading.read_array(file), array)
         return
-    with pytest.raises(Unreadable, match=f"^{said}$"):
+    with pytest.raises(Unreadable, match=rf"^{said}$"):
         reading.read_array(file)
 
 
 def test_what_is_no_array_or_no_file(tmp_path):
     np.savez(tmp_path / "a.npz", np.ones(2))
-    for name, content, said in (("a.npz", None, "holds no array of numbers"), ("b", b"", None), ("c", b"\x93NUMPY", None),
+    for name, content, said in (("a.npz", None, "holds no array of numbers"), ("b", b"", None),
+                                ("c", b"\x93NUMPY", None),
                                 (".", None, "is not a file"), ("none", None, "is missing")):  # fmt: skip
         if content is not None:
             (tmp_path / name).write_bytes(content)
-        with pytest.raises(Unreadable, match=f"^{said}$" if said else "^(is not a whole array|cannot be read)"):
+        with pytest.raises(Unreadable, match=rf"^{said}$" if said else "^(is not a whole array|cannot be read)"):
             reading.read_array(tmp_path / name)
         if content is None and name != "a.npz":
-            with pytest.raises(Unreadable, match=f"^{said}$"):
+            with pytest.raises(Unreadable, match=rf"^{said}$"):
                 reading.read_bytes(tmp_path / name)
 
 
 def test_texts_and_json(tmp_path):
     (tmp_path / "a").write_bytes(b"\xff")
-    with pytest.raises(Unreadable, match="^is not UTF-8 text$"):
+    with pytest.raises(Unreadable, match=r"^is not UTF-8 text$"):
         reading.read_text(tmp_path / "a")
     for text, said in (("", "is empty"), (" \n", "is empty"), ("{", "is not JSON"), ("[" * 100_000, "is not JSON")):
-        with pytest.raises(Unreadable, match=f"^{said}$"):
+        with pytest.raises(Unreadable, match=rf"^{said}$"):
             reading.parse_json(text)
     assert reading.parse_json(' {"a": [1]}') == {"a": [1]}
 

@@ -167,10 +167,10 @@ def _slopes(loss: Bound) -> Slopes:
 
     def derivatives(value: torch.Tensor) -> tuple[list[float], list[list[float]]]:
         (first,) = torch.autograd.grad(value, logits, create_graph=True, materialize_grads=True)
-        rows = [torch.autograd.grad(first[i, 0], logits, retain_graph=True, materialize_grads=True,
-                                    allow_unused=True)[0].flatten().tolist() if first.requires_grad else [0.0, 0.0]
-                for i in range(2)]  # fmt: skip
-        return first.flatten().tolist(), rows
+        if not first.requires_grad:
+            return first.flatten().tolist(), [[0.0, 0.0]] * 2
+        rows = [torch.autograd.grad(slope, logits, retain_graph=True, materialize_grads=True)[0] for slope in first]
+        return first.flatten().tolist(), [row.flatten().tolist() for row in rows]
 
     (of_real, pull), ((rr, rf), (_, ff)) = derivatives(d_loss.sum())
     (_, of_fake), (_, (_, g_ff)) = derivatives(g_loss.sum())

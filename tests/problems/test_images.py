@@ -83,6 +83,31 @@ def test_classifier_is_the_same_whenever_it_is_trained(digits, tmp_path, monkeyp
     assert torch.equal(features.extractor(digits, "classifier")(digits.held_out_images), first)
 
 
+@pytest.mark.parametrize(("side", "stride"), [(4, 1), (8, 1), (15, 1), (16, 2), (64, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_random_convolutions_are_those_of_plain_layers(side, stride, channels):
+    """The first brings an image to a side of about 8, the second halves it, and quadrants are averaged."""
+    weights = features._convolutions((channels, side, side))
+    layers = [nn.Conv2d(channels, 16, 2 * stride + 1, stride, stride), nn.Conv2d(16, 16, 3, 2, 1)]
+    for layer, weight, bias in zip(layers, weights[::2], weights[1::2], strict=True):
+        layer.weight.data, layer.bias.data = weight, bias
+        fan_in = weight[0].numel()
+        # He's variance: of n numbers within five standard errors sqrt(2 / n)
+        within = 5 * math.sqrt(2 / weight.numel())
+        assert weight.square().mean().item() * fan_in / 2 == pytest.approx(1, abs=within)
+        assert bias.square().mean().item() * 4 == pytest.approx(1, abs=5 * math.sqrt(2 / 16))
+    images = torch.randn(5, channels, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = nn.functional.relu(layers[1](nn.functional.relu(layers[0](images))))
+    rows, columns = maps.shape[2:]
+    top, left = slice(0, -(-rows // 2)), slice(0, -(-columns // 2))
+    bottom, right = slice(rows // 2, None), slice(columns // 2, None)
+    quadrants = [maps[:, :, down, along].mean((2, 3)) for down in (top, bottom) for along in (left, right)]
+    got = features._conv_features(images, weights)
+    torch.testing.assert_close(got, torch.stack(quadrants, dim=2).flatten(1), rtol=1e-5, atol=1e-6)
+    assert got.shape == (5, 64)
+
+
 def test_the_classifier_is_a_plain_perceptron_that_is_trained_as_anybody_would():
     """The same in torch's own words: He's initial weights, AdamW, a rate that falls to 0, noise on the pixels."""
     images = torch.randn(50, 1, 4, 4, generator=torch.Generator().manual_seed(0))

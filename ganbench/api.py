@@ -43,7 +43,7 @@ class Study(StoredStudy):
 
     def ranking(self) -> pd.DataFrame:
         """One row a variant: failures over seeds with their interval, then its typical scores; best first."""
-        from ganbench.analysis.findings import rank
+        from ganbench.analysis.ranking import rank
 
         return rank(StoredStudy(self.path))
 

@@ -267,7 +267,7 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     if record.provides:
         out.print(f"  provides {', '.join(sorted(record.provides))}")
     for declared, value in record.meta.items():
-        if declared not in ("measures", "thresholds", "evidence"):
+        if declared not in ("measures", "thresholds", "evidence", "linear"):
             out.print(f"  {declared}: {escape(_declared(value))}", soft_wrap=True)
     for measure, about in record.meta.get("measures", {}).items():
         better = {"up": ", larger is better", "down": ", smaller is better"}.get(about.direction or "", "")

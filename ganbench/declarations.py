@@ -13,13 +13,37 @@ from typing import Any
 
 from ganbench.errors import UserError, quoted, unknown
 
+ROLES = {
+    "quality": "how good samples are: verdicts judge by it, and it ranks variants after what they cover",
+    "modes": "how many of the modes or classes samples hold: verdicts count them, and they rank right after failures",
+    "shares": "a column a mode, the share of samples on it: shows rotation and what is dropped",
+    "divergence": "that of the samples' histogram over the modes from the true one: tells what chance alone misses",
+    "covering": "how much of the data samples cover: ranks in place of modes where there are none to count",
+    "diversity": "how varied samples are, which noise does not lower: tells noise from collapse",
+    "fidelity": "how many samples are what their label asks for: who ignores labels fails by it",
+    "distance": "compares whole distributions: shown beside others, never ranked by; tells late degradation",
+    "gradient": "of the generator: where it is gone beside bad samples, the run cannot recover",
+    "saturated": "how much of the generator's gradient no longer counts",
+    "lead": "how far the discriminator is ahead of the generator",
+    "loss": "what a player minimises",
+}
+"""What a measured number is used for, by its role."""
+
+BETTER_UP = ("quality", "modes", "covering", "diversity", "fidelity")
+"""Roles of what is judged as a share of a perfect sampler's score, and so has to be better when larger."""
+
+SCALES = ("linear", "log")
+
 
 @dataclass(frozen=True)
 class Measure:
     """What one measured number means: its legend, which way is better, its range and unit.
 
     `direction` is "up" or "down" (better when larger or smaller), or None where neither is better in itself.
-    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem.
+    `perfect` is what a perfect sampler scores with unlimited samples, None where that depends on the problem. `blind`
+    says in a sentence or two what it does not see, for whoever reads a report; `scale` is how it is drawn, "linear" or
+    "log"; `role` is one of ROLES, or empty for a number that is only shown. UserError for a role or a scale that does
+    not exist, and for a role of BETTER_UP that is not better when larger.
     """
 
     legend: str
@@ -27,16 +51,39 @@ class Measure:
     bounds: tuple[float, float] = (float("-inf"), float("inf"))
     unit: str = ""
     perfect: float | None = None
+    blind: str = ""
+    scale: str = "linear"
+    role: str = ""
+
+    def __post_init__(self) -> None:
+        for key, value, known in (("role", self.role, ("", *ROLES)), ("scale", self.scale, SCALES)):
+            if value not in known:
+                raise unknown(f"{key} of a measure", str(value), list(filter(None, known)))
+        if self.role in BETTER_UP and self.direction != "up":
+            raise UserError(f"A measure with the role '{self.role}' is better when larger: its direction is 'up'.")
 
 
-def share(legend: str, direction: str | None = None, perfect: float | None = None) -> Measure:
-    """Return a measure that is a share between 0 and 1."""
-    return Measure(legend, direction, (0.0, 1.0), "share", perfect)
+def share(legend: str, direction: str | None = None, perfect: float | None = None, **more: str) -> Measure:
+    """Return a measure that is a share between 0 and 1; `more` is what else a Measure says: blind, scale, role."""
+    return Measure(legend, direction, (0.0, 1.0), "share", perfect, **more)
 
 
-def positive(legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None) -> Measure:
-    """Return a measure that is 0 or larger."""
-    return Measure(legend, direction, (0.0, float("inf")), unit, perfect)
+def positive(
+    legend: str, direction: str | None = None, unit: str = "", perfect: float | None = None, **more: str
+) -> Measure:
+    """Return a measure that is 0 or larger; `more` is what else a Measure says: blind, scale, role."""
+    return Measure(legend, direction, (0.0, float("inf")), unit, perfect, **more)
+
+
+TABLES = frozenset(
+    {
+        "run", "step", "problem", "rank", "variant", "label", "planned", "seeds", "failures", "failure_rate",
+        "failure_low", "failure_high", "tied", "covered_of", "quality_of", "covered_area", "seconds", "gflop",
+        "memory_mb", "seconds_per_survivor", "gflop_per_survivor",
+        *(f"{key}{end}" for key in ("covered", "quality") for end in ("", "_iqm", "_low", "_high")),
+    }
+)  # fmt: skip
+"""Columns of a study's series and of its ranking that no measure and no verdict is: theirs stand beside them."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +162,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_divergence(value: Any) -> bool:
+def _is_divergence(value: Any) -> bool:
     """Tell whether a value is a loss's Divergence, or a text that says why there is none."""
     # its class lives beside the losses, which take seconds to import
     return isinstance(value, str) or all(hasattr(value, part) for part in ("name", "critic", "between"))
@@ -128,7 +175,7 @@ KEPT = ("row lengths", "spectral norm 1", "root mean square 1", "the layer")
 """What else a normalization may keep."""
 
 
-def is_kept(value: Any) -> bool:
+def _is_kept(value: Any) -> bool:
     """Tell whether a value says what a normalization keeps."""
     return value in KEPT if isinstance(value, str) else is_names(value) and set(value) <= set(AXES)
 
@@ -151,7 +198,8 @@ def _is_measures(value: Any) -> bool:
 
 def _is_sound(measure: Measure) -> bool:
     ordered = isinstance(measure.bounds, tuple) and len(measure.bounds) == 2 and measure.bounds[0] < measure.bounds[1]
-    return ordered and measure.direction in (None, "up", "down") and isinstance(measure.legend, str)
+    texts = isinstance(measure.legend, str) and isinstance(measure.blind, str)
+    return ordered and measure.direction in (None, "up", "down") and texts
 
 
 def _is_thresholds(value: Any) -> bool:
@@ -178,6 +226,14 @@ MEASURES = Declaration(
     _is_measures,
     required=True,
 )
+LOSS = {
+    "boundary": Declaration(
+        "the logit of an undecided critic, a number or None", lambda v: v is None or is_number(v), 0.0
+    ),
+    "saturates": flag(),
+    "divergence": Declaration("a Divergence, or a text that says why there is none", _is_divergence),
+}
+KEEPS = Declaration("a tuple of axes, or one invariant", _is_kept, choices=(*AXES, *KEPT))
 VERDICT = {
     "failure": flag(required=True),
     "rank": Declaration("a number: of the verdicts that hold, that of the lowest counts", is_number, required=True),
@@ -190,6 +246,22 @@ VERDICT = {
     "scripts": Declaration("a tuple of names of scripted generators, or of functions that make some", _is_scripts, ()),
 }
 """What a verdict declares: with its function, which tells whether it holds, one record of all there is to know."""
+
+LINEAR = {"linear": Declaration("a function of what is linear near an equilibrium, see ganbench.gan.linear", callable)}
+"""What theory asks of a method or a game; where nothing is declared it says nothing."""
+
+NUMBERS = {"numbers": Declaration("a function (step, *, hypers) -> tuple of numbers", callable)}
+PHASE = {"phase": Declaration("a function (batch, progress, *, hypers) of numbers", callable, where=("logits",))}
+"""What a plug-in wants to know of a step that is a number of Python."""
+
+NO_RATE = Declaration(
+    "a dictionary of losses, each with a text that says why no rate is known and that descent does not converge",
+    lambda v: isinstance(v, Mapping) and all(isinstance(text, str) and text for pair in v.items() for text in pair),
+    {},
+)
+RESOLUTION = Declaration(
+    "a number above 0: distances from the equilibrium below it are rounding", lambda v: is_number(v) and v > 0, 1e-18
+)
 
 ANY_KIND = {
     "sources": Declaration("files whose content decides results: a path, a list of paths or a function", _is_sources),

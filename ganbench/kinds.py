@@ -14,18 +14,20 @@ from typing import Any
 
 from ganbench.declarations import (
     ANY_KIND,
-    AXES,
-    KEPT,
+    KEEPS,
+    LINEAR,
+    LOSS,
     MEASURES,
+    NO_RATE,
+    NUMBERS,
+    PHASE,
+    RESOLUTION,
     VERDICT,
     Declaration,
     flag,
-    is_divergence,
-    is_kept,
     is_names,
-    is_number,
     one_of,
-)
+)  # fmt: skip
 from ganbench.declarations import Measure as Measure  # what declarations are made of is found here, beside the table
 from ganbench.declarations import Remedy as Remedy
 from ganbench.declarations import Threshold as Threshold
@@ -137,7 +139,7 @@ KINDS: Mapping[str, Kind] = {
             "problem",
             "ganbench.problems",
             {"": ()},
-            {"gives": one_of("label")},
+            {"gives": one_of("label"), "resolution": RESOLUTION},
             axes=(Axis("problem", "ring8", named=True),),
             laws=("ganbench.contracts.problems",),
         ),
@@ -153,6 +155,7 @@ KINDS: Mapping[str, Kind] = {
             "network",
             "ganbench.gan.networks",
             {"": ("spec",)},
+            LINEAR,
             axes=(Axis("network", "mlp", asks="GD", named=False),),
             laws=("ganbench.contracts.networks",),
         ),
@@ -160,13 +163,7 @@ KINDS: Mapping[str, Kind] = {
             "loss",
             "ganbench.gan.losses",
             {"": ("real_logits", "fake_logits")},
-            {
-                "boundary": Declaration(
-                    "the logit of an undecided critic, a number or None", lambda v: v is None or is_number(v), 0.0
-                ),
-                "saturates": flag(),
-                "divergence": Declaration("a Divergence, or a text that says why there is none", is_divergence),
-            },
+            LOSS,
             axes=(Axis("loss", "nonsaturating", named=True),),
             laws=("ganbench.contracts.losses", "ganbench.contracts.divergences",),
         ),
@@ -174,10 +171,7 @@ KINDS: Mapping[str, Kind] = {
             "normalization",
             "ganbench.gan.normalizations",
             _NORMALIZATION,
-            {
-                "acts_on": _acts_on(_NORMALIZATION, "activations"),
-                "keeps": Declaration("a tuple of axes, or one invariant", is_kept, choices=(*AXES, *KEPT)),
-            },
+            {"acts_on": _acts_on(_NORMALIZATION, "activations"), "keeps": KEEPS},
             axes=(
                 Axis("normalization", "none", gives="D", named=True),
                 Axis("g_normalization", "none", gives="G", asks="G"),
@@ -196,6 +190,8 @@ KINDS: Mapping[str, Kind] = {
                 ),
                 "remembers": flag(False, where=("inputs", "latents")),
                 "signed": flag(False, where=("inputs", "matrices", "latents")),
+                "no_rate": NO_RATE,
+                **LINEAR,
             },
             {"lazy": int},
             axes=(
@@ -209,7 +205,7 @@ KINDS: Mapping[str, Kind] = {
             "optimizer",
             "ganbench.gan.optimizers",
             {"": ("parameters", "gradient", "state", "step", "lr")},
-            {"numbers": Declaration("a function (step, *, hypers) -> tuple of numbers", callable, None)},
+            {**LINEAR, **NUMBERS},
             hypers={"g_lr": float, "d_lr": float, "decay": str},
             rates=("g_lr", "d_lr"),
             axes=(Axis("optimizer", "adam", named=False),),
@@ -219,6 +215,7 @@ KINDS: Mapping[str, Kind] = {
             "update",
             "ganbench.gan.updates",
             {"": ("round",)},
+            {"plain": flag(False), **LINEAR},
             axes=(Axis("update", "alternating", later=True),),
             laws=("ganbench.contracts.updates",),
         ),
@@ -237,9 +234,7 @@ KINDS: Mapping[str, Kind] = {
                     1,
                     where=("samples",),
                 ),
-                "phase": Declaration(
-                    "a function (batch, progress, *, hypers) of numbers", callable, None, where=("logits",)
-                ),
+                **PHASE,
             },
             axes=(Axis("trick", "none", later=True, once=("average",)),),
             composes=True,
@@ -256,6 +251,10 @@ KINDS: Mapping[str, Kind] = {
                 "labelled": flag(False),
             },
             laws=("ganbench.contracts.metrics",),
+        ),
+        Kind(
+            "feature_space", "ganbench.problems.features", {"": ("problem",)}, composes=True,
+            laws=("ganbench.contracts.feature_spaces",), settings=False,
         ),
         Kind(
             "diagnostic",

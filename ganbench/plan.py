@@ -15,9 +15,14 @@ from ganbench.errors import UserError, unknown
 SCHEMA = 1
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 # what is measured, and when: the same for all runs of a plan
-MEASURING = ("probe_every", "samples", "neighbours", "diagnostics")
+MEASURING = ("probe_every", "samples", "neighbours", "diagnostics", "feature_spaces")
+# that no feature space is asked for beside the problems' own
+NO_SPACE = "none"
 # settings that came after the first studies, beside axes of plug-ins that did: see `later`
-_LATER = {"generator_steps": 1, "diagnostics": "cheap", "listed": [], "margins": {}, "time_limit": 0.0}
+_LATER = {
+    "generator_steps": 1, "diagnostics": "cheap", "feature_spaces": NO_SPACE, "listed": [], "margins": {},
+    "time_limit": 0.0,
+}  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
 # of a training loop that ganbench only watches nothing is known but the name that its author gives to it
@@ -137,6 +142,7 @@ class Run:
 class Plan:
     """The resolved, validated, frozen list of what to train. `hash` names its content.
 
+    `feature_spaces` are those asked for beside the problems' own, joined by TOGETHER, "none" for no other.
     `listed` holds the ids of the runs where these are not all seeds of all variants: the plan of loops that are watched
     grows with every loop that reports. `margins` are the gate's where the suite declares some, and decide no result.
     `versions` are the identities of its plug-ins, `code` is that of this package, which a study's environment is held
@@ -153,6 +159,7 @@ class Plan:
     samples: int
     neighbours: int
     diagnostics: str = "cheap"
+    feature_spaces: str = NO_SPACE
     versions: Mapping[str, str] = field(default_factory=dict)
     legends: Mapping[str, str] = field(default_factory=dict)
     plugin_files: tuple[str, ...] = ()
@@ -172,6 +179,11 @@ class Plan:
         runs = [Run(variant, seed) for variant in self.variants for seed in self.seeds]
         return [run for run in runs if run.id in self.listed] if self.listed else runs
 
+    @property
+    def asked_spaces(self) -> tuple[str, ...]:
+        """The names of the feature spaces that are asked for beside the problems' own."""
+        return () if self.feature_spaces == NO_SPACE else tuple(self.feature_spaces.split(TOGETHER))
+
     @cached_property
     def steps_of(self) -> dict[str, int]:
         """The steps of every run by its id."""
@@ -184,7 +196,7 @@ class Plan:
 
     def joined(self, other: Plan) -> Plan:
         """Return the plan with the listed runs of another; UserError where the two measure in different ways."""
-        for key in ("probe_every", "samples", "neighbours", "diagnostics", "versions", "code"):
+        for key in (*MEASURING, "versions", "code"):
             mine, theirs = getattr(self, key), getattr(other, key)
             if mine != theirs:
                 words = {"versions": "other versions of metrics", "code": "another version of ganbench"}
@@ -237,6 +249,7 @@ class Plan:
             "samples": self.samples,
             "neighbours": self.neighbours,
             "diagnostics": self.diagnostics,
+            "feature_spaces": self.feature_spaces,
             "plugin_files": list(self.plugin_files),
             "listed": list(self.listed),
             "margins": dict(self.margins),
@@ -265,6 +278,7 @@ class Plan:
             samples=data["samples"],
             neighbours=data["neighbours"],
             diagnostics=data.get("diagnostics", _LATER["diagnostics"]),
+            feature_spaces=data.get("feature_spaces", _LATER["feature_spaces"]),
             versions=data["versions"],
             legends=data.get("legends", {}),
             plugin_files=tuple(data["plugin_files"]),

@@ -94,7 +94,7 @@ class Judged:
         return Claim(not worse, f"against {base}: " + " | ".join(told))
 
     def _by_variant(self, wanted: str) -> dict[str, Any]:
-        from ganbench.analysis.findings import labels
+        from ganbench.analysis.ranking import labels
         from ganbench.analysis.scores import FINISHED
 
         names = labels(self.study)

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganbench import kinds
+from ganbench.declarations import TABLES
 from ganbench.errors import UserError, told, unknown
 from ganbench.files import is_file
 from ganbench.interrupts import is_raised_by_code
@@ -139,7 +140,7 @@ def _tidy(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_free(plugin: Plugin) -> None:
-    """Raise UserError where a plug-in's name, a column that it measures or a threshold of it is another's."""
+    """Raise UserError where a plug-in's name, column or threshold is another's, or one of a study's tables."""
     place = (plugin.kind, plugin.name)
     known = _registry.plugins.get(place)
     other = known is not None and known.text != plugin.text and known.source != plugin.source
@@ -147,18 +148,35 @@ def _check_free(plugin: Plugin) -> None:
         raise UserError(f"The {plugin.kind} '{plugin.name}' is already registered by {known.source or 'this session'}.")
     if known and place in (_registry.fresh or ()) and known.function is not plugin.function:
         raise UserError(f"The {plugin.kind} '{plugin.name}' is registered twice by {plugin.source or 'this session'}.")
+    says = "is" if plugin.kind == "verdict" else "measures"
+    if own := sorted(_columns(plugin) & TABLES):
+        raise UserError(
+            f"The {plugin.kind} '{plugin.name}' {says} '{own[0]}', which is a column of every study's tables: choose "
+            "another name."
+        )
     for others, each in _registry.plugins.items():
-        for key, says, does in (("measures", "measures", "does"), ("thresholds", "has the threshold", "has")):
-            twice = sorted(set(plugin.meta.get(key, ())) & set(each.meta.get(key, ())))
-            if twice and others != place:
+        does = "is" if each.kind == "verdict" else "does"
+        for mine, theirs, verb, already in (
+            (_columns(plugin), _columns(each), says, does),
+            (set(plugin.meta.get("thresholds", ())), set(each.meta.get("thresholds", ())), "has the threshold", "has"),
+        ):
+            if (twice := sorted(mine & theirs)) and others != place:
                 raise UserError(
-                    f"The {plugin.kind} '{plugin.name}' {says} '{twice[0]}', which the {each.kind} '{each.name}' "
-                    f"{does} already: choose another name."
+                    f"The {plugin.kind} '{plugin.name}' {verb} '{twice[0]}', which the {each.kind} '{each.name}' "
+                    f"{already} already: choose another name."
                 )
 
 
+def _columns(plugin: Plugin) -> set[str]:
+    """Return the columns that a plug-in has in a study's tables: those that it measures, a verdict's own."""
+    if plugin.kind == "verdict":
+        return {plugin.name.replace("_", " ")}
+    own = set(plugin.meta.get("measures", ()))
+    return own | set(map(averaged, own)) if plugin.kind == "metric" else own
+
+
 def check_needs() -> None:
-    """Raise UserError where a plug-in needs a capability that no other one provides: nothing could ever have it.
+    """Raise UserError where a plug-in needs what no other one provides, or two would measure the same column.
 
     A plug-in may need what another file provides, so that this is asked when all files are there.
     """
@@ -169,6 +187,14 @@ def check_needs() -> None:
         for need in plugin.needs:
             if need not in offered:
                 raise unknown(f"capability that the {plugin.kind} '{plugin.name}' needs", need, offered)
+    for metric in plugins("metric"):
+        if (space := metric.declared("space")) and space not in names("feature_space"):
+            raise unknown(f"feature space of the metric '{metric.name}'", space, names("feature_space"))
+    seen: set[str] = set()
+    for column, _ in _measured():
+        if column in seen:
+            raise UserError(f"The column '{column}' would be measured twice: choose another name.")
+        seen.add(column)
 
 
 def _plugin(
@@ -245,20 +271,54 @@ def get(kind: str, name: str) -> Plugin:
     raise unknown(kind, name, names(kind))
 
 
+def measuring() -> list[Plugin]:
+    """Return what measures the runs of every plan: metrics, diagnostics, and the feature spaces of others.
+
+    Those that are shipped are covered by the digest of this package's code.
+    """
+    others = [space for space in plugins("feature_space") if not space.is_own]
+    return [*plugins("metric"), *plugins("diagnostic"), *others]
+
+
 def measures() -> dict[str, Measure]:
     """Return what every measured column means, from the registered metrics and diagnostics.
 
-    Metrics have a second column each, of the average of G's weights that a trick may keep.
+    Metrics that are taken in several feature spaces have a column for each, and all have a second column of the average
+    of G's weights that a trick may keep.
     """
-    plain = {
-        kind: {name: measure for plugin in plugins(kind) for name, measure in plugin.meta["measures"].items()}
+    return dict(_measured())
+
+
+def _measured() -> Iterator[tuple[str, Measure]]:
+    of_metrics = [column for metric in plugins("metric") for column in metric.meta["measures"].items()]
+    of_metrics += [column for metric in plugins("metric") if metric.declared("spaces") for column in _elsewhere(metric)]
+    yield from of_metrics
+    for diagnostic in plugins("diagnostic"):
+        yield from diagnostic.meta["measures"].items()
+    for name, measure in of_metrics:
+        yield averaged(name), replace(measure, legend=f"{measure.legend}; of the average of G's weights", role="")
+
+
+def _elsewhere(metric: Plugin) -> Iterator[tuple[str, Measure]]:
+    """Yield a metric's columns in feature spaces beside the main one, with their measures, where it declares none."""
+    declared, spaces = metric.meta["measures"], names("feature_space")
+    own = {f"{name}_{space}" for name in declared for space in spaces} & declared.keys()
+    for name, measure in declared.items():
+        for space in spaces:
+            if name not in own and f"{name}_{space}" not in own:
+                yield f"{name}_{space}", replace(measure, legend=f"{measure.legend}; of features '{space}'", role="")
+
+
+def playing(role: str, *, foreign: bool = False) -> list[str]:
+    """Return the measures that declare a role, in the order of registration; of others' plug-ins alone if `foreign`."""
+    return [
+        name
         for kind in ("metric", "diagnostic")
-    }
-    averages = {
-        averaged(name): replace(measure, legend=f"{measure.legend}; of the average of G's weights")
-        for name, measure in plain["metric"].items()
-    }
-    return {**plain["metric"], **plain["diagnostic"], **averages}
+        for plugin in plugins(kind)
+        if not (foreign and plugin.is_own)
+        for name, measure in plugin.meta["measures"].items()
+        if measure.role == role
+    ]
 
 
 def averaged(column: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from functools import lru_cache
 from typing import Any
@@ -85,8 +86,8 @@ def _text(value: Any) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _written(value: Any, shown: str, kind: str) -> str | None:
-    dumped = yaml.safe_dump(value, width=10**6, allow_unicode=True).removesuffix("\n").removesuffix("\n...")
-    quoted = yaml.safe_dump(value, default_style='"', width=10**6).removesuffix("\n")
+    dumped = yaml.safe_dump(value, width=math.inf, allow_unicode=True).removesuffix("\n").removesuffix("\n...")
+    quoted = yaml.safe_dump(value, default_style='"', width=math.inf).removesuffix("\n")
     for text in (str(value), dumped, quoted):
         try:
             read = parse_overrides([f"key={text}"])["key"]

@@ -28,12 +28,23 @@ from ganbench.combining import impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
 from ganbench.kinds import KINDS, kind_of
-from ganbench.plan import NUMBER_AXES, TOGETHER, UNCOVERED, Plan, Variant, axes, check_margins, plugin_axes
+from ganbench.plan import (
+    MEASURING,
+    NO_SPACE,
+    NUMBER_AXES,
+    TOGETHER,
+    UNCOVERED,
+    Plan,
+    Variant,
+    axes,
+    check_margins,
+    plugin_axes,
+)  # fmt: skip
 from ganbench.reading import parse_overrides, read_suite
 from ganbench.registry import Plugin
 
 LATENTS = ("normal", "uniform")
-SHARED = ("description", "seeds", "probe_every", "samples", "neighbours", "diagnostics", "margins", "time_limit")
+SHARED = ("description", "seeds", *MEASURING, "margins", "time_limit")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
 LARGEST = {
@@ -56,6 +67,12 @@ def _listed(value: Any) -> Any:
 def _joined(value: Any) -> Any:
     """Take lists within a list as plug-ins that act together."""
     return [TOGETHER.join(item) if _is_names(item) else item for item in _listed(value)]
+
+
+def _together(value: Any) -> Any:
+    """Take a list as plug-ins that act together."""
+    names = _listed(value)
+    return TOGETHER.join(names) if _is_names(names) else value
 
 
 def _is_names(value: Any) -> bool:
@@ -128,6 +145,7 @@ class Settings(BaseModel):
     samples: int = Field(1000, ge=16, le=10**6)
     neighbours: int = Field(500, ge=16, le=10**6)
     diagnostics: str = "cheap"
+    feature_spaces: Annotated[str, BeforeValidator(_together)] = NO_SPACE
     margins: Annotated[dict[str, float], BeforeValidator(_shares)] = {}
     time_limit: float = Field(0.0, ge=0, le=10**9)
     hypers: dict[str, list[Any]] = {}
@@ -171,6 +189,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     if not variants:
         reason = next(iter(skipped.values()), "the grid is empty")
         raise UserError(f"The plan has no runs: every combination is skipped ({reason}).")
+    told = [*_used((*variants, *skipped)), *_spaces(common["feature_spaces"], variants)]
     return Plan(
         name=name,
         variants=tuple(variants),
@@ -178,9 +197,20 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
         **{**common, "seeds": tuple(common["seeds"])},
         versions=_versions(variants),
         code=code_digest(),
-        legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in _used((*variants, *skipped))},
+        legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in told},
         plugin_files=tuple(registry.loaded_files()),
     )
+
+
+def _spaces(asked: str, variants: Iterable[Variant]) -> list[tuple[str, str]]:
+    """Return the feature spaces that are asked for; UserError for one that fits no problem of the variants."""
+    names = [] if asked == NO_SPACE else asked.split(TOGETHER)
+    problems = [registry.get("problem", name) for name in {variant.problem for variant in variants}]
+    for space in (registry.get("feature_space", name) for name in names):
+        if not any(space.needs.keys() <= problem.provides for problem in problems):
+            reasons = " and ".join(space.needs.values())
+            raise UserError(f"The feature space '{space.name}' fits no problem of this plan: it {reasons}.")
+    return [("feature_space", name) for name in names]
 
 
 def _problems(value: Any) -> list[str]:
@@ -260,20 +290,23 @@ def _settings(data: dict[str, Any]) -> Settings:
     _check_hypers(settings.hypers)
     for axis in plugin_axes():
         for names in getattr(settings, axis):
-            _check_names(axis, names.split(TOGETHER) if KINDS[kind_of(axis)].composes else [names])
+            _check_names(axis, kind_of(axis), names)
     for latent in settings.latent:
         if latent not in LATENTS:
             raise unknown("latent distribution", latent, LATENTS)
     if settings.diagnostics not in registry.COSTS:
         raise unknown("class of diagnostics", settings.diagnostics, registry.COSTS)
+    if settings.feature_spaces != NO_SPACE:
+        _check_names("feature_spaces", "feature_space", settings.feature_spaces)
     return settings
 
 
-def _check_names(axis: str, names: Sequence[str]) -> None:
+def _check_names(key: str, kind: str, text: str) -> None:
+    names = text.split(TOGETHER) if KINDS[kind].composes else [text]
     for name in names:
-        registry.get(kind_of(axis), name)
+        registry.get(kind, name)
     if len(names) > 1 and ("none" in names or len(set(names)) < len(names)):
-        raise UserError(f"The key '{axis}' takes different plug-ins together, none but 'none', got {', '.join(names)}.")
+        raise UserError(f"The key '{key}' takes different plug-ins together, none but 'none', got {', '.join(names)}.")
 
 
 def _plain_error(error: ValidationError) -> UserError:
@@ -341,7 +374,7 @@ def _used(variants: Iterable[Variant]) -> list[tuple[str, str]]:
 
 def _versions(variants: Iterable[Variant]) -> dict[str, str]:
     used = set(_used(variants))
-    measured = {(kind, plugin.name) for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)}
+    measured = {(plugin.kind, plugin.name) for plugin in registry.measuring()}
     return {f"{kind}.{name}": _version(registry.get(kind, name), variants) for kind, name in sorted(used | measured)}
 
 

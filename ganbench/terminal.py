@@ -17,6 +17,7 @@ from rich.table import Table
 
 from ganbench.executors.work import cost, populations
 from ganbench.plan import Plan
+from ganbench.registry import playing
 from ganbench.results.store import Store
 
 
@@ -101,8 +102,9 @@ def ranking_tables(ranking: pd.DataFrame, rows: int = 5) -> Iterator[Table]:
         title = f"{problem}: {rows} best and {rows} worst of {len(variants)} variants" if short else str(problem)
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
         first = variants.iloc[0]
-        headings = {"covered": first["covered_of"], "quality": first["quality_of"], "recall": "recall",
-                    "frechet_final": "frechet"}  # fmt: skip
+        headings = {"covered": first["covered_of"], "quality": first["quality_of"]}
+        headings |= {name: name for name in playing("diversity")}
+        headings |= {f"{name}_final": name for name in playing("distance")}
         scores = [key for key, heading in headings.items() if heading and variants[key].notna().any()]
         table.add_column("rank", justify="right")
         table.add_column("variant", min_width=24)

@@ -6,21 +6,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from ganbench import registry
 from ganbench.analysis.verdicts import ORDER, rules
 from ganbench.registry import Plugin
 
-# metrics are in docs/metrics.md, diagnostics in the report's own list, verdicts in docs/verdicts.md
-SHOWN = tuple(kind for kind in registry.KINDS if kind not in ("metric", "diagnostic", "verdict"))
-DECLARED = ("boundary", "saturates", "divergence", "acts_on", "draws")
+DECLARED = ("boundary", "saturates", "divergence", "acts_on", "draws", "measures", "failure")
 
 
 def readme_table() -> str:
-    """Return a table with one row a kind: how many there are, and their names."""
+    """Return a table with one row a kind that a suite chooses from: how many there are, and their names."""
     rows = ["| kind | | names |", "|---|---|---|"]
-    for kind in SHOWN:
+    for kind in (name for name, kind in registry.KINDS.items() if kind.axes):
         names = registry.names(kind)
         rows.append(f"| {kind} | {len(names)} | {', '.join(names)} |")
     return "\n".join(rows)
@@ -30,9 +29,10 @@ def page() -> str:
     """Return docs/zoo.md: every plug-in with its legend, hyper-parameters and what it declares."""
     parts = [
         "# The zoo",
-        "Every plug-in that training is made of, from the registry. `ganbench show KIND NAME` says more.",
+        "Every plug-in, from the registry. `ganbench show KIND NAME` says more, and of verdicts and metrics\n"
+        "[verdicts.md](verdicts.md) and [metrics.md](metrics.md) do.",
     ]
-    for kind in SHOWN:
+    for kind in registry.KINDS:
         rows = [f"## {kind}", "", "| name | what it is | hyper-parameters | declares |", "|---|---|---|---|"]
         rows += [_row(plugin) for plugin in registry.plugins(kind)]
         parts.append("\n".join(rows))
@@ -41,9 +41,13 @@ def page() -> str:
 
 def _row(plugin: Plugin) -> str:
     hypers = ", ".join(f"{name} = {value}" for name, value in plugin.hypers.items())
-    declared = [f"{key}: {getattr(value, 'name', value)}" for key, value in plugin.meta.items() if key in DECLARED]
+    declared = [f"{key}: {_words(value)}" for key, value in plugin.meta.items() if key in DECLARED]
     declared += [f"needs {need}" for need in plugin.needs]
     return _line(f"`{plugin.name}`", plugin.legend, hypers, "; ".join(declared))
+
+
+def _words(value: object) -> str:
+    return ", ".join(value) if isinstance(value, Mapping) else str(getattr(value, "name", value))
 
 
 def _line(*cells: str) -> str:

@@ -27,15 +27,25 @@ def tiny() -> list[str]:
     return list(TINY)
 
 
-@pytest.fixture
-def own_registry() -> Iterator[registry._Registry]:
-    """The registry with all that is shipped; what a test adds is forgotten at its end."""
+def _kept() -> Iterator[registry._Registry]:
     for kind in registry.KINDS:
         registry.load(kind)
     state = registry._registry
     plugins, files, loaded = dict(state.plugins), list(state.files), set(state.loaded)
     yield state
     state.plugins, state.files, state.loaded = plugins, files, loaded
+
+
+@pytest.fixture
+def own_registry() -> Iterator[registry._Registry]:
+    """The registry with all that is shipped; what a test adds is forgotten at its end."""
+    yield from _kept()
+
+
+@pytest.fixture(scope="module")
+def own_registry_of_module() -> Iterator[registry._Registry]:
+    """The registry with all that is shipped; what a module's tests add is forgotten at their end."""
+    yield from _kept()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ganbench import registry
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "docs" / "architecture.py"
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="the docs are not part of this installation")
@@ -33,6 +35,23 @@ def trees():
 
 def functions(tree):
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+OWNERS = ("metrics/", "measure/", "problems/", "gan/", "models/", "contracts/")
+"""Where plug-ins are registered, and where the laws play with some of them."""
+NAMERS = {
+    "kinds.py": "the defaults of the axes stand in the table of kinds",
+    "analysis/calibration.py": "the problems on which verdicts are calibrated are part of that measurement",
+    "monitor/losses.py": "a loop that is watched tells the losses of its two players",
+}
+ORDINARY = {"none", "scale"}
+"""Names that are words of everyday, too."""
+
+
+def names_said(tree, names):
+    """Return the names that stand as a text of their own in a module's code, with their lines."""
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return {(node.value, node.lineno) for node in constants if node.value in names}
 
 
 def up(rooms, order):
@@ -114,6 +133,18 @@ def test_an_import_within_a_function_has_a_reason():
     assert {name: lines for name, text, tree in trees() if (lines := unexplained(text, tree))} == {}
 
 
+def test_no_room_names_a_measure_a_problem_or_a_method():
+    kinds = ("problem", "network", "loss", "regularizer", "optimizer", "update", "trick")
+    names = {*registry.measures(), *(name for kind in kinds for name in registry.names(kind))} - ORDINARY
+    found = {}
+    for name, _, tree in trees():
+        place = name.removeprefix("ganbench/")
+        if not place.startswith(OWNERS) and (said := names_said(tree, names)):
+            found[place] = said
+    assert {place: said for place, said in found.items() if place not in NAMERS} == {}, "ask what they declare"
+    assert set(found) == set(NAMERS), "a reason that no module needs any more"
+
+
 def test_every_module_says_what_it_is():
     assert [name for name, _, tree in trees() if not ast.get_docstring(tree)] == []
 
@@ -176,3 +207,8 @@ def test_imports_are_read_wherever_they_stand(architecture):
 def test_a_page_without_marks_is_refused(architecture):
     with pytest.raises(ValueError, match=r"architecture\.md needs one"):
         architecture.with_tables("# nothing")
+
+
+def test_names_in_code_are_found_and_in_sentences_are_not():
+    tree = ast.parse('def f(x):\n    """ring8"""\n    return x["frechet"], "the frechet distance", f"{x}_frechet"')
+    assert names_said(tree, {"frechet"}) == {("frechet", 3)}

@@ -69,8 +69,9 @@ MISTAKES = {
         f"Unknown suite 'stabilty'. Did you mean 'stability'? Available: {', '.join(suite_names())}."),
     "two suites": (["suite=smoke", "suite=stability"], "One suite at a time, got smoke, stability."),
     "unknown key": (["los=hinge"], "Unknown key 'los'. Did you mean 'loss'? Available: batch_size, critic_steps, "
-        "description, diagnostics, g_normalization, g_regularizer, generator_steps, latent, latent_dim, loss, margins, "
-        "model, neighbours, network, normalization, optimizer, probe_every, problem, regularizer, samples, seeds, "
+        "description, diagnostics, feature_spaces, g_normalization, g_regularizer, generator_steps, latent, "
+        "latent_dim, loss, margins, model, neighbours, network, "
+        "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, "
         "steps, suite, time_limit, trick, update."),
     "unknown loss": (["loss=hing"], "Unknown loss 'hing'. Did you mean 'hinge'? Available: {losses}."),
     "no value": (["loss"], "Cannot read 'loss': an override is written key=value, for example loss=hinge,minimax."),
@@ -145,8 +146,8 @@ def test_study_of_another_plan_is_refused_and_untouched(command, trained, change
     [
         (["report", "no"], "There is no study in 'no' (no plan.yaml)."),
         (["report", "."], "There is no study in '.' (no plan.yaml)."),
-        (["list", "losses"], "Unknown kind 'losses'. Did you mean 'loss'? Available: diagnostic, loss, metric, "
-         "model, network, normalization, optimizer, problem, regularizer, suite, trick, update, verdict."),
+        (["list", "losses"], "Unknown kind 'losses'. Did you mean 'loss'? Available: diagnostic, feature_space, loss, "
+         "metric, model, network, normalization, optimizer, problem, regularizer, suite, trick, update, verdict."),
         (["show", "problem", "rng8"], "Unknown problem 'rng8'. Did you mean 'ring8'? Available: {problems}."),
         (["show", "suite", "smok"],
          f"Unknown suite 'smok'. Did you mean 'smoke'? Available: {', '.join(suite_names())}."),

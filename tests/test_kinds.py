@@ -1,6 +1,8 @@
 """What a plug-in may declare and how it is called: what is shipped passes, what is wrong is told at the decorator."""
 
+import math
 import string
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,8 @@ def test_a_parameter_with_a_default_needs_a_star_to_be_a_hyper_parameter():
         (lambda real, fake: None, "The loss '<lambda>' needs another name"),
         (3, "A loss is a function or a class, got 3."),
         (None, "A loss is a function or a class, got None."),
+        (partial(max), "A loss is a function or a class, got functools.partial("),
+        (math, "A loss is a function or a class, got <module 'math'"),
         (max, "The loss 'max' h"),
         (function(["real", "fake"], "v\u0435rlust"), "needs another name"),
         (function(["real", "fake"], "long" * 20), "needs another name"),
@@ -301,3 +305,30 @@ def test_any_declaration_is_taken_or_refused_in_a_sentence(form, odd, needs, pro
     for key, value in plugin.meta.items():
         choices = KINDS[kind].declarations[key].choices
         assert not choices or not isinstance(value, str) or value in choices
+
+
+def test_a_name_may_have_sixty_characters(own_registry):
+    register("loss")(function(["real", "fake"], "x" * 60))
+    assert registry.get("loss", "x" * 60)
+    assert "needs another name" in refused("loss", function(["real", "fake"], "x" * 61))
+
+
+@pytest.mark.parametrize("needs", [["a"], "a", {"a": ""}, {"": "b"}, {"a": 1}, {1: "b"}, {"a": "b", "c": ""}])
+def test_needs_map_names_to_reasons(needs):
+    assert refused("loss", function(["real", "fake"]), needs=needs).startswith("'needs' of the loss 'own' maps names")
+
+
+@pytest.mark.parametrize("provides", ["a", b"a", {"a": "b"}, 3, [""], ["a", ""], ["a", 1]])
+def test_provides_are_some_names(provides):
+    told = refused("loss", function(["real", "fake"]), provides=provides)
+    assert told.startswith("'provides' of the loss 'own' is a set of names of capabilities")
+
+
+@pytest.mark.parametrize(("hyper", "told"), [
+    ("lazy=0", "a whole number of at least 1"), ("lazy=-1", "a whole number of at least 1"),
+    ("lazy=1.0", "a whole number of at least 1"), ("lazy=True", "a whole number of at least 1"),
+    ("lazy=None", "a whole number of at least 1"),
+])  # fmt: skip
+def test_a_hyper_parameter_of_the_engine_has_its_type(hyper, told):
+    parameters = ["critic", "real", "fake", "numbers", f"*, {hyper}"]
+    assert told in refused("regularizer", function(parameters))

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ganbench import registry
-from ganbench.analysis.findings import level
+from ganbench.analysis.ranking import level
 from ganbench.binding import bind
 from ganbench.cli import app
 from ganbench.contracts.base import laws

@@ -202,3 +202,31 @@ def test_build_records_the_revision_of_the_checkout(repository, monkeypatch):
 
 def test_plan_is_what_a_session_has_no_part_in():
     assert not {"torch", "device", "threads", "git_revision"} & set(Plan.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["ganbench", "run", "smoke", "seeds=2"], "ganbench run smoke seeds=2"),
+    (["/bin/ganbench", "run", "--out=place", "smoke"], "ganbench run smoke"),
+    (["x/__main__.py", "run", "--out", "place", "a b", "--fresh"], "ganbench run 'a b' --fresh"),
+    (["ganbench", "run", "--output=1", "out=2"], "ganbench run --output=1 out=2"),
+    (["script.py", "run", "smoke"], ""), (["", "run"], ""), (["ganbench"], "ganbench"),
+])  # fmt: skip
+def test_a_command_is_told_wherever_its_results_go(monkeypatch, words, told):
+    monkeypatch.setattr(sys, "argv", words)
+    assert provenance.command() == told
+
+
+def test_environments_are_told_once_each_the_first_first():
+    sessions = [{**NEW, "started": "1"}, {**NEW, "torch": "2.14.0"}, {**NEW, "started": "2"}]
+    assert [found["torch"] for found in provenance.environments(sessions)] == ["2.13.0", "2.14.0"]
+    assert provenance.environments([{"started": "1", "python": "3.12", "wall_seconds": 4.0}]) == [{"python": "3.12"}]
+    assert [provenance.told(OLD, key) for key in ("device", "torch", "code")] == ["An EPYC", "2.12.0", ""]
+    assert provenance.told({"torch": "A, 2 cores", "threads": 0}, "torch") == "A, 2 cores"
+    assert provenance.told({"threads": 0}, "threads") == "0"
+
+
+def test_up_to_five_changed_plugins_are_all_named():
+    now = {f"loss.l{i}": "new" for i in range(5)}
+    assert provenance.plugin_changes(dict.fromkeys(now, "old"), now) == [
+        "Another version than in the baseline: loss l0, loss l1, loss l2, loss l3, loss l4."
+    ]

@@ -155,3 +155,14 @@ def test_repeated_run_trains_to_the_same_numbers(tmp_path, tiny):
     assert set(alone.series["run"]) == {run}
     for name in ("modes_covered", "frechet"):
         assert alone.series[name].to_numpy() == pytest.approx(before[name].to_numpy(), rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("text", ["# one " * 16, "[a, b] and " * 9, "null", "1e5", "a: b " * 20])
+def test_a_command_is_one_line_however_long_its_texts(text):
+    plan = resolve(None, ["optimizer=sgd", "seeds=1"])
+    (variant,) = plan.variants
+    hypers = tuple((key, text.strip() if key == "optimizer.sgd.decay" else value) for key, value in variant.hypers)
+    run = Run(Variant(**variant.values, hypers=hypers), 0)
+    command = repeat(replace(plan, variants=(run.variant,)), run)
+    assert "\n" not in command
+    assert planned(command).runs == [run]

@@ -1,5 +1,6 @@
 """The lists of plug-ins in the docs are those of the registry."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,10 @@ def test_a_new_plugin_makes_them_stale(own_registry):
     assert "| `steep` | Steep \\| loss. | slope = 2.0 | saturates: True |" in zoo.page()
 
 
-def test_every_kind_that_training_is_made_of_is_shown():
-    assert set(zoo.SHOWN) == set(registry.KINDS) - {"metric", "diagnostic", "verdict"}
+def test_every_kind_is_on_the_page_and_those_that_a_suite_chooses_from_in_the_readme():
+    assert re.findall(r"^## (\w+)$", zoo.page(), re.MULTILINE) == list(registry.KINDS)
+    rows = re.findall(r"^\| (\w+) \| \d+ \|", zoo.readme_table(), re.MULTILINE)
+    assert set(rows) == set(registry.KINDS) - {"metric", "feature_space", "diagnostic", "verdict"}
 
 
 def test_a_readme_without_marks_is_refused():

@@ -17,13 +17,13 @@ import pandas as pd
 import torch
 
 from ganbench import registry
-from ganbench.analysis.scripted import MIXTURES_ONLY, Make, Script, Setting, draw, every_script, perfect
+from ganbench.analysis.scripted import Make, Script, Setting, draw, every_script, fits, perfect
 from ganbench.analysis.statistics import wilson
 from ganbench.analysis.verdicts import FAILURES, VERDICTS, Verdict, judge_series
 from ganbench.measure.evaluate import Evaluator
-from ganbench.problems.base import Problem, stream
+from ganbench.problems.base import Problem, stacked, stream
 
-PROBLEMS = ("ring8", "grid25", "ring8_imbalanced", "line", "digits")
+PROBLEMS = ("ring8", "grid25", "ring8_imbalanced", "line", "digits", "ring8_labelled", "digits_labelled")
 CHUNK = 32
 STEP = 500
 """Training steps between two probes, in name only: nothing is trained."""
@@ -55,7 +55,8 @@ def measure(evaluator: Evaluator, scripts: Sequence[Script], seed: int) -> list[
     parts = []
     for place in range(0, len(laws), CHUNK):
         fakes = [draw(evaluator.problem, law, evaluator.samples, generator) for law in laws[place : place + CHUNK]]
-        parts.append(pd.DataFrame({k: v.numpy() for k, v in evaluator.measure(torch.stack(fakes)).items()}))
+        found = evaluator.measure(torch.stack([fake.x for fake in fakes]), stacked([fake.given for fake in fakes]))
+        parts.append(pd.DataFrame({name: values.numpy() for name, values in found.items()}))
     table, tables, first = pd.concat(parts, ignore_index=True), [], 0
     for script in scripts:
         probes = table.iloc[first : first + len(script.laws)].reset_index(drop=True)
@@ -85,7 +86,7 @@ def calibrate(
         evaluator = Evaluator(problem, samples, min(500, samples))
         oracle = evaluator.oracle()
         for seed in seeds:
-            made = [m for m in chosen if problem.modes or m not in MIXTURES_ONLY]
+            made = [make for make in chosen if fits(make, problem)]
             played = [script_for(make, evaluator, seed, probes, noise) for make in made]
             for script, series in zip(played, measure(evaluator, played, seed), strict=True):
                 found = judge_series(series, oracle, evaluator.modes)

@@ -18,12 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from ganbench.analysis import Study
-from ganbench.analysis.findings import labels, view_of
 from ganbench.analysis.gate import holm, worse_rate
+from ganbench.analysis.ranking import labels
 from ganbench.analysis.scores import FINISHED, scores
 from ganbench.analysis.seeds import MEASURED, identity, seed_results, settings_of
 from ganbench.analysis.statistics import CONFIDENCE, bootstrap_difference, iqm, median, newcombe, pair_correlation
 from ganbench.analysis.verdicts import judge, judged
+from ganbench.analysis.views import ranked_by
 from ganbench.errors import UserError, unknown
 from ganbench.plan import OWN_NAME, Plan, Variant
 
@@ -123,8 +124,8 @@ class _Results:
     def by_variant(self) -> dict[str, pd.DataFrame]:
         """The finished runs of every variant that has some, by seed."""
         runs = self.runs[self.runs["status"].isin(FINISHED)].set_index("run", drop=False)
-        views = {str(problem): view_of(self.study, str(problem)) for problem in runs["problem"].unique()}
-        wanted = {name for seen in views.values() if seen for name in (seen.covered, seen.quality) if name}
+        keys = {str(problem): ranked_by(self.study, str(problem)) for problem in runs["problem"].unique()}
+        wanted = {name for key in keys.values() for name in key.values() if name}
         table = scores(self.study, sorted(wanted))
         final = {(row["run"], row["measure"]): row["final"] for row in table.to_dict("records")}
         # seed_results reads nothing but what this class has
@@ -132,10 +133,8 @@ class _Results:
         score = {(variant, one.seed): one.score for variant, of in frozen.items() for one in of}
         rows = []
         for run in runs.to_dict("records"):
-            seen = views[run["problem"]]
-            names = (seen.covered, seen.quality) if seen else (None, None)
-            covered, quality = (final.get((run["run"], name), np.nan) for name in names)
-            known = {"covered": covered, "quality": quality, "score": score[run["variant"], int(run["seed"])]}
+            known = {key: final.get((run["run"], name), np.nan) for key, name in keys[run["problem"]].items()}
+            known |= {"score": score[run["variant"], int(run["seed"])]}
             rows.append({key: run[key] for key in ("variant", "problem", "seed", "failed")} | known)
         found = pd.DataFrame(rows, columns=["variant", "problem", "seed", "failed", "score", "covered", "quality"])
         return {str(name): of.sort_values("seed").set_index("seed") for name, of in found.groupby("variant")}

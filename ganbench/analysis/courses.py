@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.theory import SLOW, Matrix, Prediction, predict, spectral_radius
+from ganbench.analysis.theory import SLOW, Prediction, predict, resolution, spectral_radius
+from ganbench.gan.linear import Matrix
+from ganbench.kinds import KINDS
 from ganbench.plan import Variant
 
-# displacements below these are rounding of float32: a step of a twentieth of it next to 1 is known to 1 %
-FLOORS = {"covariance": 3e-4}
-FLOOR = 1e-18
+FLOOR = float(KINDS["problem"].default("resolution"))
+"""Distances below it are rounding, where a problem declares no `resolution` of its own."""
 # how far a measured rate may be from its prediction: a share of the rate, and what a slow one is read off with
 TOLERANCE, RESOLUTION = 0.1, 1e-4
 
@@ -89,7 +90,7 @@ _COLUMNS = ("problem", "variant", "theory", "radius", "radius_low", "radius_high
 
 
 def _row(variant: Variant, runs: list[pd.DataFrame]) -> dict[str, Any]:
-    theory, floor = predict(variant), FLOORS.get(variant.problem, FLOOR)
+    theory, floor = predict(variant), resolution(variant)
     radii, went, ends = [], [], []
     for run in runs:
         path = displacements(run)

@@ -1,183 +1,21 @@
-"""What a study shows: the ranking of its variants, and its findings as sentences with counts and intervals.
-
-Variants are ranked by their failure rate first, then by the coverage of modes, then by quality: never by the Frechet
-distance, which is blind to symmetric mode dropping. Diverged and failed runs stay in every count and every median.
-"""
+"""What a study shows, in sentences with counts and intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from ganbench import kinds
 from ganbench.analysis import Study
-from ganbench.analysis.scores import FINISHED, SCORES, scores
-from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, overlap, wilson
-from ganbench.analysis.verdicts import FAILURES, VERDICTS, View, judge, judged, view
-from ganbench.plan import OWN_NAME
+from ganbench.analysis.ranking import axes, level, rank
+from ganbench.analysis.scores import FINISHED, scores
+from ganbench.analysis.statistics import overlap, wilson
+from ganbench.analysis.verdicts import FAILURES, VERDICTS, judge, judged
+from ganbench.registry import playing
 
 LATE = 1.5
 """A run is degraded late where its final Frechet distance is above this multiple of its own best."""
-
-COSTS = ("seconds", "gflop", "memory_mb")
-PRICED = ("seconds", "gflop")
-"""Costs that add up over runs, so that a survivor has a price in them; a peak is no sum."""
-
-BEST_KNOWN = ("loss", "normalization", "regularizer", "network")
-"""The axes that are named first where several vary."""
-
-
-def view_of(study: Study, problem: str) -> View | None:
-    """Return the measures through which a problem is judged, by its oracle or, without one, by what was measured."""
-    if seen := view(study.oracle.get(problem, {})):
-        return seen
-    runs = study.runs.loc[study.runs["problem"] == problem, "run"]
-    return view(study.series[study.series["run"].isin(runs)])
-
-
-def axes(study: Study) -> list[str]:
-    """Return the settings that vary in the plan, the best-known first, without problem and seed."""
-    varying = [axis for axis in study.axes if axis not in ("problem", "seed", "run", "variant")]
-    varying = [axis for axis in varying if axis in study.runs.columns]
-    order = [*BEST_KNOWN, *kinds.axes()]
-    return sorted(varying, key=lambda axis: order.index(axis) if axis in order else len(order))
-
-
-def level(axis: str, value: Any) -> str:
-    """Return a setting's value so that it reads alone: "spectral", "no regularizer", "gamma=0.1".
-
-    A hyper-parameter of something that a variant does not have is empty.
-
-    >>> level("regularizer", "none"), level("loss", "hinge")
-    ('no regularizer', 'hinge')
-    """
-    if pd.isna(value):
-        return ""
-    if axis == OWN_NAME:
-        return str(value)
-    if axis not in kinds.axes():
-        return f"{axis.rsplit('.', 1)[-1]}={value}"
-    of_g = axis.startswith("g_")
-    if value == "none":
-        return f"no {'generator ' * of_g}{kinds.kind_of(axis)}"
-    return f"{value} in the generator" if of_g else str(value)
-
-
-def labels(study: Study) -> dict[str, str]:
-    """Return a readable name for every variant: the settings that vary, e.g. "hinge, spectral, no regularizer"."""
-    shown = axes(study) or ["loss"]
-    rows = study.runs.drop_duplicates("variant")
-    return {row["variant"]: joined(shown, [row[a] for a in shown]) for row in rows.to_dict("records")}
-
-
-def joined(of: Sequence[str], values: Iterable[Any]) -> str:
-    """Return the values of some settings in one line, without those that do not apply."""
-    return ", ".join(filter(None, (level(axis, value) for axis, value in zip(of, values, strict=True))))
-
-
-def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return one row a variant that has finished runs, the best first within its problem.
-
-    Columns: problem, rank (ties share one), variant, label; seeds (finished), planned, failures, failure_rate,
-    failure_low, failure_high (Wilson); tied (its interval overlaps that of the problem's first); one count for each
-    verdict; covered, quality, recall: median of the final score, with _iqm, _low, _high (interquartile mean and its
-    bootstrap interval over seeds), covered_of and quality_of (which measures these are), covered_area (median of the
-    area under its curve over training, see `area_under_curve`); frechet_final, frechet_best, frechet_worst_after_best
-    (medians); seconds and gflop (median training cost of a run), each with _per_survivor (of all runs together, over
-    those that did not fail; infinite without one), memory_mb (median share of its population's peak); NaN where a cost
-    was not recorded.
-
-    verdicts, scored: what `judge` and `scores` return for the study, to spare computing them again.
-    """
-    verdicts = judge(study) if verdicts is None else verdicts
-    views = {problem: view_of(study, problem) for problem in study.runs["problem"].unique()}
-    wanted = {name for seen in views.values() if seen for name in _key(seen).values() if name} | {"recall", "frechet"}
-    table = scores(study, sorted(wanted)) if scored is None else scored[scored["measure"].isin(wanted)]
-    wide = table.pivot(index="run", columns="measure", values=[*SCORES, "area"])
-    names = labels(study)
-    runs = judged(study, verdicts)
-    runs = runs[runs["status"] != "skipped"]
-    rows = []
-    for (problem, variant), group in runs.groupby(["problem", "variant"], sort=False):
-        finished = group[group["status"].isin(FINISHED)]
-        if len(finished):
-            row = {"problem": problem, "variant": variant, "label": names[str(variant)], "planned": len(group)}
-            rows.append(row | _counts(finished) | _typical(finished, wide, views[problem]))
-    return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
-
-
-def _key(seen: View) -> dict[str, str | None]:
-    return {"covered": seen.covered, "quality": seen.quality}
-
-
-def _counts(finished: pd.DataFrame) -> dict[str, Any]:
-    failures, seeds = int(finished["failed"].astype(bool).sum()), len(finished)
-    low, high = wilson(failures, seeds)
-    counts = finished["verdict"].value_counts()
-    rate = {"failure_rate": failures / seeds, "failure_low": low, "failure_high": high}
-    return {"seeds": seeds, "failures": failures, **rate, **{name: int(counts.get(name, 0)) for name in VERDICTS}}
-
-
-def _typical(finished: pd.DataFrame, wide: pd.DataFrame, seen: View | None) -> dict[str, Any]:
-    measures = {**(_key(seen) if seen else {}), "recall": "recall"}
-    row: dict[str, Any] = {"covered_of": measures.get("covered"), "quality_of": measures.get("quality")}
-    for name in ("covered", "quality", "recall"):
-        values = _scores(finished["run"], wide, "final", measures.get(name))
-        low, high = bootstrap(values)
-        row |= {name: _median(values), f"{name}_iqm": iqm(values), f"{name}_low": low, f"{name}_high": high}
-    row["covered_area"] = _median(_scores(finished["run"], wide, "area", measures.get("covered")))
-    for score in SCORES:
-        row[f"frechet_{score}"] = _median(_scores(finished["run"], wide, score, "frechet"))
-    return row | _costs(finished)
-
-
-def _costs(finished: pd.DataFrame) -> dict[str, float]:
-    # a machine's failure has no training time of its own
-    trained = finished[finished["status"] != "failed"]
-    row, lost = {}, trained["failed"].astype(bool)
-    for name in COSTS:
-        # studies of an earlier version have not recorded all of them
-        spent = trained[name].dropna().to_numpy(dtype=float) if name in trained.columns else np.array([])
-        row[name] = _median(spent)
-        if name in PRICED:
-            price = cost_per_survivor(np.r_[spent, np.zeros(len(lost) - len(spent))], lost)
-            row[f"{name}_per_survivor"] = price if len(spent) else float("nan")
-    return row
-
-
-def _scores(runs: Iterable[str], wide: pd.DataFrame, score: str, measure: str | None) -> np.ndarray:
-    if measure is None or (score, measure) not in wide.columns:
-        return np.array([])
-    values: np.ndarray = wide[score, measure].reindex(list(runs)).to_numpy(dtype=float)
-    return np.asarray(values[~np.isnan(values)])
-
-
-def _median(values: np.ndarray) -> float:
-    values = values[~np.isnan(values)]
-    return float(np.median(values)) if len(values) else float("nan")
-
-
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    keys = ["failure_rate", "covered", "quality"]
-    order = table.assign(covered=-table["covered"].fillna(-np.inf), quality=-table["quality"].fillna(-np.inf))
-    order["position"] = table["problem"].map({name: i for i, name in enumerate(table["problem"].unique())})
-    order = order.sort_values(["position", *keys], kind="stable")
-    place = order.groupby("position").cumcount() + 1
-    # equal keys share the better place: to number them would claim a difference
-    ranks = place.groupby([order["position"], *(order[key] for key in keys)]).transform("min")
-    table = table.loc[order.index]
-    table.insert(1, "rank", ranks)
-    first = table.groupby("problem")[["failure_low", "failure_high"]].transform("first")
-    table["tied"] = [
-        overlap((low, high), best)
-        for low, high, best in zip(
-            table["failure_low"], table["failure_high"], first.itertuples(index=False), strict=True
-        )
-    ]
-    return table.reset_index(drop=True)
 
 
 def sentences(
@@ -192,7 +30,7 @@ def sentences(
     """
     verdicts = judge(study) if verdicts is None else verdicts
     ranking = rank(study, verdicts) if ranking is None else ranking
-    scored = scores(study, ["frechet"]) if scored is None else scored[scored["measure"] == "frechet"]
+    scored = scores(study, playing("distance")) if scored is None else scored
     runs = judged(study, verdicts)
     finished = runs[runs["status"].isin(FINISHED)]
     text = [_overview(finished, ranking)] if len(finished) else ["No run has finished yet, so there is nothing to say."]
@@ -200,8 +38,10 @@ def sentences(
         text.append(_problem(str(problem), of_problem))
     for axis in axes(study):
         text += _axis(study, finished, axis)
-    text += _late(study, finished, scored) + _frechet(finished, scored) + _unfinished(runs) + _seeds(ranking)
-    return text
+    for name in playing("distance"):
+        of_distance = scored[scored["measure"] == name]
+        text += _late(study, finished, of_distance, name) + _alone(finished, of_distance, name)
+    return text + _unfinished(runs) + _seeds(ranking)
 
 
 def percent(value: float) -> str:
@@ -331,7 +171,10 @@ def _level(axis: str, value: object, rows: pd.DataFrame) -> tuple[str, int, int,
 
 
 def _axis_name(axis: str) -> str:
-    return "generator normalization" if axis == "g_normalization" else axis.replace("_", " ")
+    if axis == "g_normalization":
+        return "generator normalization"
+    # a hyper-parameter is called as it is set
+    return axis if "." in axis else axis.replace("_", " ")
 
 
 def _cost(rows: pd.DataFrame, axis: str) -> str:
@@ -343,23 +186,29 @@ def _cost(rows: pd.DataFrame, axis: str) -> str:
     return f" Training takes {seconds.max() / seconds.min():.1f} x as long with {dear} as with {cheap}."
 
 
-def _late(study: Study, finished: pd.DataFrame, frechet: pd.DataFrame) -> list[str]:
-    table = frechet.merge(finished[["run", "problem", "status", "verdict"]], on="run")
+def _word(measure: str) -> str:
+    """Return a distance's name at the begin of a sentence: "Frechet", to which "distance" may be added."""
+    name = measure.replace("_", " ").removesuffix(" distance")
+    return name[:1].upper() + name[1:]
+
+
+def _late(study: Study, finished: pd.DataFrame, distance: pd.DataFrame, name: str) -> list[str]:
+    table = distance.merge(finished[["run", "problem", "status", "verdict"]], on="run")
     table = table[(table["status"] == "done") & table["final"].notna()]
     if table.empty:
         return []
     # below the oracle's own distance a ratio compares noise with noise
-    floor = [study.oracle.get(problem, {}).get("frechet", 0.0) for problem in table["problem"]]
+    floor = [study.oracle.get(problem, {}).get(name, 0.0) for problem in table["problem"]]
     late = table[table["final"] > LATE * np.maximum(table["best"], floor)]
-    text = f"Late degradation: {rate(len(late), len(table))} that stayed finite end with a Frechet distance above"
+    text = f"Late degradation: {rate(len(late), len(table))} that stayed finite end with a {_word(name)} distance above"
     text += f" {LATE} x their own best"
     good = int((late["verdict"] == "converged").sum())
     return [text + (f"; {good} of them count as converged by coverage and quality." if good else ".")]
 
 
-def _frechet(finished: pd.DataFrame, frechet: pd.DataFrame) -> list[str]:
-    """Say how often the Frechet distance would have preferred a run that drops modes: the reason not to rank by it."""
-    table = frechet.merge(finished[["run", "problem", "verdict"]], on="run")
+def _alone(finished: pd.DataFrame, distance: pd.DataFrame, name: str) -> list[str]:
+    """Say how often a distance would have preferred a run that drops modes: the reason not to rank by it."""
+    table = distance.merge(finished[["run", "problem", "verdict"]], on="run")
     fooled, of = 0, 0
     for _, group in table.groupby("problem"):
         good = group.loc[group["verdict"] == "converged", "final"]
@@ -368,7 +217,9 @@ def _frechet(finished: pd.DataFrame, frechet: pd.DataFrame) -> list[str]:
             fooled, of = fooled + int((bad < good.median()).sum()), of + len(bad)
     if not fooled:
         return []
-    text = f"Frechet alone would mislead: {fooled} of {of} runs that drop modes or collapse score better on it than"
+    text = (
+        f"{_word(name)} alone would mislead: {fooled} of {of} runs that drop modes or collapse score better on it than"
+    )
     return [f"{text} the median converged run."]
 
 

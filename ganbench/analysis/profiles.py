@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
-from ganbench.analysis.findings import axes, labels
+from ganbench.analysis.ranking import axes, labels
 from ganbench.analysis.seeds import final_scores
 from ganbench.analysis.statistics import (
     Profile,

@@ -14,8 +14,9 @@ from scipy.stats import chi
 from torch import Tensor
 
 from ganbench.analysis.verdicts import foreign, limit, rules
-from ganbench.problems.base import Problem
+from ganbench.problems.base import Batch, Problem
 from ganbench.problems.images import LabelledImages
+from ganbench.registry import playing
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Law:
     modes: those it uses, None: all; width: times the modes' standard deviation; stray: share of samples far from all
     modes; bridge: share of samples midway between neighbouring modes; uneven: log standard deviation of the modes'
     weights, drawn anew at every probe; stuck: a single point away from all modes; finite: whether the samples are
-    numbers at all.
+    numbers at all; obedient: share of samples that follow their label, where it is one of the modes used.
     """
 
     modes: tuple[int, ...] | None = None
@@ -35,6 +36,7 @@ class Law:
     uneven: float = 0.0
     stuck: bool = False
     finite: bool = True
+    obedient: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,8 @@ def vanishes(s: Setting) -> Script:
     at = s.late()
     after = np.arange(s.probes) >= at
     columns = {
-        "saturation": np.where(after, 0.99, 0.3 + 0.2 * s.rng.random(s.probes)).tolist(),
-        "g_gradient_norm": np.where(after, 1e-5, 0.5 + 0.3 * s.rng.random(s.probes)).tolist(),
+        playing("saturated")[0]: np.where(after, 0.99, 0.3 + 0.2 * s.rng.random(s.probes)).tolist(),
+        playing("gradient")[0]: np.where(after, 1e-5, 0.5 + 0.3 * s.rng.random(s.probes)).tolist(),
     }
     laws = s.then([Law(stray=0.8)] * at, Law(stuck=True))
     return Script("vanishes", at, laws, columns)
@@ -237,13 +239,29 @@ def swings_sets(s: Setting) -> Script:
     return replace(script, onset=_decent(script.laws))
 
 
+def ignores_labels(s: Setting) -> Script:
+    """Learns the problem, and looks at no label or at one in seven."""
+    start, law = s.learning(), Law(obedient=float(s.rng.uniform(0.0, 0.15)))
+    laws = s.then([replace(law, stray=one.stray) for one in start], law)
+    return Script("ignores labels", _decent(laws), laws)
+
+
+def forgets_labels(s: Setting) -> Script:
+    """Follows its labels, and from some probe on none of them."""
+    at = s.late()
+    return Script("forgets labels", at, s.then(s.then(s.learning(), Law())[:at], Law(obedient=0.0)))
+
+
 Make = Callable[[Setting], Script]
 SCRIPTS: tuple[Make, ...] = (
     perfect, learns, drops, drops_one, collapses, one_mode, rotates_slowly, rotates_fast, widens, strays, leaks,
-    leaks_badly, frozen, vanishes, collapses_late, explodes, swings_modes, swings_quality, swings_sets,
+    leaks_badly, frozen, vanishes, collapses_late, explodes, swings_modes, swings_quality, swings_sets, ignores_labels,
+    forgets_labels,
 )  # fmt: skip
 MIXTURES_ONLY = (widens, leaks, leaks_badly)
 """What has no plain meaning for images: how wide a class is, and what lies between two."""
+LABELLED_ONLY = (ignores_labels, forgets_labels)
+"""What has no meaning where no labels are given."""
 
 
 def every_script() -> tuple[Make, ...]:
@@ -258,17 +276,40 @@ def script_name(make: Make) -> str:
     return make(Setting(8, 17, 2, np.random.default_rng(0))).name
 
 
-def draw(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Tensor:
-    """Draw fakes [n, *shape] from a scripted law."""
-    samples = _mixture(problem, law, n, generator) if problem.modes else _images(problem, law, n, generator)
-    return samples if law.finite else torch.full_like(samples, float("nan"))
+def fits(make: Make, problem: Problem) -> bool:
+    """Tell whether a script has a meaning on a problem."""
+    return (problem.modes is not None or make not in MIXTURES_ONLY) and (
+        problem.gives is not None or make not in LABELLED_ONLY
+    )
 
 
-def _mixture(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Tensor:
+def draw(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Batch:
+    """Draw fakes [n, *shape] from a scripted law, each with the label it was made for where the problem gives any."""
+    of = _mixture if problem.modes else _images
+    weights = _weights(law, len(problem.group_weights()), generator)
+    samples, mode = of(problem, law, weights, n, generator)
+    samples = samples if law.finite else torch.full_like(samples, float("nan"))
+    return Batch(samples, _labels(problem, law, weights, mode, generator) if problem.gives else None)
+
+
+def _labels(problem: Problem, law: Law, used: Tensor, mode: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw what the samples of these modes [n] were asked for: their own mode, or one that cannot or will not be made.
+
+    A generator that follows its labels makes something else only of those whose mode it does not use.
+    """
+    asked, n = problem.group_weights(), len(mode)
+    anything = torch.multinomial(asked, n, replacement=True, generator=generator)
+    heard, lacking = mode, torch.where(used > 0, 0.0, asked)
+    if lacking.any():
+        others = torch.multinomial(lacking, n, replacement=True, generator=generator)
+        heard = torch.where(torch.rand(n, generator=generator) < lacking.sum(), others, mode)
+    return torch.where(torch.rand(n, generator=generator) < law.obedient, heard, anything)
+
+
+def _mixture(problem: Problem, law: Law, used: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     assert problem.modes is not None
     modes = problem.modes
-    weights = modes.weights * _weights(law, len(modes.weights), generator)
-    index = torch.multinomial(weights, n, replacement=True, generator=generator)
+    index = torch.multinomial(modes.weights * used, n, replacement=True, generator=generator)
     noise = torch.randn(n, *problem.shape, generator=generator, dtype=torch.float64)
     samples = modes.centres[index] + law.width * modes.std * noise
     # the middle fifth of the way to the nearest other mode is beyond three standard deviations of both
@@ -280,7 +321,7 @@ def _mixture(problem: Problem, law: Law, n: int, generator: torch.Generator) -> 
     chance = torch.rand(n, 1, generator=generator)
     bridge = 1.0 if law.stuck else law.bridge
     samples = torch.where(chance < law.stray + (1 - law.stray) * bridge, between, samples)
-    return torch.where(chance < law.stray, far, samples).float()
+    return torch.where(chance < law.stray, far, samples).float(), index
 
 
 def _weights(law: Law, modes: int, generator: torch.Generator) -> Tensor:
@@ -292,13 +333,14 @@ def _weights(law: Law, modes: int, generator: torch.Generator) -> Tensor:
     return torch.where(used, uneven, 0.0)
 
 
-def _images(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Tensor:
+def _images(problem: Problem, law: Law, used: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw held-out images: distinct ones where there are enough; repeated ones are told apart by a little noise."""
     assert isinstance(problem, LabelledImages)
     pool, labels = problem.held_out_images, problem.held_out_labels
-    weights = _weights(law, int(labels.max()) + 1, generator)[labels]
+    weights = used[labels]
     distinct = n <= int((weights > 0).sum())
-    samples = pool[torch.multinomial(weights, n, replacement=not distinct, generator=generator)]
+    places = torch.multinomial(weights, n, replacement=not distinct, generator=generator)
+    samples = pool[places]
     if not distinct:
         samples = samples + 0.1 * torch.randn(samples.shape, generator=generator)
     low, high = problem.value_range or (-1.0, 1.0)
@@ -306,4 +348,4 @@ def _images(problem: Problem, law: Law, n: int, generator: torch.Generator) -> T
     if law.stuck:
         samples = far[:1] + 0.02 * torch.randn(samples.shape, generator=generator)
     chance = torch.rand(n, *[1] * len(problem.shape), generator=generator)
-    return torch.where(chance < law.stray, far, samples).clamp(low, high)
+    return torch.where(chance < law.stray, far, samples).clamp(low, high), labels[places]

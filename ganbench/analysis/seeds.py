@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study as Watched
-from ganbench.analysis.findings import labels, view_of
+from ganbench.analysis.ranking import labels
 from ganbench.analysis.scores import FINISHED
+from ganbench.analysis.views import view_of
 from ganbench.errors import Exit, UserError, unknown
 from ganbench.plan import Variant, axes, later
 from ganbench.provenance import changes, environments, mixed, plugin_changes
@@ -85,8 +86,9 @@ def seed_results(studies: Iterable[Study]) -> dict[str, list[SeedResult]]:
 def final_scores(study: Watched) -> dict[str, float]:
     """Return the final score in [0, 1] of every finished run by its id, in the order of the runs.
 
-    It is the share of modes covered times the samples' quality (without modes to count, recall times precision), each
-    relative to a perfect sampler and at most 1; a diverged or failed run scores 0.
+    It is the share of modes covered times the samples' quality (without modes to count, recall times precision) and,
+    where labels are given, the fidelity to them, each relative to a perfect sampler and at most 1; a diverged or failed
+    run scores 0.
     """
     runs = study.runs[study.runs["status"].isin(FINISHED)]
     scores = dict.fromkeys(runs["run"], 0.0)

@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganbench.binding import Bound
-from ganbench.contracts.base import Breach, Outcome, law
+from ganbench.analysis.courses import contraction
+from ganbench.analysis.theory import factor, linear_games
+from ganbench.binding import Bound, bind
+from ganbench.contracts.base import Breach, Outcome, law, law_about
+from ganbench.gan.linear import Unknown
 from ganbench.plan import Run
 from ganbench.problems.games import Game
 from ganbench.registry import Plugin
@@ -83,6 +86,22 @@ def arrives_where_every_descent_does(plugin: Plugin) -> Outcome:
     return (
         Breach(f"after 600 steps {share:.3g} of the distance is left, and should be below 0.3") if share > 0.3 else None
     )
+
+
+@law_about(lambda plugin: plugin.declared("linear") is not None)
+def goes_as_its_linear_map_says(plugin: Plugin) -> Outcome:
+    """With R1 the players approach by the factor a step that it declares as `linear`."""
+    variant = _runs("r1")[0].variant
+    games = linear_games(variant)
+    assert games is not None
+    try:
+        told = factor(games[0], Bound(plugin, plugin.hypers), bind(variant, "optimizer"), {"g": 1, "d": 1})
+    except Unknown:
+        return None
+    # every tenth position: what a rule remembers besides has died out in between
+    measured = contraction(path(population(plugin, regularizer="r1"), 400)[200::10, 0].numpy(), 10)
+    error = abs(measured - told)
+    return None if error < 1e-3 else Breach(f"a step takes {measured:.5g} of the distance on, and `linear` {told:.5g}")
 
 
 @law

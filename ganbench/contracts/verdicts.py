@@ -21,6 +21,9 @@ SAMPLES, NEIGHBOURS, PROBES = 256, 128, 17
 LATE = 2
 """Probes that an onset may be beside the true one: chance moves it by one."""
 
+LABELLED = "ring8_labelled"
+"""Where every shipped script has a meaning."""
+
 SMALL: Mapping[str, Mapping[str, float]] = {
     "a game": {"nearness": 0.9},
     "images without classes": {"precision": 0.9, "coverage": 0.9, "recall": 0.9},
@@ -61,7 +64,7 @@ def _scripts(rule: Rule) -> Iterator[Make]:
 
 def _every(rule: Rule) -> Iterator[tuple[str, Ended]]:
     for make in dict.fromkeys((*SCRIPTS, *_scripts(rule))):
-        yield script_name(make), _asked("ring8", make)
+        yield script_name(make), _asked(LABELLED, make)
 
 
 @law
@@ -84,7 +87,7 @@ def silent_on_perfect_samplers(plugin: Plugin) -> Outcome:
     rule = Rule(plugin)
     if perfect in _scripts(rule):
         return None
-    for problem, seeds in (("ring8", 5), ("digits", 1)):
+    for problem, seeds in (("ring8", 5), ("digits", 1), (LABELLED, 1)):
         for seed in range(seeds):
             if verdict := ask(rule, _asked(problem, perfect, seed)):
                 return Breach(f"it holds for a perfect sampler of {problem} since step {verdict.onset}")
@@ -98,7 +101,7 @@ def found_on_its_scripts(plugin: Plugin) -> Outcome:
     if not makes:
         return NotDeclared("'scripts': scripted generators whose truth it is")
     for make in makes:
-        script, verdict = _played("ring8", make, 0)[0], ask(rule, _asked("ring8", make))
+        script, verdict = _played(LABELLED, make, 0)[0], ask(rule, _asked(LABELLED, make))
         if verdict is None:
             return Breach(f"it does not hold on the script '{script.name}'")
         if verdict.onset is not None and script.onset is not None:

@@ -18,7 +18,6 @@ from ganbench.binding import bind
 from ganbench.errors import UserError, clean_lines, told
 from ganbench.executors import isolate
 from ganbench.executors.isolate import Emit, Event
-from ganbench.measure.evaluate import Evaluator
 from ganbench.plan import Plan, Run, later
 from ganbench.results.population import PopulationFolder
 from ganbench.results.store import Store
@@ -117,7 +116,7 @@ def mend(store: Store, plan: Plan, device: str, tell: Callable[[str], None]) -> 
         if files.intersection(folder.files):
             problem = make_problem(variant)
             with loop.steady_numerics():
-                evaluator = Evaluator(problem, plan.samples, plan.neighbours, device=torch.device(device))
+                evaluator = loop.evaluator_of(problem, plan, torch.device(device))
                 loop.describe_problem(problem, evaluator, folder)
 
 
@@ -152,8 +151,7 @@ def perform(store: Store, plan: Plan, job: Job, device: str, emit: Emit) -> None
 
 def _has_foreign(runs: Sequence[Run]) -> bool:
     pairs = {pair for run in runs for pair in run.variant.plugins()}
-    measuring = [plugin for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)]
-    return not all(plugin.is_own for plugin in [*(registry.get(*pair) for pair in pairs), *measuring])
+    return not all(plugin.is_own for plugin in [*(registry.get(*pair) for pair in pairs), *registry.measuring()])
 
 
 def _train(store: Store, plan: Plan, job: Job, device: str, emit: Emit) -> None:

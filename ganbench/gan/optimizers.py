@@ -8,6 +8,9 @@ optimizer declares `g_lr` and `d_lr`, the rates of G and D, and `decay`, their c
 
 What it needs to know of the step it may declare as `numbers`, a function `(step, *, hypers) -> tuple` of a number of
 Python, called outside the step: that tuple, its numbers as tensors, then comes in place of `step`.
+
+One that is linear may declare `linear`, `(gradient, last, *, hypers) -> (move, kept)` without rates and decay: what it
+keeps is `last` in the next step.
 """
 
 import math
@@ -18,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ganbench.errors import unknown
+from ganbench.gan import linear
 from ganbench.registry import Plugin, register
 
 DECAYS = {
@@ -48,7 +52,7 @@ def at_step(optimizer: Plugin, step: int, hypers: Mapping[str, Any], device: tor
     return placed(step) if numbers is None else tuple(placed(number) for number in numbers(step, **hypers))
 
 
-@register("optimizer")
+@register("optimizer", linear=linear.heavy_ball)
 def sgd(
     parameters: Tensor,
     gradient: Tensor,
@@ -89,7 +93,7 @@ def rmsprop(
     parameters.sub_(gradient / (square.sqrt() + eps) * lr)
 
 
-@register("optimizer")
+@register("optimizer", linear=linear.optimistic)
 def optimistic_sgd(
     parameters: Tensor,
     gradient: Tensor,

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from ganbench.errors import UserError
+from ganbench.gan import linear
 from ganbench.registry import register
 
 Critic = Callable[[Tensor], Tensor]
@@ -56,19 +57,28 @@ def between(real: Tensor, fake: Tensor, uniform: Tensor) -> Tensor:
     return torch.lerp(fake.detach(), real.detach(), share)
 
 
-@register("regularizer", acts_on="nothing")
+@register("regularizer", acts_on="nothing", linear=linear.nothing)
 def none(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor) -> Tensor:
     """No regularizer."""
     return real.new_zeros(uniform.shape[:-1])
 
 
-@register("regularizer", acts_on="weights")
+@register(
+    "regularizer",
+    acts_on="weights",
+    no_rate={"wasserstein": "clipped WGAN does not converge (Mescheder 2018)"},
+)
 def weight_clipping(weights: Tensor, *, clip: float = 0.01) -> Tensor:
     """Weight clipping: every weight of the critic is kept within [-clip, clip] (Arjovsky 2017, alg. 1)."""
     return weights.clamp(-clip, clip)
 
 
-@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+@register(
+    "regularizer",
+    acts_on="inputs",
+    needs=PER_SAMPLE,
+    no_rate={"wasserstein": "WGAN-GP does not converge with finitely many steps of D (Mescheder 2018)"},
+)
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: float = 10.0) -> Tensor:
     """WGAN-GP: weight times (gradient norm - 1)^2 between real and fake (Gulrajani 2017, eq. 3)."""
     squared = squared_input_gradient(critic, between(real, fake, uniform))
@@ -76,19 +86,21 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor
     return weight * ((squared + 1e-12).sqrt() - 1).square().mean(-1)
 
 
-@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+@register("regularizer", acts_on="inputs", needs=PER_SAMPLE, linear=linear.half_squared_slope("real", weight="gamma"))
 def r1(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
     """R1: gamma/2 times the squared gradient norm on real samples (Mescheder 2018, eq. 9)."""
     return gamma / 2 * squared_input_gradient(critic, real).mean(-1)
 
 
-@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+@register("regularizer", acts_on="inputs", needs=PER_SAMPLE, linear=linear.half_squared_slope("fake", weight="gamma"))
 def r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
     """R2: gamma/2 times the squared gradient norm on fake samples (Mescheder 2018, eq. 10)."""
     return gamma / 2 * squared_input_gradient(critic, fake).mean(-1)
 
 
-@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+@register(
+    "regularizer", acts_on="inputs", needs=PER_SAMPLE, linear=linear.half_squared_slope("real", "fake", weight="gamma")
+)
 def r1r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
     """R1 + R2: gamma/2 times the squared gradient norm on real and on fake samples (Huang 2024, eq. 6)."""
     return r1(critic, real, fake, uniform, gamma=gamma) + r2(critic, real, fake, uniform, gamma=gamma)
@@ -102,7 +114,12 @@ def lazy_r1(
     return r1(critic, real, fake, uniform, gamma=gamma)
 
 
-@register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
+@register(
+    "regularizer",
+    acts_on="inputs",
+    needs=PER_SAMPLE,
+    linear=linear.half_squared_slope("between", weight="weight", times=2.0),
+)
 def zero_gradient_penalty(
     critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: float = 10.0, lazy: int = 1
 ) -> Tensor:
@@ -132,7 +149,13 @@ def consistency(
     return real_weight * inconsistency(real) + fake_weight * inconsistency(fake)
 
 
-@register("regularizer", acts_on="inputs", draws="normal", needs=PER_SAMPLE)
+@register(
+    "regularizer",
+    acts_on="inputs",
+    draws="normal",
+    needs=PER_SAMPLE,
+    no_rate={"nonsaturating": "DRAGAN does not converge (Mescheder 2018)"},
+)
 def dragan(
     critic: Critic,
     real: Tensor,
@@ -177,7 +200,7 @@ def lecam(
     return weight * torch.stack([square.square().mean(-1) for square in squares]).sum(0)
 
 
-@register("regularizer", acts_on="samples")
+@register("regularizer", acts_on="samples", linear=linear.fading_noise)
 def instance_noise(
     samples: Tensor, normal: Tensor, progress: Tensor, *, sigma: float = 0.1, until: float = 1.0
 ) -> Tensor:

@@ -4,6 +4,10 @@ An update rule is `(round, *, hypers) -> None`. It plays one training step throu
 "d" and "g" of all runs as flat parameters [runs, size] and draws the next batch for each gradient that it is asked
 for. How far a gradient moves a player is the optimizer's affair. What a rule must remember from step to step is kept
 in `round.memory`, tensors [runs, ...] that survive an interruption.
+
+It may declare `linear`, what its paper makes of a step near an equilibrium, `(step: LinearStep, *, hypers) -> None`: so
+theory can tell where it leads on the games in closed form. `plain` are rules that descend the players' own gradients
+where they stand and do nothing else: what is proven of gradient descent holds for them.
 """
 
 from collections.abc import Mapping
@@ -13,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ganbench.errors import UserError
+from ganbench.gan import linear
 from ganbench.registry import register
 
 PLAYERS = ("d", "g")
@@ -85,25 +90,25 @@ def _take_turns(round: Round, order: tuple[str, ...]) -> None:
             round.descend(player, round.gradient(player))
 
 
-@register("update")
+@register("update", linear=linear.alternating, plain=True)
 def alternating(round: Round) -> None:
     """Alternating updates, D first: G answers to the D that has just moved (Goodfellow 2014, alg. 1)."""
     _take_turns(round, ("d", "g"))
 
 
-@register("update")
+@register("update", linear=linear.generator_first, plain=True)
 def generator_first(round: Round) -> None:
     """Alternating updates, G first: D answers to the G that has just moved."""
     _take_turns(round, ("g", "d"))
 
 
-@register("update", needs=ONE_EACH)
+@register("update", needs=ONE_EACH, linear=linear.simultaneous, plain=True)
 def simultaneous(round: Round) -> None:
     """Simultaneous updates: both players move from where both stood (Mescheder 2017, sec. 2)."""
     _descend(round, _both(round))
 
 
-@register("update", needs=ONE_EACH)
+@register("update", needs=ONE_EACH, linear=linear.extragradient)
 def extragradient(round: Round) -> None:
     """Extragradient: each step is made again from its start, with the gradients at its end (Gidel 2019, alg. 2).
 
@@ -114,7 +119,7 @@ def extragradient(round: Round) -> None:
     _step_from(round, start)
 
 
-@register("update", needs=ONE_EACH)
+@register("update", needs=ONE_EACH, linear=linear.past_extragradient)
 def past_extragradient(round: Round) -> None:
     """Extragradient from the past: looks ahead along the last step's gradients (Popov 1980; Gidel 2019, alg. 3).
 
@@ -134,7 +139,7 @@ def _step_from(round: Round, start: Gradients) -> Gradients:
     return gradients
 
 
-@register("update")
+@register("update", linear=linear.lookahead)
 def lookahead(round: Round, *, every: int = 5, share: float = 0.5) -> None:
     """Lookahead-minimax: every few steps both go back to a share of the way they came (Chavdarova 2021, alg. 1).
 
@@ -152,7 +157,7 @@ def lookahead(round: Round, *, every: int = 5, share: float = 0.5) -> None:
         round.memory.update(round.positions())
 
 
-@register("update", needs=ONE_EACH)
+@register("update", needs=ONE_EACH, linear=linear.consensus)
 def consensus(round: Round, *, weight: float = 1.0) -> None:
     """Consensus optimisation: both also descend weight/2 times the squared norm of all gradients (Mescheder 2017)."""
     field = round.field()
@@ -160,7 +165,7 @@ def consensus(round: Round, *, weight: float = 1.0) -> None:
     _descend(round, {player: field.gradients[player] + weight * pulled[player] for player in PLAYERS})
 
 
-@register("update", needs=ONE_EACH)
+@register("update", needs=ONE_EACH, linear=linear.symplectic)
 def symplectic(round: Round, *, weight: float = 1.0, align: bool = True) -> None:
     """Symplectic gradient adjustment: adds A^T xi, A the antisymmetric part of the Jacobian (Balduzzi 2018, alg. 1).
 
@@ -183,7 +188,7 @@ def _dot(a: Gradients, b: Gradients) -> Tensor:
     return torch.stack([(a[player] * b[player]).sum(1, keepdim=True) for player in PLAYERS]).sum(0)
 
 
-@register("update")
+@register("update", linear=linear.unrolled)
 def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1) -> None:
     """Unrolled critic: G descends through `steps` gradient steps that D would make (Metz 2017).
 

@@ -65,8 +65,8 @@ class _Reach:
             return []
         file, parents = _locate(name), [name.rpartition(".")[0]] * ("." in name)
         if file is None:
-            # a namespace package, or nothing that can be imported here
-            if name in sys.modules and not hasattr(sys.modules[name], "__path__"):
+            # a namespace package, a part of a compiled module (torch._C._nn), or nothing that can be imported here
+            if name in sys.modules and not hasattr(sys.modules[name], "__path__") and not any(map(_compiled, parents)):
                 self.uncovered.append(f"its module '{name}' has no file")
             return parents
         package = _package_of(file)
@@ -122,6 +122,11 @@ def _locate(name: str) -> Path | None:
             return None
         path = list(spec.submodule_search_locations or [])
     return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
+
+
+def _compiled(name: str) -> bool:
+    file = _locate(name)
+    return file is not None and file.suffix != ".py"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -148,9 +148,11 @@ def _per_layer(column: str, gradients: Mapping[str, Tensor], layers: Mapping[str
 @register(
     "diagnostic",
     measures={
-        "d_loss": Measure("loss of the discriminator on the probe batch, without penalty"),
-        "g_loss": Measure("loss of the generator on the probe batch"),
-        "g_gradient_norm": positive("norm of the generator's gradient, over all its parameters"),
+        "d_loss": Measure("loss of the discriminator on the probe batch, without penalty", role="loss"),
+        "g_loss": Measure("loss of the generator on the probe batch", role="loss"),
+        "g_gradient_norm": positive(
+            "norm of the generator's gradient, over all its parameters", scale="log", role="gradient"
+        ),
         "d_gradient_norm": positive("norm of the discriminator's gradient, penalty left out"),
     },
 )
@@ -192,9 +194,13 @@ def input_gradients(game: Game) -> dict[str, Tensor]:
         "logit_margin": Measure("mean logit of real samples less that of fakes"),
         "d_real_accuracy": share("share of real samples on the real side of D's boundary"),
         "d_fake_accuracy": share("share of fake samples on the fake side of D's boundary"),
-        "d_ranking": share("probability that D scores a real sample above a fake; 0.5: cannot tell"),
+        "d_ranking": share(
+            "probability that D scores a real sample above a fake; 0.5: cannot tell", role="lead",
+            blind="At 1 the discriminator wins throughout; at 0.5 it cannot tell, which is also what a broken one "
+            "does.",
+        ),
     },
-)
+)  # fmt: skip
 def logits(game: Game) -> dict[str, Tensor]:
     """What the discriminator thinks of real and fake; accuracies where its loss has a boundary."""
     real, fake = game.real_logits.detach(), game.fake_logits.detach()
@@ -242,10 +248,12 @@ def overfitting(game: Game) -> dict[str, Tensor]:
     "diagnostic",
     measures={
         "saturation": share(
-            "share of fakes whose generator-loss derivative is under 1 % of that where D is undecided", "down"
+            "share of fakes whose generator-loss derivative is under 1 % of that where D is undecided", "down",
+            role="saturated",
+            blind="Describes the game, not the samples: a good generator may have a high one for a while.",
         ),
     },
-)
+)  # fmt: skip
 def saturation(game: Game) -> dict[str, Tensor]:
     """Share of fakes that hardly move the generator: their logits no longer count. NaN where none of them does."""
     if game.matched:
@@ -319,7 +327,7 @@ NEAR = 0.01
         "equilibrium_distance": positive("distance of both players' parameters from the nearest equilibrium", "down"),
         "nearness": Measure(
             f"1 at the equilibrium, one half at distance {NEAR}: {NEAR} / ({NEAR} + distance)", "up", (0.0, 1.0),
-            "share", 1.0,
+            "share", 1.0, role="quality",
         ),
         "displacement": Measure("how far a parameter is from its value at the equilibrium, G's parameters first"),
     },

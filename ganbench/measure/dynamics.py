@@ -41,7 +41,7 @@ def _gradient(loss: Tensor, parameters: Tensor, create_graph: bool, retain_graph
     # runs are independent, so the gradient of the sum holds each run's own gradient
     (gradient,) = torch.autograd.grad(
         loss.sum(), parameters, create_graph=create_graph, retain_graph=retain_graph or create_graph,
-        allow_unused=True, materialize_grads=True,
+        materialize_grads=True,
     )  # fmt: skip
     return gradient
 
@@ -108,7 +108,7 @@ def _pulled_back(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], sizes:
             return np.zeros(sum(sizes))
         parts = torch.autograd.grad(
             [out for out, _ in linear], inputs, [part for _, part in linear],
-            retain_graph=True, allow_unused=True, materialize_grads=True,
+            retain_graph=True, materialize_grads=True,
         )  # fmt: skip
         image: Array = torch.cat(parts, dim=1)[0].double().cpu().numpy()
         return image

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ganbench import registry
 from ganbench.metrics.reference import Reference
 from ganbench.problems.base import Given, Problem, on_device, stacked
-from ganbench.problems.features import class_head, extractor
+from ganbench.problems.features import spaces
 
 ORACLE_DRAWS = 32
 
@@ -16,21 +18,29 @@ ORACLE_DRAWS = 32
 class Evaluator:
     """Measures fakes against a problem in each of its feature spaces; the first space gives the plain columns.
 
-    `samples` fakes a run are asked for, fewer where the problem holds fewer real ones back for its oracle.
+    `samples` fakes a run are asked for, fewer where the problem holds fewer real ones back for its oracle. `asked` are
+    feature spaces beside the problem's own, of which those count that fit it.
     """
 
-    def __init__(self, problem: Problem, samples: int, neighbours: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        samples: int,
+        neighbours: int,
+        device: torch.device | None = None,
+        asked: Sequence[str] = (),
+    ) -> None:
         self.problem, self.device = problem, device or torch.device("cpu")
         # measured at the size of the oracle's sample, so that the two can be compared
         self.samples = len(problem.oracle_samples(samples))
-        self.spaces = {space: extractor(problem, space) for space in problem.feature_spaces}
+        self.spaces = spaces(problem, asked)
         self.main = problem.feature_spaces[0] if problem.feature_spaces else None
         real = problem.reference(None if "image" in problem.capabilities else samples).to(self.device)
         self.references = {
             space: Reference(
                 features(real),
-                modes=problem.modes if space == "data" else None,
-                class_head=class_head(problem) if space == "classifier" else None,
+                modes=problem.modes if "modes" in features.provides else None,
+                class_head=features.class_head,
                 neighbours=min(neighbours, self.samples),
             )
             for space, features in self.spaces.items()

@@ -35,12 +35,25 @@ def _histogram(index: Tensor, counted: Tensor, bins: int) -> Tensor:
     "metric",
     needs={"modes": "needs a problem with known modes"},
     measures={
-        "modes_hit": positive("modes with at least one high-quality sample", "up", "modes"),
-        "modes_covered": positive("modes with at least a quarter of their share of samples", "up", "modes"),
-        "high_quality": share("share of samples within three standard deviations of a mode", "up"),
-        "mode_kl": positive("KL divergence of the mode histogram from the true weights", "down", "nats"),
+        "modes_hit": positive(
+            "modes with at least one high-quality sample", "up", "modes",
+            blind="One sample by chance is enough to hit a mode.",
+        ),
+        "modes_covered": positive(
+            "modes with at least a quarter of their share of samples", "up", "modes", role="modes",
+            blind="Says nothing about the quality of samples, nor about the balance of the modes it counts.",
+        ),
+        "high_quality": share(
+            "share of samples within three standard deviations of a mode", "up", role="quality",
+            blind="Above the oracle is not better: the samples are too tight around their modes. Says nothing about "
+            "how many modes there are.",
+        ),
+        "mode_kl": positive(
+            "KL divergence of the mode histogram from the true weights", "down", "nats", role="divergence",
+            blind="A perfect sampler is not at 0 but at about (modes - 1) / (2 samples).",
+        ),
     },
-)
+)  # fmt: skip
 def mode_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> dict[str, Tensor]:
     """Modes hit and covered, high-quality share, KL of the mode histogram (Srivastava 2017, Lin 2018).
 
@@ -68,7 +81,7 @@ def _on_modes(real: Reference, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 @register(
     "metric",
     needs={"modes": "needs a problem with known modes"},
-    measures={"mode_share": share("share of samples that are of high quality and nearest to this mode")},
+    measures={"mode_share": share("share of samples that are of high quality and nearest to this mode", role="shares")},
 )
 def mode_shares(real: Reference, fake: Tensor) -> dict[str, Tensor]:
     """Share of samples on each mode, by high-quality samples only: tells rotation from dropping; up to 32 modes."""
@@ -85,11 +98,20 @@ def _shares(name: str, shares: Tensor) -> dict[str, Tensor]:
     needs={"classes": "needs a problem with classes"},
     space="classifier",
     measures={
-        "classes_covered": positive("classes with at least a quarter of their share of samples", "up", "classes"),
-        "class_kl": positive("KL divergence of the histogram of classes from the uniform one", "down", "nats"),
-        "confident": share("share of samples that the classifier is at least 90 % sure of", "up"),
+        "classes_covered": positive(
+            "classes with at least a quarter of their share of samples", "up", "classes", role="modes",
+            blind="Counts by a classifier that names every picture, however bad, as some digit.",
+        ),
+        "class_kl": positive(
+            "KL divergence of the histogram of classes from the uniform one", "down", "nats", role="divergence",
+            blind="A perfect sampler is not at 0 but at about (classes - 1) / (2 samples).",
+        ),
+        "confident": share(
+            "share of samples that the classifier is at least 90 % sure of", "up",
+            blind="A classifier can be sure about pictures that look like nothing.",
+        ),
     },
-)
+)  # fmt: skip
 def class_statistics(
     real: Reference, fake: Tensor, *, quota: float = 0.25, confidence: float = 0.9
 ) -> dict[str, Tensor]:
@@ -116,7 +138,7 @@ def _on_classes(real: Reference, fake: Tensor, confidence: float) -> tuple[Tenso
     "metric",
     needs={"classes": "needs a problem with classes"},
     space="classifier",
-    measures={"class_share": share("share of samples that the classifier is sure belong to this class")},
+    measures={"class_share": share("share of samples that the classifier is sure belong to this class", role="shares")},
 )
 def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> dict[str, Tensor]:
     """Share of samples on each class, by samples that the classifier is sure of; up to 32 classes."""
@@ -127,7 +149,14 @@ def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> d
     "metric",
     needs={"modes": "needs a problem with known modes", "label": "needs a problem that gives labels"},
     labelled=True,
-    measures={"label_fidelity": share("share of samples of high quality that lie on the mode of their label", "up")},
+    measures={
+        "label_fidelity": share(
+            "share of samples of high quality that lie on the mode of their label",
+            "up",
+            role="fidelity",
+            blind="Cannot be above the share of modes that are there; says nothing about variety within a mode.",
+        ),
+    },
 )
 def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Share of samples that are of high quality and nearest to the mode of their label, in all and by label."""
@@ -142,7 +171,14 @@ def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Te
     needs={"classes": "needs a problem with classes", "label": "needs a problem that gives labels"},
     space="classifier",
     labelled=True,
-    measures={"class_fidelity": share("share of samples that the classifier takes for their label", "up")},
+    measures={
+        "class_fidelity": share(
+            "share of samples that the classifier takes for their label",
+            "up",
+            role="fidelity",
+            blind="A classifier names every picture, however bad, as some class.",
+        ),
+    },
 )
 def class_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Share of samples that a classifier of the data takes for the class of their label, in all and by label."""
@@ -170,9 +206,12 @@ def neighbours(real: Reference, fake: Tensor, *, k: int = 3, density_k: int = 5)
     measures={
         **measures_of(gaussian.frechet_distance),
         "frechet_pixels": positive("Frechet distance of the pixels", "down", perfect=0.0),
-        "frechet_classifier": positive("Frechet distance of the classifier's features", "down", perfect=0.0),
+        "frechet_classifier": positive(
+            "Frechet distance of the classifier's features", "down", perfect=0.0,
+            blind="A classifier's features hardly see pixel noise.",
+        ),
     },
-)
+)  # fmt: skip
 def frechet(real: Reference, fake: Tensor) -> dict[str, Tensor]:
     """Frechet distance of the Gaussians with the samples' means and covariances (Heusel 2017, eq. 6)."""
     return {"frechet": gaussian.frechet_distance(real, fake)}

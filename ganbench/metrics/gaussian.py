@@ -17,7 +17,13 @@ from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive
 
 
-@measured(frechet=positive("Frechet distance; blind to symmetric mode dropping", "down", perfect=0.0))
+@measured(
+    frechet=positive(
+        "Frechet distance; blind to symmetric mode dropping", "down", perfect=0.0, scale="log", role="distance",
+        blind="Blind to symmetric mode dropping: a ring that keeps every other mode scores like a perfect one. "
+        "It compares two moments, so never rank by it alone.",
+    )
+)  # fmt: skip
 def frechet_distance(real: Samples | Reference, fake: Samples) -> Tensor:
     """Frechet distance of the Gaussians with the samples' means and covariances (Heusel et al. 2017, eq. 6).
 

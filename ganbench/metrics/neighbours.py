@@ -49,9 +49,16 @@ class Neighbours(NamedTuple):
 
 
 @measured(
-    precision=share("share of fakes within the real manifold (k = 3)", "up"),
-    recall=share("share of real samples within the fake manifold (k = 3)", "up"),
-)
+    precision=share(
+        "share of fakes within the real manifold (k = 3)", "up", role="quality",
+        blind="Blind to collapse: constant samples in a safe place have precision 1. One outlier in the real data "
+        "can lift it a lot.",
+    ),
+    recall=share(
+        "share of real samples within the fake manifold (k = 3)", "up", role="diversity",
+        blind="Misses modes that are kept at a tiny share of their mass, and falls with the dimension.",
+    ),
+)  # fmt: skip
 def precision_recall(real: Samples | Reference, fake: Samples, *, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, eq. 1 and 2), from 0 to 1.
 
@@ -69,9 +76,15 @@ def precision_recall(real: Samples | Reference, fake: Samples, *, k: int = 3) ->
 
 
 @measured(
-    density=positive("real neighbourhoods that hold a fake, over their expected number (k = 5)", "up", perfect=1.0),
-    coverage=share("share of real neighbourhoods that hold a fake (k = 5)", "up"),
-)
+    density=positive(
+        "real neighbourhoods that hold a fake, over their expected number (k = 5)", "up", perfect=1.0,
+        blind="Has no upper end: above 1 the samples are too concentrated, and one outlier in the real data lifts it.",
+    ),
+    coverage=share(
+        "share of real neighbourhoods that hold a fake (k = 5)", "up", role="covering",
+        blind="Can be 1 for a collapse onto the mean in many dimensions: read it together with recall.",
+    ),
+)  # fmt: skip
 def density_coverage(real: Samples | Reference, fake: Samples, *, k: int = 5) -> DensityCoverage:
     """Density and coverage (Naeem et al. 2020, eq. 3 and 5): density 0 or more, coverage from 0 to 1.
 

@@ -22,7 +22,7 @@ from ganbench.monitor.probing import Features, Prober, Sizes, Target
 from ganbench.monitor.record import Record, Settings
 from ganbench.monitor.watched import Loss
 from ganbench.problems.base import Problem
-from ganbench.registry import COSTS
+from ganbench.registry import COSTS, playing
 
 MODES = ("eval", "train")
 
@@ -207,7 +207,7 @@ class Monitor:
     def _reported(self) -> dict[str, float]:
         """Return what the loop itself tells; diagnostics of the same name on the probe batch take precedence."""
         norm = self._prober.gradient_norm()
-        told = {**self._losses.averages(), "g_gradient_norm": norm}
+        told = {**self._losses.averages(), playing("gradient")[0]: norm}
         return {name: value for name, value in told.items() if not math.isnan(value)}
 
     def _judge(self, diverged_step: int | None = None) -> None:

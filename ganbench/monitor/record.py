@@ -113,7 +113,6 @@ def make_plan(out: Path, target: Target, modules: tuple[nn.Module, nn.Module], l
         optimizer=OWN, latent=OWN, steps=0, batch_size=0, critic_steps=1, latent_dim=0, hypers=((OWN_NAME, name),),
     )  # fmt: skip
     sizes = settings.sizes
-    plugins = [plugin for kind in ("metric", "diagnostic") for plugin in registry.plugins(kind)]
     return Plan(
         name=out.name,
         description="Training loops of their own, watched by ganbench.Monitor.",
@@ -124,7 +123,7 @@ def make_plan(out: Path, target: Target, modules: tuple[nn.Module, nn.Module], l
         samples=sizes.samples,
         neighbours=sizes.neighbours,
         diagnostics=sizes.diagnostics,
-        versions={f"{plugin.kind}.{plugin.name}": plugin.version for plugin in plugins},
+        versions={f"{plugin.kind}.{plugin.name}": plugin.version for plugin in registry.measuring()},
         legends={
             f"problem.{target.name}": target.legend,
             f"variant.{name}": f"generator {names[0]}, discriminator {names[1]}, loss {told}",

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from ganbench.gan.normalizations import Reweighted, as_matrix
 from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.monitor.isolation import flagged
-from ganbench.training.batched import ELEMENTWISE, LAYERS
+from ganbench.training.batched import ELEMENTWISE, LAYERS, layer_names
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -174,18 +174,6 @@ def final_sigmoid(discriminator: nn.Module, samples: Tensor) -> nn.Module | None
             hook.remove()
     storage = out.untyped_storage().data_ptr()
     return next((part for part, own in made.items() if own.untyped_storage().data_ptr() == storage), None)
-
-
-def layer_names(module: nn.Module) -> dict[str, str]:
-    """Return a readable name like 2_linear for each module that owns parameters, parametrized layers by their own."""
-    owners = dict.fromkeys(name.rpartition(".")[0] for name, _ in module.named_parameters())
-    layers = {owner: owner.partition("parametrizations")[0].removesuffix(".") for owner in owners}
-    ranks = {layer: rank for rank, layer in enumerate(dict.fromkeys(layers.values()), 1)}
-    names = {}
-    for owner, layer in layers.items():
-        kind = type(module.get_submodule(layer)).__name__.removeprefix("Parametrized").lower()
-        names[owner] = names[layer] = f"{ranks[layer]}_{kind}"
-    return names
 
 
 def _matrices(module: nn.Module) -> list[tuple[str, Tensor]]:

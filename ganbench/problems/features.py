@@ -1,7 +1,9 @@
-"""The spaces in which images are compared: pixels, fixed random convolutions, and a classifier of the problem's own.
+"""The spaces in which samples are compared: as they are, and of images pixels, fixed random convolutions, a classifier.
 
-A classifier's features are nearly blind to pixel noise and random convolutions are not, so that convolutions come
-first and the classifier stands beside them.
+A feature space is `(problem) -> map`, the map from samples [n, *shape] to features [n, d]. One that provides "modes"
+has the problem's modes where they are; the map of one that provides "classes" has a method `head`, from its features to
+class probabilities [..., n, classes]. A classifier's features are nearly blind to pixel noise and random convolutions
+are not, so that convolutions come first and the classifier stands beside them.
 """
 
 from __future__ import annotations
@@ -18,52 +20,107 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own custom
 from torch import Tensor
 
-from ganbench.errors import UserError, unknown
+from ganbench import registry
+from ganbench.errors import UserError
 from ganbench.problems.base import Problem, stream
+from ganbench.registry import Plugin, register
 
 Extractor = Callable[[Tensor], Tensor]
 
-CHUNK = 512  # images at a time: what stays in the processor's cache is three times as fast as larger chunks
+CHUNK = 512  # samples at a time: what stays in the processor's cache is three times as fast as larger chunks
 SIDE = 8  # the first convolution brings every image to about this side, so that large images cost little more
 
+IMAGES = {"image": "needs a problem of images"}
 
-def extractor(problem: Problem, space: str) -> Extractor:
-    """Return the map of a feature space: samples [..., n, *shape] to features [..., n, d] on the samples' device.
 
-    Raises UserError for a space that the problem does not declare.
+class FeatureSpace:
+    """A feature space of one problem: maps samples [..., n, *shape] to features [..., n, d] on the samples' device.
+
+    class_head: the map from features [..., n, d] to class probabilities [..., n, classes], where it provides classes.
     """
-    if space not in problem.feature_spaces:
-        raise unknown(f"feature space of '{problem.name}'", space, problem.feature_spaces)
-    if space in ("data", "pixels"):
-        return lambda samples: samples.flatten(samples.dim() - len(problem.shape))
-    if space == "conv":
-        weights = _convolutions(problem.shape)
-        return _batched(lambda images: _conv_features(images, weights), len(problem.shape))
-    if space == "classifier":
-        return _batched(lambda images: _hidden(images, _classifier(problem)), len(problem.shape))
-    raise unknown("feature space", space, ["data", "pixels", "conv", "classifier"])
 
+    def __init__(self, plugin: Plugin, problem: Problem) -> None:
+        self.name, self.provides = plugin.name, plugin.provides
+        self._map, self._dims = plugin(problem), len(problem.shape)
+        self.class_head: Extractor | None = getattr(self._map, "head", None) if "classes" in self.provides else None
 
-def class_head(problem: Problem) -> Extractor:
-    """Return the map from the problem's "classifier" features [..., n, d] to class probabilities [..., n, classes]."""
-    weight, bias = _classifier(problem)[-2:]
-    return lambda features: torch.softmax(features.to(weight) @ weight.T + bias, dim=-1).to(features.device)
-
-
-def class_probabilities(problem: Problem) -> Extractor:
-    """Return the map from images [..., n, *shape] in the problem's value range to probabilities [..., n, classes]."""
-    features, head = extractor(problem, "classifier"), class_head(problem)
-    return lambda images: head(features(images))
-
-
-def _batched(function: Extractor, dims: int) -> Extractor:
     @torch.no_grad()
-    def apply(images: Tensor) -> Tensor:
-        flat = images.float().flatten(0, images.dim() - dims - 1)
-        features = torch.cat([function(chunk) for chunk in flat.split(CHUNK)])
-        return features.unflatten(0, images.shape[: images.dim() - dims])
+    def __call__(self, samples: Tensor) -> Tensor:
+        leading = samples.shape[: samples.dim() - self._dims]
+        features = torch.cat([self._features(part) for part in samples.flatten(0, len(leading) - 1).split(CHUNK)])
+        return features.unflatten(0, leading)
 
-    return apply
+    def _features(self, samples: Tensor) -> Tensor:
+        features = self._map(samples)
+        if not isinstance(features, Tensor) or features.dim() != 2 or len(features) != len(samples):
+            got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise UserError(
+                f"The feature space '{self.name}' was given {len(samples)} samples and gave {got}; it must return "
+                "features [n, d]."
+            )
+        return features
+
+
+def extractor(problem: Problem, space: str) -> FeatureSpace:
+    """Return a feature space of a problem; UserError where there is none of the name, or it cannot map the samples."""
+    return FeatureSpace(registry.get("feature_space", space), problem)
+
+
+def spaces(problem: Problem, asked: Sequence[str] = ()) -> dict[str, FeatureSpace]:
+    """Return the feature spaces to measure a problem in: its own, the main one first, then those of `asked` that fit.
+
+    A problem without one of its own has samples that are not worth measuring.
+    """
+    own = problem.feature_spaces
+    fitting = [name for name in asked if registry.get("feature_space", name).needs.keys() <= problem.capabilities]
+    return {name: extractor(problem, name) for name in dict.fromkeys((*own, *fitting))} if own else {}
+
+
+# ------------------------------------------------------------------------------------------ the spaces
+
+
+@register("feature_space", provides={"modes"})
+def data(problem: Problem) -> Extractor:
+    """The samples as they are, flattened."""
+    return _flattened
+
+
+@register("feature_space", needs=IMAGES)
+def pixels(problem: Problem) -> Extractor:
+    """The pixels of images: sees every noise, and shifts as if they were other images."""
+    return _flattened
+
+
+@register("feature_space", needs=IMAGES)
+def conv(problem: Problem) -> Extractor:
+    """Fixed random convolutions: 64 features, 16 channels of each quadrant, that see strokes, places and noise."""
+    weights = _convolutions(problem.shape)
+    return lambda images: _conv_features(images.float(), weights)
+
+
+@register("feature_space", needs={"classes": "needs a problem with classes"}, provides={"classes"})
+def classifier(problem: Problem) -> Classifier:
+    """The hidden layer of a small classifier that is trained on the problem's own labels; hardly sees pixel noise."""
+    return Classifier(_classifier(problem))
+
+
+class Classifier:
+    """A trained perceptron as a map to its last hidden layer, with its head."""
+
+    def __init__(self, weights: list[Tensor]) -> None:
+        self.weights = weights
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return _hidden(images.float(), self.weights)
+
+    def head(self, features: Tensor) -> Tensor:
+        """Return class probabilities [..., n, classes] of features [..., n, d], on their device."""
+        weight, bias = self.weights[-2:]
+        return torch.softmax(features.to(weight) @ weight.T + bias, dim=-1).to(features.device)
+
+
+def _flattened(samples: Tensor) -> Tensor:
+    return samples.flatten(1)
 
 
 def _convolutions(shape: Sequence[int]) -> list[Tensor]:

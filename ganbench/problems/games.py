@@ -1,8 +1,8 @@
 """Games in closed form: no data to learn, but an equilibrium that is known, and how fast each method reaches it.
 
 Their samples are no distribution worth measuring, so they have no feature space: what counts is how far both players
-are from the equilibrium (the diagnostic `equilibrium`), which `displacement` tells. What theory says of each method is
-in `analysis.theory`.
+are from the equilibrium (the diagnostic `equilibrium`), which `displacement` tells. The networks that play them declare
+what is linear near it, from which `analysis.theory` tells what becomes of each method.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ def bilinear(*, dimension: int = 2) -> PointGame:
 
 
 @register(
-    "problem", needs={"scale": "its equilibrium is known for the network 'scale'"}, provides={"game", "game_of_scales"}
+    "problem",
+    needs={"scale": "its equilibrium is known for the network 'scale'"},
+    provides={"game", "game_of_scales"},
+    # a step of a twentieth of it next to 1 is known to 1 % in float32
+    resolution=3e-4,
 )
 def covariance() -> ScaleGame:
     """Learning a variance in one dimension: data +-1, samples +-v, D(x) = w x^2 (after Daskalakis 2018).

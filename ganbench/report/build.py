@@ -16,6 +16,7 @@ from markupsafe import Markup
 from ganbench.analysis import Study
 from ganbench.files import replace_file, writing_to
 from ganbench.report import sections
+from ganbench.report.classes import classes
 from ganbench.report.compare import comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
@@ -31,11 +32,12 @@ SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
 PAGES = (
     ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("survival", "Survival"),
     ("statistics", "Statistics"), ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"),
-    ("theory", "Theory"), ("settings", "Settings"),
+    ("classes", "Classes"), ("theory", "Theory"), ("settings", "Settings"),
     ("missing", "Skipped and failed"), ("measures", "Measures"), ("provenance", "Provenance"),
 )  # fmt: skip
 """Pages in the order of the navigation: each is a section with this id in template.html, or in a file that it includes,
-made of what `build` puts under a name of its own into the study's page. With a script it has a line in `set_up`."""
+made of what `build` puts under a name of its own into the study's page, and left out where there is None under its id.
+With a script it has a line in `set_up`."""
 
 
 def build(study: Study | Context | Sequence[Study | Context], path: Path | str | None = None) -> Path:
@@ -71,7 +73,7 @@ def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any],
     }
     data = {"prefix": prefix, "name": study.name, **payload(context), **lines}
     figures = {"survival": alive, "statistics": over, "curves": _curves(study, folder, prefix)}
-    return {**page, **figures, "theory": _theory(context, folder, prefix)}, data
+    return {**page, **figures, "classes": classes(context), "theory": _theory(context, folder, prefix)}, data
 
 
 def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:

@@ -11,9 +11,12 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study, courses
-from ganbench.analysis.findings import labels, rank, sentences, view_of
+from ganbench.analysis.findings import sentences
+from ganbench.analysis.ranking import labels, rank
 from ganbench.analysis.scores import SCORES, scores
 from ganbench.analysis.verdicts import foreign, judge, judged
+from ganbench.analysis.views import ranked_by, view_of
+from ganbench.registry import playing
 
 SHOWN = (*SCORES, "area")
 # by their code points: they look like an x and a hyphen
@@ -88,7 +91,7 @@ class Context:
         return {k: dict(zip(SHOWN, row, strict=True)) for k, row in zip(grouped.index, values, strict=True)}
 
     def measures(self, problem: str) -> list[str]:
-        """Return the measures that a problem's tables show: coverage of modes, quality, recall and Frechet."""
+        """Return the measures that a problem's tables show: what ranks, what judges, diversity and distances."""
         return self._measures[problem]
 
     @cached_property
@@ -96,9 +99,11 @@ class Context:
         known, found = self.study.measures, {}
         for problem in self.problems:
             seen = view_of(self.study, problem)
-            names = [name for name in (seen.covered, seen.quality) if name] if seen else []
-            names += [name for name in ("recall", "frechet") if name in self.oracle(problem) or not names]
-            found[problem] = [name for name in names if name in known]
+            judging = (seen.covered, seen.quality, seen.fidelity) if seen else ()
+            names = [name for name in (*ranked_by(self.study, problem).values(), *judging) if name]
+            beside = [*playing("diversity"), *playing("distance")]
+            names += [name for name in beside if name in self.oracle(problem) or not names]
+            found[problem] = [name for name in dict.fromkeys(names) if name in known]
         return found
 
     def oracle(self, problem: str) -> Mapping[str, float]:

@@ -20,12 +20,14 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from ganbench.analysis import Study
-from ganbench.analysis.findings import axes, joined, level, view_of
+from ganbench.analysis.ranking import axes, joined, level
 from ganbench.analysis.scores import worst_value
+from ganbench.analysis.views import ranked_by
+from ganbench.registry import playing
 from ganbench.report.context import DASH
 
-DIAGNOSTICS = ("g_gradient_norm", "saturation", "d_ranking")
-LOGARITHMIC = {"frechet", "g_gradient_norm"}
+DIAGNOSTICS = ("gradient", "saturated", "lead")
+"""The roles of the diagnostics whose curves are drawn beside quality."""
 COLUMNS = 8
 """Panels beside each other; a setting with more levels goes on in another figure."""
 FIGURES = 6
@@ -69,12 +71,16 @@ def at(rows: pd.DataFrame, axis: str | None, value: object) -> pd.DataFrame:
 
 
 def measures_of(study: Study, problem: str) -> list[str]:
-    """Return the measures whose curves are drawn for a problem: coverage, quality, Frechet, then diagnostics."""
-    seen = view_of(study, problem)
-    names = [name for name in (seen.covered, seen.quality) if name] if seen else []
+    """Return the measures whose curves are drawn for a problem: coverage, quality, distances, then diagnostics."""
+    names = [name for name in ranked_by(study, problem).values() if name]
     have = study.series[study.series["run"].isin(study.runs.loc[study.runs["problem"] == problem, "run"])]
-    wanted = [*names, "frechet", *DIAGNOSTICS]
+    wanted = [*names, *playing("distance"), *diagnostics()]
     return [name for name in dict.fromkeys(wanted) if name in have.columns and have[name].notna().any()]
+
+
+def diagnostics() -> list[str]:
+    """Return the diagnostics whose curves are drawn beside quality."""
+    return [name for role in DIAGNOSTICS for name in playing(role)]
 
 
 def curves(study: Study, problem: str) -> Iterator[Curves]:
@@ -199,7 +205,8 @@ class _Grid:
         lost = (self.runs["status"] == "diverged").to_numpy()
         filled = self._filled(raw, measure, lost)
         perfect = self.study.oracle.get(self.problem, {}).get(measure)
-        logarithmic = measure in LOGARITHMIC and bool((raw > 0).any())
+        known = self.known.get(measure)
+        logarithmic = known is not None and known.scale == "log" and bool((raw > 0).any())
         limits = _limits(np.append(filled[np.isfinite(filled)], [] if perfect is None else perfect), logarithmic)
         for axis, lines in zip(panels, groups, strict=True):
             if logarithmic:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from ganbench.analysis.findings import axes, joined, level, percent
+from ganbench.analysis.findings import percent
+from ganbench.analysis.ranking import axes, joined, level
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, VERDICTS
 from ganbench.report.context import DASH, SHOWN, TIMES, Context, number
 from ganbench.report.figures import at, levels
@@ -53,18 +54,21 @@ def maps(context: Context, problem: str) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Scale:
-    """How a measure's value becomes a colour: linear up to the oracle, or logarithmic above it."""
+    """How a measure's value becomes a colour: up to the oracle, or above it, there as the measure is drawn."""
 
     measure: str | None
     perfect: float
     worst: float
     up: bool
+    logarithmic: bool = True
 
     def good(self, value: float) -> float:
         if not math.isfinite(value):
             return 0.0
         if self.up:
             return value / self.perfect if self.perfect else 0.0
+        if not self.logarithmic:
+            return 1.0 - (max(value, self.perfect) - self.perfect) / (self.worst - self.perfect)
         span = math.log(self.worst / self.perfect)
         return 1.0 - math.log(max(value, self.perfect) / self.perfect) / span if span > 0 else 1.0
 
@@ -72,12 +76,13 @@ class _Scale:
 def _scale(context: Context, problem: str, measure: str | None, variants: list[str]) -> _Scale:
     if measure is None:
         return _Scale(None, 0, 1, up=False)
-    up = context.study.measures[measure].direction == "up"
+    known = context.study.measures[measure]
+    up = known.direction == "up"
     finals = [context.medians.get((v, measure), {}).get("final", math.nan) for v in variants]
     finite = [value for value in finals if math.isfinite(value)] or [1.0]
     perfect = context.oracle(problem).get(measure, max(finite) if up else min(finite))
     floor = max(perfect, 1e-9)
-    return _Scale(measure, perfect if up else floor, max(max(finite), 10 * floor), up)
+    return _Scale(measure, perfect if up else floor, max(max(finite), 10 * floor), up, known.scale == "log")
 
 
 @dataclass(frozen=True)

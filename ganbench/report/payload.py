@@ -17,11 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganbench.analysis.findings import axes, level, view_of
+from ganbench.analysis.ranking import axes, level
 from ganbench.analysis.scores import worst_value
+from ganbench.analysis.views import view_of
 from ganbench.report import thumbnails
 from ganbench.report.context import Context
-from ganbench.report.figures import DIAGNOSTICS, measures_of
+from ganbench.report.figures import diagnostics, measures_of
 
 NUMBERS = 3_000_000
 """Numbers of curves in a page: three to four megabytes when packed."""
@@ -115,7 +116,7 @@ class _Curves:
             "runs": runs,
             "measures": measures,
             "first": [name for name in measures_of(self.context.study, problem) if name in measures],
-            "diagnosis": [name for name in (*shown, *DIAGNOSTICS) if name in measures],
+            "diagnosis": [name for name in (*shown, *diagnostics()) if name in measures],
         }
 
     def _measure(self, problem: str, name: str, values: Array) -> dict[str, Any]:

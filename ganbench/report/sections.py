@@ -9,34 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ganbench.analysis.findings import COSTS, percent, view_of
+from ganbench.analysis.findings import percent
+from ganbench.analysis.ranking import COSTS
 from ganbench.analysis.scores import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS
 from ganbench.analysis.verdicts import rules as records
+from ganbench.analysis.views import ranked_by
 from ganbench.report import settings, thumbnails
 from ganbench.report.context import DASH, Context, number
 from ganbench.report.heatmaps import maps
 
-BLIND_SPOTS = {
-    "frechet": "Blind to symmetric mode dropping: a ring that keeps every other mode scores like a perfect one. "
-    "It compares two moments, so never rank by it alone.",
-    "precision": "Blind to collapse: constant samples in a safe place have precision 1. One outlier in the real data "
-    "can lift it a lot.",
-    "recall": "Misses modes that are kept at a tiny share of their mass, and falls with the dimension.",
-    "coverage": "Can be 1 for a collapse onto the mean in many dimensions: read it together with recall.",
-    "density": "Has no upper end: above 1 the samples are too concentrated, and one outlier in the real data lifts it.",
-    "high_quality": "Above the oracle is not better: the samples are too tight around their modes. Says nothing about "
-    "how many modes there are.",
-    "modes_covered": "Says nothing about the quality of samples, nor about the balance of the modes it counts.",
-    "modes_hit": "One sample by chance is enough to hit a mode.",
-    "mode_kl": "A perfect sampler is not at 0 but at about (modes - 1) / (2 samples).",
-    "classes_covered": "Counts by a classifier that names every picture, however bad, as some digit.",
-    "class_kl": "A perfect sampler is not at 0 but at about (classes - 1) / (2 samples).",
-    "confident": "A classifier can be sure about pictures that look like nothing.",
-    "frechet_classifier": "A classifier's features hardly see pixel noise.",
-    "saturation": "Describes the game, not the samples: a good generator may have a high one for a while.",
-    "d_ranking": "At 1 the discriminator wins throughout; at 0.5 it cannot tell, which is also what a broken one does.",
-}
 SHOWN_APART = ("command", "mixed", "environments")
 HEADLINE = 3
 PICTURES = 5
@@ -153,11 +135,11 @@ def _uri(samples: Any, view: thumbnails.Frame | None, centres: Any) -> str:
 
 
 def _median_seed(context: Context, problem: str, group: pd.DataFrame) -> dict[Any, Any]:
-    seen = view_of(context.study, problem)
+    quality = ranked_by(context.study, problem)["quality"]
     rows = group.to_dict("records")
-    if seen is None:
+    if quality is None:
         return rows[0]
-    rows.sort(key=lambda row: (context.finals.get((row["run"], seen.quality), 0.0), str(row["seed"])))
+    rows.sort(key=lambda row: (context.finals.get((row["run"], quality), 0.0), str(row["seed"])))
     return rows[(len(rows) - 1) // 2]
 
 
@@ -196,7 +178,7 @@ def measure_rows(context: Context) -> list[dict[str, Any]]:
         better = {"up": "↑ larger", "down": "↓ smaller"}.get(known.direction or "", "neither")
         oracle = [number(context.oracle(problem).get(name)) for problem in context.problems]
         row = {"name": name, "legend": known.legend, "better": better, "range": f"{span} {known.unit}".strip()}
-        rows.append({**row, "blind": BLIND_SPOTS.get(name, ""), "oracle": oracle})
+        rows.append({**row, "blind": known.blind, "oracle": oracle})
     return rows
 
 

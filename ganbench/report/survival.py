@@ -12,8 +12,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ganbench.analysis.findings import axes, level, percent
+from ganbench.analysis.findings import percent
 from ganbench.analysis.gate import holm
+from ganbench.analysis.ranking import axes, level
 from ganbench.analysis.scores import FINISHED
 from ganbench.analysis.statistics import wilson
 from ganbench.analysis.survival import Survival, kaplan_meier, logrank_p, times

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ganbench.analysis.courses import displacements
-from ganbench.analysis.findings import labels, level
-from ganbench.analysis.theory import Matrix, linear_games
+from ganbench.analysis.ranking import labels, level
+from ganbench.analysis.theory import linear_games
+from ganbench.gan.linear import Matrix
 from ganbench.plan import Variant
 from ganbench.report.context import DASH, Context
 from ganbench.report.figures import STYLE, Curves, render

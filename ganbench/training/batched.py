@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own custom
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ganbench.errors import UserError
 from ganbench.gan.conditioning import Concatenated, Projected
@@ -308,6 +309,13 @@ def layer_matrices(module: nn.Module, tensors: Tensors) -> Iterator[tuple[str, T
 
 
 def layer_names(module: nn.Module) -> dict[str, str]:
-    """Return a readable name for each module that owns parameters: its rank and type, like 2_linear."""
-    owners = [(n, m) for n, m in module.named_modules() if any(True for _ in m.parameters(recurse=False))]
-    return {name: f"{rank}_{type(child).__name__.lower()}" for rank, (name, child) in enumerate(owners, 1)}
+    """Return a readable name like 2_linear, its rank and type, for each module that owns parameters.
+
+    What parametrizes a layer has the layer's name.
+    """
+    owners = [name for name, part in module.named_modules() if any(True for _ in part.parameters(recurse=False))]
+    layers = {owner: owner.partition("parametrizations")[0].removesuffix(".") for owner in owners}
+    names: dict[str, str] = {}
+    for rank, layer in enumerate(dict.fromkeys(layers.values()), 1):
+        names[layer] = f"{rank}_{type_before_parametrizations(module.get_submodule(layer)).__name__.lower()}"
+    return {**names, **{owner: names[layer] for owner, layer in layers.items()}}

@@ -147,6 +147,11 @@ class Prober:
         return columns, fake[:, :kept]
 
 
+def evaluator_of(problem: Problem, plan: Plan, device: torch.device | None = None) -> Evaluator:
+    """Return what measures a problem as a plan asks."""
+    return Evaluator(problem, plan.samples, plan.neighbours, device, plan.asked_spaces)
+
+
 def describe_problem(problem: Problem, evaluator: Evaluator, sink: ProblemSink) -> None:
     """Record a problem's oracle values, true modes and some real samples, once a study."""
     if sink.exists():
@@ -168,7 +173,7 @@ def train(runs: list[Run], plan: Plan, sink: Sink, problem_sink: ProblemSink, de
     """Train one population from its last checkpoint to its end, recording probes; results land in `sink`."""
     with steady_numerics():
         problem = make_problem(runs[0].variant)
-        evaluator = Evaluator(problem, plan.samples, plan.neighbours, device=torch.device(device))
+        evaluator = evaluator_of(problem, plan, torch.device(device))
         describe_problem(problem, evaluator, problem_sink)
         learner = make_learner(runs, problem, torch.device(device))
         cost = learner.costs()
@@ -183,7 +188,7 @@ def attempt(runs: list[Run], plan: Plan, source: Source, device: str, until: int
     with steady_numerics(), TemporaryDirectory() as folder:
         problem = make_problem(runs[0].variant)
         learner = make_learner(runs, problem, torch.device(device))
-        prober = Prober(learner, Evaluator(problem, plan.samples, plan.neighbours), plan.diagnostics)
+        prober = Prober(learner, evaluator_of(problem, plan), plan.diagnostics)
         known, state = source.runs(), Path(folder) / "checkpoint.pt"
         if {run.id for run in runs} <= set(known):
             checkpoint.part(source.checkpoint, state, [known.index(run.id) for run in runs])

@@ -73,7 +73,8 @@ class Player:
         return flattened(list(self.trained.values()))
 
     def _set_optimizer(self, runs: Sequence[Run], rate: str) -> None:
-        self.optimizer = bind(runs[0].variant, "optimizer").plugin
+        self._plugin = bind(runs[0].variant, "optimizer").plugin
+        self.optimizer = self._plugin.function
         hypers = [bind(run.variant, "optimizer").hypers for run in runs]
         self.decay = str(hypers[0].get("decay", "none"))
         columns = {key: [own[key] for own in hypers] for key in hypers[0]}
@@ -139,7 +140,7 @@ class Player:
 
     def numbers(self, ahead: int = 0) -> Any:
         """Return what the optimizer is handed of its next step, or of one that many further on (see gan.optimizers)."""
-        return at_step(self.optimizer, self.descents + 1 + ahead, self._hypers_on_host, self.flat.device)
+        return at_step(self._plugin, self.descents + 1 + ahead, self._hypers_on_host, self.flat.device)
 
     def descend(self, gradient: Tensor, alive: Tensor, rate: Tensor, numbers: Any) -> None:
         """Make one optimizer step for the runs that are alive; the others stay exactly where they are.

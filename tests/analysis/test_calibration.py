@@ -27,7 +27,7 @@ def evaluators() -> dict[str, Evaluator]:
 
 def measured(evaluator: Evaluator, law: Law, seed: int = 0) -> dict[str, float]:
     fake = draw(evaluator.problem, law, evaluator.samples, stream("test", seed))
-    return {name: value.item() for name, value in evaluator.measure(fake[None]).items()}
+    return {name: value.item() for name, value in evaluator.measure(fake.x[None]).items()}
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -52,6 +52,26 @@ def test_laws_are_what_they_say(name: str, evaluators: dict[str, Evaluator]) -> 
     uneven = measured(evaluator, Law(uneven=0.3))
     assert uneven["mode_kl"] > 4 * measured(evaluator, Law())["mode_kl"]
     assert uneven["modes_covered"] == len(weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "fidelity"), [("ring8_labelled", "label_fidelity"), ("digits_labelled", "class_fidelity")]
+)
+def test_labels_are_followed_as_the_law_says(name: str, fidelity: str) -> None:
+    evaluator = Evaluator(registry.get("problem", name).function(), 2000, 100)
+    oracle, weights = evaluator.oracle()[fidelity], evaluator.problem.group_weights()
+    noise = 4 * 0.5 / math.sqrt(evaluator.samples)
+
+    def measured(law: Law) -> float:
+        fake = draw(evaluator.problem, law, evaluator.samples, stream("test", 0))
+        return float(evaluator.measure(fake.x[None], fake.given[None])[fidelity])  # type: ignore[index,call-overload]
+
+    chance = float(weights.square().sum())
+    assert measured(Law()) == pytest.approx(oracle, abs=noise)
+    assert measured(Law(obedient=0.0)) == pytest.approx(oracle * chance, abs=noise)
+    assert measured(Law(obedient=0.5)) == pytest.approx(oracle * (0.5 + 0.5 * chance), abs=noise)
+    # what it does not have is asked for all the same
+    assert measured(Law(modes=(1, 2, 3))) == pytest.approx(oracle * float(weights[1:4].sum()), abs=noise)
 
 
 def test_laws_of_images(evaluators: dict[str, Evaluator]) -> None:
@@ -113,7 +133,7 @@ def test_scripted_failures_are_named_and_perfect_samplers_are_not() -> None:
 
 def test_no_perfect_sampler_is_flagged_even_where_samples_are_few() -> None:
     table = perfect_samplers(range(200, 204), sizes=(64, 128))
-    assert len(table) == 2 * 5 * 4
+    assert len(table) == 2 * len(calibration.PROBLEMS) * 4
     assert not table["verdict"].isin(FAILURES).any()
 
 

@@ -3,7 +3,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ganbench.analysis.findings import labels, matched, rank, sentences
+from ganbench.analysis.findings import matched, sentences
+from ganbench.analysis.ranking import labels, rank
 from ganbench.analysis.statistics import wilson
 
 

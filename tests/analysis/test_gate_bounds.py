@@ -1,6 +1,7 @@
 """The gate's own guarantees: what each bound is by hand, how much of alpha each test may spend, and its coverage."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy.stats import binomtest, mannwhitneyu, norm
 from ganbench.analysis.gate import (
     FEWEST,
     LOOKS,
+    Judgement,
     Policy,
     compare,
     holm,
@@ -308,3 +310,32 @@ def test_a_lower_score_is_told_as_a_fall():
 def test_looks_begin_where_anything_can_pass_and_double():
     assert LOOKS[0] == FEWEST == 5
     assert all(later == 2 * earlier for earlier, later in itertools.pairwise(LOOKS))
+
+
+@pytest.mark.parametrize("failures", [0, 4, 20])
+def test_no_change_is_no_improvement_however_much_alpha_may_be_spent(failures):
+    table = counts(failures, 20)
+    judgement = compare(table, table, Policy(alpha=1.0, failure_rate=0.5))
+    assert {c.worse for c in judgement.comparisons} == {0.0}
+    assert {c.verdict for c in judgement.comparisons} == {"pass"}
+
+
+@pytest.mark.parametrize(("verdicts", "said"), [
+    (["pass", "improved"], "pass"), (["pass", "inconclusive"], "inconclusive"), ([], "pass"),
+    (["inconclusive", "regressed", "pass"], "regressed"),
+])  # fmt: skip
+def test_the_worst_verdict_is_that_of_all(verdicts, said):
+    one = compare(counts(4, 20), counts(4, 20), Policy()).comparisons[0]
+    assert Judgement(tuple(replace(one, verdict=verdict) for verdict in verdicts), 20).verdict == said
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_a_rate_rose_only_where_it_is_higher(runs, before_runs, data):
+    now, before = data.draw(st.integers(0, runs)), data.draw(st.integers(0, before_runs))
+    p = worse_rate(now, runs, before, before_runs)
+    assert 0 < p <= 1
+    if now / runs <= before / before_runs:
+        assert p == 1
+    else:
+        assert p < 1

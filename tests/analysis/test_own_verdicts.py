@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ganbench import api, cli, contracts, registry, zoo
 from ganbench.analysis.calibration import calibrate, confusion
-from ganbench.analysis.findings import rank
+from ganbench.analysis.ranking import rank
 from ganbench.analysis.scripted import SCRIPTS, Law, Script, every_script, script_name
 from ganbench.analysis.verdicts import (
     FAILURES,
@@ -268,15 +268,15 @@ def test_a_record_holds_all_there_is_to_know():
         assert rule.remedy or rule.name == "converged"
         assert rule.scripts or rule.name == "failed"
         assert rule.meaning == rule.plugin.legend[0].lower() + rule.plugin.legend[1:-1]
-    assert len(set(SYMBOLS.values())) == len({rule.rank for rule in rules()}) == len(VERDICTS) == 12
+    assert len(set(SYMBOLS.values())) == len({rule.rank for rule in rules()}) == len(VERDICTS) == 13
 
 
 def test_the_order_in_which_verdicts_count():
     assert list(ORDER) == [
         "failed", "diverged", "vanished", "never learned", "rotating", "oscillating", "late collapse", "collapsed",
-        "dropping modes", "degraded", "converged", "unconverged",
+        "ignoring labels", "dropping modes", "degraded", "converged", "unconverged",
     ]  # fmt: skip
     assert list(VERDICTS) == [
-        "converged", "unconverged", "dropping modes", "late collapse", "collapsed", "oscillating", "rotating",
-        "degraded", "vanished", "never learned", "diverged", "failed",
+        "converged", "unconverged", "dropping modes", "ignoring labels", "late collapse", "collapsed", "oscillating",
+        "rotating", "degraded", "vanished", "never learned", "diverged", "failed",
     ]  # fmt: skip

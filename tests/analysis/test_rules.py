@@ -5,10 +5,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ganbench.analysis.verdicts import judge_series, limit
-from ganbench.analysis.verdicts.case import VIEWS, Case, _missed_by_chance
+from ganbench.analysis.verdicts import judge_series, limit, view
+from ganbench.analysis.verdicts.case import Case, _missed_by_chance
 
 GOOD, BAD = 0.99, 0.3
+BALLS = ("precision", "coverage", "recall")
+VIEWS = [view(dict.fromkeys(names, 1.0)) for names in (
+    ("high_quality", "modes_covered", "label_fidelity", *BALLS), ("classes_covered", "class_fidelity", *BALLS), BALLS,
+    ("nearness",),
+)]  # fmt: skip
+"""How mixtures, images with classes, data of which nothing is known, and games are judged."""
 
 
 def verdicts(columns, oracle=None, modes=None, every=10):
@@ -37,6 +43,43 @@ def equal(modes, quality=0.99):
     return {"high_quality": quality, "modes_covered": float(modes), "mode_kl": (modes - 1) / 2000} | {
         f"mode_share.{k}": quality / modes for k in range(modes)
     }
+
+
+# ------------------------------------------------------------------------------------------ labels
+
+
+@pytest.mark.parametrize(
+    ("modes", "fidelity", "found"),
+    [
+        # chance is an eighth, and what a perfect sampler has beyond it seven of them
+        (8, 0.125 + 0.7501 * 0.875, ["converged"]),
+        (8, 0.125 + 0.7499 * 0.875, ["unconverged"]),
+        (8, 0.125 + 0.2501 * 0.875, ["unconverged"]),
+        (8, 0.125 + 0.2499 * 0.875, ["ignoring labels"]),
+        (8, 0.0, ["ignoring labels"]),
+        # with half of the modes no more than half of the labels can be followed
+        (4, 0.125 + 0.2501 * 0.375, ["dropping modes"]),
+        (4, 0.125 + 0.2499 * 0.375, ["ignoring labels", "dropping modes"]),
+        # of a collapse nothing more is said
+        (2, 0.125, ["collapsed"]),
+    ],
+)
+def test_how_often_labels_have_to_be_followed(modes, fidelity, found):
+    columns = {"high_quality": [0.1, 0.99, 0.99], "modes_covered": [0, modes, modes], "label_fidelity": fidelity}
+    assert judged(columns, {"high_quality": 0.99, "label_fidelity": 1.0, "modes_covered": 8}, 8) == found
+    # among bad samples nobody can tell
+    worse = {**columns, "high_quality": [0.1, 0.99, 0.4]}
+    assert "ignoring labels" not in judged(worse, {"high_quality": 0.99, "label_fidelity": 1.0}, 8)
+
+
+def test_chance_is_what_the_modes_true_shares_make_it():
+    shares = [0.7, 0.2, 0.1]
+    oracle = {"high_quality": 1.0, "label_fidelity": 1.0} | {f"mode_share.{k}": one for k, one in enumerate(shares)}
+    chance = sum(one**2 for one in shares)
+    for share, found in ((0.2499, "ignoring labels"), (0.2501, "unconverged")):
+        columns = {"high_quality": [1.0] * 3, "modes_covered": 3, "label_fidelity": chance + share * (1 - chance)}
+        assert judged(columns, oracle, 3) == [found]
+        assert judged({name: columns[name] for name in ("high_quality", "modes_covered")}, oracle, 3) == ["converged"]
 
 
 # ------------------------------------------------------------------------------------------ vanished
@@ -185,9 +228,19 @@ def test_half_of_the_diversity_left_is_a_late_collapse_where_it_is_next_to_nothi
 
 def test_which_measures_make_the_one_score_of_a_run():
     assert [seen.scored for seen in VIEWS] == [
-        ("high_quality", "modes_covered"), ("precision", "classes_covered"), ("precision", "recall"), ("nearness",),
+        ("high_quality", "modes_covered", "label_fidelity"), ("precision", "classes_covered", "class_fidelity"),
+        ("precision", "recall"), ("nearness",),
     ]  # fmt: skip
+    assert view({"high_quality": 1, "modes_covered": 8}).scored == ("high_quality", "modes_covered")
     assert [seen.covered for seen in VIEWS] == ["modes_covered", "classes_covered", "coverage", None]
+    assert [seen.bar for seen in VIEWS] == ["quality_bar", "precision_bar", "precision_bar", "quality_bar"]
+    assert [(seen.shares, seen.divergence) for seen in VIEWS] == [
+        ("mode_share", "mode_kl"), ("class_share", "class_kl"), (None, None), (None, None),
+    ]  # fmt: skip
+    both = ("coverage", "recall")
+    assert [seen.diversity for seen in VIEWS] == [(), both, both, ()]
+    assert [seen.narrow for seen in VIEWS] == [("recall",), ("coverage",), both, ()]
+    assert {(seen.saturation, seen.gradient) for seen in VIEWS} == {("saturation", "g_gradient_norm")}
 
 
 # ------------------------------------------------------------------------------------------ chance

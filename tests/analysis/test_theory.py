@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from overriding import over
 
 from ganbench import registry
 from ganbench.analysis import courses
 from ganbench.analysis.courses import contraction, course
-from ganbench.analysis.theory import RULES, behaviour, linear_games, predict
+from ganbench.analysis.theory import behaviour, linear_games, predict
 from ganbench.suite import resolve
 
 ETA = 0.2
@@ -168,7 +169,7 @@ def test_methods_without_a_rate_are_known_not_to_converge():
 
 
 def test_every_built_in_rule_has_its_theory():
-    assert {*RULES, "lookahead"} == set(registry.names("update"))
+    assert all(plugin.declared("linear") for plugin in registry.plugins("update"))
 
 
 @pytest.mark.parametrize("factor", [0.9, 0.99, 1.0, 1.01])
@@ -257,6 +258,47 @@ def test_what_cannot_converge_must_not(factor, agrees):
     assert row["agrees"] is agrees
 
 
+def agrees(variant, factor, **how):
+    (row,) = courses.table(spiral(variant, factor, **how)).to_dict("records")
+    return row["agrees"]
+
+
+def test_of_what_theory_is_silent_on_nothing_is_said():
+    (variant,) = resolve(None, over([*GAME, *DIRAC, "trick=ema"])).variants
+    rows = courses.table(spiral(variant, 0.9))
+    assert rows[["agrees", "theory"]].iloc[0].tolist() == [None, None]
+    assert courses.sentences(rows) == []
+    assert courses.sentences(rows.iloc[:0]) == []
+
+
+def test_of_a_schedule_and_of_a_short_path_only_the_way_counts():
+    noise = [*DIRAC, "regularizer=instance_noise", "regularizer.instance_noise.sigma=0.8"]
+    (scheduled,) = resolve(None, over([*GAME, *noise])).variants
+    assert predict(scheduled).scheduled
+    # the mean rate of a schedule is no rate of its later half
+    assert [agrees(scheduled, factor) for factor in (0.9, 0.99, 1.0, 1.01)] == [True, True, False, False]
+    (constant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient"])).variants
+    assert agrees(constant, 0.5) is False
+    # three probes of a plane have no factor
+    assert agrees(constant, 0.5, probes=3) is True
+    assert agrees(constant, 1.5, probes=3) is False
+
+
+@pytest.mark.parametrize(("eta", "held_to_its_way"), [(0.2, True), (0.06, True), (0.03, False)])
+def test_a_factor_above_0999_is_held_to_its_rate_alone(eta, held_to_its_way):
+    rates = [f"optimizer.sgd.{player}_lr={eta}" for player in "gd"]
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient", *rates])).variants
+    # |1 + i eta - eta^2| is about 1 - eta^2 / 2: 0.98, 0.9982 and 0.99955
+    known = abs(1 + 1j * eta - eta**2)
+    assert predict(variant).radius == pytest.approx(known)
+    assert (known < 0.999) is held_to_its_way
+    # a dozen probes, one a step: from the second quarter to the last the distance hardly falls
+    wanders = spiral(variant, known, probes=12, every=1)
+    (row,) = courses.table(wanders).to_dict("records")
+    assert row["went"] == {"cycles": 2}
+    assert row["agrees"] is not held_to_its_way
+
+
 @pytest.mark.parametrize("probes", [20, 21])
 def test_a_factor_is_read_off_the_later_half(probes):
     angle = np.arange(probes) * 0.3
@@ -266,3 +308,90 @@ def test_a_factor_is_read_off_the_later_half(probes):
     assert contraction(disturbed, 1) == pytest.approx(0.8, rel=1e-9)
     disturbed[probes // 2] += 0.1
     assert contraction(disturbed, 1) != pytest.approx(0.8, rel=1e-3)
+
+
+def test_without_a_rate_to_read_where_it_went_decides():
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient"])).variants
+    # three probes of two displacements are too few for a factor
+    for factor, agrees in ((0.5, True), (1.0, False), (1.5, False)):
+        (row,) = courses.table(spiral(variant, factor, probes=3)).to_dict("records")
+        assert math.isnan(row["radius"])
+        assert row["agrees"] is agrees
+
+
+def test_of_a_schedule_the_rate_is_not_asked():
+    (variant,) = resolve(None, over([*GAME, *DIRAC, "regularizer=instance_noise"])).variants
+    known = predict(variant)
+    assert (known.scheduled, known.behaviour) == (True, "converges")
+    for factor, agrees in ((0.9, True), (0.99, True), (1.0, False)):
+        (row,) = courses.table(spiral(variant, factor)).to_dict("records")
+        assert row["agrees"] is agrees
+
+
+def test_a_slow_rate_is_asked_where_the_way_cannot_be_seen():
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient", "optimizer.sgd.g_lr=0.02",
+                                     "optimizer.sgd.d_lr=0.02"])).variants  # fmt: skip
+    rate = predict(variant).radius
+    assert 0.999 < rate < 1
+    for factor, agrees in ((rate, True), (1.001, False), (0.99, False)):
+        (row,) = courses.table(spiral(variant, factor)).to_dict("records")
+        assert row["agrees"] is agrees
+    assert courses.table(spiral(variant, rate))["went"].tolist() == [{"cycles": 2}]
+
+
+@pytest.mark.parametrize(("regularizer", "key", "times"), [
+    ("zero_gradient_penalty", "weight", 2), ("r1", "gamma", 1), ("r1r2", "gamma", 2),
+])  # fmt: skip
+def test_a_penalty_is_weaker_where_the_interaction_is(regularizer, key, times):
+    # D(s) = y A s: its squared slope in s is |A y|^2, of which the penalty takes so many halves
+    given = ["problem.bilinear.dimension=2", "network.point.condition=4", f"regularizer={regularizer}",
+             f"regularizer.{regularizer}.{key}=3"]  # fmt: skip
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, *given])).variants
+    (game,) = linear_games(variant)
+    assert game.penalty == pytest.approx(times * 3 * np.array([1, 1 / 16]))
+    assert game.push == pytest.approx([1, 1 / 4])
+
+
+def test_a_relativistic_loss_has_no_curvature_where_both_logits_move_alike(own_registry):
+    @registry.register("loss")
+    def paired(real_logits, fake_logits):
+        """Of the difference of logits alone."""
+        gap = real_logits - fake_logits
+        return torch.nn.functional.softplus(-gap), torch.nn.functional.softplus(gap)
+
+    (variant,) = resolve(None, over([*GAME, "problem=covariance", "network=scale", "loss=paired"])).variants
+    (game,) = linear_games(variant)
+    # d^2/dw^2 of softplus(-(w - w v^2)) at v = 1 is 0; f'(0) = 1/2, and v^2 has slope 2
+    assert game.own == pytest.approx([0.0], abs=1e-12)
+    assert (game.push, game.pull) == (pytest.approx([1.0]), pytest.approx([1.0]))
+
+
+@pytest.mark.parametrize("loss", ["minimax", "nonsaturating"])
+@pytest.mark.parametrize("turns", [1, 4])
+def test_an_unrolled_critic_on_the_covariance_game_is_that_of_its_derivatives(loss, turns):
+    softplus = torch.nn.functional.softplus
+
+    def of_d(v, w):
+        return softplus(-w) + softplus(w * v**2)
+
+    def of_g(v, w):
+        # less what D has on real samples: what D gains there by a step ahead is G's loss
+        of_fake = softplus(-w * v**2) if loss == "nonsaturating" else -softplus(w * v**2)
+        return of_fake - softplus(-w)
+
+    def slope(value, at):
+        return torch.autograd.grad(value, at, create_graph=True)[0]
+
+    def step(state):
+        v, w = state
+        w = w - ETA * slope(of_d(v, w), w)
+        # what G sees of D's reaction are the steps ahead, not the one that D has made
+        own, ahead = v.clone(), w
+        for _ in range(turns):
+            ahead = ahead - 0.1 * slope(of_d(own, ahead), ahead)
+        return torch.stack([v - ETA * slope(of_g(own, ahead), own), w])
+
+    jacobian = torch.autograd.functional.jacobian(step, torch.tensor([1.0, 0.0], dtype=torch.float64))
+    known = np.abs(np.linalg.eigvals(jacobian.numpy())).max()
+    given = ["problem=covariance", "network=scale", f"loss={loss}", "update=unrolled", "update.unrolled.rate=0.1"]
+    assert radius(*given, f"update.unrolled.steps={turns}") == pytest.approx(known, abs=1e-9)

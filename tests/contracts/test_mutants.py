@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 from ganbench import registry
 from ganbench.contracts import laws
 from ganbench.contracts.base import judge
+from ganbench.gan.linear import alternating as alternating_map
 from ganbench.gan.losses import HELLINGER, JENSEN_SHANNON, LOGISTIC, Divergence
 from ganbench.kinds import KINDS
 from ganbench.problems.base import Modes, Problem, stream
@@ -698,6 +699,66 @@ measures("diagnostic", "measuring_moves_nothing", "it moves the parameters of th
 measures("diagnostic", "measuring_moves_nothing", "global", lambda game: {"width": spread(game) + torch.rand(1)})
 
 
+# ------------------------------------------------------------------------------------------ feature spaces
+
+
+def space(law, told, mapped, *, needs=None, provides=()):
+    """Take a map of samples as a feature space that breaks a law."""
+
+    def mutant(problem):
+        """A mutant."""
+        return mapped
+
+    breaks("feature_space", law, told, needs=needs, provides=provides)(mutant)
+
+
+def half_written(x):
+    x[:, :1] = 0.0
+    return x.flatten(1)
+
+
+class Headed:
+    def __init__(self, head):
+        self.head = head
+
+    def __call__(self, x):
+        return x.flatten(1)
+
+
+LABELLED = {"needs": {"classes": "its head tells them"}, "provides": {"classes"}}
+shaken = torch.Generator().manual_seed(0)
+
+space("features_of_each_sample", "are torch.int64", lambda x: x.flatten(1).long())
+space("features_of_each_sample", "was given 24 samples and gave [24, 2, 1]; it must return features [n, d]",
+      lambda x: x.unsqueeze(-1))  # fmt: skip
+space("features_of_each_sample", "was given 24 samples and gave [1, 2]", lambda x: x.mean(0, keepdim=True))
+space("features_of_each_sample", "gave tuple", lambda x: (x, x))
+space("features_of_each_sample", "no problem that is known here provides ears", lambda x: x,
+      needs={"ears": "it listens"})  # fmt: skip
+space("repeatable", "off at a second call", lambda x: x.flatten(1) + torch.rand(1, generator=shaken))
+space("repeatable", "it draws from torch's global generator", lambda x: x.flatten(1) + 0 * torch.rand(1))
+space(
+    "samples_are_alone", "in batches of 1 a feature of 'ring8' is 1 off", lambda x: x.flatten(1) - x.flatten(1).mean(0)
+)
+space("order_is_kept", "in reverse order a feature of 'ring8' is ", lambda x: x.flatten(1).cumsum(0))
+space("finite", "samples of 'ring8' that are a hundred times larger have a feature inf", lambda x: x.flatten(1).exp())
+space("finite", "that are equal have a feature nan", lambda x: x.flatten(1) / x.flatten(1).norm(dim=1, keepdim=True))
+space("tells_samples_apart", "24 samples of 'ring8' have the same features", lambda x: 0 * x.flatten(1))
+space("samples_are_left_alone", "it writes into the samples", half_written)
+space("modes_are_where_they_are", "a sample of 'ring8' moves by ", lambda x: 2 * x.flatten(1), provides={"modes"})
+space("modes_are_where_they_are", "samples of 'ring8' of 2 numbers have 1 features", lambda x: x.flatten(1)[:, :1],
+      provides={"modes"})  # fmt: skip
+space("head_gives_probabilities", "its map has no method 'head'", lambda x: x.flatten(1), **LABELLED)
+space("head_gives_probabilities", "24 samples of 'digits' have probabilities [24, 64]",
+      Headed(lambda x: x.softmax(-1)), **LABELLED)  # fmt: skip
+space(
+    "head_gives_probabilities",
+    "a probability is 1; they sum to [10, 10]",
+    Headed(lambda x: torch.ones(len(x), 10)),
+    **LABELLED,
+)
+
+
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_a_network_that_normalizations_do_not_reach_is_told(player):
     def deaf(spec):
@@ -782,6 +843,13 @@ def uphill(round):
     for player in "dg":
         gradient = round.gradient(player)
         round.descend(player, gradient if player == "g" else -gradient)
+
+
+# alternating descent contracts by sqrt(1 - rate gamma) = 0.97468
+@breaks("update", "goes_as_its_linear_map_says", "distance on, and `linear` 0.97468", linear=alternating_map)
+def twice_as_fast(round):
+    for player in "dg":
+        round.descend(player, 2 * round.gradient(player))
 
 
 @breaks("update", "diverged_runs_stay", "a diverged run has moved by 0.0")

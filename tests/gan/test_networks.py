@@ -95,3 +95,22 @@ def test_initial_weights_depend_on_seed_and_architecture_alone():
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("condition", [0.0, 0.99, -1.0, float("nan")])
+def test_a_game_is_conditioned_from_1_on(condition):
+    with pytest.raises(UserError, match=f"'point' needs a condition of at least 1, got {condition:g}"):
+        built("point", (2,), None, condition=condition)
+    assert built("point", (2,), None, condition=1.0)[1][0].factors.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", registry.names("network"))
+def test_what_a_network_is_built_with_is_drawn_from_the_streams_it_was_given(name):
+    plugin = registry.get("network", name)
+    (variant, *_) = [variant for variant in fitting() if variant.network == plugin.name]
+    problem = make_problem(variant)
+    first, again, other = (build_networks(variant, problem, seed) for seed in (0, 0, 1))
+    for one, two, three in zip(first, again, other, strict=True):
+        same = [torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True)]
+        assert all(same)
+        assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), three.parameters(), strict=True))

@@ -264,6 +264,13 @@ def test_a_module_without_a_file_is_never_reused(planted):
     assert "its module 'far' has no file" in shown(planted, before=before)
 
 
+@pytest.mark.parametrize("name", ["softplus", "gelu", "relu"])
+def test_what_torch_has_compiled_is_covered_by_torch(tree, name):
+    # softplus itself is of torch._C._nn, a module that compiled code makes, and relu of a file
+    (tree / "mine.py").write_text(f"from torch.nn.functional import {name}\n{PLAIN}")
+    assert shown(tree).startswith("version ")
+
+
 def test_an_editable_install_is_hashed_file_by_file(tree):
     """As setuptools does it: a finder maps the package's name to a working tree, and the record lists no source."""
     (tree / "work" / "edited").mkdir(parents=True)

@@ -194,6 +194,16 @@ def matrix_of(operator, size):
     return np.stack([operator(unit) for unit in np.eye(size)], axis=1)
 
 
+@pytest.mark.parametrize("deaf", ["g", "d"])
+def test_a_player_that_decides_nothing_of_its_loss_stays(deaf):
+    # one loss is a bowl of the other's parameters alone
+    g, d = normal(2, 3), normal(2, 4, seed=1)
+    bowl = (lambda g, d: d.square().sum(1)) if deaf == "g" else (lambda g, d: g.square().sum(1))
+    field = dynamics.gradient_field(DifferentiableGame(g, d, lambda g, d: (bowl(g, d), bowl(g, d))))
+    got = field(torch.cat([g, d], dim=1))
+    assert torch.equal(got, torch.cat([0 * g, 2 * d] if deaf == "g" else [2 * g, 0 * d], dim=1))
+
+
 def test_the_dirac_gan_rotates_at_its_equilibrium():
     # eigenvalues +-i f'(0): 1/2 for the logistic loss, 1 for Wasserstein's (Mescheder 2018, lemma 2.3)
     assert dynamics.game_eigenvalues(dirac(nonsaturating)) == pytest.approx((0, 0.5, 0.5), abs=1e-12)

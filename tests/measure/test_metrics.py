@@ -521,6 +521,74 @@ def test_class_statistics_of_known_predictions():
     )
 
 
+@pytest.mark.parametrize(("on", "quota", "covered"), [
+    # of 40 samples on 4 classes a fair share is 10: a quarter of it 2.5, a half 5, all of it 10
+    ([2, 3, 17, 18], {}, 3), ([0, 2, 19, 19], {}, 2), ([5, 4, 15, 16], {"quota": 0.5}, 3), ([5, 5, 15, 15], {}, 4),
+    ([10, 10, 10, 10], {"quota": 1.0}, 4), ([9, 11, 10, 10], {"quota": 1.0}, 3),
+])  # fmt: skip
+def test_a_class_and_a_mode_are_covered_by_their_share_of_all_samples(on, quota, covered):
+    labels = torch.arange(4).repeat_interleave(torch.tensor(on))
+    centres = 10 * torch.eye(4, dtype=torch.float64)
+    reference = Reference(centres, class_head=lambda features: torch.softmax(9 * features, -1))
+    assert metric("class_statistics", reference, centres[labels], **quota)["classes_covered"].item() == covered
+    modes = Modes(centres, 0.1, torch.full((4,), 0.25, dtype=torch.float64))
+    got = metric("mode_statistics", Reference(centres, modes=modes), centres[labels], **quota)
+    assert got["modes_covered"].item() == covered
+
+
+def test_a_mode_is_covered_by_its_own_weight():
+    # of 40 samples a quarter of these weights' shares are 1, 2, 3 and 4
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    centres = 10 * torch.eye(4, dtype=torch.float64)
+    reference = Reference(centres, modes=Modes(centres, 0.1, weights))
+    for on, covered in (([1, 2, 3, 34], 4), ([1, 1, 3, 35], 3), ([0, 1, 2, 37], 1), ([30, 3, 4, 3], 3)):
+        labels = torch.arange(4).repeat_interleave(torch.tensor(on))
+        assert metric("mode_statistics", reference, centres[labels])["modes_covered"].item() == covered
+
+
+@pytest.mark.parametrize(("classes", "columns"), [(2, 2), (32, 32), (33, 0)])
+def test_shares_of_up_to_32_classes_have_columns(classes, columns):
+    centres = 10 * torch.eye(classes, dtype=torch.float64)
+    head = lambda features: torch.softmax(9 * features, -1)  # noqa: E731
+    fake = centres[[0, 0, 0, 1]]
+    own = Modes(centres, 0.1, torch.full((classes,), 1 / classes, dtype=torch.float64))
+    shares = {"mode_shares": "mode_share", "class_shares": "class_share"}
+    for name, column in shares.items():
+        got = metric(name, Reference(centres, modes=own, class_head=head), fake)
+        assert len(got) == columns
+        wanted = {f"{column}.{place}": share for place, share in enumerate([0.75, 0.25, *[0] * 30][:columns])}
+        assert {key: value.item() for key, value in got.items()} == wanted
+
+
+def test_a_classifier_is_sure_from_its_confidence_on():
+    # probabilities of 0.9 and 0.75 exactly, as the head gives them
+    rows = torch.tensor([[0.9, 0.1], [0.75, 0.25], [0.2, 0.8]], dtype=torch.float64)
+    reference = Reference(torch.eye(2, dtype=torch.float64), class_head=lambda features: features)
+    for confidence, share in ((0.9, 1 / 3), (0.8, 2 / 3), (0.75, 1.0), (0.76, 2 / 3), (0.91, 0.0)):
+        got = metric("class_statistics", reference, rows, confidence=confidence)["confident"].item()
+        assert got == pytest.approx(share)
+        assert sum(metric("class_shares", reference, rows, confidence=confidence).values()) == pytest.approx(share)
+    assert metric("class_statistics", reference, rows)["confident"].item() == pytest.approx(1 / 3)
+
+
+def test_fidelity_is_counted_in_all_and_by_label():
+    centres = 10 * torch.eye(3, dtype=torch.float64)
+    own = Modes(centres, 0.1, torch.full((3,), 1 / 3, dtype=torch.float64))
+    head = lambda features: torch.softmax(features, -1)  # noqa: E731
+    reference = Reference(centres, modes=own, class_head=head)
+    label = torch.tensor([0, 0, 0, 0, 1, 1])
+    fake = centres[[0, 0, 0, 1, 1, 2]]
+    for name in ("label_fidelity", "class_fidelity"):
+        got = {key: value.item() for key, value in metric(name, reference, fake, label=label).items()}
+        assert math.isnan(got.pop(f"{name}.2"))  # nobody asked for it: no share
+        assert got == pytest.approx({name: 4 / 6, f"{name}.0": 3 / 4, f"{name}.1": 1 / 2})
+    # what is off its mode is not faithful, but a classifier takes it for its class
+    off = fake.clone()
+    off[0, 0] = 9
+    assert metric("label_fidelity", reference, off, label=label)["label_fidelity"].item() == pytest.approx(3 / 6)
+    assert metric("class_fidelity", reference, off, label=label)["class_fidelity"].item() == pytest.approx(4 / 6)
+
+
 def test_digits_with_dropped_classes_lose_recall(evaluators):
     evaluator = evaluators["digits"]
     own = evaluator.problem

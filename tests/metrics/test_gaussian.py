@@ -283,3 +283,18 @@ def test_a_root_has_as_many_columns_as_there_are_directions_with_variance():
     # a direction that rounding alone made counts for nothing, a small one for what it is
     for small, rank in ((1e-17, 2), (1e-13, 3)):
         assert moments.root(flat + torch.diag(torch.tensor([0.0, small, 0.0]).double())).shape == (3, rank)
+
+
+@pytest.mark.parametrize(("beside", "apart", "refused"), [
+    # a millionth of the largest number, and a hundred-thousandth of the number itself
+    (0.0, 3.9e-6, False), (0.0, 4.1e-6, True), (1.0, 1.38e-5, False), (1.0, 1.43e-5, True), (-1.0, 1.38e-5, False),
+])  # fmt: skip
+def test_a_covariance_is_symmetric_up_to_the_rounding_of_float32(beside, apart, refused):
+    covariance = torch.tensor([[4.0, beside], [beside + apart, 4.0]], dtype=torch.float64)
+    mean = torch.zeros(2, dtype=torch.float64)
+    for sides in ((mean, covariance, mean, torch.eye(2)), (mean, torch.eye(2), mean, covariance)):
+        if refused:
+            with pytest.raises(InputError, match="_covariance' is not symmetric"):
+                frechet_from_moments(*sides)
+        else:
+            assert frechet_from_moments(*sides).isfinite()

@@ -1,6 +1,7 @@
 """What users pass by mistake, in every metric that compares real with fake samples: an error that says what to do."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from ganbench import metrics, registry
 from ganbench.errors import InputError, UserError
 from ganbench.metrics import Reference
 from ganbench.metrics.inputs import measures_of, pair, samples, whole
+from ganbench.metrics.reference import prepared
 
 # those of this package that need nothing but two arrays
 COMPARING = [
@@ -104,6 +106,52 @@ def test_a_reference_is_checked_when_it_is_built():
         Reference(torch.full((5, 2), torch.nan))
     with pytest.raises(InputError, match=r"'real' is empty, got the shape \[5, 0\]"):
         Reference(torch.ones(5, 0))
+
+
+@pytest.mark.parametrize("array", [np.float64([[1, 2], [3, 4], [5, 6]])[::-1], np.float32([[1, 2, 3]]).T[:, ::-1]])
+def test_arrays_whose_memory_torch_cannot_share_are_read_all_the_same(array):
+    assert samples(array, "real").tolist() == array.tolist()
+    array = array.copy()
+    array.flags.writeable = False
+    assert samples(array, "real").tolist() == array.tolist()
+    array.flags.writeable = True
+    shared = samples(array, "real")
+    array[0, 0] = 7
+    assert shared[0, 0] == 7
+
+
+def test_an_array_without_axes_is_named_by_its_shape():
+    with pytest.raises(InputError, match=r"'real' must be samples \[..., n, d\], got the shape \[\]"):
+        samples(np.array(1.0), "real")
+
+
+def test_one_sample_is_enough_where_nothing_is_estimated_from_their_spread():
+    one, other = np.array([[0.0, 1.0]]), np.array([[3.0, 5.0]])
+    assert samples(one, "fake").tolist() == [[0, 1]]
+    assert [side.tolist() for side in pair(one, other)] == [[[0, 1]], [[3, 5]]]
+    reference, fake = prepared(one, other)
+    assert (reference.real.tolist(), fake.tolist()) == ([[0, 1]], [[3, 5]])
+    # one point at each side: the distance of two numbers
+    assert metrics.wasserstein_1d(one[:, :1], other[:, :1]).item() == pytest.approx(3)
+
+
+@every_metric
+def test_the_fewest_samples_that_a_metric_takes_are_those_that_it_names(metric):
+    told, taken, tried = set(), [], [*range(1, 12), N]
+    for n in tried:
+        try:
+            result = numbers(metric(normal(n, 1), normal(n, 1, seed=1)))
+        except InputError as error:
+            told |= {int(number) for number in re.findall(r"this metric needs at least (\d+):", str(error))}
+        else:
+            assert not any(value.isnan().any() for value in result)
+            taken.append(n)
+    assert taken == [n for n in tried if n >= taken[0]]
+    assert told <= {taken[0]}
+    # a covariance or an unbiased kernel mean divides by n - 1, a fit over numbers of samples needs some of them
+    fewest = {"frechet_distance": 2, "frechet_infinity": 4, "kernel_distance": 2, "gaussian_mmd": 2,
+              "sliced_wasserstein": 1, "wasserstein_1d": 1}  # fmt: skip
+    assert taken[0] == fewest.get(metric.__name__, taken[0])
 
 
 def test_samples_are_given_back_as_they_are():

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import pdist
 
 from ganbench.errors import InputError
-from ganbench.metrics import Reference, distances, gaussian_mmd, kernel_distance
+from ganbench.metrics import Reference, distances, gaussian_mmd, kernel_distance, kernels
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -191,3 +192,11 @@ def test_it_is_that_of_torchmetrics():
     real, fake = normal(300, 64), normal(300, 64, seed=1) * 0.8 + 0.2
     expected = peer.poly_mmd(real, fake, degree=3, gamma=None, coef=1.0).item()
     assert kernel_distance(real, fake).item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "every"), [(7, 1), (1000, 1), (1001, 2), (2000, 2), (2001, 3)])
+def test_the_median_distance_is_that_of_at_most_a_thousand_samples_spread_evenly(n, every):
+    real = torch.randn(n, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    distances = np.sort(pdist(real[::every].numpy()))
+    # the lower one of two in the middle
+    assert kernels._median_distance(real) == pytest.approx(distances[(len(distances) - 1) // 2], rel=1e-12)

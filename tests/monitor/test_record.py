@@ -151,3 +151,22 @@ def test_the_plan_survives_being_read_back(shared):
     plan = Store(shared[0]).read_plan()
     assert [run.id for run in plan.runs] == list(plan.listed)
     assert type(plan).from_dict(plan.to_dict()) == plan
+
+
+def test_real_samples_are_the_same_within_a_thousandth(tmp_path):
+    real = 0.1 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    watch(tmp_path / "it", problem=None, real=real).close()
+    watch(tmp_path / "it", problem=None, real=real + 5e-4, seed=1).close()
+    with pytest.raises(UserError, match="measures 'real' against other real samples"):
+        watch(tmp_path / "it", problem=None, real=real + 3e-3, seed=2)
+    assert ganbench.load(tmp_path / "it").runs["status"].tolist()[:2] == ["done", "done"]
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"seed": -1}, "'seed' must be"), ({"seed": True}, "'seed' must be"), ({"seed": 1.0}, "'seed' must be"),
+    ({"variant": "a b"}, "The name of a variant"), ({"variant": ""}, "The name of a variant"),
+    ({"variant": "a/b"}, "The name of a variant"), ({"variant": 3}, "The name of a variant"),
+])  # fmt: skip
+def test_names_and_seeds_that_are_none(tmp_path, options, said):
+    with pytest.raises(UserError, match=said):
+        Monitor(nn.Linear(4, 2), nn.Linear(2, 1), latent=4, problem="ring8", out=tmp_path / "it", **SIZES, **options)

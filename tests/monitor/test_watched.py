@@ -7,8 +7,9 @@ from torch import nn
 
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.monitor.isolation import untouched, unwrapped
-from ganbench.monitor.watched import NotKnown, Player, Watched, WatchedLoss, final_sigmoid, layer_names
+from ganbench.monitor.watched import NotKnown, Player, Watched, WatchedLoss, final_sigmoid
 from ganbench.suite import resolve
+from ganbench.training.batched import layer_names
 from ganbench.training.building import make_problem
 from ganbench.training.population import Population
 from ganbench.training.snapshot import Snapshot

@@ -1,7 +1,10 @@
 """Digits and the spaces in which images are compared."""
 
+import math
+
 import pytest
 import torch
+from torch import nn
 
 from ganbench import registry
 from ganbench.errors import UserError
@@ -15,6 +18,11 @@ def digits(tmp_path, monkeypatch):
     monkeypatch.setenv("GANBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(features, "_classifiers", {})
     return registry.get("problem", "digits")()
+
+
+def class_probabilities(problem, images):
+    space = features.extractor(problem, "classifier")
+    return space.class_head(space(images))
 
 
 def rows(images):
@@ -59,7 +67,7 @@ def test_references_are_training_images_and_oracles_held_out_ones(digits):
 
 
 def test_the_classifier_knows_images_it_has_not_seen(digits):
-    probabilities = features.class_probabilities(digits)(digits.held_out_images)
+    probabilities = class_probabilities(digits, digits.held_out_images)
     assert probabilities.shape == (500, 10)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(500))
     accuracy = (probabilities.argmax(1) == digits.held_out_labels).double().mean().item()
@@ -73,6 +81,57 @@ def test_classifier_is_the_same_whenever_it_is_trained(digits, tmp_path, monkeyp
     monkeypatch.setattr(features, "_classifiers", {})
     torch.randn(5)
     assert torch.equal(features.extractor(digits, "classifier")(digits.held_out_images), first)
+
+
+@pytest.mark.parametrize(("side", "stride"), [(4, 1), (8, 1), (15, 1), (16, 2), (64, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_random_convolutions_are_those_of_plain_layers(side, stride, channels):
+    """The first brings an image to a side of about 8, the second halves it, and quadrants are averaged."""
+    weights = features._convolutions((channels, side, side))
+    layers = [nn.Conv2d(channels, 16, 2 * stride + 1, stride, stride), nn.Conv2d(16, 16, 3, 2, 1)]
+    for layer, weight, bias in zip(layers, weights[::2], weights[1::2], strict=True):
+        layer.weight.data, layer.bias.data = weight, bias
+        fan_in = weight[0].numel()
+        # He's variance: of n numbers within five standard errors sqrt(2 / n)
+        within = 5 * math.sqrt(2 / weight.numel())
+        assert weight.square().mean().item() * fan_in / 2 == pytest.approx(1, abs=within)
+        assert bias.square().mean().item() * 4 == pytest.approx(1, abs=5 * math.sqrt(2 / 16))
+    images = torch.randn(5, channels, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = nn.functional.relu(layers[1](nn.functional.relu(layers[0](images))))
+    rows, columns = maps.shape[2:]
+    top, left = slice(0, -(-rows // 2)), slice(0, -(-columns // 2))
+    bottom, right = slice(rows // 2, None), slice(columns // 2, None)
+    quadrants = [maps[:, :, down, along].mean((2, 3)) for down in (top, bottom) for along in (left, right)]
+    got = features._conv_features(images, weights)
+    torch.testing.assert_close(got, torch.stack(quadrants, dim=2).flatten(1), rtol=1e-5, atol=1e-6)
+    assert got.shape == (5, 64)
+
+
+def test_the_classifier_is_a_plain_perceptron_that_is_trained_as_anybody_would():
+    """The same in torch's own words: He's initial weights, AdamW, a rate that falls to 0, noise on the pixels."""
+    images = torch.randn(50, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(50) % 3
+    generator = stream("classifier", 0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 128), nn.SiLU(), nn.Linear(128, 32), nn.SiLU(), nn.Linear(32, 3))
+    for layer in model[1::2]:
+        std = math.sqrt(2 / layer.in_features)
+        layer.weight.data = std * torch.randn(layer.weight.shape, generator=generator)
+        nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=400)
+    for _ in range(400):
+        chosen = torch.randint(50, (128,), generator=generator)
+        noisy = images[chosen] + 0.2 * torch.randn(128, 1, 4, 4, generator=generator)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(noisy), labels[chosen]).backward()
+        optimizer.step()
+        schedule.step()
+    trained = features._train(images, labels)
+    assert not any(weight.requires_grad for weight in trained)
+    for own, plain in zip(trained, model.parameters(), strict=True):
+        # the last step is 1 / 400 of the first one, 8e-6: what one more would change is well above rounding
+        torch.testing.assert_close(own, plain.detach(), rtol=0, atol=2e-6)
 
 
 def test_a_cached_classifier_is_not_trained_again(digits, tmp_path, monkeypatch):
@@ -108,7 +167,7 @@ def test_features_leave_the_global_random_state_alone(digits):
     state = torch.random.get_rng_state()
     for space in digits.feature_spaces:
         features.extractor(digits, space)(digits.images[:3])
-    features.class_probabilities(digits)(digits.images[:3])
+    class_probabilities(digits, digits.images[:3])
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -143,4 +202,4 @@ def test_unknown_space_names_those_that_there_are(digits):
 def test_a_problem_without_labels_has_no_classifier():
     ring = registry.get("problem", "ring8")()
     with pytest.raises(UserError, match="no labels"):
-        features.class_head(ring)
+        features.extractor(ring, "classifier")

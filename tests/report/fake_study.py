@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ganbench.registry import Measure
+from ganbench.registry import Measure, measures
 
 PROBES = 18
 STEPS = 4000
@@ -89,6 +89,12 @@ MEASURES = {
     "d_ranking": Measure("Probability that a real logit is above a fake one", None, SHARE),
     "d_spectral_norm": Measure("Largest spectral norm of the discriminator's layers", None, POSITIVE),
     "seconds_per_step": Measure("Training time of one step", "down", POSITIVE, "s"),
+}
+DECLARED = measures()
+MEASURES |= {
+    name: replace(measure, blind=DECLARED[name].blind, scale=DECLARED[name].scale, role=DECLARED[name].role)
+    for name, measure in MEASURES.items()
+    if name in DECLARED
 }
 COLUMNS = list(dict.fromkeys([*(k for v in ORACLE.values() for k in v), "d_loss", "g_gradient_norm", "saturation",
                               "d_ranking", "d_spectral_norm", "seconds_per_step"]))  # fmt: skip

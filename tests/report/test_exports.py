@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from ganbench import api, cli
-from ganbench.analysis.findings import rank, sentences
+from ganbench.analysis.findings import sentences
+from ganbench.analysis.ranking import rank
 from ganbench.errors import UserError
 from ganbench.report import exports, settings
 from ganbench.report.context import Context

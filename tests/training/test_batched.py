@@ -13,6 +13,7 @@ from ganbench import registry
 from ganbench.gan.normalizations import PixelNorm
 from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
 from ganbench.training import batched
+from ganbench.training.cost import measured
 
 RUNS = 3
 quickly = settings(max_examples=25, deadline=None, derandomize=True)
@@ -211,8 +212,18 @@ BEFORE = {
 
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("activation", ["relu", "leaky", "negative slope"])
-def test_an_activation_after_any_layer(before, activation):
-    check(lambda: nn.Sequential(BEFORE[before](), ACTIVATIONS[activation]()), (4,), runs=2)
+@pytest.mark.parametrize("batch", [4, batched.FEW_COLUMNS])  # from there on a product's result is a view
+def test_an_activation_after_any_layer(before, activation, batch):
+    check(lambda: nn.Sequential(BEFORE[before](), ACTIVATIONS[activation]()), (4,), runs=2, batch=batch)
+
+
+@pytest.mark.parametrize(("activation", "copies_made"), [(nn.ReLU, 0), (nn.LeakyReLU, 0), (nn.Tanh, 1)])
+def test_a_rectifier_after_a_layer_takes_no_memory_of_its_own(activation, copies_made):
+    tensors = {"0.weight": torch.randn(2, 50, 3), "0.bias": torch.randn(2, 50)}
+    x = torch.randn(2, 100, 3)
+    peaks = [measured(lambda m=m: batched.forward(m, tensors, x)).peak_bytes
+             for m in (nn.Sequential(nn.Linear(3, 50)), nn.Sequential(nn.Linear(3, 50), activation()))]  # fmt: skip
+    assert peaks[1] - peaks[0] == copies_made * 2 * 100 * 50 * 4
 
 
 @pytest.mark.parametrize("first", ACTIVATIONS)

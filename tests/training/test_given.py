@@ -6,7 +6,8 @@ from overriding import over
 from torch import nn
 from torch.nn.functional import one_hot, softplus
 
-from ganbench import registry
+from ganbench import api, registry
+from ganbench.analysis.verdicts import judge
 from ganbench.errors import UserError
 from ganbench.measure.evaluate import Evaluator
 from ganbench.problems.base import Batch, mapped, stacked, stream
@@ -201,3 +202,30 @@ def test_probes_measure_fakes_for_the_labels_that_they_were_made_for():
     torch.testing.assert_close(columns["label_fidelity"], want["label_fidelity"], equal_nan=True)
     assert "d_overfitting" not in columns, "held-out samples have labels of their own"
     assert columns["g_gradient_norm"].isfinite().all()
+
+
+@pytest.mark.slow
+def test_a_generator_that_ignores_its_label_is_told_so(own_registry, tmp_path):
+    class Deaf(nn.Module):
+        def __init__(self, body):
+            super().__init__()
+            self.body = body
+
+        def forward(self, x, label):
+            return self.body(x)
+
+    @registry.register("network", needs={"label": "it needs a problem that gives labels"})
+    def deaf(spec):
+        """Perceptrons of which neither looks at its label."""
+        sizes = ([spec.latent_dim, 32, 32, *spec.shape], [*spec.shape, 32, 32, 1])
+        players = []
+        for first, second, third, last in sizes:
+            layers = [nn.Linear(first, second), nn.ReLU(), nn.Linear(second, third), nn.ReLU(), nn.Linear(third, last)]
+            players.append(Deaf(nn.Sequential(*layers)))
+        return tuple(players)
+
+    plan = ["problem=ring8_labelled", "network=deaf,conditional_mlp", "regularizer=r1", "seeds=5", "steps=4000"]
+    study = api.run(None, plan, out=tmp_path / "study", workers=1)
+    found = judge(study).merge(study.runs[["run", "network"]], on="run").groupby("network")["verdict"].agg(list)
+    assert found["deaf"] == ["ignoring labels"] * 5
+    assert "ignoring labels" not in found["conditional_mlp"]

@@ -3,7 +3,7 @@
 `shipped` has one record a verdict, `records` the tables that follow from them, `case` what probes say, `judging` asks.
 """
 
-from ganbench.analysis.verdicts.case import Case, Ended, Held, View
+from ganbench.analysis.verdicts.case import Case, Ended, Held
 from ganbench.analysis.verdicts.judging import (
     ask,
     ended,
@@ -27,6 +27,7 @@ from ganbench.analysis.verdicts.records import (
     limit,
     rules,
 )
+from ganbench.analysis.verdicts.view import View
 
 __all__ = [
     "FAILURES",

@@ -17,62 +17,11 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, pdtr
 
 from ganbench.analysis.verdicts.records import limit, limits
+from ganbench.analysis.verdicts.view import View
 from ganbench.errors import unknown
 
 Flags = NDArray[np.bool_]
 Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class View:
-    """The measures through which a problem is judged.
-
-    count: how many modes are held; shares: each mode's share of samples; divergence: of the modes' histogram; quality,
-    and the threshold that is its bar; diversity: what a converged run has half of; narrow: what is next to nothing
-    after a collapse.
-    """
-
-    count: str | None
-    shares: str | None
-    divergence: str | None
-    quality: str
-    bar: str
-    diversity: tuple[str, ...]
-    narrow: tuple[str, ...]
-
-    @property
-    def covered(self) -> str | None:
-        """How much of the problem the samples cover, None where there is nothing to cover."""
-        return self.count or next(iter(self.diversity), None)
-
-    @property
-    def scored(self) -> tuple[str, ...]:
-        """The measures whose product is the one score of a run: quality with modes, else with recall, if any."""
-        return (self.quality, *([self.count] if self.count else self.diversity[-1:]))
-
-
-_DIVERSITY = ("coverage", "recall")
-VIEWS = (
-    View("modes_covered", "mode_share", "mode_kl", "high_quality", "quality_bar", (), ("recall",)),
-    # recall is next to nothing for images of all classes that are merely too smooth, so that it tells no collapse here
-    View(
-        "classes_covered",
-        "class_share",
-        "class_kl",
-        "precision",
-        "precision_bar",
-        ("coverage", "recall"),
-        ("coverage",),
-    ),
-    View(None, None, None, "precision", "precision_bar", ("coverage", "recall"), ("coverage", "recall")),
-    # a game in closed form: to arrive at its equilibrium is all there is to do
-    View(None, None, None, "nearness", "quality_bar", (), ()),
-)
-JUDGED = (
-    "step", "high_quality", "precision", "nearness", "modes_covered", "classes_covered", *_DIVERSITY, "saturation",
-    "g_gradient_norm",
-)  # fmt: skip
-"""The columns that verdicts read, beside those of `mode_share` and `class_share`."""
 
 
 def since(condition: Flags, steps: NDArray[np.generic]) -> int | None:
@@ -191,6 +140,25 @@ class Case:
         return np.clip(self.count / self.modes if self.modes else self.diversity, 0.0, 1.0)
 
     @cached_property
+    def obedience(self) -> Values:
+        """How much more often than by chance samples are what their label asks for [probes], 1 where none are given.
+
+        1: as often as the oracle's, had it only the modes that are covered; 0: as often as those of a generator that
+        has every mode at its weight, whatever the label.
+        """
+        name, chance = self.view.fidelity, float((self.true_shares**2).sum())
+        if name is None or self.modes is None:
+            return np.ones(len(self.steps))
+        beyond = self.oracle.get(name, 1.0) * self.breadth - chance
+        share = np.divide(self.columns[name] - chance, beyond, out=np.ones(len(beyond)), where=beyond > 0)
+        return np.nan_to_num(share)
+
+    @property
+    def disobedient(self) -> Flags:
+        """Decent samples of enough modes, hardly more often than by chance of the one that their label asks for."""
+        return (self.obedience <= self.limit("ignored")) & self.decent & self.learned & ~self.narrow
+
+    @cached_property
     def complete(self) -> Flags:
         """Every mode is there, or missed by no more than chance, which does not miss the same one again and again."""
         if self.modes is None:
@@ -205,9 +173,9 @@ class Case:
 
     @property
     def good(self) -> Flags:
-        """Complete, at the quality bar and diverse, once training has begun."""
-        diverse = self.diversity >= self.limit("diversity_bar")
-        return self.complete & (self.quality >= self.limit(self.view.bar)) & diverse & self.trained
+        """Complete, at the quality bar, diverse and obedient, once training has begun."""
+        enough = (self.diversity >= self.limit("diversity_bar")) & (self.obedience >= self.limit("label_bar"))
+        return self.complete & (self.quality >= self.limit(self.view.bar)) & enough & self.trained
 
     @cached_property
     def narrow(self) -> Flags:
@@ -217,7 +185,7 @@ class Case:
         tells the two apart, for noise does not lower it.
         """
         few = self._least(self.view.narrow) <= self.limit("no_diversity")
-        if self.view.count != "modes_covered":
+        if self.view.diversity:
             few = few & self.decent
         if self.modes is not None:
             allowed = max(1.0, self.modes * self.limit("few_modes"))
@@ -228,10 +196,10 @@ class Case:
     def vanished(self) -> Flags:
         """Bad samples, while the generator's gradient is gone."""
         gone: Flags = np.zeros(len(self.steps), dtype=bool)
-        if self.has("saturation"):
-            gone |= self.columns["saturation"] >= self.limit("saturated")
-        if self.has("g_gradient_norm"):
-            norm = self.columns["g_gradient_norm"]
+        if self.view.saturation in self.columns:
+            gone |= self.columns[self.view.saturation] >= self.limit("saturated")
+        if self.view.gradient in self.columns:
+            norm = self.columns[self.view.gradient]
             gone |= norm < self.limit("gradient_gone") * np.nanmax(np.append(norm[:3], 0.0))
         return gone & ~self.decent
 

@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganbench.analysis import Study
-from ganbench.analysis.verdicts.case import JUDGED, VIEWS, Case, Ended, Held, Values, View, since
+from ganbench.analysis.verdicts.case import Case, Ended, Held, Values, since
 from ganbench.analysis.verdicts.records import Rule, Verdict, rules
+from ganbench.analysis.verdicts.view import View, judged_columns, view_through
 from ganbench.errors import UserError, quoted, told
+from ganbench.registry import playing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def view(columns: Mapping[str, Any] | pd.DataFrame) -> View | None:
-    """Return how a problem is judged, by the first set of measures that it defines; None where it has none of them."""
-    have = set(columns if isinstance(columns, Mapping) else columns.columns[columns.notna().any().to_numpy()])
-    return next((v for v in VIEWS if v.quality in have and (v.count is None or v.count in have)), None)
+    """Return how a problem is judged, by the measures that it defines; None where none of them is its quality."""
+    return view_through(set(columns if isinstance(columns, Mapping) else columns.columns[columns.notna().any()]))
 
 
 def judge(study: Study) -> pd.DataFrame:
@@ -95,7 +96,7 @@ def loss_quality_correlation(series: pd.DataFrame, quality: str | None = None, *
     seen = view(series)
     quality = quality or (seen.quality if seen else None)
     correlations = {}
-    for loss in [name for name in ("d_loss", "g_loss") if name in series.columns]:
+    for loss in [name for name in playing("loss") if name in series.columns]:
         correlations[loss] = float("nan")
         if quality in series.columns:
             both = series[[loss, quality]].replace([np.inf, -np.inf], np.nan).dropna().rank()
@@ -105,8 +106,7 @@ def loss_quality_correlation(series: pd.DataFrame, quality: str | None = None, *
 
 
 def _columns(series: pd.DataFrame) -> dict[str, Values]:
-    names = [n for n in series.columns if n in JUDGED or str(n).startswith(("mode_share.", "class_share."))]
-    return {name: series[name].to_numpy(dtype=float) for name in names}
+    return {name: series[name].to_numpy(dtype=float) for name in judged_columns(map(str, series.columns))}
 
 
 def _brief(verdict: Verdict) -> str:

@@ -21,6 +21,7 @@ from ganbench.registry import Remedy, Threshold, register
             0.75, "the same for precision, whose k-NN balls are noisier and stricter than a mode's radius"
         ),
         "diversity_bar": Threshold(0.5, "share of the oracle's coverage and recall that a converged run has"),
+        "label_bar": Threshold(0.75, "of the oracle's fidelity to labels, beyond chance, where labels are given"),
     },
     scripts=("perfect", "learns"),
 )  # fmt: skip
@@ -69,6 +70,25 @@ MODES = Remedy(
 def dropping_modes(case: Case) -> Flags:
     """Makes good samples, but leaves out some of the modes."""
     return case.dropping
+
+
+@register(
+    "verdict", failure=True, rank=75, symbol="I", evidence=wording.where_it_ended,
+    remedy=Remedy(
+        "Let the discriminator see the label as strongly as the generator does (a projection onto its embedding), and "
+        "check that real and fake samples come with the labels they were drawn and made for.",
+        "Miyato & Koyama 2018; Mirza & Osindero 2014",
+    ),
+    thresholds={
+        "ignored": Threshold(
+            0.25, "of the same, by the modes that it has: three samples in four do not look at their label"
+        ),
+    },
+    scripts=("ignores labels", "forgets labels"),
+)  # fmt: skip
+def ignoring_labels(case: Case) -> Flags:
+    """Makes good samples, but hardly more often than by chance of the class that its label asks for."""
+    return case.disobedient
 
 
 @register(

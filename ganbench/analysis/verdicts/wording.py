@@ -28,9 +28,10 @@ def value(case: Case, measure: str) -> str:
 
 
 def numbers(case: Case) -> str:
-    """Return the last probe's modes, quality and diversity."""
+    """Return the last probe's modes, quality, diversity and fidelity to labels."""
     parts = [counted(case, -1)] if case.modes is not None else []
-    parts += [value(case, measure) for measure in (case.view.quality, *case.view.diversity) if case.has(measure)]
+    measures = (case.view.quality, *case.view.diversity, case.view.fidelity)
+    parts += [value(case, measure) for measure in measures if measure and case.has(measure)]
     return ", ".join(parts)
 
 
@@ -89,9 +90,10 @@ def what_it_lacks(ended: Ended, held: Held) -> str:
 def gradient(case: Case, held: Held) -> str:
     """Return the last probe with what tells that the generator's gradient is gone."""
     text = numbers(case)
-    text += "".join(f", {value(case, name)}" for name in ("saturation", "g_gradient_norm") if case.has(name))
-    if case.has("g_gradient_norm"):
-        text += f" (early {np.nanmax(case.columns['g_gradient_norm'][:3]):.2g})"
+    norm = case.view.gradient
+    text += "".join(f", {value(case, name)}" for name in (case.view.saturation, norm) if name in case.columns)
+    if norm in case.columns:
+        text += f" (early {np.nanmax(case.columns[norm][:3]):.2g})"
     return f"{text}{tight(case)}."
 
 

@@ -1,13 +1,17 @@
 """The players of the games in closed form (problems.games): a few parameters each, and nothing to normalize.
 
-They start in a random direction from the equilibrium, at a distance that is known.
+They start in a random direction from the equilibrium, at a distance that is known. What they declare as `linear` is the
+game that they play near it: `(problem, slopes, *, hypers) -> LinearGame`, for the derivatives of the losses there.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ganbench.errors import UserError
+from ganbench.gan.linear import LinearGame, Slopes, Unknown
 from ganbench.gan.networks.spec import NetworkSpec
+from ganbench.problems.base import Problem
 from ganbench.registry import register
 
 START = 0.1
@@ -61,7 +65,33 @@ def interactions(dimension: int, condition: float) -> Tensor:
     return torch.tensor(condition, dtype=torch.float64) ** exponents
 
 
-@register("network", needs={"game_of_points": "it plays the games 'dirac' and 'bilinear'", **PLAIN}, provides={"point"})
+def _of_points(problem: Problem, slopes: Slopes, *, condition: float) -> LinearGame:
+    """Return the game at the origin, where all data are: D's slope in a sample is A y."""
+    (size,) = problem.shape
+    a = interactions(size, condition).numpy()
+    added = dict.fromkeys(("real", "fake", "between"), a**2)
+    if curvature := slopes.rr + slopes.ff:
+        added["noise"] = curvature * a**2  # without a curvature of the loss, noise makes a random walk
+    return LinearGame(slopes.push * a, slopes.pull * a, np.zeros_like(a), added, np.zeros_like(a), dirac=size == 1)
+
+
+def _of_scales(problem: Problem, slopes: Slopes) -> LinearGame:
+    """Return the game at v = 1, w = 0: D's slope in w is x^2 = 1, in x it is 2 w x."""
+    if abs(slopes.real + slopes.pull) > 1e-12:
+        raise Unknown  # D's real and fake sides do not balance there
+    push, pull, own = (
+        np.array([of]) for of in (2 * slopes.push, 2 * slopes.pull, slopes.rr + 2 * slopes.rf + slopes.ff)
+    )
+    added = dict.fromkeys(("real", "fake"), np.array([4.0]))
+    return LinearGame(push, pull, own, added, np.zeros(1), None if slopes.rf else slopes.g_ff - slopes.rr)
+
+
+@register(
+    "network",
+    needs={"game_of_points": "it plays the games 'dirac' and 'bilinear'", **PLAIN},
+    provides={"point"},
+    linear=_of_points,
+)
 def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.Module]:
     """G puts out one point x, D is linear: D(s) = y^T A s (Mescheder 2018); A is diagonal, from 1 to 1 / condition.
 
@@ -75,7 +105,12 @@ def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.M
     return generator, nn.Sequential(_Scaled(interactions(size, condition).float()), _layer(y, 1))
 
 
-@register("network", needs={"game_of_scales": "it plays the game 'covariance'", **PLAIN}, provides={"scale"})
+@register(
+    "network",
+    needs={"game_of_scales": "it plays the game 'covariance'", **PLAIN},
+    provides={"scale"},
+    linear=_of_scales,
+)
 def scale(spec: NetworkSpec) -> tuple[nn.Module, nn.Module]:
     """G puts out v and -v, D(s) = w s^2; both start a distance of START from v = 1, w = 0."""
     v, w = _start(2) + torch.tensor([1.0, 0.0])

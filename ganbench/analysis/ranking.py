@@ -1,0 +1,167 @@
+"""The ranking of a study's variants, and what its settings and their levels are called.
+
+Variants are ranked by their failure rate first, then by the coverage of modes, then by quality: never by a distance
+such as Frechet's, which is blind to symmetric mode dropping. Diverged and failed runs stay in every count and median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ganbench import kinds
+from ganbench.analysis import Study
+from ganbench.analysis.scores import FINISHED, SCORES, scores
+from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, overlap, wilson
+from ganbench.analysis.verdicts import VERDICTS, judge, judged
+from ganbench.analysis.views import ranked_by
+from ganbench.plan import OWN_NAME
+from ganbench.registry import playing
+
+COSTS = ("seconds", "gflop", "memory_mb")
+PRICED = ("seconds", "gflop")
+"""Costs that add up over runs, so that a survivor has a price in them; a peak is no sum."""
+
+BEST_KNOWN = ("loss", "normalization", "regularizer", "network")
+"""The axes that are named first where several vary."""
+
+
+def axes(study: Study) -> list[str]:
+    """Return the settings that vary in the plan, the best-known first, without problem and seed."""
+    varying = [axis for axis in study.axes if axis not in ("problem", "seed", "run", "variant")]
+    varying = [axis for axis in varying if axis in study.runs.columns]
+    order = [*BEST_KNOWN, *kinds.axes()]
+    return sorted(varying, key=lambda axis: order.index(axis) if axis in order else len(order))
+
+
+def level(axis: str, value: Any) -> str:
+    """Return a setting's value so that it reads alone: "spectral", "no regularizer", "gamma=0.1".
+
+    A hyper-parameter of something that a variant does not have is empty.
+
+    >>> level("regularizer", "none"), level("loss", "hinge")
+    ('no regularizer', 'hinge')
+    """
+    if pd.isna(value):
+        return ""
+    if axis == OWN_NAME:
+        return str(value)
+    if axis not in kinds.axes():
+        return f"{axis.rsplit('.', 1)[-1]}={value}"
+    of_g = axis.startswith("g_")
+    if value == "none":
+        return f"no {'generator ' * of_g}{kinds.kind_of(axis)}"
+    return f"{value} in the generator" if of_g else str(value)
+
+
+def labels(study: Study) -> dict[str, str]:
+    """Return a readable name for every variant: the settings that vary, e.g. "hinge, spectral, no regularizer"."""
+    shown = axes(study) or ["loss"]
+    rows = study.runs.drop_duplicates("variant")
+    return {row["variant"]: joined(shown, [row[a] for a in shown]) for row in rows.to_dict("records")}
+
+
+def joined(of: Sequence[str], values: Iterable[Any]) -> str:
+    """Return the values of some settings in one line, without those that do not apply."""
+    return ", ".join(filter(None, (level(axis, value) for axis, value in zip(of, values, strict=True))))
+
+
+def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return one row a variant that has finished runs, the best first within its problem.
+
+    Columns: problem, rank (ties share one), variant, label; seeds (finished), planned, failures, failure_rate,
+    failure_low, failure_high (Wilson); tied (its interval overlaps that of the problem's first); one count for each
+    verdict; covered, quality and each measure of diversity (recall): median of the final score, with _iqm, _low, _high
+    (interquartile mean and its bootstrap interval over seeds), covered_of and quality_of (which measures these are, see
+    `ranked_by`), covered_area (median of the area under its curve over training, see `area_under_curve`); of each
+    distance _final, _best, _worst_after_best (medians: frechet_final, ...); seconds and gflop (median training cost of
+    a run), each with _per_survivor (of all runs together, over those that did not fail; infinite without one),
+    memory_mb (median share of its population's peak); NaN where a cost was not recorded.
+
+    verdicts, scored: what `judge` and `scores` return for the study, to spare computing them again.
+    """
+    verdicts = judge(study) if verdicts is None else verdicts
+    keys = {problem: ranked_by(study, problem) for problem in study.runs["problem"].unique()}
+    wanted = {name for key in keys.values() for name in key.values() if name}
+    wanted |= {*playing("diversity"), *playing("distance")}
+    table = scores(study, sorted(wanted)) if scored is None else scored[scored["measure"].isin(wanted)]
+    wide = table.pivot(index="run", columns="measure", values=[*SCORES, "area"])
+    names = labels(study)
+    runs = judged(study, verdicts)
+    runs = runs[runs["status"] != "skipped"]
+    rows = []
+    for (problem, variant), group in runs.groupby(["problem", "variant"], sort=False):
+        finished = group[group["status"].isin(FINISHED)]
+        if len(finished):
+            row = {"problem": problem, "variant": variant, "label": names[str(variant)], "planned": len(group)}
+            rows.append(row | _counts(finished) | _typical(finished, wide, keys[problem]))
+    return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
+
+
+def _counts(finished: pd.DataFrame) -> dict[str, Any]:
+    failures, seeds = int(finished["failed"].astype(bool).sum()), len(finished)
+    low, high = wilson(failures, seeds)
+    counts = finished["verdict"].value_counts()
+    rate = {"failure_rate": failures / seeds, "failure_low": low, "failure_high": high}
+    return {"seeds": seeds, "failures": failures, **rate, **{name: int(counts.get(name, 0)) for name in VERDICTS}}
+
+
+def _typical(finished: pd.DataFrame, wide: pd.DataFrame, key: Mapping[str, str | None]) -> dict[str, Any]:
+    row: dict[str, Any] = {f"{name}_of": measure for name, measure in key.items()}
+    for name, measure in {**key, **{name: name for name in playing("diversity")}}.items():
+        values = _scores(finished["run"], wide, "final", measure)
+        low, high = bootstrap(values)
+        row |= {name: _median(values), f"{name}_iqm": iqm(values), f"{name}_low": low, f"{name}_high": high}
+    row["covered_area"] = _median(_scores(finished["run"], wide, "area", key["covered"]))
+    for name in playing("distance"):
+        row |= {f"{name}_{score}": _median(_scores(finished["run"], wide, score, name)) for score in SCORES}
+    return row | _costs(finished)
+
+
+def _costs(finished: pd.DataFrame) -> dict[str, float]:
+    # a machine's failure has no training time of its own
+    trained = finished[finished["status"] != "failed"]
+    row, lost = {}, trained["failed"].astype(bool)
+    for name in COSTS:
+        # studies of an earlier version have not recorded all of them
+        spent = trained[name].dropna().to_numpy(dtype=float) if name in trained.columns else np.array([])
+        row[name] = _median(spent)
+        if name in PRICED:
+            price = cost_per_survivor(np.r_[spent, np.zeros(len(lost) - len(spent))], lost)
+            row[f"{name}_per_survivor"] = price if len(spent) else float("nan")
+    return row
+
+
+def _scores(runs: Iterable[str], wide: pd.DataFrame, score: str, measure: str | None) -> np.ndarray:
+    if measure is None or (score, measure) not in wide.columns:
+        return np.array([])
+    values: np.ndarray = wide[score, measure].reindex(list(runs)).to_numpy(dtype=float)
+    return np.asarray(values[~np.isnan(values)])
+
+
+def _median(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    keys = ["failure_rate", "covered", "quality"]
+    order = table.assign(covered=-table["covered"].fillna(-np.inf), quality=-table["quality"].fillna(-np.inf))
+    order["position"] = table["problem"].map({name: i for i, name in enumerate(table["problem"].unique())})
+    order = order.sort_values(["position", *keys], kind="stable")
+    place = order.groupby("position").cumcount() + 1
+    # equal keys share the better place: to number them would claim a difference
+    ranks = place.groupby([order["position"], *(order[key] for key in keys)]).transform("min")
+    table = table.loc[order.index]
+    table.insert(1, "rank", ranks)
+    first = table.groupby("problem")[["failure_low", "failure_high"]].transform("first")
+    table["tied"] = [
+        overlap((low, high), best)
+        for low, high, best in zip(
+            table["failure_low"], table["failure_high"], first.itertuples(index=False), strict=True
+        )
+    ]
+    return table.reset_index(drop=True)

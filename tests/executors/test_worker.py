@@ -1,0 +1,61 @@
+"""A worker by itself: the files it is given are loaded before it says that it is ready, and what changed is told."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ganbench import registry
+from ganbench.executors import work
+from ganbench.results.store import Store
+from ganbench.suite import resolve
+
+LOSS = '''"""Mine."""
+from torch.nn.functional import softplus
+from ganbench import register
+print("imported")
+
+@register("loss")
+def of_a_file(real_logits, fake_logits):
+    """Softplus."""
+    return (softplus(-real_logits) + softplus(fake_logits)).mean(), softplus(-fake_logits).mean()
+'''
+
+
+def talk(store, file, line=""):
+    """What a worker says until it is ready, or has ended the job of a line; standard input stays open for so long."""
+    words = [sys.executable, "-m", "ganbench.executors.worker", str(store.path), "cpu", str(file)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        said = []
+        process.stdin.write(line)
+        process.stdin.flush()
+        for answer in process.stdout:
+            said.append(json.loads(answer))
+            if said[-1]["event"] in (("finished", "failed") if line else ("ready", "unfit")):
+                break
+        process.stdin.close()
+        assert process.wait(60) == 0
+    return said
+
+
+def test_a_worker_does_the_jobs_that_it_is_given_with_the_files_that_it_is_given(own_registry, tiny, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(LOSS)
+    registry.load_file(file)
+    plan, store = resolve(None, [*tiny, "loss=of_a_file"]), Store(tmp_path / "study")
+    store.begin(plan)
+    ((name, runs),) = work.populations(plan, "cpu").items()
+    events = talk(store, file, json.dumps(work.Job(name, tuple(runs)).asked) + "\n")
+    assert (events[0], events[-1]) == ({"event": "ready"}, {"event": "finished"})
+    assert store.todo(plan, {name: runs}) == {}
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_not_as_the_plan_says_so_and_ends(own_registry, tiny, tmp_path):
+    file, store = tmp_path / "mine.py", Store(tmp_path / "study")
+    file.write_text(LOSS)
+    registry.load_file(file)
+    store.begin(resolve(None, [*tiny, "loss=of_a_file"]))
+    file.write_text(LOSS.replace("softplus(-fake_logits).mean()", "softplus(-fake_logits).mean() * 2"))
+    assert talk(store, file) == [{"event": "unfit", "error": "loss.of_a_file changed since the command began"}]

@@ -1,0 +1,106 @@
+"""What holds for every problem in the registry: its draws agree with each other, and nobody changes it from outside."""
+
+import pytest
+import torch
+
+from ganbench import registry
+from ganbench.problems.base import stream
+from ganbench.problems.features import spaces
+
+every_problem = pytest.mark.parametrize("name", registry.names("problem"))
+N = 40
+
+
+def built(name):
+    return registry.get("problem", name)()
+
+
+def tensors(batch):
+    return [batch.x, *([] if batch.given is None else [batch.given])]
+
+
+@every_problem
+def test_what_draws_with_what_is_given_draws_the_same_samples(name):
+    problem = built(name)
+    assert torch.equal(problem.draw(N, stream("test", 3)).x, problem.sample(N, stream("test", 3)))
+    for seed in (0, 3):
+        assert torch.equal(problem.oracle(N, seed).x, problem.oracle_samples(N, seed))
+    assert torch.equal(problem.oracle(N).x, problem.oracle(N, 0).x)
+    assert problem.sample(N, stream("test", 0)).dtype == torch.float32
+
+
+@every_problem
+def test_seeds_and_purposes_have_samples_of_their_own(name):
+    problem = built(name)
+    if problem.sample(2 * N, stream("test", 0)).unique(dim=0).shape[0] <= 2:
+        pytest.skip("a game whose data are fixed")
+    drawn = [problem.reference(N), problem.reference(N, 1), problem.oracle_samples(N), problem.oracle_samples(N, 1)]
+    assert all(not torch.equal(a, b) for place, a in enumerate(drawn) for b in drawn[:place])
+    assert torch.equal(problem.reference(N), problem.reference(N, 0))
+
+
+@every_problem
+def test_no_sample_that_is_handed_out_is_the_problems_own(name):
+    problem = built(name)
+    ways = {
+        "reference": lambda: [problem.reference(N)], "whole reference": lambda: [problem.reference()],
+        "oracle": lambda: tensors(problem.oracle(10**4)), "few of the oracle": lambda: tensors(problem.oracle(N)),
+        "draw": lambda: tensors(problem.draw(N, stream("test", 0))),
+    }  # fmt: skip
+    for way, take in ways.items():
+        before = [tensor.clone() for tensor in take()]
+        for tensor in take():
+            tensor.add_(1)
+        assert all(torch.equal(a, b) for a, b in zip(take(), before, strict=True)), way
+
+
+@pytest.mark.parametrize("name", [p.name for p in registry.plugins("problem") if "unequal_groups" in p.provides])
+def test_groups_are_drawn_with_their_weights(name):
+    problem = built(name)
+    weights = problem.group_weights()
+    assert weights.sum().item() == pytest.approx(1)
+    assert torch.equal(problem.draw_groups(weights, N, stream("test", 1)).x,
+                       problem.sample_groups(weights, N, stream("test", 1)))  # fmt: skip
+    for group in (0, len(weights) - 1):
+        alone = torch.nn.functional.one_hot(torch.tensor(group), len(weights)).double()
+        batch = problem.draw_groups(alone, N, stream("test", 1))
+        if problem.gives:
+            assert batch.given.tolist() == [group] * N
+        if problem.modes is not None:
+            apart = (batch.x.double()[:, None] - problem.modes.centres).norm(dim=-1)
+            assert (apart.argmin(1) == group).all()
+        else:
+            own = {tuple(image) for image in problem.images[problem.labels == group].flatten(1).tolist()}
+            assert {tuple(image) for image in batch.x.flatten(1).tolist()} <= own
+
+
+@pytest.mark.parametrize("name", [p.name for p in registry.plugins("problem") if "label" in p.provides])
+def test_labels_are_those_of_their_samples(name):
+    problem = built(name)
+    for batch in (problem.draw(N, stream("test", 2)), problem.oracle(N), problem.oracle(10**4)):
+        assert batch.given.dtype == torch.int64
+        assert len(batch.given) == len(batch.x)
+        assert set(batch.given.tolist()) <= set(range(problem.gives.classes))
+        if problem.modes is not None:
+            apart = (batch.x.double()[:, None] - problem.modes.centres).norm(dim=-1)
+            assert (apart.argmin(1) == batch.given).double().mean() > 0.99  # neighbours lie many deviations apart
+        else:
+            labelled = zip([*problem.images, *problem.held_out_images],
+                           [*problem.labels.tolist(), *problem.held_out_labels.tolist()], strict=True)  # fmt: skip
+            known = {tuple(image.flatten().tolist()): label for image, label in labelled}
+            assert [known[tuple(image)] for image in batch.x.flatten(1).tolist()] == batch.given.tolist()
+
+
+@every_problem
+def test_spaces_that_are_asked_for_are_those_that_fit(name):
+    problem = built(name)
+    got = spaces(problem, registry.names("feature_space"))
+    images, points = ["conv", "pixels", "classifier"], ["data"]
+    if not problem.feature_spaces:
+        assert got == {}
+    elif len(problem.shape) == 3:
+        assert [*got] == [*images, *points]
+    else:
+        assert [*got] == points
+    for own in got.values():
+        assert (own.class_head is not None) is (own.name == "classifier")

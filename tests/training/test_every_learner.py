@@ -1,0 +1,213 @@
+"""For every learner: where its tensors lie, what its forward passes are differentiable in, when it is saved."""
+
+import itertools
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from overriding import over
+
+from ganbench import registry
+from ganbench.suite import resolve
+from ganbench.training import checkpoint, loop, losses
+from ganbench.training.building import make_problem
+from ganbench.training.learner import make_learner
+from ganbench.training.population import Population
+from ganbench.training.step import PlayedRound, train_step
+
+SMALL = ("seeds=2", "batch_size=8", "steps=20", "latent_dim=3", "samples=64", "neighbours=32", "probe_every=5")
+
+
+def plan_of(*overrides):
+    width = [] if any("network=" in one or "model=" in one for one in overrides) else ["network.mlp.width=8"]
+    return resolve(None, over([*SMALL, *width, *overrides]))
+
+
+def learner_of(*overrides, device="cpu"):
+    runs = plan_of(*overrides).runs
+    return make_learner(list(runs), make_problem(runs[0].variant), torch.device(device))
+
+
+def tensors(state, path=""):
+    if isinstance(state, torch.Tensor):
+        yield path, state
+    elif isinstance(state, dict):
+        yield from itertools.chain.from_iterable(tensors(value, f"{path}/{key}") for key, value in state.items())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [[f"model={name}"] for name in registry.names("model")]
+    + [["normalization=spectral", "trick=ema", "loss=hinge,wasserstein", "optimizer.adam.d_lr=1e-3,2e-3"],
+       ["update=past_extragradient", "optimizer=optimistic_adam"], ["regularizer=weight_clipping"]],
+    ids=",".join,
+)  # fmt: skip
+def test_all_of_it_lies_on_its_device(overrides, monkeypatch):
+    # a device without numbers, which refuses what lies elsewhere; how a loss can be applied is found out with numbers
+    found_out = losses.over_runs
+    monkeypatch.setattr(losses, "over_runs", lambda loss, runs, device: found_out(loss, runs, torch.device("cpu")))
+    learner = learner_of(*overrides, device="meta")
+    found = dict(tensors(learner.state_dict()))
+    assert {"/alive", "/diverged_step"} <= found.keys()
+    assert {name for name, tensor in found.items() if tensor.device.type != "meta"} == set()
+    assert learner.alive.device.type == learner.diverged_step.device.type == "meta"
+    assert learner.seed_index.device.type == "meta"
+    assert learner.generate(torch.zeros(len(learner.runs), 4, 3, device="meta")).device.type == "meta"
+    for stream in learner.streams.values():
+        assert stream.at(0).device.type == "meta"
+
+
+@pytest.mark.parametrize("name", registry.names("model"))
+def test_it_begins_alive_at_step_0(name):
+    learner = learner_of(f"model={name}")
+    assert learner.step == 0
+    assert learner.alive.dtype == torch.bool
+    assert learner.alive.tolist() == [True, True]
+    assert learner.diverged_step.dtype == torch.int64
+    assert learner.diverged_step.tolist() == [-1, -1]
+    learner.advance()
+    assert (learner.step, learner.alive.tolist(), learner.diverged_step.tolist()) == (1, [True, True], [-1, -1])
+
+
+@pytest.mark.parametrize("name", registry.names("model"))
+def test_a_run_that_leaves_the_finite_numbers_is_frozen_at_its_step(name):
+    rates = ["optimizer=sgd", "optimizer.sgd.g_lr=1e-3", "optimizer.sgd.d_lr=1e-3"]
+    learner, twin = (learner_of(f"model={name}", *rates) for _ in range(2))
+    for own in (learner, twin):
+        own.advance()
+    player = learner.players["g"] if isinstance(learner, Population) else learner.player
+    other = twin.players["g"] if isinstance(twin, Population) else twin.player
+    player.flat[0, 0] = math.nan
+    frozen = player.flat[0].clone()
+    for own in (learner, twin):
+        own.advance()
+        own.advance()
+    assert learner.alive.tolist() == [False, True]
+    assert learner.diverged_step.tolist() == [1, -1]
+    torch.testing.assert_close(player.flat[0], frozen, equal_nan=True, rtol=0, atol=0)
+    assert torch.equal(player.flat[1], other.flat[1])
+
+
+def test_passes_are_differentiable_where_it_is_asked_for():
+    own = learner_of()
+    latents, samples = torch.zeros(2, 4, 3), torch.zeros(2, 4, 2)
+    passes = {
+        "generate": lambda **how: own.generate(latents, **how),
+        "criticise": lambda **how: own.criticise(samples, **how),
+        "features": lambda **how: own.features(samples, **how),
+    }
+    for name, go in passes.items():
+        assert not go().requires_grad, name
+        assert not go(trained=False).requires_grad, name
+        trained = go(trained=True)
+        assert trained.requires_grad, name
+        assert torch.equal(trained, go()), name
+        player = own.generator if name == "generate" else own.discriminator
+        gradients = torch.autograd.grad(trained.sum(), list(player.trained.values()), allow_unused=True)
+        assert any(one is not None and one.abs().sum() > 0 for one in gradients), name
+
+
+@pytest.mark.parametrize("update", registry.names("update"))
+def test_a_step_leaves_no_graph_behind(update):
+    own = learner_of(f"update={update}")
+    assert isinstance(own, Population)
+    last = train_step(own)
+    assert [loss.requires_grad for loss in last] == [False, False]
+    assert all(loss.shape == (2,) and loss.isfinite().all() for loss in last)
+    held = dict(tensors(own.state_dict()))
+    assert {name for name, tensor in held.items() if tensor.requires_grad or tensor.grad_fn is not None} == set()
+    assert not any(leaf.grad is not None for player in own.players.values() for leaf in player.trained.values())
+
+
+def test_losses_of_a_round_are_numbers_from_the_moment_they_are_known():
+    own = learner_of()
+    played = PlayedRound(own)
+    assert all(loss.isnan().all() for loss in played.losses.values())
+    for player in "dg":
+        gradient = played.gradient(player)
+        assert gradient.shape == own.players[player].flat.shape
+        assert not played.losses[player].requires_grad
+        assert not gradient.requires_grad
+
+
+class Sink:
+    """Results that go nowhere; at which steps there was a probe."""
+
+    def __init__(self, folder):
+        self.checkpoint, self.probed, self.finished, self.rewound = folder / "checkpoint.pt", [], None, []
+        self.values = []
+
+    def whole_steps(self):
+        return self.probed
+
+    def rewind(self, step):
+        self.rewound.append(step)
+        self.probed = [one for one in self.probed if one <= step]
+
+    def append(self, step, values, samples):
+        self.probed.append(step)
+        self.values.append(values)
+
+    def finish(self, clock, diverged_step, cost):
+        self.finished = clock, diverged_step
+
+    def exists(self):
+        return True
+
+
+class Hours:
+    """A clock that a training step moves by 1 s and a probe by 10."""
+
+    def __init__(self, monkeypatch):
+        self.now, advance, probe = 1000.0, Population.advance, loop.Prober.probe
+        clock = SimpleNamespace(monotonic=lambda: self.now, perf_counter=lambda: 7 + self.now)
+        monkeypatch.setattr(loop, "time", clock)
+        monkeypatch.setattr(Population, "advance", lambda own: self.after(1, advance(own)))
+        monkeypatch.setattr(loop.Prober, "probe", lambda own: self.after(10, probe(own)))
+
+    def after(self, seconds, result):
+        self.now += seconds
+        return result
+
+
+# probes end at 10, 25, 40, 55 and 70 s
+@pytest.mark.parametrize(("seconds", "saved"), [
+    (9.0, [0, 5, 10, 15]), (10.0, [5, 10, 15]), (14.9, [5, 10, 15]), (15.0, [5, 15]), (26.0, [10]), (60.0, []),
+    (-1.0, [0, 5, 10, 15]),
+])  # fmt: skip
+def test_a_checkpoint_is_made_at_probes_before_the_end_where_the_last_one_is_old(tmp_path, monkeypatch, seconds, saved):
+    steps, plan, sink = [], plan_of(), Sink(tmp_path)
+    Hours(monkeypatch)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(checkpoint, "save", lambda learner, clock, file: steps.append(learner.step))
+    loop.train(list(plan.runs), plan, sink, sink, "cpu", lambda event: None)
+    assert steps == saved
+    assert sink.probed == [0, 5, 10, 15, 20]
+
+
+def test_the_loop_keeps_its_clocks_and_tells_where_it_is(tmp_path, monkeypatch):
+    events, plan, sink = [], plan_of(), Sink(tmp_path)
+    Hours(monkeypatch)
+    monkeypatch.setattr(loop, "PROGRESS_SECONDS", 2.0)
+    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
+    assert sink.rewound == [-1]
+    assert sink.finished == ({"train": 20.0, "probe": 50.0}, [-1, -1])
+    # of two runs together, each second counts for both
+    assert [values["seconds_per_step"] for values in sink.values[1:]] == [[0.5, 0.5]] * 4
+    assert all(math.isnan(one) for one in sink.values[0]["seconds_per_step"])
+    # after more than 2 s, a probe takes longer
+    assert [event["step"] for event in events] == [0, 3, 5, 8, 10, 13, 15, 18, 20]
+    assert all(event == {"event": "progress", "step": event["step"], "alive": 2} for event in events)
+
+
+def test_training_goes_on_at_its_checkpoint_and_tells_so(tmp_path, monkeypatch):
+    plan, sink, events = plan_of(), Sink(tmp_path), []
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
+    assert not any(event["event"] == "resumed" for event in events)
+    sink.probed = [0, 5, 10, 15]
+    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
+    assert [event["step"] for event in events if event["event"] == "resumed"] == [15]
+    assert sink.rewound[-1] == 15
+    assert sink.probed == [0, 5, 10, 15, 20]

@@ -81,10 +81,11 @@ class Player:
         self.rate, differing = self._column(columns[rate]), arithmetic(runs)
         # a number that all runs share stays a number: cheaper, and exact in the optimizer's own arithmetic
         self.hypers = {key: self._column(own) if key in differing else own[0] for key, own in columns.items()}
-        self._hypers_on_host = {key: own.cpu() if isinstance(own, Tensor) else own for key, own in self.hypers.items()}
+        on_host = {key: self._column(columns[key], torch.device("cpu")) for key in differing}
+        self._hypers_on_host = {**self.hypers, **on_host}
 
-    def _column(self, values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, device=self.flat.device, dtype=self.flat.dtype).unsqueeze(1)
+    def _column(self, values: Sequence[float], device: torch.device | None = None) -> Tensor:
+        return torch.tensor(values, device=device or self.flat.device, dtype=self.flat.dtype).unsqueeze(1)
 
     def __call__(
         self,

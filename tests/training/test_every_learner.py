@@ -122,7 +122,7 @@ def test_a_step_leaves_no_graph_behind(update):
 
 def test_losses_of_a_round_are_numbers_from_the_moment_they_are_known():
     own = learner_of()
-    played = PlayedRound(own)
+    played = PlayedRound(own, own.inputs(own.step), own.clock)
     assert all(loss.isnan().all() for loss in played.losses.values())
     for player in "dg":
         gradient = played.gradient(player)

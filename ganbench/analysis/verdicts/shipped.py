@@ -81,7 +81,7 @@ def dropping_modes(case: Case) -> Flags:
     ),
     thresholds={
         "ignored": Threshold(
-            0.25, "of the same, by the modes that it has: three samples in four do not look at their label"
+            0.25, "of the oracle's fidelity to labels, beyond chance, at the modes it has: three in four ignore theirs"
         ),
     },
     scripts=("ignores labels", "forgets labels"),

@@ -6,9 +6,11 @@ Runs that share a seed share their latents, their data and their initial weights
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -80,6 +82,8 @@ class Stream:
         self.table = draw.table if isinstance(draw, Places) else None
         self.device, self.dtype = device, dtype
         self._held: tuple[int, Batch] | None = None
+        # a device that is faster than what is drawn for it: threads draw one block ahead
+        self._ahead: dict[int, list[Future[Batch]]] | None = {} if device.type == "cuda" else None
 
     def at(self, index: int) -> Tensor:
         """Return the batches [seeds, batch, ...] at an index."""
@@ -106,17 +110,46 @@ class Stream:
         return Batch(block.x[:, place], mapped(lambda part: part[:, place], block.given))
 
     def _block(self, number: int) -> Batch:
-        # one generator for many batches: seeding one costs more than drawing a small batch
-        drawn = [self.draw(BLOCK * self.batch, stream(f"{self.purpose}:{number}", seed)) for seed in self.seeds]
-        blocks = [block if isinstance(block, Batch) else Batch(block) for block in drawn]
-        x = torch.stack([block.x.unflatten(0, (BLOCK, self.batch)) for block in blocks]).to(self.device)
+        blocks = self._drawn(number)
+        x = self._moved(torch.stack([block.x.unflatten(0, (BLOCK, self.batch)) for block in blocks]))
         return Batch(
             x if self.table else x.to(self.dtype), mapped(self._tidy, stacked([block.given for block in blocks]))
         )
 
+    def _drawn(self, number: int) -> list[Batch]:
+        """Return a block of every seed."""
+        if self._ahead is None:
+            return [self._drawn_of(number, seed) for seed in self.seeds]
+        for one in (number, number + 1):
+            if one not in self._ahead:
+                self._ahead[one] = [_threads().submit(self._drawn_of, one, seed) for seed in self.seeds]
+        blocks = [drawn.result() for drawn in self._ahead.pop(number)]
+        self._ahead = {number + 1: self._ahead[number + 1]}
+        return blocks
+
+    def _drawn_of(self, number: int, seed: int) -> Batch:
+        # one generator for many batches: seeding one costs more than drawing a small batch
+        drawn = self.draw(BLOCK * self.batch, stream(f"{self.purpose}:{number}", seed))
+        return drawn if isinstance(drawn, Batch) else Batch(drawn)
+
+    def _moved(self, block: Tensor) -> Tensor:
+        """Return a block on the device, without waiting for it where that can be."""
+        return block.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else block
+
     def _tidy(self, given: Tensor) -> Tensor:
         """Return what is given [seeds, n, ...] by batches, on the device; labels stay whole numbers."""
-        return self._typed(given.unflatten(1, (BLOCK, self.batch)).to(self.device))
+        return self._typed(self._moved(given.unflatten(1, (BLOCK, self.batch))))
 
     def _typed(self, batches: Tensor) -> Tensor:
         return batches.to(self.dtype) if batches.is_floating_point() else batches
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Return the threads that draw for devices, with the numerics of whoever trains (see training.loop)."""
+
+    def steady() -> None:
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), "ganbench draws", steady)

@@ -22,6 +22,7 @@ from ganbench.training.losses import losses_of
 from ganbench.training.objective import Objective, sampler, whole
 from ganbench.training.parts import parts_of
 from ganbench.training.players import Player
+from ganbench.training.recorded import RecordedSteps
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 
@@ -55,6 +56,7 @@ class Population:
         self.streams = self._streams(seeds, dtype)
         self.phases = Phases(lambda: sum(map(len, self.kept)))
         self.recipes: dict[Hashable, Recipe] = {}
+        self.recorded = RecordedSteps(self) if device.type == "cuda" else None
 
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts
@@ -146,7 +148,10 @@ class Population:
 
     def advance(self) -> None:
         """Make one training step for the runs that are alive."""
-        train_step(self)
+        if self.recorded is None:
+            train_step(self)
+        else:
+            self.recorded.advance()
 
     def game(self, given: Given = None) -> Snapshot:
         """Return what the game's diagnostics look at."""
@@ -155,6 +160,11 @@ class Population:
     def whole(self, samples: int) -> int:
         """Return how many of so many samples fill packs of D."""
         return whole(self.objective.parts, samples, self.variant.batch_size)
+
+    @property
+    def refused(self) -> str:
+        """Why the device plays no recorded steps; empty where it does, or records none."""
+        return "" if self.recorded is None else self.recorded.refused
 
     @property
     def looped(self) -> list[str]:

@@ -1,0 +1,153 @@
+"""Steps that a device has recorded, once for each phase, and plays again without Python (CUDA graphs)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ganbench.problems.base import Batch, mapped
+from ganbench.training.host import Inputs, Recipe
+from ganbench.training.step import move
+
+if TYPE_CHECKING:
+    from ganbench.training.population import Population
+
+MOST = 64
+"""Phases that are recorded; each keeps memory of its own on the device."""
+
+
+class Tape(Protocol):
+    """What records work on a device and plays it again, on the same tensors."""
+
+    def record(self, work: Callable[[], None]) -> None:
+        """Take down what a piece of work does, without doing it; any error where that cannot be."""
+
+    def play(self) -> None:
+        """Do it."""
+
+
+class CudaGraph:
+    """A tape of CUDA kernels."""
+
+    def __init__(self) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+
+    def record(self, work: Callable[[], None]) -> None:
+        """Capture the kernels of a piece of work."""
+        # other threads draw the next batches in the meantime
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            work()
+
+    def play(self) -> None:
+        """Launch them all at once."""
+        self._graph.replay()
+
+
+class RecordedSteps:
+    """The training steps of a population: those of a phase that has been met twice are played from a tape.
+
+    A tape is used only if its first step has left every tensor of the population with the numbers of the plain step.
+    Where it has not, or where a plug-in's work cannot be recorded, all further steps are plain, and `refused` says why.
+    """
+
+    def __init__(self, population: Population, tape: Callable[[], Tape] = CudaGraph) -> None:
+        self.population, self._tape = population, tape
+        self._scenes: dict[Hashable, _Scene] = {}
+        self.refused = ""
+        self.played = 0
+
+    def advance(self) -> None:
+        """Make one training step for the runs that are alive."""
+        population = self.population
+        inputs = population.inputs(population.step)
+        scene = self._scenes.get(inputs.phase)
+        if scene is not None:
+            scene.play(inputs)
+            self.played += 1
+        elif inputs.phase in population.recipes and len(self._scenes) < MOST and not self.refused:
+            self._record(inputs)
+        else:
+            move(population, inputs, population.clock)
+        population.count(inputs)
+
+    def _record(self, inputs: Inputs) -> None:
+        """Make a step, and take it down; what is left behind is the plain step's work."""
+        population = self.population
+        before = _copied(population.state_dict())
+        move(population, inputs, population.clock)
+        after = _copied(population.state_dict())
+        population.load_state_dict(before)
+        try:
+            scene = _Scene(population, inputs, self._tape())
+            scene.play(inputs)
+        except Exception as error:  # whatever a plug-in or a device has against it
+            self.refused = f"{type(error).__name__}: {error}".partition("\n")[0]
+        else:
+            differing = list(_differences(after, population.state_dict()))
+            if not differing:
+                self._scenes[inputs.phase] = scene
+            else:
+                self.refused = f"the step that was played from a record differs from the plain one in {differing[0]}"
+        population.load_state_dict(after)
+
+
+class _Scene:
+    """The recorded step of one phase, and where it finds what the host hands to it."""
+
+    def __init__(self, population: Population, inputs: Inputs, tape: Tape) -> None:
+        self._slots = {want: _twin(value) for want, value in inputs.held.items()}
+        self._recipe = population.recipes[inputs.phase]
+        self._tape = tape
+        held = Inputs(inputs.now, inputs.phase, _refuse)
+        held.held.update(self._slots)
+
+        def work() -> None:
+            held.recipe = Recipe()
+            # the losses are let go of: they lie where the next step writes
+            move(population, held, population.clock)
+
+        tape.record(work)
+
+    def play(self, inputs: Inputs) -> None:
+        """Make the step of these inputs."""
+        for want, slot in self._slots.items():
+            for place, value in zip(_leaves(slot), _leaves(inputs.held[want]), strict=True):
+                place.copy_(value)
+        self._tape.play()
+        inputs.recipe = self._recipe
+
+
+def _refuse(*want: Any) -> Any:
+    raise RuntimeError(f"a step of a phase that was met before wants something else of the host: {want}")
+
+
+def _twin(value: Any) -> Any:
+    """Return a copy of a batch, or of numbers, at addresses of its own."""
+    if isinstance(value, Batch):
+        return Batch(value.x.clone(), mapped(Tensor.clone, value.given))
+    return mapped(Tensor.clone, value)
+
+
+def _leaves(value: Any) -> list[Tensor]:
+    if value is None or isinstance(value, Tensor):
+        return [] if value is None else [value]
+    return [leaf for part in value for leaf in _leaves(part)]
+
+
+def _copied(state: Any) -> Any:
+    if isinstance(state, Mapping):
+        return {name: _copied(own) for name, own in state.items()}
+    return state.clone() if isinstance(state, Tensor) else state
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the names of the tensors of two states of one form whose numbers differ; NaN equals NaN."""
+    for name, own in one.items():
+        theirs = other[name]
+        if isinstance(own, Mapping):
+            yield from _differences(own, theirs, f"{path}{name}.")
+        elif isinstance(own, Tensor) and not ((own == theirs) | ((own != own) & (theirs != theirs))).all():
+            yield f"{path}{name}"

@@ -1,0 +1,179 @@
+"""Steps that are played from a record: the same numbers as plain ones, whatever a step is made of.
+
+Without a GPU a tape stands in that makes the recorded work again on the same tensors and inputs, as a graph would.
+"""
+
+import pytest
+import torch
+from overriding import over
+
+from ganbench import registry
+from ganbench.kinds import KINDS
+from ganbench.suite import resolve
+from ganbench.training.building import make_problem
+from ganbench.training.noise import Stream
+from ganbench.training.population import Population
+from ganbench.training.recorded import MOST, CudaGraph, RecordedSteps
+from ganbench.training.step import train_step
+
+SMALL = ["problem=ring8", "seeds=2", "steps=40", "batch_size=8", "network.mlp.width=4"]
+IMAGES = ["problem=digits", "network=dcgan", "network.dcgan.width=2", "seeds=1", "steps=40", "batch_size=8"]
+CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here"))
+DEVICES = ["cpu", CUDA]
+
+
+class Again:
+    """A tape without a device: plays by doing the recorded work once more."""
+
+    def record(self, work):
+        self.play = work
+
+
+TAPES = {"cpu": Again, "cuda": CudaGraph}
+
+
+def population(device, *overrides, base=SMALL):
+    keys = {override.split("=")[0] for override in overrides}
+    runs = resolve(None, over([*(own for own in base if own.split("=")[0] not in keys), *overrides])).runs
+    return Population(list(runs), make_problem(runs[0].variant), torch.device(device))
+
+
+def numbers(state):
+    if isinstance(state, torch.Tensor):
+        return state.tolist()
+    return {name: numbers(own) for name, own in state.items()} if isinstance(state, dict) else state
+
+
+def both(device, *overrides, base=SMALL, steps=14):
+    """Train a population by plain steps and by recorded ones, and return both."""
+    plain, own = (population(device, *overrides, base=base) for _ in range(2))
+    own.recorded = RecordedSteps(own, TAPES[device])
+    for _ in range(steps):
+        train_step(plain)
+        own.advance()
+    return plain, own
+
+
+def plugins():
+    """Every plug-in of what a step is made of, on its axes."""
+    for kind in ("update", "trick", "regularizer", "optimizer", "loss", "normalization"):
+        for axis in KINDS[kind].axes:
+            for plugin in registry.plugins(kind):
+                what = plugin.meta.get("acts_on", KINDS[kind].default("acts_on") if axis.acts_on else "")
+                if not axis.acts_on or what in axis.acts_on:
+                    yield pytest.param(axis.name, plugin, id=f"{axis.name}-{plugin.name}")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("axis", "plugin"), list(plugins()))
+def test_recorded_steps_are_plain_ones(axis, plugin, device):
+    images = plugin.name == "instance" or {"image", "unequal_groups"} & set(plugin.needs)
+    plain, own = both(device, f"{axis}={plugin.name}", base=IMAGES if images else SMALL, steps=6 if images else 14)
+    assert own.refused == ""
+    assert own.recorded.played >= 2
+    assert numbers(own.state_dict()) == numbers(plain.state_dict())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("overrides", [
+    ["critic_steps=3", "regularizer=lazy_r1", "regularizer.lazy_r1.lazy=4"],
+    ["loss=hinge,relativistic_pairing,wasserstein", "optimizer.adam.beta1=0.0,0.5", "optimizer.adam.decay=cosine"],
+    ["update=lookahead", "update.lookahead.every=3", "trick=ema+top_k+historical_averaging", "regularizer=lecam"],
+    ["problem=ring8_labelled", "network=conditional_mlp"],
+    ["problem=dirac", "network=point", "update=symplectic"],
+])  # fmt: skip
+def test_steps_that_combine(overrides, device):
+    plain = [own for own in SMALL if "mlp" not in own or not any("network=" in each for each in overrides)]
+    one, own = both(device, *overrides, base=plain)
+    assert own.refused == ""
+    assert own.recorded.played >= 2
+    assert numbers(own.state_dict()) == numbers(one.state_dict())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_run_that_diverges_in_a_recorded_step(device):
+    plain, own = both(device, "loss=wasserstein", "optimizer.adam.d_lr=1e-3,1e30", steps=20)
+    assert own.recorded.played >= 10
+    assert own.diverged_step.tolist() == plain.diverged_step.tolist()
+    assert not own.alive.all()
+    assert own.alive.any()
+    assert own.alive.tolist() == plain.alive.tolist()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_recorded_steps_go_on_from_a_checkpoint(device):
+    plain, own = both(device, "trick=ema", steps=9)
+    saved = {name: numbers(part) for name, part in own.state_dict().items()}
+    state = torch.utils._pytree.tree_map_only(torch.Tensor, torch.clone, own.state_dict())
+    for _ in range(5):
+        own.advance()
+        train_step(plain)
+    ended = numbers(own.state_dict())
+    own.load_state_dict(state)
+    assert {name: numbers(part) for name, part in own.state_dict().items()} == saved
+    for _ in range(5):
+        own.advance()
+    assert numbers(own.state_dict()) == ended == numbers(plain.state_dict())
+
+
+def test_a_step_that_counts_in_python_is_found_and_played_plainly():
+    """A rule whose number of Python would be baked in gives other numbers from the record."""
+    rule, own, plain = registry.get("update", "alternating"), population("cpu"), population("cpu")
+
+    def drifting(seen):
+        def play(round):
+            seen.append(1)
+            round.descend("g", round.gradient("g") * len(seen))
+
+        return play
+
+    own.update, plain.update = drifting([]), drifting([])
+    own.recorded = RecordedSteps(own, Again)
+    for _ in range(2):
+        own.advance()
+    assert own.refused == ""
+    own.advance()
+    assert own.refused.startswith("the step that was played from a record differs from the plain one in ")
+    assert own.recorded.played == 0
+    assert rule is not own.update
+
+
+def test_a_step_that_cannot_be_recorded_is_played_plainly():
+    class Broken:
+        def record(self, work):
+            raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    plain, own = population("cpu"), population("cpu")
+    own.recorded = RecordedSteps(own, Broken)
+    for _ in range(8):
+        train_step(plain)
+        own.advance()
+    assert own.refused == "RuntimeError: operation not permitted"
+    assert own.recorded.played == 0
+    assert numbers(own.state_dict()) == numbers(plain.state_dict())
+
+
+def test_phases_beyond_the_limit_are_played_plainly(monkeypatch):
+    monkeypatch.setattr("ganbench.training.recorded.MOST", 1)
+    plain, own = both("cpu", "regularizer=lazy_r1", "regularizer.lazy_r1.lazy=2", steps=12)
+    assert own.refused == ""
+    assert own.recorded.played == 4
+    assert numbers(own.state_dict()) == numbers(plain.state_dict())
+    assert MOST >= 16
+
+
+@pytest.mark.parametrize("problem", ["ring8", "digits_labelled"])
+def test_batches_drawn_ahead_by_threads_are_those_drawn_when_wanted(problem):
+    own = population("cpu", f"problem={problem}", *(["network=conditional_mlp"] if "labelled" in problem else []),
+                     base=[each for each in SMALL if "mlp" not in each or "labelled" not in problem])  # fmt: skip
+    for stream in own.streams.values():
+        draw = stream.draw
+        ahead = Stream(stream.purpose, stream.seeds, stream.batch, draw, stream.device, stream.dtype)
+        ahead.table, ahead._ahead = stream.table, {}
+        for index in (0, 1, 40, 41, 3, 70, 100):
+            one, other = stream.held(index), ahead.held(index)
+            assert torch.equal(one.x, other.x)
+            assert (one.given is None) == (other.given is None)
+            if one.given is not None:
+                assert torch.equal(one.given, other.given)
+        assert len(ahead._ahead) == 1

@@ -297,6 +297,21 @@ def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.
     raise typer.Exit(Exit.REGRESSED if broken else Exit.OK)
 
 
+@app.command()
+def bench(
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of each figure, side by side.")] = 5,
+) -> None:
+    """Measure this machine: populations beside an ordinary training loop, and the rates that limit both."""
+    import torch
+
+    from ganbench import api
+    from ganbench import bench as measured
+
+    for line in measured.lines(torch.device(api.pick_device(device)), rounds):
+        out.print(escape(line), soft_wrap=True)
+
+
 LAW_COLOURS = {"kept": "green", "broken": "red", "not declared": "yellow"}
 
 

@@ -42,6 +42,7 @@ OWNERS = ("metrics/", "measure/", "problems/", "gan/", "models/", "contracts/")
 NAMERS = {
     "kinds.py": "the defaults of the axes stand in the table of kinds",
     "analysis/calibration.py": "the problems on which verdicts are calibrated are part of that measurement",
+    "bench.py": "an ordinary loop is written out for the losses and the problem that it is timed with",
     "monitor/losses.py": "a loop that is watched tells the losses of its two players",
 }
 ORDINARY = {"none", "scale"}

@@ -175,21 +175,32 @@ class Trial:
     looped: tuple[str, ...]
 
 
+FIRST = {"cpu": 1, "cuda": 4}
+"""Steps after which all further ones cost the same: what is remembered has been made, and on a GPU recorded."""
+
+
 def trial(runs: list[Run], device: str, steps: int = 3) -> Trial:
     """Train a population for a few steps, record nothing, and tell what the whole would cost."""
-    # the first step is dearer than those after it, and the only one of a training of one step
-    first = min(1, runs[0].variant.steps - 1)
+    # the first steps are dearer than those after them, and the only ones of a short training
+    first = min(FIRST["cuda" if device.startswith("cuda") else "cpu"], runs[0].variant.steps - 1)
     steps = min(steps, runs[0].variant.steps - first)
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
     with loop.steady_numerics(), building(runs[0].variant):
         learner = make_learner(runs, make_problem(runs[0].variant), torch.device(device))
         for _ in range(first):
             learner.advance()
+        _wait(device)
         started = time.perf_counter()
         for _ in range(steps):
             learner.advance()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
+        _wait(device)
         each = (time.perf_counter() - started) / steps
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = torch.cuda.max_memory_allocated() if device.startswith("cuda") else kilobytes * 1024
     return Trial(each * runs[0].variant.steps, peak, tuple(learner.looped))
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()

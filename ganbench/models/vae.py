@@ -55,7 +55,6 @@ class Autoencoders:
     """The VAEs of all runs as one: parameters [runs, size], the bound's gradient of each run its own."""
 
     looped: tuple[str, ...] = ()
-    refused = ""
 
     def __init__(
         self, runs: Sequence[Run], problem: Problem, device: torch.device, settings: Mapping[str, Any]

@@ -57,10 +57,6 @@ class Learner(Protocol):
         """Switch to measuring, which moves nothing, for the length of a block."""
 
     @property
-    def refused(self) -> str:
-        """Why the device plays no recorded steps; empty where it does, or records none."""
-
-    @property
     def looped(self) -> Sequence[str]:
         """The names of the plug-ins that could not be vectorised."""
 

@@ -6,7 +6,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,18 +67,36 @@ def steady_numerics() -> Iterator[None]:
     """Make results repeatable on a device whatever the number of cores, and vanished gradients as fast as others.
 
     One thread, since sums split over threads round differently; denormal numbers flushed to zero, since they cost a
-    hundred times an ordinary one; on a GPU convolutions that repeat, in full float32.
+    hundred times an ordinary one; on a GPU convolutions in full float32, and sums in one order.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     keep_freed_memory()
     try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with (
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            _ordered_sums() if torch.cuda.is_available() else nullcontext(),
+        ):
             yield
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
+
+
+@contextmanager
+def _ordered_sums() -> Iterator[None]:
+    """Add up in one order on a GPU, where there is a kernel that does; one that has none warns."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for
+    asked, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    filled, memory.fill_uninitialized_memory = memory.fill_uninitialized_memory, False  # every new tensor, twice
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(asked, warn_only=warned)
+        memory.fill_uninitialized_memory = filled
 
 
 def keep_freed_memory() -> None:

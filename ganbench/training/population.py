@@ -162,11 +162,6 @@ class Population:
         return whole(self.objective.parts, samples, self.variant.batch_size)
 
     @property
-    def refused(self) -> str:
-        """Why the device plays no recorded steps; empty where it does, or records none."""
-        return "" if self.recorded is None else self.recorded.refused
-
-    @property
     def looped(self) -> list[str]:
         """The names of the losses that could not be vectorised."""
         return [part.plugin.name for part in self.objective.losses.slices if part.how == "looped"]

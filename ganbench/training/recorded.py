@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,14 +85,19 @@ class RecordedSteps:
             scene = _Scene(population, inputs, self._tape())
             scene.play(inputs)
         except Exception as error:  # whatever a plug-in or a device has against it
-            self.refused = f"{type(error).__name__}: {error}".partition("\n")[0]
+            self._refuse(f"{type(error).__name__}: {error}".partition("\n")[0])
         else:
-            differing = list(_differences(after, population.state_dict()))
-            if not differing:
+            differing = next(_differences(after, population.state_dict()), None)
+            if differing is None:
                 self._scenes[inputs.phase] = scene
             else:
-                self.refused = f"the step that was played from a record differs from the plain one in {differing[0]}"
+                self._refuse(f"the step that was played from a record differs from the plain one in {differing}")
         population.load_state_dict(after)
+
+    def _refuse(self, reason: str) -> None:
+        self.refused = reason
+        self._scenes.clear()
+        warnings.warn(f"All steps are played plainly: {reason}", UserWarning, stacklevel=2)
 
 
 class _Scene:
@@ -101,7 +107,7 @@ class _Scene:
         self._slots = {want: _twin(value) for want, value in inputs.held.items()}
         self._recipe = population.recipes[inputs.phase]
         self._tape = tape
-        held = Inputs(inputs.now, inputs.phase, _refuse)
+        held = Inputs(inputs.now, inputs.phase, _nothing_else)
         held.held.update(self._slots)
 
         def work() -> None:
@@ -120,7 +126,7 @@ class _Scene:
         inputs.recipe = self._recipe
 
 
-def _refuse(*want: Any) -> Any:
+def _nothing_else(*want: Any) -> Any:
     raise RuntimeError(f"a step of a phase that was met before wants something else of the host: {want}")
 
 

@@ -90,7 +90,7 @@ def run(
     plugin: Plugins = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the study.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Worker processes on a CPU (default: one a core).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes (default: one a core; none on a GPU).")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and what it would cost; train nothing.")
     ] = False,
@@ -201,7 +201,7 @@ def check(
     plugin: Plugins = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the studies that are trained.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Worker processes on a CPU (default: one a core).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes (default: one a core; none on a GPU).")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")] = None,
     reuse: Annotated[

@@ -55,14 +55,17 @@ def choose(plan: Plan, device: str, workers: int | None = None, executor: Execut
 
 def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
     """Return the number of worker processes; 0 where the work is done in this process: where a plug-in lives in this
-    session only, on a GPU, and for one worker that is asked for and has this package's own plug-ins alone to run."""
+    session only, on a GPU unless workers are asked for, and for one worker that has this package's own plug-ins alone
+    to run."""
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise UserError(f"The number of workers must be at least 1, got {quoted(workers)}.")
     files = {registry.get(*key.split(".", 1)).source for key in plan.versions}
     package = str(PACKAGE)
     foreign = {file for file in files if not file or not file.startswith(package)}
-    if device != "cpu" or not foreign <= set(plan.plugin_files) or (workers == 1 and not foreign):
+    if not foreign <= set(plan.plugin_files) or (workers == 1 and not foreign):
         return 0
+    if device != "cpu":
+        return workers or 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return workers or cores
 

@@ -6,13 +6,14 @@ recorded once for each phase, and played again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from ganbench.gan.optimizers import rate_factor
+from ganbench.training.kept import Kept
 
 
 class Clock:
@@ -50,9 +51,9 @@ class Phases:
     Whatever decides which work a step does is asked here: whether a lazy penalty is due, how many logits are kept.
     """
 
-    def __init__(self, remembered: Callable[[], int]) -> None:
+    def __init__(self, kept: Sequence[Kept]) -> None:
         # a first step makes what later ones go on from
-        self._questions: dict[Hashable, Answer] = {"remembered": lambda now: remembered()}
+        self._questions: dict[Hashable, Answer] = {"remembered": lambda now: sum(map(len, kept))}
 
     def ask(self, question: Hashable, answer: Answer, now: Now) -> Hashable:
         """Return the answer to a question, which from now on is part of the phase."""

@@ -86,14 +86,19 @@ def steady_numerics() -> Iterator[None]:
 
 @contextmanager
 def _ordered_sums() -> Iterator[None]:
-    """Add up in one order on a GPU, where there is a kernel that does; one that has none warns."""
+    """Add up in one order on a GPU, where there is a kernel that does; one that has none warns.
+
+    Gradients are taken in the thread that asks for them: where another does, the order in which those of a second
+    derivative are added depends on how much each of the two has done before.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for
     asked, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
     filled, memory.fill_uninitialized_memory = memory.fill_uninitialized_memory, False  # every new tensor, twice
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        yield
+        with torch.autograd.set_multithreading_enabled(False):
+            yield
     finally:
         torch.use_deterministic_algorithms(asked, warn_only=warned)
         memory.fill_uninitialized_memory = filled

@@ -54,9 +54,9 @@ class Population:
         self.diverged_step = torch.full((len(runs),), -1, device=device)
         self.step, self.clock = 0, Clock(device)
         self.streams = self._streams(seeds, dtype)
-        self.phases = Phases(lambda: sum(map(len, self.kept)))
+        self.phases = Phases(self.kept)
         self.recipes: dict[Hashable, Recipe] = {}
-        self.recorded = RecordedSteps(self) if device.type == "cuda" else None
+        self.recorded = RecordedSteps() if device.type == "cuda" else None
 
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts
@@ -151,7 +151,7 @@ class Population:
         if self.recorded is None:
             train_step(self)
         else:
-            self.recorded.advance()
+            self.recorded.advance(self)
 
     def game(self, given: Given = None) -> Snapshot:
         """Return what the game's diagnostics look at."""

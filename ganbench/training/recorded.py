@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,9 +39,15 @@ class CudaGraph:
 
     def record(self, work: Callable[[], None]) -> None:
         """Capture the kernels of a piece of work."""
-        # other threads draw the next batches in the meantime
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            work()
+        collects = gc.isenabled()
+        gc.disable()  # another graph that is given back meanwhile would end this one
+        try:
+            # other threads draw the next batches in the meantime
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                work()
+        finally:
+            if collects:
+                gc.enable()
 
     def play(self) -> None:
         """Launch them all at once."""
@@ -54,29 +61,27 @@ class RecordedSteps:
     Where it has not, or where a plug-in's work cannot be recorded, all further steps are plain, and `refused` says why.
     """
 
-    def __init__(self, population: Population, tape: Callable[[], Tape] = CudaGraph) -> None:
-        self.population, self._tape = population, tape
+    def __init__(self, tape: Callable[[], Tape] = CudaGraph) -> None:
+        self._tape = tape
         self._scenes: dict[Hashable, _Scene] = {}
         self.refused = ""
         self.played = 0
 
-    def advance(self) -> None:
-        """Make one training step for the runs that are alive."""
-        population = self.population
+    def advance(self, population: Population) -> None:
+        """Make one training step for the runs that are alive, always of the same population."""
         inputs = population.inputs(population.step)
         scene = self._scenes.get(inputs.phase)
         if scene is not None:
             scene.play(inputs)
             self.played += 1
         elif inputs.phase in population.recipes and len(self._scenes) < MOST and not self.refused:
-            self._record(inputs)
+            self._record(population, inputs)
         else:
             move(population, inputs, population.clock)
         population.count(inputs)
 
-    def _record(self, inputs: Inputs) -> None:
+    def _record(self, population: Population, inputs: Inputs) -> None:
         """Make a step, and take it down; what is left behind is the plain step's work."""
-        population = self.population
         before = _copied(population.state_dict())
         move(population, inputs, population.clock)
         after = _copied(population.state_dict())

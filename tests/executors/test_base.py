@@ -185,7 +185,8 @@ def test_this_machine_is_chosen_unless_another_is_given(tiny):
     plan = resolve(None, tiny)
     assert choose(plan, "cpu", 3) == Local(3)
     assert choose(plan, "cpu", 1) == Local(0), "one worker with our own plug-ins is this process"
-    assert choose(plan, "cuda", 3) == Local(0)
+    assert choose(plan, "cuda") == Local(0), "on a GPU nobody waits for a core"
+    assert choose(plan, "cuda", 3) == Local(3)
     assert choose(plan, "cpu", 1).workers == 1
     assert pick_workers(plan, "cpu", None) >= 1
     own = InThread()

@@ -3,6 +3,9 @@
 Without a GPU a tape stands in that makes the recorded work again on the same tensors and inputs, as a graph would.
 """
 
+import gc
+import weakref
+
 import pytest
 import torch
 from overriding import over
@@ -37,6 +40,16 @@ class Again:
         self.play = work
 
 
+class Apart:
+    """A tape that keeps nothing of the work, as a graph keeps kernels only; what it plays is not looked at."""
+
+    def record(self, work):
+        pass
+
+    def play(self):
+        pass
+
+
 TAPES = {"cpu": Again, "cuda": CudaGraph}
 
 
@@ -55,7 +68,7 @@ def numbers(state):
 def both(device, *overrides, base=SMALL, steps=14):
     """Train a population by plain steps and by recorded ones, and return both."""
     plain, own = (population(device, *overrides, base=base) for _ in range(2))
-    own.recorded = RecordedSteps(own, TAPES[device])
+    own.recorded = RecordedSteps(TAPES[device])
     for _ in range(steps):
         train_step(plain)
         own.advance()
@@ -136,7 +149,7 @@ def test_a_step_that_counts_in_python_is_found_and_played_plainly():
         return play
 
     own.update, plain.update = drifting([]), drifting([])
-    own.recorded = RecordedSteps(own, Again)
+    own.recorded = RecordedSteps(Again)
     for _ in range(2):
         own.advance()
     assert own.recorded.refused == ""
@@ -153,7 +166,7 @@ def test_a_step_that_cannot_be_recorded_is_played_plainly():
             raise RuntimeError("operation not permitted\nwhen stream is capturing")
 
     plain, own = population("cpu"), population("cpu")
-    own.recorded = RecordedSteps(own, Broken)
+    own.recorded = RecordedSteps(Broken)
     for _ in range(2):
         own.advance()
     with pytest.warns(UserWarning, match="^All steps are played plainly: RuntimeError: operation not permitted$"):
@@ -190,3 +203,20 @@ def test_batches_drawn_ahead_by_threads_are_those_drawn_when_wanted(problem):
             if one.given is not None:
                 assert torch.equal(one.given, other.given)
         assert len(ahead._ahead) == 1
+
+
+def test_a_population_that_nobody_needs_goes_at_once():
+    """Its graphs hold memory of a device, and must not wait for a collection that may come in mid-recording."""
+    own = population("cpu")
+    gone = weakref.ref(own)
+    gc.disable()
+    try:
+        own.recorded = RecordedSteps(Apart)
+        for _ in range(2):
+            own.advance()
+        with pytest.warns(UserWarning, match="differs from the plain one"):
+            own.advance()
+        del own
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -404,3 +404,33 @@ def test_what_is_given_is_not_computed_again(study: Any, monkeypatch: Any) -> No
 ])  # fmt: skip
 def test_small_rates_have_a_digit_more(value: float, shown: str) -> None:
     assert findings.percent(value) == shown
+
+
+@pytest.mark.parametrize(("axis", "name"), [
+    ("batch_size", "batch size"), ("optimizer.adam.g_lr", "optimizer.adam.g_lr"),
+    ("g_normalization", "generator normalization"), ("g_regularizer", "g regularizer"),
+])  # fmt: skip
+def test_settings_are_called_in_words_and_hyper_parameters_as_they_are_set(
+    fake: Any, tmp_path: Any, axis: str, name: str
+) -> None:
+    study = fake.study_of(five([C] * 5, **{axis: "1"}) + five([C] * 5, **{axis: "2"}), tmp_path, axes=[axis])
+    assert [t for t in sentences(study) if t.startswith(f"Failures by {name}: ") and t.endswith(f"every {name}.")]
+
+
+def test_problems_are_told_in_their_order_and_apart(fake: Any, tmp_path: Any) -> None:
+    runs = five([C] * 5, loss="a", problem="ring8") + five([K] * 5, loss="b", problem="ring8")
+    runs += five([K] * 5, loss="a", problem="grid25") + five([K] * 5, loss="b", problem="grid25")
+    study = fake.study_of(runs, tmp_path, axes=["problem", "loss"])
+    text = sentences(study)
+    assert [t.split(":")[0] for t in text[1:3]] == ["ring8", "grid25"]
+    assert text[0].startswith("15 of 20 runs (75 %, 53 to 89 %) fail: 15 collapsed. Variants that survive in all of ")
+    assert text[0].endswith("1 of 4.")
+    # what a distance prefers is asked within a problem: all bad runs are nearer than the good ones of another
+    bad = study.series["run"].isin(study.runs.loc[study.runs["problem"] == "grid25", "run"])
+    study.series["frechet"] = np.where(bad, 0.001, 1.0)
+    assert not [t for t in sentences(study) if "alone would mislead" in t]
+    # a distance below the oracle's own is noise, of each problem by itself
+    study.oracle = {"ring8": {**study.oracle["ring8"], "frechet": 0.1}, "grid25": study.oracle["grid25"]}
+    study.series["frechet"] = np.where(study.series["step"] == study.series["step"].max(), 0.14, 0.01)
+    (late,) = [t for t in sentences(study) if t.startswith("Late")]
+    assert late.startswith("Late degradation: 10 of 20 runs")

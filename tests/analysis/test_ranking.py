@@ -158,3 +158,5 @@ def test_settings_are_told_the_best_known_first() -> None:
     made.axes = ["problem"]
     assert labels(made) == {"v": "x"}
     assert joined(["loss", "regularizer.r1.gamma", "regularizer"], ["hinge", NAN, "none"]) == "hinge, no regularizer"
+    with pytest.raises(ValueError, match="shorter"):
+        joined(["loss", "regularizer"], ["hinge"])

@@ -434,3 +434,12 @@ def test_problems_are_told_in_their_order_and_apart(fake: Any, tmp_path: Any) ->
     study.series["frechet"] = np.where(study.series["step"] == study.series["step"].max(), 0.14, 0.01)
     (late,) = [t for t in sentences(study) if t.startswith("Late")]
     assert late.startswith("Late degradation: 10 of 20 runs")
+
+
+def test_combinations_without_a_hyper_parameter_are_combinations_too(fake: Any, tmp_path: Any) -> None:
+    name = "regularizer.r1.gamma"
+    runs = [({"loss": loss, "regularizer": what, "seed": seed, **gamma}, C) for loss in "ab" for seed in range(5)
+            for what, gamma in (("none", {}), ("r1", {name: 0.1}))]  # fmt: skip
+    text = " ".join(sentences(fake.study_of(runs, tmp_path, axes=["loss", "regularizer", name])))
+    assert "Failures by loss: a, 0 of 10 runs" in text
+    assert "Counted on the 10 combinations, seeds included, that ran with every loss." in text

@@ -67,7 +67,7 @@ def compare_studies(a: PlannedStudy, b: PlannedStudy, *, seed: int = 0) -> pd.Da
                 "their scores cannot be compared."
             )
     one, other = _Results(a), _Results(b)
-    swept = sorted({key for plan in (a.plan, b.plan) for key in plan.varying if "." in key} | {OWN_NAME})
+    swept = sorted({*a.plan.varying, *b.plan.varying, OWN_NAME})
     known = {_identity(variant, swept): variant for variant in b.plan.variants}
     rows = []
     for variant in a.plan.variants:

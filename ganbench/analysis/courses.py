@@ -69,7 +69,7 @@ def table(study: Study) -> pd.DataFrame:
     range), went (the seeds' courses, counted), distance (median at the end), agrees (None where theory is silent).
     """
     names = [name for name in study.series.columns if name.startswith("displacement.")]
-    paths = dict(list(study.series.dropna(subset=names[:1]).groupby("run", sort=False))) if names else {}
+    paths = dict(list(study.series.dropna(subset=names[:1]).groupby("run"))) if names else {}
     seeds = study.runs[study.runs["run"].isin(paths)].groupby("variant")["run"].agg(list)
     rows = [_row(variant, [paths[run] for run in seeds[variant.id]]) for variant in study.variants
             if variant.id in seeds.index]  # fmt: skip

@@ -81,7 +81,7 @@ def _overview(finished: pd.DataFrame, ranking: pd.DataFrame) -> str:
 
 
 def _problem(problem: str, table: pd.DataFrame) -> str:
-    best, worst = table.iloc[0], table.sort_values("failure_rate", kind="stable").iloc[-1]
+    best, worst = table.iloc[0], table.iloc[-1]
     safe, lost = table[table["failures"] == 0], table[table["failures"] == table["seeds"]]
     if len(table) == 1:
         how = _outcomes({name: best[name] for name in VERDICTS})

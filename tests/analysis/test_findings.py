@@ -1,11 +1,16 @@
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from ganbench.analysis import findings
 from ganbench.analysis.findings import matched, sentences
 from ganbench.analysis.ranking import labels, rank
+from ganbench.analysis.scores import scores
 from ganbench.analysis.statistics import wilson
+from ganbench.analysis.verdicts import judge
+from ganbench.registry import playing
 
 
 def five(fates: list[str], **given: Any) -> list[tuple[dict[str, Any], str]]:
@@ -152,3 +157,289 @@ def test_the_first_is_told_with_its_scores(fake: Any, tmp_path: Any) -> None:
     best = rank(study).iloc[0]
     (text,) = [text for text in sentences(study) if "First is " in text]
     assert f"(0/5 fail, median modes covered 8, median high quality {best['quality']:.3g})" in text
+
+
+def all_but_late(study: Any) -> list[str]:
+    """All that is said of a study but its distances, which have tests of their own."""
+    return [text for text in sentences(study) if not text.startswith(("Late", "Frechet"))]
+
+
+C, U, K, D = "converged", "unconverged", "collapsed", "diverged"
+BARE = "With 5 seeds a variant, none failing still leaves a failure rate of up to 43 % possible (95 % Wilson interval)."
+
+
+@pytest.mark.parametrize(("fates", "overview", "outcomes"), [
+    ([C] * 5, "0 of 5 runs (0 %, 0 to 43 %) fail. Variants that survive in all of their seeds: 1 of 1.",
+     "0 of 5 seeds (5 converged)"),
+    ([C] * 3 + [U] * 2,
+     "0 of 5 runs (0 %, 0 to 43 %) fail. 2 more are unconverged: not a failure, but below the quality bar. "
+     "Variants that survive in all of their seeds: 1 of 1.", "0 of 5 seeds (3 converged, 2 unconverged)"),
+    (["vanished", "failed", "failed", D, U],
+     "4 of 5 runs (80 %, 38 to 96 %) fail: 2 machine failures, 1 vanished gradients, 1 diverged. "
+     "1 more are unconverged: not a failure, but below the quality bar. "
+     "Variants that survive in all of their seeds: 0 of 1.",
+     "4 of 5 seeds (2 machine failures, 1 vanished gradients, 1 unconverged, 1 diverged)"),
+])  # fmt: skip
+def test_a_single_variant_is_told_with_all_its_ends(fake: Any, tmp_path: Any, fates: Any, overview: str, outcomes: str):
+    study = fake.study_of(five(fates), tmp_path, axes=["problem"])
+    assert all_but_late(study) == [overview, f"ring8: hinge fails in {outcomes}.", BARE]
+
+
+def test_two_losses_that_overlap_and_a_last_one(fake: Any, tmp_path: Any) -> None:
+    runs = five([C] * 5, loss="a") + five([K, K, C, C, C], loss="b") + five([K] * 5, loss="c")
+    study = fake.study_of(runs, tmp_path, axes=["loss"])
+    quality = rank(study)["quality"].iloc[0]
+    assert all_but_late(study) == [
+        "7 of 15 runs (47 %, 25 to 70 %) fail: 7 collapsed. Variants that survive in all of their seeds: 1 of 3.",
+        "ring8: 1 of 3 variants survive in all of their seeds, 1 fails in all of them. First is a (0/5 fail, "
+        f"median modes covered 8, median high quality {quality:.3g}); the failure interval of 1 other overlaps with "
+        "its own. Last is c (5/5 fail: 5 collapsed).",
+        "Failures by loss: a, 0 of 5 runs (0 %, 0 to 43 %); b, 2 of 5 runs (40 %, 12 to 77 %), all collapsed; "
+        "c, 5 of 5 runs (100 %, 57 to 100 %), all collapsed. Not told apart from a: b (intervals overlap). "
+        "Counted on the 5 combinations, seeds included, that ran with every loss.",
+        BARE,
+    ]
+
+
+def test_of_more_than_three_levels_the_ends_are_told(fake: Any, tmp_path: Any) -> None:
+    # the fewest failures last in the plan, so that the order is that of the rates
+    runs = five([K, K, K, D, C], loss="e") + five([K] * 5, loss="c") + five([D, C, C, C, C], loss="b")
+    text = " ".join(all_but_late(fake.study_of(runs + five([C] * 5, loss="a"), tmp_path, axes=["loss"])))
+    assert (
+        "Failures by loss: fewest with a, 0 of 5 runs (0 %, 0 to 43 %); most with c, 5 of 5 runs (100 %, 57 to 100 %), "
+        "all collapsed. Not told apart from a: b, e (intervals overlap). Counted on the 5 combinations, seeds "
+        "included, that ran with every loss."
+    ) in text
+    assert "the failure intervals of 2 others overlap with its own. Last is c (5/5 fail: 5 collapsed)." in text
+
+
+def test_how_most_failures_of_a_level_look(fake: Any, tmp_path: Any) -> None:
+    # one failure has no most, several have
+    runs = five([D, C, C, C, C], loss="a") + five([K, K, D, C, C], loss="b") + five([D] * 5, loss="c")
+    text = " ".join(all_but_late(fake.study_of(runs, tmp_path, axes=["loss"])))
+    assert "a, 1 of 5 runs (20 %, 4 to 62 %); b, 3 of 5 runs (60 %, 23 to 88 %), mostly collapsed; c, " in text
+    assert "c, 5 of 5 runs (100 %, 57 to 100 %), all diverged. Not told apart from a: b, c (" in text
+    assert "ring8: 0 of 3 variants survive in all of their seeds, 1 fails in all of them. First is a (1/5" in text
+
+
+def test_levels_far_apart_are_ahead_and_told_apart(fake: Any, tmp_path: Any) -> None:
+    nine = [({"loss": loss, "seed": seed}, fate) for loss, fate in zip("abc", (C, K, K), strict=True)
+            for seed in range(9)]  # fmt: skip
+    text = " ".join(all_but_late(fake.study_of(nine, tmp_path, axes=["loss"])))
+    assert "1 of 3 variants survive in all of their seeds, 2 fail in all of them. First is a (0/9 fail, " in text
+    assert "), ahead of all others. Last is c (9/9 fail: 9 collapsed)." in text
+    assert "all collapsed. Counted on the 9 combinations" in text
+    assert text.endswith("With 9 seeds a variant, none failing still leaves a failure rate of up to 30 % possible "
+                         "(95 % Wilson interval).")  # fmt: skip
+
+
+def test_variants_that_are_all_alike_have_no_last(fake: Any, tmp_path: Any) -> None:
+    text = " ".join(all_but_late(fake.study_of(five([C] * 5) + five([C] * 5, loss="b"), tmp_path, axes=["loss"])))
+    assert "ring8: 2 of 2 variants survive in all of their seeds. First is " in text
+    assert "Last is" not in text
+    failing = five([K] * 5, loss="b") + five([D] * 5, loss="c")
+    text = " ".join(all_but_late(fake.study_of(failing, tmp_path, axes=["loss"])))
+    assert "ring8: 0 of 2 variants survive in all of their seeds, 2 fail in all of them. First is " in text
+    assert "Last is" not in text
+
+
+def test_the_last_is_told_with_its_three_most_frequent_failures(fake: Any, tmp_path: Any) -> None:
+    ends = [K, K, K, K, D, D, D, "vanished", "vanished", "failed", *[U] * 5]
+    runs = five([C] * 15, loss="a") + five(ends, loss="b")
+    (text,) = [t for t in all_but_late(fake.study_of(runs, tmp_path, axes=["loss"])) if t.startswith("ring8")]
+    assert text.endswith("Last is b (10/15 fail: 4 collapsed, 3 diverged, 2 vanished gradients).")
+
+
+def test_a_problem_without_modes_is_told_with_what_it_has(fake: Any, tmp_path: Any) -> None:
+    runs = five([C] * 5, loss="a", problem="user") + five([D] * 5, loss="b", problem="user")
+    study = fake.study_of(runs, tmp_path, axes=["loss"])
+    best = rank(study).iloc[0]
+    assert (best["covered_of"], best["quality_of"]) == ("coverage", "precision")
+    (text,) = [t for t in all_but_late(study) if t.startswith("user")]
+    score = f"median coverage {best['covered']:.3g}, median precision {best['quality']:.3g}"
+    assert f"First is a (0/5 fail, {score}); the failure" not in text  # 0 and 5 of 5 do not overlap
+    assert f"First is a (0/5 fail, {score}), ahead of all others." in text
+    study.oracle = {}
+    study.series = study.series.assign(precision=np.nan, recall=np.nan, coverage=np.nan, high_quality=np.nan)
+    (text,) = [t for t in all_but_late(study) if t.startswith("user")]
+    assert "(0/5 fail, no score)" in text
+
+
+def test_the_generators_normalization_is_called_so(fake: Any, tmp_path: Any) -> None:
+    runs = five([C] * 5, g_normalization="none") + five([K] * 5, g_normalization="batch")
+    text = " ".join(all_but_late(fake.study_of(runs, tmp_path, axes=["g_normalization"])))
+    assert "Failures by generator normalization: no generator normalization, 0 of 5 runs" in text
+    assert "; batch in the generator, 5 of 5 runs" in text
+    assert "that ran with every generator normalization." in text
+
+
+@pytest.mark.parametrize(("other", "told"), [
+    (5.99, ""), (6.0, " Training takes 1.2 x as long with b as with a."),
+    (12.5, " Training takes 2.5 x as long with b as with a."), (0.0, ""),
+])  # fmt: skip
+def test_what_a_level_costs_from_a_fifth_more_on(fake: Any, tmp_path: Any, other: float, told: str) -> None:
+    # the median of what was trained to its end
+    runs = five([C] * 4 + [D], loss="a") + five([C] * 4 + [D], loss="b")
+    study = fake.study_of(runs, tmp_path, axes=["loss"])
+    study.runs["seconds"] = [5.0, 5.0, 5.0, 99.0, 500.0, other, other, other, 99.0 if other else 0.0, 500.0]
+    (text,) = [t for t in sentences(study) if t.startswith("Failures by loss")]
+    assert text.endswith(f"that ran with every loss.{told}")
+
+
+def test_pairs_are_told_from_the_least_failing_on(fake: Any, tmp_path: Any) -> None:
+    runs = [({"normalization": norm, "regularizer": what, "seed": seed}, fate)
+            for norm, what, fate in (("none", "none", C), ("none", "r1", K), ("batch", "none", K), ("layer", "none", C),
+                                     ("layer", "r1", C))
+            for seed in range(5)]  # fmt: skip
+    study = fake.study_of(runs, tmp_path, axes=["normalization", "regularizer"])
+    (text,) = [t for t in sentences(study) if t.startswith("Failures by normalization")]
+    assert text == (
+        "Failures by normalization: each against no normalization, on the combinations, seeds included, that ran with "
+        "both: layer 0/10 against 5/10, not told apart; batch 5/5 against 0/5."
+    )
+
+
+def test_without_a_level_called_none_pairs_are_against_the_first(fake: Any, tmp_path: Any) -> None:
+    runs = [({"loss": loss, "regularizer": what, "seed": seed}, C) for loss, what in
+            (("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x")) for seed in range(5)]  # fmt: skip
+    study = fake.study_of(runs, tmp_path, axes=["loss", "regularizer"])
+    (text,) = [t for t in sentences(study) if t.startswith("Failures by loss")]
+    assert text.endswith("ran with both: b 0/10 against 0/10, not told apart; c 0/5 against 0/5, not told apart.")
+    assert "each against a," in text
+
+
+def test_levels_that_have_nothing_in_common_are_not_compared(fake: Any, tmp_path: Any) -> None:
+    two = [({"loss": loss, "regularizer": what, "seed": seed}, C) for loss, what in (("a", "x"), ("b", "y"))
+           for seed in range(2)]  # fmt: skip
+    study = fake.study_of(two, tmp_path, axes=["loss", "regularizer"])
+    nothing = "no combination has run with every level, so the levels are not compared."
+    assert [t for t in sentences(study) if t.startswith("Failures")] == [
+        f"Failures by loss: {nothing}", f"Failures by regularizer: {nothing}",
+    ]  # fmt: skip
+    three = [*two, *[({"loss": "c", "regularizer": "z", "seed": seed}, C) for seed in range(2)]]
+    study = fake.study_of(three, tmp_path, axes=["loss", "regularizer"])
+    assert [t for t in sentences(study) if t.startswith("Failures")] == [
+        "Failures by loss: no combination has run with a and another level.",
+        "Failures by regularizer: no combination has run with x and another level.",
+    ]
+
+
+def test_a_setting_with_one_level_that_has_run_is_not_told(fake: Any, tmp_path: Any) -> None:
+    runs = [*five([C] * 5, loss="a"), *five(["pending"] * 5, loss="b")]
+    assert not [t for t in sentences(fake.study_of(runs, tmp_path, axes=["loss"])) if t.startswith("Failures")]
+
+
+@pytest.mark.parametrize(("waiting", "skipped", "told"), [
+    (0, 0, []), (1, 0, ["Not the last word: without 1 planned run that did not finish yet."]),
+    (2, 1, ["Not the last word: without 2 planned runs that did not finish yet.",
+            "1 variant was skipped, because the parts cannot be combined; the reasons are listed."]),
+    (0, 2, ["2 variants were skipped, because the parts cannot be combined; the reasons are listed."]),
+])  # fmt: skip
+def test_what_did_not_run_is_told(fake: Any, tmp_path: Any, waiting: int, skipped: int, told: list[str]) -> None:
+    runs = five([C, C, *["pending", "running"][:waiting]])
+    runs += [({"loss": f"z{place}", "seed": None}, "skipped") for place in range(skipped)]
+    found = all_but_late(fake.study_of(runs, tmp_path, axes=["loss"]))
+    assert found[2:-1] == told
+    assert found[-1].startswith("With 2 seeds a variant")
+
+
+def test_nothing_more_is_said_where_nothing_has_finished(fake: Any, tmp_path: Any) -> None:
+    assert sentences(fake.study_of([({"seed": 0}, "pending")], tmp_path)) == [
+        "No run has finished yet, so there is nothing to say.",
+        "Not the last word: without 1 planned run that did not finish yet.",
+    ]
+
+
+def test_a_distance_misleads_where_bad_runs_are_nearer_than_the_median_good_one(fake: Any, tmp_path: Any) -> None:
+    bad = ["dropping modes", "late collapse", K, "dropping modes"]
+    study = fake.study_of(five([C, C, C, *bad, "never learned"]), tmp_path, axes=["problem"])
+    runs = study.runs["run"].tolist()
+
+    def told(*finals: float) -> list[str]:
+        for run, final in zip(runs, finals, strict=True):
+            study.series.loc[study.series["run"] == run, "frechet"] = final
+        return [t for t in sentences(study) if "alone would mislead" in t]
+
+    # the median is 0.2: two bad ones are below it, one is at it; what never learned does not drop modes
+    assert told(0.1, 0.2, 0.9, 0.19, 0.1, 0.2, 0.3, 0.01) == [
+        "Frechet alone would mislead: 2 of 4 runs that drop modes or collapse score better on it than the median "
+        "converged run."
+    ]
+    assert told(0.1, 0.2, 0.9, 0.2, 0.2, 0.2, 0.3, 0.01) == []
+    only = fake.study_of(five(bad), tmp_path, axes=["problem"])
+    assert not [t for t in sentences(only) if "alone would mislead" in t]
+
+
+def test_late_degradation_is_of_runs_that_ended_with_a_distance(fake: Any, tmp_path: Any) -> None:
+    study = fake.study_of(five([C, C, K, D, "failed"]), tmp_path, axes=["problem"])
+    study.oracle = {"ring8": {**study.oracle["ring8"], "frechet": 0.0}}
+    runs, steps = study.runs["run"].tolist(), study.series["step"]
+    for run, final in ((runs[0], 0.15), (runs[1], 0.1501), (runs[2], 0.2)):
+        own = study.series["run"] == run
+        study.series.loc[own, "frechet"] = 0.1
+        study.series.loc[own & (steps == steps.max()), "frechet"] = final
+    (late,) = [t for t in sentences(study) if t.startswith("Late")]
+    assert late == (
+        "Late degradation: 2 of 3 runs (67 %, 21 to 94 %) that stayed finite end with a Frechet distance above "
+        "1.5 x their own best; 1 of them count as converged by coverage and quality."
+    )
+    study.series.loc[study.series["run"] == runs[1], "frechet"] = 0.1
+    (late,) = [t for t in sentences(study) if t.startswith("Late")]
+    assert late.endswith("above 1.5 x their own best.")
+    study.series["frechet"] = np.nan
+    assert not [t for t in sentences(study) if t.startswith("Late")]
+
+
+def test_what_is_given_is_not_computed_again(study: Any, monkeypatch: Any) -> None:
+    known = judge(study)
+    ranking, scored = rank(study, known), scores(study, playing("distance"))
+    expected = sentences(study)
+    for name in ("judge", "rank", "scores"):
+        monkeypatch.setattr(findings, name, None)
+    assert sentences(study, known, ranking, scored) == expected
+
+
+@pytest.mark.parametrize(("value", "shown"), [
+    (0.0, "0"), (0.004, "0.4"), (0.0199, "2.0"), (0.02, "2"), (0.025, "2"), (1.0, "100"),
+])  # fmt: skip
+def test_small_rates_have_a_digit_more(value: float, shown: str) -> None:
+    assert findings.percent(value) == shown
+
+
+@pytest.mark.parametrize(("axis", "name"), [
+    ("batch_size", "batch size"), ("optimizer.adam.g_lr", "optimizer.adam.g_lr"),
+    ("g_normalization", "generator normalization"), ("g_regularizer", "g regularizer"),
+])  # fmt: skip
+def test_settings_are_called_in_words_and_hyper_parameters_as_they_are_set(
+    fake: Any, tmp_path: Any, axis: str, name: str
+) -> None:
+    study = fake.study_of(five([C] * 5, **{axis: "1"}) + five([C] * 5, **{axis: "2"}), tmp_path, axes=[axis])
+    assert [t for t in sentences(study) if t.startswith(f"Failures by {name}: ") and t.endswith(f"every {name}.")]
+
+
+def test_problems_are_told_in_their_order_and_apart(fake: Any, tmp_path: Any) -> None:
+    runs = five([C] * 5, loss="a", problem="ring8") + five([K] * 5, loss="b", problem="ring8")
+    runs += five([K] * 5, loss="a", problem="grid25") + five([K] * 5, loss="b", problem="grid25")
+    study = fake.study_of(runs, tmp_path, axes=["problem", "loss"])
+    text = sentences(study)
+    assert [t.split(":")[0] for t in text[1:3]] == ["ring8", "grid25"]
+    assert text[0].startswith("15 of 20 runs (75 %, 53 to 89 %) fail: 15 collapsed. Variants that survive in all of ")
+    assert text[0].endswith("1 of 4.")
+    # what a distance prefers is asked within a problem: all bad runs are nearer than the good ones of another
+    bad = study.series["run"].isin(study.runs.loc[study.runs["problem"] == "grid25", "run"])
+    study.series["frechet"] = np.where(bad, 0.001, 1.0)
+    assert not [t for t in sentences(study) if "alone would mislead" in t]
+    # a distance below the oracle's own is noise, of each problem by itself
+    study.oracle = {"ring8": {**study.oracle["ring8"], "frechet": 0.1}, "grid25": study.oracle["grid25"]}
+    study.series["frechet"] = np.where(study.series["step"] == study.series["step"].max(), 0.14, 0.01)
+    (late,) = [t for t in sentences(study) if t.startswith("Late")]
+    assert late.startswith("Late degradation: 10 of 20 runs")
+
+
+def test_combinations_without_a_hyper_parameter_are_combinations_too(fake: Any, tmp_path: Any) -> None:
+    name = "regularizer.r1.gamma"
+    runs = [({"loss": loss, "regularizer": what, "seed": seed, **gamma}, C) for loss in "ab" for seed in range(5)
+            for what, gamma in (("none", {}), ("r1", {name: 0.1}))]  # fmt: skip
+    text = " ".join(sentences(fake.study_of(runs, tmp_path, axes=["loss", "regularizer", name])))
+    assert "Failures by loss: a, 0 of 10 runs" in text
+    assert "Counted on the 10 combinations, seeds included, that ran with every loss." in text

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from ganbench.analysis.verdicts import judge_series, limit, view
-from ganbench.analysis.verdicts.case import Case, _missed_by_chance
+from ganbench.analysis.verdicts.case import Case, Movement, _goes_on, _missed_by_chance, _moves, _two_sets, swings
+from ganbench.errors import UserError
 
 GOOD, BAD = 0.99, 0.3
 BALLS = ("precision", "coverage", "recall")
@@ -287,3 +288,201 @@ def test_a_mode_missed_five_times_in_a_row_is_dropped(row, complete):
 def test_one_probe_alone_counts_though_training_has_not_begun():
     assert judged({"high_quality": [0.95], "modes_covered": [8]}, None, 8) == ["converged"]
     assert limit("decent") == 0.5
+
+
+# ------------------------------------------------------------------------------------------ exactly at a border
+
+
+def case_of(columns, oracle=None, modes=None, seen=0):
+    table = {name: np.asarray(values, dtype=float) for name, values in columns.items()}
+    table["step"] = np.arange(len(next(iter(table.values())))) * 10.0
+    return Case(table, VIEWS[seen], oracle or {}, modes)
+
+
+@pytest.mark.parametrize(("columns", "modes", "verdict"), [
+    # a quality at its bar is enough, and so is diversity
+    ({"nearness": [0.0, 0.85]}, None, "converged"), ({"nearness": [0.0, 0.5]}, None, "unconverged"),
+    ({"precision": [0.0, 0.75], "recall": 1.0, "coverage": 1.0}, None, "converged"),
+    ({"precision": [0.0, 1.0], "recall": 0.5, "coverage": 1.0}, None, "converged"),
+    # a quarter of the diversity is a failure, and a tenth a collapse
+    ({"precision": [0.0, 1.0], "recall": 0.25, "coverage": 1.0}, None, "dropping modes"),
+    ({"precision": [0.0, 1.0], "recall": 0.1, "coverage": 1.0}, None, "collapsed"),
+    ({"precision": [0.0, 1.0], "recall": 1.0, "coverage": 0.1, "classes_covered": 10}, 10, "collapsed"),
+    ({"precision": [0.0, 1.0], "recall": 1.0, "coverage": 0.11, "classes_covered": 10}, 10, "unconverged"),
+    # of two modes chance has half of the labels right: a quarter and three quarters of the rest
+    ({"high_quality": [0.0, 1.0], "modes_covered": 2, "label_fidelity": 0.625}, 2, "ignoring labels"),
+    ({"high_quality": [0.0, 1.0], "modes_covered": 2, "label_fidelity": 0.875}, 2, "converged"),
+    ({"high_quality": [0.0, 1.0], "modes_covered": 2, "label_fidelity": 0.874}, 2, "unconverged"),
+])  # fmt: skip
+def test_exactly_at_a_threshold(columns, modes, verdict):
+    # what the oracle does not tell is 1
+    assert judged(columns, {}, modes) == [verdict]
+
+
+def test_an_oracle_of_nothing_is_no_divisor():
+    one = case_of({"high_quality": [0.0, 0.5], "modes_covered": 1, "label_fidelity": [0.5, 0.5]} | {
+        "modes_covered": [1, 1]}, {"high_quality": 0.0}, 2)  # fmt: skip
+    assert one.quality.tolist() == [0.0, 0.5]
+    # with one of two modes chance is all that an obedient generator has: nobody can tell
+    assert one.obedience.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("quality", [[1.0, 0.6, 0.2, 0.6, 0.2], [0.6, 0.6, 0.2, 0.6, 0.2], [0.0, 0.6, 0.2, 0.6, 0.2]])
+def test_an_untrained_generator_takes_no_part_in_swings(quality):
+    # constant samples have a precision of 1; down, up, down is no oscillation, whatever was before training
+    assert "oscillating" not in judged({"nearness": quality}, {})
+    assert ("oscillating", 20) in verdicts({"nearness": [*quality, 0.6]}, {})
+
+
+@pytest.mark.parametrize("untrained", [0, 8])
+def test_what_is_covered_swings_from_the_first_decent_samples_on(untrained):
+    # a fall, a rise and a fall after the first peak; what noise covers before is no peak
+    columns = {"high_quality": [0.1, 0.1, *[0.9] * 5], "modes_covered": [untrained, untrained, 8, 4, 8, 4, 4]}
+    assert "oscillating" not in judged(columns, {}, 8)
+    more = {"high_quality": [0.1, 0.1, *[0.9] * 5], "modes_covered": [untrained, untrained, 8, 4, 8, 4, 8]}
+    assert ("oscillating", 30) in verdicts(more, {}, 8)
+
+
+def test_of_two_swings_the_earlier_is_told():
+    quality, modes = [0.0, *[1.0] * 4, *[0.6, 1.0] * 3], [0, 8, 4, 8, 4, 8, 4, 8, 4, 8, 4]
+    movement = case_of({"high_quality": quality, "modes_covered": modes}, {}, 8).swinging()
+    assert (movement.start, movement.what, movement.low, movement.high) == (2, "", 0.5, 1.0)
+    later = case_of({"high_quality": [0.0, 1.0, *[0.6, 1.0] * 5], "modes_covered": [0, *[8] * 5, *modes[2:8]]}, {}, 8)
+    assert later.swinging() == Movement(2, 10, 0.6, 1.0, "high_quality")
+
+
+@pytest.mark.parametrize(("values", "least", "turns"), [
+    ([0, 0.5], 0.5, [1]), ([0.5, 0], 0.5, [1]), ([0, 0.5, 0], 0.5, [1, 2]), ([0.5, 0, 0.5], 0.5, [1, 2]),
+    ([0, 0.49, 0], 0.5, []), ([0.5, 0.25, 0.75, 0.25], 0.5, [2, 3]), ([0, 0.25, 0.5, 0.75, 1.0], 0.25, [1]),
+    ([1.0, 0.75, 0.5, 0.25, 0.5], 0.25, [1, 4]), ([], 0.5, []), ([0.7], 0.5, []), ([0.7, 0.7], 0.5, []),
+])  # fmt: skip
+def test_a_swing_is_as_large_as_asked_and_from_the_last_extreme(values, least, turns):
+    assert swings(np.array(values, dtype=float), least) == turns
+
+
+@pytest.mark.parametrize(("moves", "probes", "goes_on"), [
+    ([0, 1, 5], 10, True), ([0, 1, 5], 11, False), ([0, 4, 5], 10, True), ([0, 4, 5], 11, False), ([0, 2], 5, True),
+])  # fmt: skip
+def test_the_longest_quiet_counts(moves, probes, goes_on):
+    assert _goes_on(moves, probes) is goes_on
+
+
+def test_moves_of_a_histogram_are_from_the_one_after_the_last_move():
+    halves = np.array([[1, 0], [0.75, 0.25], [0.5, 0.5], [0.25, 0.75], [0, 1]])
+    assert _moves(halves, 0.25) == [2, 4]
+    assert _moves(halves, 0.24) == [1, 2, 3, 4]
+    assert _moves(halves, 1.0) == []
+
+
+def test_two_sets_are_two_and_as_often_as_asked():
+    a, b, near = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.75, 0.0, 0.25]
+    assert _two_sets(np.array([a, b, a, b]), 0.25, 3)
+    assert not _two_sets(np.array([a, b, b, a]), 0.25, 3)
+    assert _two_sets(np.array([b, near, b, a]), 0.25, 3)
+    assert not _two_sets(np.array([b, near, b, a]), 0.24, 3)
+    assert not _two_sets(np.array([a, b, a, [0.0, 0.0, 1.0], a, b, a]), 0.25, 3)
+
+
+def moving(rows, quality=1.0, oracle=None, every=1.0):
+    """The movement of a generator with these shares [probes, K] of its samples, after an untrained probe."""
+    shares = np.array([np.zeros(len(rows[0])), *rows]) * quality
+    columns = {"high_quality": [0.0, *[quality] * len(rows)], "modes_covered": (shares > 0).sum(1)}
+    columns |= {f"mode_share.{k}": shares[:, k] for k in range(shares.shape[1])}
+    return case_of(columns, oracle, shares.shape[1]).moving
+
+
+def of_letters(words, modes):
+    return [[(chr(97 + k) in word) / len(word) for k in range(modes)] for word in words]
+
+
+def test_a_mode_is_held_from_a_quarter_of_its_share_on():
+    def with_h(share):
+        rows = of_letters(["a", "b", "c", "d"], 8)
+        return [[value * (1 - share) for value in row[:7]] + [share] for row in rows]
+
+    # with h at every probe two modes of five are too few for a rotation over eight; without it it is one of four
+    assert moving(with_h(0.25 / 8)) == (Movement(1, 3, 2.0, 5.0), False)
+    assert moving(with_h(0.24 / 8)) == (Movement(1, 3, 1.0, 4.0), False)
+
+
+@pytest.mark.parametrize(("words", "modes", "found"), [
+    # a quarter of eight modes more than any single probe; of ten a quarter is three
+    (["abcd", "cdef", "abcd", "cdef"], 8, True), (["abcd", "bcde", "abcd", "bcde"], 8, False),
+    (["abcd", "cdef", "abcd", "cdef"], 10, False), (["abcd", "defg", "abcd", "defg"], 10, True),
+    # or as many as it holds
+    (["a", "b", "a", "b"], 10, True),
+])  # fmt: skip
+def test_how_many_modes_the_union_has_to_add(words, modes, found):
+    known = moving(of_letters(words, modes))
+    union = len(set("".join(words)))
+    assert known == ((Movement(1, 3, float(len(words[0])), float(union)), True) if found else None)
+
+
+def test_samples_are_looked_at_from_a_fifth_of_the_quality_on():
+    def rotation(quality):
+        table = held(["", "abcdefgh", "ab", "cd", "ef", "gh"], 8)
+        names = [f"mode_share.{k}" for k in range(8)]
+        table.loc[2:, names] *= quality / 0.95
+        table.loc[2:, "high_quality"] = quality
+        return case_of(dict(table), {}, 8).moving
+
+    assert rotation(0.2) == (Movement(2, 3, 2.0, 8.0), False)
+    assert rotation(0.19) is None
+
+
+def test_what_chance_misses_at_the_worst_probe_is_no_rotation():
+    # 12 modes more than the 13 of any probe, of which a perfect sampler of 128 samples misses 5 by chance
+    words = ["abcdefghijklm", "mnopqrstuvwxy"] * 3
+    oracle = {"high_quality": 1.0, "mode_kl": 24 / 256, "modes_covered": 25.0}
+    oracle |= {f"mode_share.{k}": 1 / 25 for k in range(25)}
+    shares = np.array([np.zeros(25), *of_letters(words, 25)])
+
+    def found(last):
+        quality = np.array([0.0, *[1.0] * 5, last])
+        columns = {"high_quality": quality, "modes_covered": (shares > 0).sum(1)}
+        columns |= {f"mode_share.{k}": shares[:, k] * quality for k in range(25)}
+        one = case_of(columns, oracle, 25)
+        return one.missable[-1], one.moving is not None
+
+    assert found(1.0) == (5.0, True)
+    assert found(0.9) == (6.0, False)
+
+
+def test_a_few_samples_miss_what_they_may():
+    two = {"high_quality": [1.0], "modes_covered": [2]}
+    # (K - 1) / 2N: ten samples, and never fewer than one
+    assert case_of(two, {"mode_kl": 1 / 20}, 2).missable.tolist() == [_missed_by_chance((0.5, 0.5), 10, 1.0)] == [1]
+    assert case_of(two, {"mode_kl": 100.0}, 2).missable.tolist() == [_missed_by_chance((0.5, 0.5), 1, 1.0)] == [2]
+    # qualities are rounded down to twentieths, from half on
+    known = {"mode_kl": 24 / 256}
+    for quality, rounded in ((0.899, 0.85), (0.9, 0.9), (0.3, 0.5), (1.4, 1.0)):
+        found = case_of({"high_quality": [quality], "modes_covered": [25]}, known, 25).missable
+        assert found.tolist() == [_missed_by_chance((1 / 25,) * 25, 128, rounded)]
+
+
+@pytest.mark.parametrize(("share", "complete"), [(0.25, True), (0.249, False)])
+def test_a_run_of_five_probes_is_long_enough_to_miss_a_mode(share, complete):
+    # one of 25 modes may be missed by chance at a quality of 0.9, and none at 0.95 and above
+    columns = {f"mode_share.{k}": np.full(5, 1 / 25) for k in range(25)}
+    columns["mode_share.3"] = np.full(5, share / 25)
+    columns |= {"high_quality": [0.9] * 5, "modes_covered": [25.0] * 5}
+    oracle = {"mode_kl": 24 / 1000}
+    one = case_of(columns, oracle, 25)
+    assert one.missable.tolist() == [1.0] * 5
+    assert one.complete.tolist() == [complete] * 5
+    better = case_of({**columns, "high_quality": [0.9] * 4 + [1.0]}, oracle, 25)
+    assert better.missable.tolist() == [1.0] * 4 + [0.0]
+    assert better.complete.tolist() == [complete] * 5
+    shorter = case_of({name: values[:4] for name, values in columns.items()}, oracle, 25)
+    assert shorter.complete.all()
+
+
+def test_what_is_not_finite_covers_no_mode_and_lies_in_none():
+    nan = np.nan
+    columns = {f"mode_share.{k}": [0.5, nan] for k in range(2)} | {"high_quality": [1, 1], "modes_covered": [2, nan]}
+    one = case_of(columns, {}, 2)
+    assert one.count.tolist() == [2.0, 0.0]
+    assert one._shares().tolist() == [[0.5, 0.5], [0.0, 0.0]]
+    assert one.breadth.tolist() == [1.0, 0.0]
+    with pytest.raises(UserError, match="threshold of a verdict 'decentt'"):
+        one.limit("decentt")

@@ -6,7 +6,16 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from ganbench.analysis.seeds import complete, final_scores, identity, seed_results, settings_of, tables
+from ganbench.analysis.seeds import (
+    DamagedStudyError,
+    complete,
+    final_scores,
+    freeze,
+    identity,
+    seed_results,
+    settings_of,
+    tables,
+)
 from ganbench.errors import UserError
 from ganbench.plan import axes
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
@@ -167,3 +176,87 @@ def test_what_a_variant_is_known_by():
     assert identity(settings, {**hypers, "network.mlp.depth": 9}, ("network.mlp.width",)) == known
     # a baseline from before there were tricks is one without
     assert identity({k: v for k, v in settings.items() if k != "trick"}, hypers, ("network.mlp.width",)) == known
+
+
+@pytest.mark.parametrize(("known", "told"), [
+    ({"loss.hinge": "old"}, ["Another version than in the baseline: loss hinge."]), ({"loss.hinge": "mine"}, []),
+    ({}, []), ("broken", []), (None, []),
+])  # fmt: skip
+def test_plug_ins_of_another_version_are_told(known, told):
+    mine = replace(PLAN, versions={**PLAN.versions, "loss.hinge": "mine"})
+    baseline = frozen(PLAN.variants, source={} if known is None else {"plugin_versions": known})
+    assert tables(baseline, [trained(mine)])[2] == told
+
+
+def test_every_environment_that_is_not_the_baselines_is_told_once():
+    one, other = trained(), trained()
+    one.store = SimpleNamespace(sessions=lambda: [{"torch": "2.0"}, {"torch": "2.0"}, {"torch": "1.0"}])
+    other.store = SimpleNamespace(sessions=lambda: [{"torch": "3.0"}, {"torch": "2.0"}])
+    notes = tables(frozen(PLAN.variants, source={"torch": "1.0"}), [one, other])[2]
+    assert notes == [
+        "torch is 2.0, in the baseline 1.0.", "torch is 3.0, in the baseline 1.0.",
+        "Trained by three environments: torch 2.0 and 1.0 and 3.0. Runs of one may not repeat in another.",
+    ]  # fmt: skip
+
+
+def test_notes_are_in_order_and_each_is_told_once():
+    later = resolve(None, ["loss=hinge,minimax", "loss.hinge.margin=2.0", "network.mlp.width=8,32", "seeds=2"])
+    notes = tables(frozen(PLAN.variants, swept=("network.mlp.width",)), [trained(later)])[2]
+    assert notes == ["2 variants are not in the baseline.", "loss.hinge.margin is 2.0, in the baseline 1.0."]
+
+
+def test_the_nearest_variant_is_that_with_the_fewest_differences():
+    far = resolve(None, ["loss=wasserstein", "normalization=layer", "problem=grid25", "seeds=2"]).variants
+    near = resolve(None, ["loss=wasserstein", "normalization=none", "network.mlp.width=8", "seeds=2"]).variants
+    mine = resolve(None, ["loss=minimax", "network.mlp.width=8", "seeds=2"])
+    for order in ((*far, *near), (*near, *far)):
+        with pytest.raises(IncompatibleBaselineError, match=r"variants; the nearest differs in loss minimax for wass"):
+            tables(frozen(order), [trained(mine)])
+    # a baseline that has it at another value of what is swept differs in no setting
+    wide = resolve(None, ["loss=minimax", "network.mlp.width=99", "seeds=2"])
+    with pytest.raises(IncompatibleBaselineError, match=r"'mine' has none of this study's variants\.$"):
+        tables(frozen(wide.variants), [trained(mine)])
+
+
+def test_what_is_frozen_is_what_the_study_tells():
+    one = trained()
+    one.provenance = {"torch": "2.0", "command": "ganbench run", "threads": 2, "unheard": 1}
+    one.axes, one.measures, one.variants = ["loss", "network.mlp.width"], {}, PLAN.variants
+    known = {run.id: run.variant for run in PLAN.runs}
+    one.runs["loss"] = [known[run].loss for run in one.runs["run"]]
+    one.runs["network.mlp.width"] = [dict(known[run].hypers)["network.mlp.width"] for run in one.runs["run"]]
+    kept = freeze(one, {"failure_rate": 0.1})
+    assert kept.suite == PLAN.name
+    assert kept.measured == {"samples": PLAN.samples, "neighbours": PLAN.neighbours}
+    assert kept.swept == ("network.mlp.width",)
+    assert kept.margins == {"failure_rate": 0.1}
+    assert freeze(one).margins == {}
+    assert [v.label for v in kept.variants] == [
+        "ring8: hinge, width=8", "ring8: hinge, width=16", "ring8: minimax, width=8", "ring8: minimax, width=16"
+    ]  # fmt: skip
+    assert [v.settings for v in kept.variants] == [settings_of(v) for v in PLAN.variants]
+    assert [v.hypers for v in kept.variants] == [dict(v.hypers) for v in PLAN.variants]
+    assert [v.runs for v in kept.variants] == [results(1.0)] * 4
+    assert kept.source["torch"] == "2.0"
+    assert (kept.source["threads"], kept.source["device"], "unheard" in kept.source) == (2, "", False)
+    assert kept.source["plugin_versions"] == dict(PLAN.versions)
+
+
+def test_a_damaged_study_that_waits_says_what_is_damaged():
+    one = study(("a0", "ring8", "done", None), ("a1", "ring8", "running", None), ("a2", "ring8", "pending", None))
+    one.damage = ["It is broken.", "So is that."]
+    with pytest.raises(DamagedStudyError, match=r"judged, 2 runs have no end that reads: It is broken\. So is that"):
+        complete([one])
+    one.runs["status"] = "done"
+    complete([one])
+
+
+def test_labels_and_missing_oracles_in_a_score():
+    one = study(
+        ("a0", "ring8", "done", {"high_quality": [0.4], "modes_covered": [4.0], "label_fidelity": [0.5]}),
+        ("b0", "line", "done", {"precision": [0.5], "recall": [0.2], "coverage": [0.9]}),
+        ("b1", "other", "done", {"precision": [0.5], "recall": [0.5], "coverage": [0.9]}),
+    )
+    # the oracle of the ring has no fidelity, and zero is none: then 1 stands for it
+    one.oracle = {**ORACLE, "ring8": {**ORACLE["ring8"], "label_fidelity": 0.0}}
+    assert final_scores(one) == pytest.approx({"a0": 0.5 * 0.5 * 0.5, "b0": 0.5, "b1": 0.25})

@@ -395,3 +395,62 @@ def test_an_unrolled_critic_on_the_covariance_game_is_that_of_its_derivatives(lo
     known = np.abs(np.linalg.eigvals(jacobian.numpy())).max()
     given = ["problem=covariance", "network=scale", f"loss={loss}", "update=unrolled", "update.unrolled.rate=0.1"]
     assert radius(*given, f"update.unrolled.steps={turns}") == pytest.approx(known, abs=1e-9)
+
+
+def test_a_schedule_is_followed_from_its_start():
+    # it has arrived before the second quarter, where it no longer moves: a constant game would cycle there
+    noise = [*DIRAC, "regularizer=instance_noise", "regularizer.instance_noise.sigma=0.8"]
+    for given, went in ((noise, {"converges": 2}), ([*BILINEAR, "update=extragradient"], {"cycles": 2})):
+        (variant,) = resolve(None, over([*GAME, *given])).variants
+        study = spiral(variant, 1.0, probes=40)
+        early = study.series["step"] < 5 * 10
+        study.series[["displacement.0", "displacement.1"]] *= np.where(early, 1.0, 0.1)[:, None]
+        (row,) = courses.table(study).to_dict("records")
+        assert row["went"] == went
+
+
+def test_a_table_has_the_variants_that_were_trained_in_the_plans_order():
+    variants = resolve(None, over([*GAME, *BILINEAR, "update=extragradient,simultaneous,alternating"])).variants
+    first, second, third = (spiral(variant, factor) for variant, factor in zip(variants, (0.9, 1.0, 1.1), strict=True))
+    for place, one in enumerate((first, second, third)):
+        for table in (one.series, one.runs):
+            table["run"] += f"-{place}"
+    series = pd.concat([third.series, first.series], ignore_index=True)
+    # a probe that has no displacement, as of another problem, is none of a path
+    series = pd.concat([series, pd.DataFrame({"run": ["r0-0"], "step": [999]})], ignore_index=True)
+    runs = pd.concat([third.runs, second.runs, first.runs], ignore_index=True)
+    found = courses.table(SimpleNamespace(series=series, runs=runs, variants=variants))
+    assert found["variant"].tolist() == [variants[0].id, variants[2].id]
+    assert found["problem"].tolist() == ["bilinear"] * 2
+    assert found["distance"].tolist() == pytest.approx([0.9 ** (5 * 39), 1.1 ** (5 * 39)])
+    nothing = courses.table(
+        SimpleNamespace(series=pd.DataFrame({"run": ["r"], "step": [0]}), runs=runs, variants=variants)
+    )
+    assert nothing.empty
+    assert list(nothing.columns) == list(found.columns)
+
+
+def test_seeds_are_told_by_their_range_and_counted_by_where_they_went():
+    (variant,) = resolve(None, over([*GAME, *BILINEAR, "update=extragradient"])).variants
+    parts = [spiral(variant, factor, seeds=1).series.assign(run=f"r{place}")
+             for place, factor in enumerate((0.9, 1.0, 1.1, 0.95, 0.8))]  # fmt: skip
+    runs = pd.DataFrame({"run": [f"r{place}" for place in range(5)], "variant": variant.id})
+    (row,) = courses.table(
+        SimpleNamespace(series=pd.concat(parts, ignore_index=True), runs=runs, variants=[variant])
+    ).to_dict("records")
+    assert [row[name] for name in ("radius_low", "radius", "radius_high")] == pytest.approx([0.8, 0.95, 1.1])
+    assert row["went"] == {"converges": 3, "cycles": 1, "leaves": 1}
+    assert list(row["went"]) == ["converges", "cycles", "leaves"]
+    assert row["distance"] == pytest.approx(0.95 ** (5 * 39))
+    assert row["agrees"] is False
+
+
+@pytest.mark.parametrize(("wrong", "told"), [
+    ([], "."), (["a"], ", not a."), (["a", "b", "c"], ", not a, b, c."),
+    (["a", "b", "c", "d"], ", not a, b, c and others."),
+])  # fmt: skip
+def test_at_most_three_that_went_elsewhere_are_named(wrong, told):
+    rows = pd.DataFrame({"variant": [*wrong, "good", "silent"], "agrees": [*[False] * len(wrong), True, None]})
+    assert courses.sentences(rows) == [
+        f"Theory: 1 of {len(wrong) + 1} variants with a prediction went as it says{told}"
+    ]

@@ -117,6 +117,15 @@ def test_what_a_checkpoint_knows_is_kept_and_what_came_later_is_forgotten(watch,
     assert study.series["step"].tolist() == again.series["step"].tolist()
 
 
+def test_a_probe_again_at_the_step_of_a_checkpoint_takes_the_place_of_the_first(watch):
+    go(watch(), 10)
+    again = watch(start=5)
+    again.close()
+    assert again.series["step"].tolist() == [0, 5]
+    assert again.series["seconds_per_step"].isna().tolist() == [True, True]
+    assert ganbench.load(again.out).series["step"].tolist() == [0, 5]
+
+
 @pytest.mark.parametrize("patience", [1, 2, 3])
 def test_patience_is_probes_in_a_row(watch, patience):
     generator = Fixed()

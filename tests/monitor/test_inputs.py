@@ -160,3 +160,134 @@ def test_a_problem_of_ones_own_brings_its_modes(tmp_path):
     monitor = Monitor(G, D, real, 4, problem=problem, out=tmp_path / "it", **SIZES)
     assert "modes_covered" in monitor.series
     monitor.close()
+
+
+@pytest.mark.parametrize(("size", "spaces"), [(32, ("conv", "pixels")), (33, ("conv",))])
+def test_pixels_are_a_space_up_to_a_thousand_of_them(size, spaces):
+    problem = RealSamples("real", torch.rand(64, 1, 32, size))
+    assert problem.feature_spaces == spaces
+    assert problem.capabilities == {"image"}
+    assert RealSamples("real", POINTS).capabilities == frozenset()
+
+
+def test_samples_are_of_the_reference_and_the_first_ones_alone_are_given():
+    problem = RealSamples("mine", POINTS)
+    assert (problem.name, problem.shape) == ("mine", (2,))
+    reference = problem.reference()
+    drawn = problem.sample(1000, torch.Generator().manual_seed(0))
+    assert drawn.shape == (1000, 2)
+    rows, every = set(map(tuple, drawn.tolist())), set(map(tuple, reference.tolist()))
+    # with replacement, and all of them: a thousand draws miss one of 200 with 0.7 %
+    assert rows <= every
+    assert len(rows) > 190
+    assert torch.equal(problem.sample(9, torch.Generator().manual_seed(5)),
+                       problem.sample(9, torch.Generator().manual_seed(5)))  # fmt: skip
+    assert torch.equal(problem.reference(7), reference[:7])
+    assert torch.equal(problem.oracle_samples(7), problem.oracle_samples(200)[:7])
+    odd = RealSamples("odd", POINTS[:65])
+    assert (len(odd.reference()), len(odd.oracle_samples(99))) == (32, 33)
+    # halves are not the first and the second half: what is ordered would make two sets
+    ordered = RealSamples("ordered", torch.arange(400.0)[:, None])
+    assert abs(ordered.reference().mean() - ordered.oracle_samples(200).mean()) < 60
+
+
+def test_a_part_of_many_is_a_fair_one():
+    ordered = torch.arange(1000.0)[:, None]
+    part = real_samples(ordered, 100)
+    assert part.shape == (100, 1)
+    assert len(set(part.flatten().tolist())) == 100
+    assert abs(part.mean() - 499.5) < 100
+    assert real_samples(ordered, 5000).shape == (1000, 1)
+    assert real_samples(ordered.numpy(), 100).tolist() == part.tolist()
+
+
+@pytest.mark.parametrize(("count", "enough"), [(63, False), (64, True)])
+def test_the_fewest_samples(count, enough):
+    if enough:
+        assert len(real_samples(POINTS[:count], 1000)) == count
+    else:
+        with pytest.raises(UserError, match=r"^'real' gives 63 samples; at least 64 are needed"):
+            real_samples(POINTS[:count], 1000)
+
+
+def test_real_samples_are_detached_and_may_hold_a_constant_column():
+    grown = (POINTS * torch.tensor([1.0, 0.0])).requires_grad_()
+    found = real_samples(lambda n: grown[:n], 100)
+    assert (found.requires_grad, found.dtype, found.shape) == (False, torch.float32, (100, 2))
+    assert real_samples(POINTS.half(), 100).dtype == torch.float32
+    with pytest.raises(UserError, match=r"^'real' must hold samples .* got the shape \[\]"):
+        real_samples(torch.tensor(1.0), 100)
+
+
+@pytest.mark.parametrize(("batch", "read"), [
+    (lambda i: POINTS[i], "points"), (lambda i: (POINTS[i], 3), "points"), (lambda i: [[POINTS[i]], 3], "points"),
+    (lambda i: {"x": {"y": POINTS[i]}, "z": 1}, "points"), (lambda i: {}, "dict"),
+])  # fmt: skip
+def test_batches_begin_with_the_samples(batch, read):
+    class Data(torch.utils.data.Dataset):
+        def __len__(self):
+            return 100
+
+        def __getitem__(self, i):
+            return batch(i)
+
+    loader = DataLoader(Data(), batch_size=30)
+    if read == "points":
+        assert torch.equal(real_samples(loader, 70), POINTS[:70])
+        assert torch.equal(real_samples(loader, 90), POINTS[:90])
+        assert torch.equal(real_samples(loader, 1000), POINTS[:100])
+    else:
+        with pytest.raises(
+            UserError, match=f"^'real' is a DataLoader whose batches are {read if read != 'list' else '.'}"
+        ):
+            real_samples(loader, 70)
+
+
+def test_a_loader_is_read_no_further_than_asked():
+    read = []
+
+    class Data(torch.utils.data.Dataset):
+        def __len__(self):
+            return 400
+
+        def __getitem__(self, i):
+            read.append(i)
+            return POINTS[i]
+
+    real_samples(DataLoader(Data(), batch_size=35), 70)
+    assert len(read) == 70
+    with pytest.raises(UserError, match=r"^'real' is a DataLoader without a single batch"):
+        real_samples(DataLoader(TensorDataset(POINTS[:10]), batch_size=30, drop_last=True), 70)
+
+
+def test_every_generator_that_a_loader_draws_from_is_seeded_and_given_back():
+    sampler = torch.utils.data.RandomSampler(range(400), generator=torch.Generator().manual_seed(3))
+    batches = torch.utils.data.BatchSampler(
+        torch.utils.data.RandomSampler(range(400), generator=torch.Generator().manual_seed(4)), 50, drop_last=False
+    )
+    for options, drawn in (({"sampler": sampler, "batch_size": 50}, sampler), ({"batch_sampler": batches},
+                                                                               batches.sampler)):  # fmt: skip
+        loader = DataLoader(TensorDataset(POINTS), **options)
+        before = drawn.generator.get_state()
+        first = real_samples(loader, 100)
+        assert torch.equal(drawn.generator.get_state(), before)
+        drawn.generator.manual_seed(77)
+        assert torch.equal(real_samples(loader, 100), first)
+
+
+def test_latents_of_a_dimension_are_standard_normal():
+    drawn = latent_samples(3, 2000)
+    assert drawn.shape == (2000, 3)
+    assert drawn.mean(0).abs().max() < 0.1
+    assert (drawn.std(0) - 1).abs().max() < 0.1
+    assert latent_samples(1, 5).shape == (5, 1)
+    grown = latent_samples(lambda n: torch.zeros(n, requires_grad=True), 4)
+    assert (grown.shape, grown.requires_grad) == ((4,), False)
+    for wrong, got in ((True, "bool"), (None, "NoneType")):
+        with pytest.raises(UserError, match=f"^'latent' must be a dimension or a callable n -> latents, got {got}"):
+            latent_samples(wrong, 4)
+    for wrong, got in ((lambda n: torch.zeros(()), r"\[\]"), (lambda n: [0.0] * n, "list")):
+        with pytest.raises(
+            UserError, match=f"^'latent' was asked for 4 latents and gave {got}; it must return a tensor"
+        ):
+            latent_samples(wrong, 4)

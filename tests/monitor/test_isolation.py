@@ -1,6 +1,7 @@
 """Watching changes nothing: random states, flags, buffers, gradients and parameters stay bit for bit what they were."""
 
 import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ganbench import Monitor
+from ganbench.monitor.isolation import flagged, is_main_process, own_randomness, untouched, unwrapped
 
 SIZES = {"samples": 64, "neighbours": 32, "batch_size": 16}
 
@@ -151,3 +153,93 @@ def test_real_samples_are_the_same_whatever_the_seed_of_the_loop(tmp_path):
         torch.manual_seed(seed)
         loader = DataLoader(data, batch_size=32, shuffle=True)
         Monitor(generator, discriminator, loader, 4, out=tmp_path / "it", seed=seed, **SIZES).close()
+
+
+def draws():
+    return torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002
+
+
+def test_random_numbers_of_a_block_are_its_own():
+    def before():
+        torch.manual_seed(1)
+        np.random.seed(2)  # noqa: NPY002
+        random.seed(3)
+
+    before()
+    outside = draws()
+    before()
+    with own_randomness():
+        first = draws()
+    assert draws() == outside
+    with own_randomness():
+        assert draws() == first
+    with own_randomness(7):
+        assert all(a != b for a, b in zip(draws(), first, strict=True))
+    torch.manual_seed(0)
+    assert torch.rand(1).item() == first[0], "seeded with 0"
+    before()
+    with suppress(ZeroDivisionError), own_randomness():
+        draws()
+        raise ZeroDivisionError
+    assert draws() == outside
+
+
+def test_flags_are_those_asked_for_and_then_what_they_were():
+    module = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.Linear(2, 2))
+    module[1].eval()
+    before = [part.training for part in module.modules()]
+    assert before == [True, True, False, True]
+    for training in (True, False):
+        with flagged(training, module):
+            assert {part.training for part in module.modules()} == {training}
+        assert [part.training for part in module.modules()] == before
+    with flagged(None, module):
+        assert [part.training for part in module.modules()] == before
+    with suppress(ZeroDivisionError), flagged(False, module):
+        raise ZeroDivisionError
+    assert [part.training for part in module.modules()] == before
+
+
+def test_a_block_on_modules_is_in_full_precision_with_gradients_and_leaves_no_plain_tensor():
+    module = nn.Linear(2, 2)
+    module.plain = torch.ones(2)
+    kept = module.plain
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), suppress(ZeroDivisionError), untouched(module):
+        assert torch.is_grad_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+        assert not module.training
+        module.plain = torch.zeros(2)
+        raise ZeroDivisionError
+    assert module.plain is kept
+    assert module.training
+    with untouched(module, evaluate=False):
+        assert module.training
+        drawn = draws()
+    with untouched(module):
+        assert draws() == drawn
+
+
+@pytest.mark.parametrize(("available", "initialized", "rank", "main"), [
+    (False, False, 1, True), (True, False, 1, True), (True, True, 0, True), (True, True, 1, False),
+])  # fmt: skip
+def test_the_main_process_is_alone_or_the_first(monkeypatch, available, initialized, rank, main):
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: available)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: initialized, raising=False)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank, raising=False)
+    assert is_main_process() is main
+
+
+def test_on_another_rank_a_monitor_does_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr("ganbench.monitor.monitor.is_main_process", lambda: False)
+    with Monitor(nn.Linear(2, 2), nn.Linear(2, 1), 3, 0, out=tmp_path / "it", every=1, **SIZES) as monitor:
+        for _ in range(3):
+            monitor.step(d_loss=float("nan"))
+    assert (monitor.steps, monitor.verdicts, monitor.verdict, monitor.series.empty) == (3, (), None, True)
+    assert not (tmp_path / "it").exists()
+
+
+def test_wrappers_of_wrappers_are_looked_through():
+    inner = nn.Linear(2, 1)
+    assert unwrapped(nn.DataParallel(torch.compile(nn.DataParallel(inner), backend="eager"))) is inner
+    inner._orig_mod = "a name that a module of one's own may use too"
+    assert unwrapped(inner) is inner

@@ -7,7 +7,10 @@ from overriding import over
 from torch import nn
 
 import ganbench
-from ganbench import Monitor, UserError
+from ganbench import Monitor, UserError, registry
+from ganbench.monitor.probing import Sizes, Target
+from ganbench.monitor.record import Settings, make_plan
+from ganbench.plan import OWN
 from ganbench.results.store import Store
 
 SIZES = {"samples": 64, "neighbours": 32, "batch_size": 16, "every": 5}
@@ -170,3 +173,76 @@ def test_real_samples_are_the_same_within_a_thousandth(tmp_path):
 def test_names_and_seeds_that_are_none(tmp_path, options, said):
     with pytest.raises(UserError, match=said):
         Monitor(nn.Linear(4, 2), nn.Linear(2, 1), latent=4, problem="ring8", out=tmp_path / "it", **SIZES, **options)
+
+
+def plan_of(out, loss=None, **options):
+    modules = nn.Linear(4, 2), nn.ReLU()
+    target = Target(None, "ring8", None, Sizes(64, 32, 16, "medium"), torch.device("cpu"))
+    settings = {"variant": None, "seed": 3, "every": 5, "sizes": Sizes(64, 32, 16, "medium"), **options}
+    return make_plan(out, target, modules, loss, Settings(**settings))
+
+
+def bare(real_logits, fake_logits):
+    return real_logits.mean(), fake_logits.mean()
+
+
+def test_the_plan_of_a_loop_tells_what_is_known_of_it(tmp_path):
+    plan = plan_of(tmp_path / "it")
+    assert (plan.name, plan.seeds, plan.skipped) == ("it", (3,), ())
+    assert (plan.probe_every, plan.samples, plan.neighbours, plan.diagnostics) == (5, 64, 32, "medium")
+    (variant,) = plan.variants
+    assert dict(variant.hypers) == {"loop.variant": "Linear"}
+    assert (variant.problem, variant.loss, variant.steps, variant.batch_size) == ("ring8", OWN, 0, 0)
+    assert {variant.network, variant.normalization, variant.g_normalization, variant.regularizer, variant.optimizer,
+            variant.latent} == {OWN}  # fmt: skip
+    assert plan.listed == tuple(run.id for run in plan.runs)
+    assert len(plan.listed) == 1
+    assert set(plan.versions) == {f"{plugin.kind}.{plugin.name}" for plugin in registry.measuring()}
+    assert plan.legends["problem.ring8"] == registry.get("problem", "ring8").legend
+    assert "variant.mine" in plan_of(tmp_path / "it", variant="mine").legends
+
+
+@pytest.mark.parametrize(("loss", "told"), [
+    (None, "the loop's own"), ("hinge", "hinge"), (bare, "bare"), (nn.BCELoss(), "BCELoss"),
+])  # fmt: skip
+def test_the_loss_is_told_by_its_name(tmp_path, loss, told):
+    legend = plan_of(tmp_path / "it", loss).legends["variant.Linear"]
+    assert legend == f"generator Linear, discriminator ReLU, loss {told}"
+
+
+@pytest.mark.parametrize("name", ["a", "A-1_b.c+d=e", "x" * 50])
+def test_names_of_variants(tmp_path, name):
+    assert dict(plan_of(tmp_path / "it", variant=name).variants[0].hypers) == {"loop.variant": name}
+
+
+def test_every_session_is_logged_when_it_begins_and_when_it_ends(tmp_path):
+    monitor = watch(tmp_path / "it")
+    store = Store(tmp_path / "it")
+    assert len(store.sessions()) == 1
+    assert store.sessions()[0]["threads"] == torch.get_num_threads()
+    monitor.close()
+    sessions = store.sessions()
+    assert len(sessions) == 2
+    assert 0 <= sessions[0]["wall_seconds"] <= sessions[1]["wall_seconds"]
+    assert sessions[0]["started"] == sessions[1]["started"]
+
+
+def test_a_finished_run_goes_on_from_a_checkpoint_without_being_asked(tmp_path):
+    monitor = watch(tmp_path / "it")
+    steps(monitor, 12)
+    monitor.close()
+    again = watch(tmp_path / "it", start=1)
+    assert again.series["step"].tolist() == [0]
+    assert again.steps == 1
+    with pytest.raises(UserError, match="Another process is at work"):
+        watch(tmp_path / "it", start=1)
+    again.close()
+    with pytest.raises(UserError, match="holds the finished run"):
+        watch(tmp_path / "it")
+
+
+def test_pictures_are_recorded_a_run_at_a_time(shared):
+    store = Store(shared[0])
+    folder = store.population(store.read_plan().listed[0])
+    assert folder.done()["diverged_step"] == [-1]
+    assert {len(values["high_quality"]) for values in folder.series().values()} == {1}

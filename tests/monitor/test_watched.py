@@ -7,7 +7,7 @@ from torch import nn
 
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.monitor.isolation import untouched, unwrapped
-from ganbench.monitor.watched import NotKnown, Player, Watched, WatchedLoss, final_sigmoid
+from ganbench.monitor.watched import NotKnown, Player, Watched, WatchedLoss, final_sigmoid, placed
 from ganbench.suite import resolve
 from ganbench.training.batched import layer_names
 from ganbench.training.building import make_problem
@@ -135,3 +135,123 @@ def test_a_player_at_other_parameters_is_back_at_its_own():
     with pytest.raises(RuntimeError):
         player.at(moved, torch.randn(3, 5))
     assert torch.equal(player(x), here)
+
+
+def test_gradients_reach_the_stand_ins_alone():
+    generator, discriminator = nn.Linear(2, 2), nn.Linear(2, 1)
+    for own in discriminator.parameters():
+        own.requires_grad_(False)
+    watched = Watched(generator, discriminator, WatchedLoss(), None)
+    x = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+    fake = watched.generate(x[None], {})
+    assert fake.shape == (1, 8, 2)
+    assert torch.equal(fake[0], generator(x))
+    logits = watched.criticise(fake, {})
+    assert logits.shape == (1, 8)
+    gradients = watched.parameter_gradients(logits.sum(1), "d")
+    assert {name: tuple(part.shape) for name, part in gradients.items()} == {"weight": (1, 1, 2), "bias": (1, 1)}
+    assert gradients["weight"][0, 0] == pytest.approx(fake[0].sum(0).detach())
+    assert gradients["bias"].tolist() == [[8.0]]
+    # and once more, through G
+    through = watched.parameter_gradients(logits.sum(1), "g")
+    assert through["bias"][0] == pytest.approx(8 * discriminator.weight[0])
+    # what a loss does not depend on has a gradient of 0
+    assert watched.parameter_gradients(fake.sum((1, 2)), "d")["bias"].tolist() == [[0.0]]
+    assert all(own.grad is None for module in (generator, discriminator) for own in module.parameters())
+    assert not any(own.requires_grad for own in discriminator.parameters())
+
+
+def test_parameters_that_are_whole_numbers_take_no_gradient():
+    class Counting(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 1)
+            self.count = nn.Parameter(torch.tensor([3]), requires_grad=False)
+
+    module = Counting()
+    watched = Watched(nn.Linear(2, 2), module, WatchedLoss(), None)
+    logits = watched.criticise(torch.randn(1, 4, 2), {})
+    assert set(watched.parameter_gradients(logits.sum(1), "d")) == {"weight", "bias"}
+    assert watched.players["d"].flat().shape == (1, 4)
+
+
+def test_buffers_that_a_forward_pass_moves_are_copies():
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)).train()
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    Player(module)(5 + torch.randn(16, 2))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
+
+
+def test_matrices_are_those_of_the_player_asked_for():
+    generator, discriminator = nn.Linear(2, 3), nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    watched = Watched(generator, discriminator, WatchedLoss(), None)
+    assert {name: tuple(one.shape) for name, one in watched.matrices().items()} == {
+        "1_linear": (1, 4, 3), "2_linear": (1, 1, 4),
+    }  # fmt: skip
+    assert torch.equal(watched.matrices("g")["1_linear"][0], generator.weight)
+    assert (watched.g_names, watched.d_names) == (layer_names(generator), layer_names(discriminator))
+
+
+def test_a_game_is_a_function_of_both_players_parameters():
+    generator, discriminator = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 1), nn.Dropout(0.5)).eval()
+    loss = WatchedLoss(lambda real, fake: (fake.mean() - real.mean(), -fake.mean()))
+    watched = Watched(generator, discriminator, loss, None)
+    real, latents = torch.randn(2, 1, 8, 2, generator=torch.Generator().manual_seed(0)).unbind(0)
+    game = watched.differentiable(real, latents)
+    assert (game.g.shape, game.d.shape) == ((1, 6), (1, 3))
+    with torch.no_grad():
+        fake_logits, real_logits = discriminator(generator(latents[0])), discriminator(real[0])
+    d_loss, g_loss = game.losses(game.g, game.d)
+    assert d_loss.tolist() == pytest.approx([(fake_logits.mean() - real_logits.mean()).item()], abs=1e-6)
+    assert g_loss.tolist() == pytest.approx([-fake_logits.mean().item()], abs=1e-6)
+    # a bias of D more moves G's loss by as much
+    moved = game.d + torch.tensor([[0.0, 0.0, 0.5]])
+    assert game.losses(game.g, moved)[1].tolist() == pytest.approx([-fake_logits.mean().item() - 0.5], abs=1e-6)
+    # dropout is at work in a game that is iterated, and the flags are what they were
+    iterated = watched.differentiable(real, latents, iterate=True)
+    assert len({iterated.losses(game.g, game.d)[1].item() for _ in range(4)}) > 1
+    assert not discriminator.training
+    silent = Watched(generator, discriminator, WatchedLoss(), None)
+    with pytest.raises(NotKnown):
+        silent.differentiable(real, latents)
+    with pytest.raises(NotKnown):
+        silent.losses[0](real, real)
+    with pytest.raises(NotKnown):
+        watched.moved("g", game.g)
+    assert loss.runs == slice(0, 1)
+
+
+def test_a_loss_sees_one_axis_and_answers_with_one():
+    seen = []
+
+    def function(real, fake):
+        seen.append((tuple(real.shape), tuple(fake.shape)))
+        return real.sum(), fake.sum().reshape(1, 1)
+
+    d_loss, g_loss = WatchedLoss(function)(torch.ones(1, 4), torch.ones(1, 6))
+    assert seen == [((4,), (6,))]
+    assert (d_loss.tolist(), g_loss.tolist()) == ([4.0], [6.0])
+
+
+def test_samples_are_placed_in_the_precision_of_the_parameters():
+    x = torch.ones(2, 2)
+    assert placed(x, nn.Linear(2, 1).double()).dtype == torch.float64
+    assert placed(x, nn.ReLU()) is x
+    assert Player(nn.Linear(2, 1).double())(x).dtype == torch.float32
+    whole = nn.ReLU()
+    whole.count = nn.Parameter(torch.tensor([1]), requires_grad=False)
+    assert placed(x, whole).dtype == torch.float32
+
+
+def test_what_a_sigmoid_is_looked_for_leaves_no_hook():
+    ending = Gated(True)
+    x = torch.randn(4, 2)
+    final_sigmoid(ending, x)
+    assert not any(part._forward_hooks for part in ending.modules())
+    player = Player(ending, ending.end)
+    player(x)
+    assert not any(part._forward_hooks for part in ending.modules())
+    # a sigmoid of another kind is none that could be left out
+    assert final_sigmoid(nn.Sequential(nn.Linear(2, 1), nn.Hardsigmoid()), x) is None
+    units: dict[nn.Module, torch.Tensor] = {}
+    player(x, units)
+    assert set(units) <= {ending.gate, ending.end}

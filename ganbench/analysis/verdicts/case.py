@@ -226,8 +226,12 @@ class Case:
         found = []
         # among bad samples the modes are a matter of chance, and it is the quality that swings
         places = np.maximum.accumulate(np.where(self.decent & self.trained, np.arange(len(self.steps)), 0))
-        for name, values in ((self.view.quality, np.clip(self.quality, 0.0, 1.0)), ("", self.breadth[places])):
-            turns = swings(np.where(self.trained, values, 0.0), self.limit("swing"))
+        quality = np.where(self.trained, np.clip(self.quality, 0.0, 1.0), 0.0)
+        for name, values in (
+            (self.view.quality, quality),
+            ("", np.where(self.learned, self.breadth[places], 0.0)),
+        ):
+            turns = swings(values, self.limit("swing"))
             # before the first peak a run is learning
             turns = turns[1:] if turns and values[turns[0]] > values[0] else turns
             if len(turns) >= self.limit("swings") and _goes_on(turns, len(values)):
@@ -241,7 +245,7 @@ class Case:
         # where nearly all samples are bad, the few good ones are on some mode by chance
         seen = np.flatnonzero(self.learned & (self.quality >= self.limit("visible")))
         shares = self._shares()
-        if shares is None or len(seen) < self.limit("moves"):
+        if shares is None or not len(seen):
             return None
         shares, total = shares[seen], shares.shape[1]
         shares = shares / self.quality[seen, None]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ganbench.analysis import Study
+from ganbench.analysis.gate import holm
+from ganbench.analysis.inference import Matched, matched_pairs, rate_over_seeds, rate_over_variants
 from ganbench.analysis.ranking import axes, level, rank
 from ganbench.analysis.scores import FINISHED, scores
-from ganbench.analysis.statistics import overlap, wilson
+from ganbench.analysis.statistics import CONFIDENCE, wilson
 from ganbench.analysis.verdicts import FAILURES, VERDICTS, judge, judged
 from ganbench.registry import playing
 
@@ -36,8 +39,7 @@ def sentences(
     text = [_overview(finished, ranking)] if len(finished) else ["No run has finished yet, so there is nothing to say."]
     for problem, of_problem in ranking.groupby("problem", sort=False):
         text.append(_problem(str(problem), of_problem))
-    for axis in axes(study):
-        text += _axis(study, finished, axis)
+    text += _by_axes(study, finished)
     for name in playing("distance"):
         of_distance = scored[scored["measure"] == name]
         text += _late(study, finished, of_distance, name) + _alone(finished, of_distance, name)
@@ -53,14 +55,24 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}" if 0 < value < 0.02 else f"{100 * value:.0f}"
 
 
-def rate(failures: int, runs: int) -> str:
-    """Return "3 of 180 runs (1.7 %, 0.6 to 5 %)" with the Wilson interval.
+def rate(runs: pd.DataFrame, struck: Sequence[bool] | pd.Series) -> str:
+    """Return "3 of 180 runs (1.7 %; 0.6 to 5 % for new seeds, ...)": how many are struck, and over what that holds.
 
-    >>> rate(3, 180)
-    '3 of 180 runs (1.7 %, 0.6 to 5 %)'
+    runs: with their seed, variant and problem; struck: which of them, [runs].
     """
-    low, high = wilson(failures, runs)
-    return f"{failures} of {runs} runs ({percent(failures / runs)} %, {percent(low)} to {percent(high)} %)"
+    hit, seeds = np.asarray(struck, dtype=bool), runs["seed"].to_numpy()
+    kinds, _ = pd.factorize(pd.MultiIndex.from_frame(runs[["problem", "variant"]]))
+    told = f"{hit.sum()} of {len(runs)} runs ({percent(hit.mean())} %"
+    if len(set(seeds)) < 2:
+        return f"{told}; of one seed, which tells nothing of others)"
+    if len(set(kinds)) < 2:
+        return f"{told}, {_range(wilson(int(hit.sum()), len(hit)))} for new seeds)"
+    of_seeds, of_variants = rate_over_seeds(hit, seeds), rate_over_variants(hit, kinds, seeds)
+    return f"{told}; {_range(of_seeds)} for new seeds of these variants, {_range(of_variants)} for new variants)"
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return f"{percent(interval[0])} to {percent(interval[1])} %"
 
 
 def _outcomes(counts: Mapping[str, int] | pd.Series, limit: int = 9) -> str:
@@ -71,7 +83,7 @@ def _outcomes(counts: Mapping[str, int] | pd.Series, limit: int = 9) -> str:
 
 def _overview(finished: pd.DataFrame, ranking: pd.DataFrame) -> str:
     failed = finished[finished["failed"].astype(bool)]
-    text = f"{rate(len(failed), len(finished))[0].upper()}{rate(len(failed), len(finished))[1:]} fail"
+    text = f"{rate(finished, finished['failed'].astype(bool))} fail"
     text += f": {_outcomes(failed['verdict'].value_counts())}." if len(failed) else "."
     unconverged = int((finished["verdict"] == "unconverged").sum())
     if unconverged:
@@ -89,9 +101,9 @@ def _problem(problem: str, table: pd.DataFrame) -> str:
     text = f"{problem}: {len(safe)} of {len(table)} variants survive in all of their seeds"
     text += f", {len(lost)} {'fails' if len(lost) == 1 else 'fail'} in all of them." if len(lost) else "."
     text += f" First is {best['label']} ({best['failures']}/{best['seeds']} fail, {_score(best)})"
-    tied = int(table["tied"].sum()) - 1
-    others = "interval of 1 other overlaps" if tied == 1 else f"intervals of {tied} others overlap"
-    text += f"; the failure {others} with its own." if tied else ", ahead of all others."
+    others = int(table["tied"].sum()) - 1
+    text += f"; the best is it or one of {others} other{'s' * (others > 1)}" if others else "; it is the best"
+    text += " (95 % sure, for new seeds)."
     if worst["failures"] > best["failures"]:
         how = _outcomes({name: worst[name] for name in VERDICTS if name in FAILURES}, 3)
         text += f" Last is {worst['label']} ({worst['failures']}/{worst['seeds']} fail: {how})."
@@ -119,54 +131,88 @@ def matched(finished: pd.DataFrame, others: list[str], axis: str) -> tuple[pd.Da
     return rows, int(rows[keys].drop_duplicates().shape[0])
 
 
-def _axis(study: Study, finished: pd.DataFrame, axis: str) -> list[str]:
+@dataclass(frozen=True)
+class _Compared:
+    """A level of an axis beside the base that it is compared with: in words, and in matched pairs."""
+
+    words: str
+    gap: float
+    matched: Matched
+
+    def told(self, p: float, p_settings: float) -> str:
+        """Say what the pairs show, by p-values that are adjusted for all comparisons of the page."""
+        if p > 1 - CONFIDENCE:
+            return f"{self.words}, not told apart"
+        settings = self.matched.worse + self.matched.better
+        how, many = ("more", self.matched.worse) if self.gap > 0 else ("fewer", self.matched.better)
+        told = f"{self.words}, {how} (p = {p:.2g})"
+        if p_settings <= 1 - CONFIDENCE:
+            return f"{told}, and so it is for new settings (p = {p_settings:.2g})"
+        return f"{told} for new seeds; for new settings not told apart ({how} in {many} of {settings} that differ)"
+
+
+def _by_axes(study: Study, finished: pd.DataFrame) -> list[str]:
+    """Compare the levels of every axis with one of them, in runs that share seed and all other settings."""
+    found = {axis: _compared(study, finished, axis) for axis in axes(study) if finished[axis].nunique() > 1}
+    pairs = [one.matched for _, compared, _ in found.values() for one in compared]
+    adjusted = {
+        id(one): both
+        for one, *both in zip(
+            pairs,
+            holm([one.p for one in pairs], [1.0] * len(pairs)),
+            holm([one.p_settings for one in pairs], [1.0] * len(pairs)),
+            strict=True,
+        )
+    }
+    text = []
+    for axis, (against, compared, cost) in found.items():
+        name = f"Failures by {_axis_name(axis)}"
+        if not compared:
+            text.append(f"{name}: no setting has run with {against} and another level, so they are not compared.")
+            continue
+        told = [one.told(*adjusted[id(one.matched)]) for one in sorted(compared, key=lambda one: one.gap)]
+        text.append(f"{name}, against {against}: {'; '.join(told)}.{cost}")
+    if pairs:
+        comparisons = "comparison" if len(pairs) == 1 else f"{len(pairs)} comparisons"
+        text.append(
+            "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact "
+            f"test, adjusted by Holm for the {comparisons} above. What holds for new seeds holds for these settings."
+        )
+    return text
+
+
+def _compared(study: Study, finished: pd.DataFrame, axis: str) -> tuple[str, list[_Compared], str]:
+    """Return the base's name, every other level that has run in its settings, compared with it, and what they cost."""
     finished = finished[finished[axis].notna()]
-    if finished[axis].nunique() < 2:
-        return []
     # gamma belongs to R1: it cannot be the same with and without it
     others = [other for other in axes(study) if other != axis and not other.startswith(f"{axis}.")]
-    rows, combinations = matched(finished, others, axis)
-    name = _axis_name(axis)
-    levels = finished[axis].unique()
-    if len(levels) > 2 and len(rows) < len(finished):
-        return _pairwise(finished, others, axis, "none" if "none" in levels else levels[0])
-    if not combinations:
-        return [f"Failures by {name}: no combination has run with every level, so the levels are not compared."]
-    found = [_level(axis, value, rows[rows[axis] == value]) for value in rows[axis].unique()]
-    found.sort(key=lambda item: (item[1] / item[2], item[0]))
-    told = [f"{word}, {rate(k, n)}{how}" for word, k, n, how in found]
-    shown = told if len(told) <= 3 else [f"fewest with {told[0]}", f"most with {told[-1]}"]
-    text = f"Failures by {name}: {'; '.join(shown)}"
-    best = wilson(*found[0][1:3])
-    near = [word for word, k, n, _ in found[1:] if overlap(wilson(k, n), best)]
-    if near:
-        text += f". Not told apart from {found[0][0]}: {', '.join(near)} (intervals overlap)"
-    text += f". Counted on the {combinations} combinations, seeds included, that ran with every {name}."
-    return [text + _cost(rows, axis)]
-
-
-def _pairwise(finished: pd.DataFrame, others: list[str], axis: str, base: object) -> list[str]:
-    """Compare each level with one of them where both have run: what all levels share may be a corner of the grid."""
-    name, against = _axis_name(axis), level(axis, base)
-    told = []
-    for value in [value for value in finished[axis].unique() if value != base]:
+    levels = list(finished[axis].unique())
+    base = "none" if "none" in levels else levels[0]
+    found = []
+    for value in [value for value in levels if value != base]:
         rows, combinations = matched(finished[finished[axis].isin([value, base])], others, axis)
         if combinations:
-            word, k, n, _ = _level(axis, value, rows[rows[axis] == value])
-            _, base_k, base_n, _ = _level(axis, base, rows[rows[axis] == base])
-            same = ", not told apart" if overlap(wilson(k, n), wilson(base_k, base_n)) else ""
-            told.append(((k / n) - (base_k / base_n), f"{word} {k}/{n} against {base_k}/{base_n}{same}"))
-    if not told:
-        return [f"Failures by {name}: no combination has run with {against} and another level."]
-    text = f"Failures by {name}: each against {against}, on the combinations, seeds included, that ran with both"
-    return [f"{text}: {'; '.join(words for _, words in sorted(told))}."]
+            found.append(_pair(axis, value, base, rows, ["problem", *others]))
+    return level(axis, base), found, _cost(matched(finished, others, axis)[0], axis)
+
+
+def _pair(axis: str, value: object, base: object, rows: pd.DataFrame, keys: list[str]) -> _Compared:
+    setting = ["\n".join(map(str, values)) for values in rows[keys].itertuples(index=False)]
+    sides = rows.assign(setting=setting, failed=rows["failed"].astype(float))
+    # a level with hyper-parameters of its own may have run several times in a setting, and stands for all of them
+    means = sides.groupby(["setting", "seed", axis])["failed"].mean().unstack(axis)
+    word, k, n, mostly = _level(axis, value, rows[rows[axis] == value])
+    _, base_k, base_n, _ = _level(axis, base, rows[rows[axis] == base])
+    words = f"{word} {k}/{n}{f' ({mostly})' if mostly else ''} against {base_k}/{base_n}"
+    gaps = (means[value] - means[base]).to_numpy()
+    return _Compared(words, k / n - base_k / base_n, matched_pairs(gaps, list(means.index.get_level_values("setting"))))
 
 
 def _level(axis: str, value: object, rows: pd.DataFrame) -> tuple[str, int, int, str]:
     """Return a level's name, its failures, its runs, and how most of its failures look."""
     how = rows.loc[rows["failed"].astype(bool), "verdict"].value_counts()
     failures = int(how.sum())
-    mostly = f", {'all' if how.max() == failures else 'mostly'} {how.idxmax()}" if failures > 1 else ""
+    mostly = f"{'all' if how.max() == failures else 'mostly'} {how.idxmax()}" if failures > 1 else ""
     return level(axis, value), failures, len(rows), mostly
 
 
@@ -193,14 +239,15 @@ def _word(measure: str) -> str:
 
 
 def _late(study: Study, finished: pd.DataFrame, distance: pd.DataFrame, name: str) -> list[str]:
-    table = distance.merge(finished[["run", "problem", "status", "verdict"]], on="run")
+    table = distance.merge(finished[["run", "problem", "variant", "seed", "status", "verdict"]], on="run")
     table = table[(table["status"] == "done") & table["final"].notna()]
     if table.empty:
         return []
     # below the oracle's own distance a ratio compares noise with noise
     floor = [study.oracle.get(problem, {}).get(name, 0.0) for problem in table["problem"]]
     late = table[table["final"] > LATE * np.maximum(table["best"], floor)]
-    text = f"Late degradation: {rate(len(late), len(table))} that stayed finite end with a {_word(name)} distance above"
+    struck = table["run"].isin(late["run"])
+    text = f"Late degradation: {rate(table, struck)} that stayed finite end with a {_word(name)} distance above"
     text += f" {LATE} x their own best"
     good = int((late["verdict"] == "converged").sum())
     return [text + (f"; {good} of them count as converged by coverage and quality." if good else ".")]

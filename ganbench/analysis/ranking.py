@@ -14,8 +14,9 @@ import pandas as pd
 
 from ganbench import kinds
 from ganbench.analysis import Study
+from ganbench.analysis.inference import may_be_best
 from ganbench.analysis.scores import FINISHED, SCORES, scores
-from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, overlap, wilson
+from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, wilson
 from ganbench.analysis.verdicts import VERDICTS, judge, judged
 from ganbench.analysis.views import ranked_by
 from ganbench.plan import OWN_NAME
@@ -73,7 +74,7 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
     """Return one row a variant that has finished runs, the best first within its problem.
 
     Columns: problem, rank (ties share one), variant, label; seeds (finished), planned, failures, failure_rate,
-    failure_low, failure_high (Wilson); tied (its interval overlaps that of the problem's first); one count for each
+    failure_low, failure_high (Wilson); tied (it may be the best of its problem, see `may_be_best`); one count for each
     verdict; covered, quality and each measure of diversity (recall): median of the final score, with _iqm, _low, _high
     (interquartile mean and its bootstrap interval over seeds), covered_of and quality_of (which measures these are, see
     `ranked_by`), covered_area (median of the area under its curve over training, see `area_under_curve`); of each
@@ -157,11 +158,6 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     ranks = place.groupby([order["position"], *(order[key] for key in keys)]).transform("min")
     table = table.loc[order.index]
     table.insert(1, "rank", ranks)
-    first = table.groupby("problem")[["failure_low", "failure_high"]].transform("first")
-    table["tied"] = [
-        overlap((low, high), best)
-        for low, high, best in zip(
-            table["failure_low"], table["failure_high"], first.itertuples(index=False), strict=True
-        )
-    ]
+    of = table.groupby("problem", sort=False)
+    table["tied"] = np.concatenate([may_be_best(group["failures"], group["seeds"]) for _, group in of])
     return table.reset_index(drop=True)

@@ -36,15 +36,17 @@ def wilson(failures: int, runs: int, confidence: float = CONFIDENCE) -> tuple[fl
     """
     if not 0 <= failures <= runs:
         raise ValueError(f"{failures} failures of {runs} runs")
-    if runs == 0:
-        return 0.0, 1.0
+    return wilson_of_rate(failures / runs, runs, confidence) if runs else (0.0, 1.0)
+
+
+def wilson_of_rate(rate: float, runs: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return `wilson` of a rate in [0, 1] that so many independent runs stand behind, which need be no whole number."""
     z = float(ndtri(0.5 + confidence / 2))
-    rate = failures / runs
     centre = (rate + z * z / (2 * runs)) / (1 + z * z / runs)
     half = z * sqrt(rate * (1 - rate) / runs + z * z / (4 * runs * runs)) / (1 + z * z / runs)
     # at the ends the closed form is exact up to rounding, and -1e-17 would print as "-0 %"
-    low = 0.0 if failures == 0 else max(0.0, centre - half)
-    high = 1.0 if failures == runs else min(1.0, centre + half)
+    low = 0.0 if rate == 0 else max(0.0, centre - half)
+    high = 1.0 if rate == 1 else min(1.0, centre + half)
     return low, high
 
 

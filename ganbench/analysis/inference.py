@@ -1,0 +1,166 @@
+"""How sure, and over what: rates for new seeds or new variants, levels in matched pairs, the variants that may be best.
+
+A study's runs are a table of variants and seeds, and a seed is the same noise for all variants. So runs are no
+independent coins: what holds for new seeds of these variants, and what for new variants of the same grid, are two
+questions with two intervals. How often they hold the truth is measured in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtrit
+from scipy.stats import binom, binomtest
+
+from ganbench.analysis.statistics import CONFIDENCE, wilson_of_rate
+
+FLIPS = 12
+"""Up to so many settings all changes of sign are counted; beyond, DRAWN of them."""
+DRAWN = 20_000
+RATES = np.linspace(0.005, 0.995, 199)
+
+
+def rate_over_seeds(failed: ArrayLike, seeds: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the interval of the failure rate of these variants for new seeds, in [0, 1]: failed (bool), seeds [runs].
+
+    Wilson's, for as many independent runs as the scatter of the rate between seeds stands for, with Student's quantile
+    (Korn & Graubard 1998, with Wilson's interval in place of Clopper and Pearson's). Where nothing scatters, the runs.
+    """
+    lost, groups = _table(failed, seeds)
+    variance, freedom = _between(lost, groups)
+    return _interval(lost, variance, freedom, confidence)
+
+
+def rate_over_variants(
+    failed: ArrayLike, variants: ArrayLike, seeds: ArrayLike, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return the interval of the failure rate for new variants of the same kind with new seeds; all [runs].
+
+    As `rate_over_seeds`, with the scatter between variants and that between seeds added, what single runs scatter taken
+    off once (Cameron, Gelbach & Miller 2011), and Satterthwaite's degrees of freedom.
+    """
+    lost, groups = _table(failed, variants)
+    by_variant, freedom = _between(lost, groups)
+    by_seed, seed_freedom = _between(*_table(failed, seeds))
+    beyond = max(0.0, by_seed - float(lost.var()) / max(lost.size - 1, 1))
+    variance = by_variant + beyond
+    if beyond and variance:
+        freedom = variance**2 / (by_variant**2 / max(freedom, 1) + beyond**2 / max(seed_freedom, 1))
+    return _interval(lost, variance, freedom, confidence)
+
+
+def _table(failed: ArrayLike, groups: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    codes, _ = pd.factorize(np.asarray(groups))
+    return np.asarray(failed, dtype=float), codes
+
+
+def _between(lost: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the variance of the rate of all runs by how the rates of groups scatter, and its degrees of freedom."""
+    count = int(groups.max()) + 1 if groups.size else 0
+    if count < 2:
+        return float("nan"), 0.0
+    excess = np.bincount(groups, lost - lost.mean(), count)
+    return float(count / (count - 1) * (excess**2).sum() / lost.size**2), count - 1.0
+
+
+def _interval(lost: NDArray[np.float64], variance: float, freedom: float, confidence: float) -> tuple[float, float]:
+    if not lost.size:
+        return 0.0, 1.0
+    rate, runs = float(lost.mean()), float(lost.size)
+    if variance > 0 and 0 < rate < 1:
+        ratio = float(ndtri(0.5 + confidence / 2)) / float(stdtrit(freedom, 0.5 + confidence / 2))
+        runs = rate * (1 - rate) / variance * ratio**2
+    return wilson_of_rate(rate, runs, confidence)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Two levels of a setting in pairs of runs that share their seed and all other settings.
+
+    `p` is two-sided, of McNemar's exact test over the pairs (changes of sign where a pair is of rates): whether the two
+    differ for new seeds of these settings. `worse` and `better` say in how many of the other settings the level fails
+    more or less often than its base, `p_settings` by changes of sign whether they differ for new settings.
+    """
+
+    pairs: int
+    p: float
+    worse: int
+    better: int
+    p_settings: float
+
+
+def matched_pairs(gaps: ArrayLike, settings: Sequence[object]) -> Matched:
+    """Compare a level with its base by the differences of their failures in each pair, and its settings [pairs].
+
+    A difference is in [-1, 1]: 1 where only the level fails, 0 where both do or none, between where it stands for
+    several runs.
+
+    >>> matched_pairs([1, 1, 1], ["a", "b", "c"]).p
+    0.25
+    """
+    found = np.asarray(gaps, dtype=float)
+    differing = found[found != 0]
+    if np.isin(differing, (-1, 1)).all():
+        p = float(binomtest(int((differing > 0).sum()), differing.size).pvalue) if differing.size else 1.0
+    else:
+        p = _sign_changes(differing)
+    codes, _ = pd.factorize(pd.Series(list(settings), dtype=object))
+    sums = np.bincount(codes, found).astype(float)
+    sums = sums[np.abs(sums) > 1e-9]
+    return Matched(found.size, p, int((sums > 0).sum()), int((sums < 0).sum()), _sign_changes(sums))
+
+
+def _sign_changes(gaps: NDArray[np.float64]) -> float:
+    """Return the two-sided p-value of a sum of differences when each might as well have the other sign."""
+    if not gaps.size:
+        return 1.0
+    if gaps.size <= FLIPS:
+        signs = 1 - 2 * ((np.arange(2**gaps.size)[:, None] >> np.arange(gaps.size)) & 1)
+        extra = 0
+    else:
+        signs = np.random.default_rng(0).choice([-1, 1], size=(DRAWN, gaps.size))
+        extra = 1  # the signs that were seen are one of the draws
+    as_far = int((np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9).sum())
+    return (as_far + extra) / (len(signs) + extra)
+
+
+def may_be_best(failures: ArrayLike, seeds: ArrayLike, confidence: float = CONFIDENCE) -> NDArray[np.bool_]:
+    """Return which variants [variants] may have the lowest failure rate: with `confidence` they hold the true best.
+
+    Multiple comparisons with the best (Hsu 1984), exact for counts: a variant is left out where the largest lead that
+    any other has over it is one that, whatever the rate, fewer than 1 - confidence would show if all rates were equal.
+    Runs with the same noise resemble each other, which makes such leads rarer still.
+
+    >>> may_be_best([0, 5, 2], [5, 5, 5]).tolist()
+    [True, False, True]
+    """
+    lost, of = np.asarray(failures, dtype=int), np.asarray(seeds, dtype=int)
+    alike = {pair: place for place, pair in enumerate(zip(lost.tolist(), of.tolist(), strict=True))}
+    chances = {pair: _chance_of_lead(lost, of, place) for pair, place in alike.items()}
+    return np.array(
+        [chances[pair] > 1 - confidence for pair in zip(lost.tolist(), of.tolist(), strict=True)], dtype=bool
+    )
+
+
+def _chance_of_lead(lost: NDArray[np.int64], of: NDArray[np.int64], place: int) -> float:
+    """Return the largest chance, over all common rates, that some other leads as far over this variant as is seen."""
+    others = np.delete(np.arange(lost.size), place)
+    if not others.size or not of[place]:
+        return 1.0
+    rates = lost / of
+    lead = float((rates[place] - rates[others]).max())
+    if lead <= 0:
+        return 1.0
+    sizes, times = np.unique(of[others], return_counts=True)
+    mine = np.arange(of[place] + 1)
+    # for each of my counts: the counts of another with which it leads as far
+    reach = np.floor((mine[:, None] / of[place] - lead) * sizes + 1e-9)
+    chance = 0.0
+    for rate in RATES:
+        none = np.prod((1 - binom.cdf(reach, sizes, rate)) ** times, axis=1)
+        chance = max(chance, float((binom.pmf(mine, of[place], rate) * (1 - none)).sum()))
+    return chance

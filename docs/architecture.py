@@ -38,7 +38,7 @@ ORDER = {
     "the work": ("executors",),
     "analysis": ("analysis",),
     "report": ("report", "monitor", "contracts"),
-    "jobs": ("api", "bench", "checking", "serve_pages", "serve", "zoo"),
+    "jobs": ("api", "bench", "checking", "confirming", "serve_pages", "serve", "zoo"),
     "doors": ("terminal", "dry_run", "cli", "pytest_plugin", "supervise", "__main__"),
 }
 """The order of the rooms: each may import those before it, in its own row too, and none behind it."""

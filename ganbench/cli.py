@@ -21,7 +21,6 @@ from ganbench.errors import Exit, UserError, clean_lines, told, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
-    from ganbench.contracts import Result
 
 CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in Exit) + "."
 app = typer.Typer(
@@ -40,6 +39,11 @@ Margins = Annotated[
     list[str] | None, typer.Option("--margin", help="failure_rate=0.2 or score=0.1: how much worse does not matter.")
 ]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with plug-ins; may be repeated.")]
+
+
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", help="Worker processes (default: one a core; none on a GPU).")
+]
 
 
 UNENDED = ("failed", "pending", "running")
@@ -90,7 +94,7 @@ def run(
     plugin: Plugins = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the study.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Worker processes (default: one a core; none on a GPU).")] = None,
+    workers: WorkersOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and what it would cost; train nothing.")
     ] = False,
@@ -120,6 +124,36 @@ def run(
             watch=progress.watch, tell=lambda text: out.print(escape(text), soft_wrap=True),
         )  # fmt: skip
     _tell_end(study)
+
+
+@app.command(epilog=CODES)
+def confirm(
+    study: Annotated[Path, typer.Argument(help="Directory of a study, whose leaders are trained on new seeds.")],
+    top: Annotated[int, typer.Option(help="How many variants of each problem.")] = 5,
+    seeds: Annotated[int, typer.Option(help="How many new seeds.")] = 20,
+    plugin: Plugins = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the new study.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: WorkersOption = None,
+) -> None:
+    """Train the best of a study on seeds that did not choose them, and say what they are worth."""
+    _load_files(plugin)
+    from ganbench import api, confirming
+    from ganbench.terminal import Progress, confirmation_table
+
+    asked = confirming.confirmation(_load(study), top, seeds, out_dir)
+    if asked.changed:
+        changed = escape(", ".join(asked.changed))
+        out.print(f"Changed since the study was trained, and confirmed as it is now: {changed}.", soft_wrap=True)
+    out.print(f"{size_of(asked.plan)} -> {escape(str(asked.folder))}", soft_wrap=True)
+    with Progress(asked.plan, api.pick_device(device), asked.folder, err) as progress:
+        trained = api.execute_plan(
+            asked.plan, out=asked.folder, device=device, workers=workers, watch=progress.watch,
+            tell=lambda text: out.print(escape(text), soft_wrap=True),
+        )  # fmt: skip
+    out.print(confirmation_table(confirming.confirmed(asked, trained)))
+    out.print()
+    _tell_end(trained)
 
 
 @app.command()
@@ -201,7 +235,7 @@ def check(
     plugin: Plugins = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the studies that are trained.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Worker processes (default: one a core; none on a GPU).")] = None,
+    workers: WorkersOption = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")] = None,
     reuse: Annotated[
@@ -283,13 +317,14 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
 def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.")]) -> None:
     """Hold the plug-ins of a file to the laws of their kinds: which they break, and by how much."""
     from ganbench import contracts
+    from ganbench.terminal import LAW_COLOURS, law_line
 
     broken = False
     for plugin in contracts.plugins_of(file):
         results = contracts.verify(plugin)
         out.print(f"[bold]{plugin.kind} {plugin.name}[/]  {escape(plugin.legend)}", soft_wrap=True)
         for result in results:
-            out.print(_law_line(result), soft_wrap=True)
+            out.print(law_line(result), soft_wrap=True)
         counts = Counter(result.status for result in results)
         told = ", ".join(f"{counts[status]} {status}" for status in LAW_COLOURS if counts[status])
         out.print(f"  {told}", soft_wrap=True)
@@ -310,14 +345,6 @@ def bench(
 
     for line in measured.lines(torch.device(api.pick_device(device)), rounds):
         out.print(escape(line), soft_wrap=True)
-
-
-LAW_COLOURS = {"kept": "green", "broken": "red", "not declared": "yellow"}
-
-
-def _law_line(result: Result) -> str:
-    sentence, detail = result.law.sentence.rstrip("."), f": {result.detail}" * bool(result.detail)
-    return f"  [{LAW_COLOURS[result.status]}]{result.status:<12}[/]  {escape(sentence + detail)}."
 
 
 def _load_files(plugin: list[Path] | None) -> None:

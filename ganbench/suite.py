@@ -195,7 +195,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
         variants=tuple(variants),
         skipped=tuple(skipped.items()),
         **{**common, "seeds": tuple(common["seeds"])},
-        versions=_versions(variants),
+        versions=versions_of(variants),
         code=code_digest(),
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in told},
         plugin_files=tuple(registry.loaded_files()),
@@ -372,7 +372,7 @@ def _used(variants: Iterable[Variant]) -> list[tuple[str, str]]:
     return sorted({pair for variant in variants for pair in variant.plugins()})
 
 
-def _versions(variants: Iterable[Variant]) -> dict[str, str]:
+def versions_of(variants: Iterable[Variant]) -> dict[str, str]:
     used = set(_used(variants))
     measured = {(plugin.kind, plugin.name) for plugin in registry.measuring()}
     return {f"{kind}.{name}": _version(registry.get(kind, name), variants) for kind, name in sorted(used | measured)}
@@ -380,7 +380,7 @@ def _versions(variants: Iterable[Variant]) -> dict[str, str]:
 
 def drifted(plan: Plan) -> list[str]:
     """Return what this process does not have as the plan was made with: plug-ins, or the code of ganbench."""
-    now = replace(plan, versions=_versions(plan.variants))
+    now = replace(plan, versions=versions_of(plan.variants))
     moved = [key for key in now.changed(plan) if key not in plan.uncovered]
     return moved + ["ganbench"] * (plan.code != code_digest())
 

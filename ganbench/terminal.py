@@ -15,6 +15,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from ganbench.contracts import Result
 from ganbench.executors.work import cost, populations
 from ganbench.plan import Plan
 from ganbench.registry import playing
@@ -117,11 +118,37 @@ def ranking_tables(ranking: pd.DataFrame, rows: int = 5) -> Iterator[Table]:
         yield table
 
 
-def _cells(row: dict[Any, Any], scores: list[str]) -> list[str]:
+def confirmation_table(confirmed: pd.DataFrame) -> Table:
+    """Return what leaders had shown where they were chosen, and what they show on new seeds."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("problem")
+    table.add_column("variant", min_width=24)
+    table.add_column("failed where chosen", justify="right")
+    table.add_column("on new seeds (95 %)", justify="right", no_wrap=True)
+    for row in confirmed.to_dict("records"):
+        shown = f"{row['shown_failures']}/{row['shown_seeds']}"
+        table.add_row(escape(str(row["problem"])), escape(row["label"]), shown, _failed(row))
+    return table
+
+
+def _failed(row: dict[Any, Any]) -> str:
     interval = f"({100 * row['failure_low']:.0f}-{100 * row['failure_high']:.0f} %)"
+    return f"{row['failures']}/{row['seeds']} {interval}"
+
+
+def _cells(row: dict[Any, Any], scores: list[str]) -> list[str]:
     numbers = [_number(row[name]) for name in scores]
-    return [str(row["rank"]), escape(row["label"]), f"{row['failures']}/{row['seeds']} {interval}", *numbers]
+    return [str(row["rank"]), escape(row["label"]), _failed(row), *numbers]
 
 
 def _number(value: float) -> str:
     return "-" if pd.isna(value) else f"{value:.3g}"
+
+
+LAW_COLOURS = {"kept": "green", "broken": "red", "not declared": "yellow"}
+
+
+def law_line(result: Result) -> str:
+    """Return whether a plug-in keeps a law, with the law and by how much it is broken."""
+    sentence, detail = result.law.sentence.rstrip("."), f": {result.detail}" * bool(result.detail)
+    return f"  [{LAW_COLOURS[result.status]}]{result.status:<12}[/]  {escape(sentence + detail)}."

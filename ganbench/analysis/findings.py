@@ -239,7 +239,8 @@ def _word(measure: str) -> str:
 
 
 def _late(study: Study, finished: pd.DataFrame, distance: pd.DataFrame, name: str) -> list[str]:
-    table = distance.merge(finished[["run", "problem", "variant", "seed", "status", "verdict"]], on="run")
+    columns = ["run", "problem", "variant", "seed", "status", "verdict"]
+    table = distance[["run", "final", "best"]].merge(finished[columns], on="run")
     table = table[(table["status"] == "done") & table["final"].notna()]
     if table.empty:
         return []

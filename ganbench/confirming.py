@@ -1,0 +1,102 @@
+"""Whether the best of a study are as good on seeds that did not choose them.
+
+The best of many variants owes part of its place to luck: the more there are, the more. New seeds of the leaders alone
+know nothing of the choice, so what they show has no such bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from ganbench import api, registry
+from ganbench.errors import UserError
+from ganbench.identity.environment import code_digest
+from ganbench.plan import OWN_NAME, Plan
+from ganbench.suite import drifted, versions_of
+
+TOP, SEEDS = 5, 20
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The plan that trains the leaders of a study on new seeds, and what the study had shown of each, by variant."""
+
+    plan: Plan
+    folder: Path
+    shown: dict[str, tuple[int, int]]
+    changed: list[str]
+    """Plug-ins, or ganbench itself, whose code is no longer what the study was trained with."""
+
+
+def confirmation(study: api.Study, top: int = TOP, seeds: int = SEEDS, out: str | Path | None = None) -> Confirmation:
+    """Return how the first `top` variants of each problem of a study are confirmed on so many new seeds.
+
+    out: the directory of the new study (default: that of the study with "-confirmed" behind it). UserError for numbers
+    below one, a study without a finished run, and loops that ganbench only watched.
+    """
+    for name, number in (("top", top), ("seeds", seeds)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise UserError(f"{name} must be a number of at least 1, got {number!r}.")
+    plan = study.plan
+    if any(OWN_NAME in dict(variant.hypers) for variant in plan.variants):
+        raise UserError(f"'{study.path}' is of training loops that ganbench only watched: train them on new seeds.")
+    ranking = study.ranking()
+    if ranking.empty:
+        raise UserError(f"The study '{study.path}' has no finished run yet, so nothing leads.")
+    leaders = ranking.groupby("problem", sort=False).head(top)
+    chosen = set(leaders["variant"])
+    variants = tuple(variant for variant in plan.variants if variant.id in chosen)
+    first = max(plan.seeds) + 1
+    asked = replace(
+        plan,
+        name=f"{plan.name}-confirmed",
+        description=f"New seeds for the first {top} variants of each problem of the study '{plan.name}' ({plan.hash}).",
+        variants=variants, skipped=(), listed=(), seeds=tuple(range(first, first + seeds)),
+        versions=versions_of(variants), code=code_digest(), plugin_files=tuple(registry.loaded_files()),
+    )  # fmt: skip
+    shown = {row["variant"]: (int(row["failures"]), int(row["seeds"])) for row in leaders.to_dict("records")}
+    folder = Path(out) if out else study.path.with_name(f"{study.path.resolve().name}-confirmed")
+    return Confirmation(asked, folder, shown, drifted(replace(plan, variants=variants)))
+
+
+def confirm(
+    study: str | Path,
+    *,
+    top: int = TOP,
+    seeds: int = SEEDS,
+    plugins: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    watch: api.Watch | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> pd.DataFrame:
+    """Train the leaders of a study on new seeds and return a row for each, as `confirmed` does; see `confirmation`.
+
+    The new study is one like others, beside the old one. Repeating the call goes on where the last one ended.
+    """
+    for file in plugins:
+        registry.load_file(str(file))
+    asked = confirmation(api.load(study), top, seeds, out)
+    trained = api.execute_plan(asked.plan, out=asked.folder, device=device, workers=workers, watch=watch, tell=tell)
+    return confirmed(asked, trained)
+
+
+def confirmed(asked: Confirmation, trained: api.Study) -> pd.DataFrame:
+    """Return a row for each leader, the best on new seeds first within its problem.
+
+    Columns: problem, variant, label; shown_failures, shown_seeds: by which it was chosen; failures, seeds,
+    failure_rate with failure_low and failure_high (Wilson, 95 %) on the new seeds, which say what it is worth.
+    """
+    ranking = trained.ranking()
+    if ranking.empty:
+        raise UserError(f"No run of '{trained.path}' has finished, so nothing is confirmed.")
+    shown = pd.DataFrame(
+        [(name, *counts) for name, counts in asked.shown.items()], columns=["variant", "shown_failures", "shown_seeds"]
+    )
+    columns = ["problem", "variant", "label", "shown_failures", "shown_seeds", "failures", "seeds", "failure_rate"]
+    return ranking.merge(shown, on="variant", how="left")[[*columns, "failure_low", "failure_high"]]

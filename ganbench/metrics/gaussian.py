@@ -16,6 +16,9 @@ from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive
 
+ORDINARY = (1e-30, 1e35)
+"""Between these the eighth powers of the largest numbers, of which two-dimensional covariances are made, are finite."""
+
 
 @measured(
     frechet=positive(
@@ -37,6 +40,29 @@ def frechet_distance(real: Samples | Reference, fake: Samples) -> Tensor:
     1.0
     """
     reference, fake = prepared(real, fake, least=2)
+    powers = _powers(reference.real, fake)
+    return _distance(reference, fake) if not powers.any() else _rescaled(reference, fake, powers)
+
+
+def _powers(real: Tensor, fake: Tensor) -> Tensor:
+    """Return the powers of 2 that runs of numbers far from 1 are in the range of, 0 for all others, as [...]."""
+    largest = fake.abs().amax((-1, -2)).double().clamp(min=real.abs().max().double())
+    far = (largest < ORDINARY[0]) | (largest > ORDINARY[1])
+    return torch.where(far & (largest > 0), largest.log2().floor(), 0.0)
+
+
+def _rescaled(reference: Reference, fake: Tensor, powers: Tensor) -> Tensor:
+    """Return the distances with every run, and the real samples for it, divided by its power of 2: no digit changes."""
+    flat = fake.reshape(-1, *fake.shape[-2:])
+    found = []
+    for run, power in zip(flat, powers.reshape(-1).tolist(), strict=True):
+        scale = 2.0**power
+        own = reference if power == 0 else Reference(reference.real.double() / scale)
+        found.append(_distance(own, (run.double() / scale if power else run).unsqueeze(0))[0] * scale**2)
+    return torch.stack(found).reshape(powers.shape)
+
+
+def _distance(reference: Reference, fake: Tensor) -> Tensor:
     if fake.shape[-1] <= 2:
         mean, covariance = moments.mean_and_covariance(fake)
         apart = (mean - reference.centre).square().sum(-1)

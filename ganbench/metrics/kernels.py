@@ -18,6 +18,8 @@ from ganbench.problems.base import stream
 from ganbench.registry import Measure
 
 KERNELS = ("cubic", "gaussian")
+# sixth powers of larger numbers leave float64
+CUBED = 1e49
 # kernels, each half as wide as the one before, where no bandwidth is given
 HALVINGS = 4
 # real samples whose distances give the median, evenly spaced among all
@@ -102,6 +104,8 @@ def _distance(real: Reference, fake: Tensor, widths: _Widths | None) -> Tensor:
 
 def _cubic(real: Reference, fake: Tensor) -> Tensor:
     n, m, d = len(real.real), *fake.shape[-2:]
+    if max(float(side.abs().max()) for side in (real.real, fake)) > CUBED:
+        raise InputError(f"The cubic kernel of numbers beyond {CUBED:g} is infinite: scale both samples down.")
     # what moments cost grows with d^2, what pairs cost with their number
     if d**2 > n + m or d**3 > PAIRS["cpu"]:
         return _by_pairs(real, fake, partial(_cubic_kernel, d), "cubic")

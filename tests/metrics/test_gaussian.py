@@ -298,3 +298,39 @@ def test_a_covariance_is_symmetric_up_to_the_rounding_of_float32(beside, apart, 
                 frechet_from_moments(*sides)
         else:
             assert frechet_from_moments(*sides).isfinite()
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 16])
+@pytest.mark.parametrize("exponent", [-480, -200, -101, 100, 117, 150, 300, 490])
+def test_the_distance_of_numbers_far_from_one_is_that_of_ordinary_ones(dimension, exponent):
+    """Multiplied by 2^k, samples are as far apart as before, times 4^k: nothing overflows or underflows."""
+    real, fake = samples(300, dimension), samples(300, dimension, seed=1)
+    expected = frechet_distance(real, fake).item()
+    found = frechet_distance(real * 2.0**exponent, fake * 2.0**exponent).item()
+    assert found / 4.0**exponent == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_run_far_away_changes_no_other():
+    real, fakes = (
+        samples(200, 3),
+        torch.stack([samples(200, 3, seed=1), 1e60 * samples(200, 3), samples(200, 3, seed=2)]),
+    )
+    found = frechet_distance(real, fakes)
+    for place in (0, 2):
+        assert found[place] == pytest.approx(frechet_distance(real, fakes[place]).item(), rel=1e-12)
+    alone = by_definition(real / 1e60, fakes[1] / 1e60) * 1e120
+    assert found[1].item() == pytest.approx(alone, rel=1e-6)
+
+
+def test_nothing_but_zeros_is_at_its_place():
+    assert frechet_distance(torch.tensor([[0.0], [2.0]]), torch.zeros(5, 1)).item() == pytest.approx(3.0)
+
+
+def test_the_cubic_kernel_says_where_it_ends():
+    from ganbench.metrics import kernel_distance
+
+    real, fake = samples(100, 2), samples(100, 2, seed=1)
+    assert kernel_distance(real * 1e48, fake * 1e48).isfinite()
+    assert kernel_distance(real * 1e60, fake * 1e60, kernel="gaussian").isfinite()
+    with pytest.raises(InputError, match=r"^The cubic kernel of numbers beyond 1e\+49 is infinite: scale both samples"):
+        kernel_distance(real * 1e51, fake)

@@ -44,8 +44,11 @@ def inception_score(probabilities: Samples, *, splits: int = 1) -> Tensor:
 
 
 def _distributions(probabilities: Samples, splits: int) -> Tensor:
-    p = samples(probabilities, "probabilities", least=whole(splits, "splits")).double()
-    if bool((p < 0).any()) or bool(((p.sum(-1) - 1).abs() > SUM_TOLERANCE).any()):
+    given = samples(probabilities, "probabilities", least=whole(splits, "splits"))
+    p = given.double()
+    # each is rounded to its own last digit, and together they are 1
+    tolerance = max(SUM_TOLERANCE, torch.finfo(given.dtype).eps)
+    if bool((p < 0).any()) or bool(((p.sum(-1) - 1).abs() > tolerance).any()):
         raise InputError("'probabilities' must be 0 or more and sum to 1 along the last axis: apply softmax to logits.")
     return p / p.sum(-1, keepdim=True)
 

@@ -46,6 +46,10 @@ def samples(value: object, name: str, *, least: int = 1) -> Tensor:
     if not isinstance(tensor, Tensor):
         got = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
         raise InputError(f"'{name}' must be a tensor or an array of samples [..., n, d], got {got}.")
+    if tensor.is_nested or tensor.layout is not torch.strided or tensor.is_meta:
+        raise InputError(f"'{name}' must be a dense tensor with numbers in it: make it one, as by to_dense().")
+    if tensor.is_floating_point() and tensor.dtype.itemsize < 2:
+        raise InputError(f"'{name}' holds {str(tensor.dtype).removeprefix('torch.')}: convert it to float32.")
     if not tensor.is_floating_point():
         raise InputError(
             f"'{name}' holds {str(tensor.dtype).removeprefix('torch.')}; metrics compare features: convert it to "
@@ -71,6 +75,9 @@ def samples(value: object, name: str, *, least: int = 1) -> Tensor:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)  # the widest that torch has
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     # torch shares memory with arrays that can be written to and run forward only
     shared = array.flags.writeable and min(array.strides, default=0) >= 0
     return torch.from_numpy(array if shared else array.copy())

@@ -158,11 +158,20 @@ def _by_tree(real: Reference, fakes: np.ndarray, k: int, density_k: int) -> list
     # a real sample with k copies of itself has a ball of radius 0: < leaves it empty, the tree's <= would not
     held = np.where(ball > 0, tree.query_ball_point(points, ball, return_length=True), 0)
     return [
-        _union(tree.query_ball_point(points, manifold), len(fakes)),
-        _union(real.tree.query_ball_point(fakes, own * (1 + TIE)), len(points)),
+        _union(tree.query_ball_point(*_distinct(points, manifold)), len(fakes)),
+        _union(real.tree.query_ball_point(*_distinct(fakes, own * (1 + TIE))), len(points)),
         float(held.sum()) / (density_k * len(fakes)),
         float((held > 0).mean()),
     ]
+
+
+def _distinct(centres: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return balls [n, d], [n] with those of radius 0 once each: copies would each list all of the others."""
+    points = radii == 0
+    if not points.any():
+        return centres, radii
+    places = np.unique(centres[points], axis=0)
+    return np.concatenate([centres[~points], places]), np.append(radii[~points], np.zeros(len(places)))
 
 
 def _union(lists: Iterable[list[int]], total: int) -> float:

@@ -185,3 +185,37 @@ def test_the_columns_of_a_study_are_declared_by_the_metrics():
     for metric in (metrics.frechet_distance, metrics.prdc, metrics.sliced_wasserstein):
         for name, measure in measures_of(metric).items():
             assert declared[name] == measure
+
+
+@every_metric
+@pytest.mark.parametrize("dtype", [">f8", ">f4", np.longdouble])
+def test_arrays_of_other_byte_orders_and_widths_are_the_numbers_they_hold(metric, dtype):
+    real, fake = normal(N, 1).float().numpy(), normal(N, 1, seed=1).float().numpy()
+    native = np.float32 if dtype == ">f4" else np.float64
+    expected = numbers(metric(real.astype(native), fake.astype(native)))
+    for one, other in zip(numbers(metric(real.astype(dtype), fake.astype(dtype))), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+@every_metric
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda x: x.to_sparse(), "must be a dense tensor with numbers in it: make it one, as by to_dense()."),
+    (lambda x: x.to("meta"), "must be a dense tensor with numbers in it: make it one, as by to_dense()."),
+    (lambda x: x.to(torch.float8_e4m3fn), "holds float8_e4m3fn: convert it to float32."),
+    (lambda x: x.to(torch.float8_e5m2), "holds float8_e5m2: convert it to float32."),
+], ids=["sparse", "meta", "float8_e4m3fn", "float8_e5m2"])  # fmt: skip
+def test_tensors_that_hold_no_ordinary_numbers_are_refused(metric, change, message):
+    good = normal(N, 1)
+    for side, pair_of in (("real", (change(good), good)), ("fake", (good, change(good)))):
+        with pytest.raises(InputError) as caught:
+            metric(*pair_of)
+        assert str(caught.value) == f"'{side}' {message}"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_probabilities_sum_to_one_within_the_digits_of_their_type(dtype, classes):
+    p = torch.softmax(normal(50, classes), -1)
+    assert metrics.inception_score(p.to(dtype)).item() == pytest.approx(metrics.inception_score(p).item(), rel=0.02)
+    with pytest.raises(InputError, match="sum to 1"):
+        metrics.inception_score((p * 1.02).to(dtype))

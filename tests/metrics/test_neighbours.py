@@ -18,6 +18,7 @@ from ganbench.metrics import (
     expected_coverage,
     frechet_distance,
     kernel_distance,
+    neighbours,
     prdc,
     precision_recall,
     sliced_wasserstein,
@@ -415,3 +416,26 @@ def test_numpy_arrays_of_any_layout():
     frozen.flags.writeable = False
     assert prdc(np.asfortranarray(real), frozen) == expected
     assert prdc(real[::-1].copy()[::-1], fake) == expected
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_ties_cost_no_more_than_their_number(dimension, monkeypatch):
+    """Of rectified normals 2^-d are the same point: each as a ball of its own would list all of them."""
+    real, fake = (normal(3000, dimension, seed=seed).clamp(min=0) for seed in (0, 1))
+    listed = []
+
+    plain = prdc(real, fake)
+    union = neighbours._union
+
+    def counted(lists, total):
+        listed.append(sum(map(len, lists)))
+        return union(lists, total)
+
+    monkeypatch.setattr(neighbours, "_union", counted)
+    assert prdc(real, fake) == plain
+    heavy = 3000 / 2**dimension
+    assert len(listed) == 2
+    assert max(listed) < 40 * 3000 + 40 * heavy < heavy**2
+    monkeypatch.setattr(neighbours, "TREE", 0)
+    for one, other in zip(prdc(real, fake), plain, strict=True):
+        assert one.item() == pytest.approx(other.item(), abs=1e-12)

@@ -42,6 +42,7 @@ class Evaluator:
                 modes=problem.modes if "modes" in features.provides else None,
                 class_head=features.class_head,
                 neighbours=min(neighbours, self.samples),
+                shuffled=True,  # problems draw them, or hold them in random order
             )
             for space, features in self.spaces.items()
         }

@@ -117,11 +117,11 @@ def prdc(real: Samples | Reference, fake: Samples, *, k: int = 3, density_k: int
     reference, fake = prepared(real, fake, least=least)
     if reference.neighbours is not None and reference.neighbours < least:
         raise InputError(f"'neighbours' of the Reference is {reference.neighbours}, and k + 1 are {least}: raise it.")
-    fake = fake[..., : reference.neighbours, :]
+    fake = reference.some(fake)
     flat = fake.reshape(-1, *fake.shape[-2:])
     reference.radii(least - 1)
     if flat.shape[-1] <= TREE and flat.device.type == "cpu":
-        rows = [_by_tree(reference, run, k, density_k) for run in reference.near(flat).numpy()]
+        rows = [_by_tree(reference, run, k, density_k) for run in reference.centred(flat).numpy()]
         columns = torch.tensor(rows, dtype=torch.float64).T
     else:
         pairs = flat.shape[1] * reference.points.samples.shape[1]

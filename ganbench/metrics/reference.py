@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
+import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from ganbench.errors import InputError
 from ganbench.metrics import moments
 from ganbench.metrics.distances import Points, middle, neighbour_distances, neighbour_radii, squared_distances
 from ganbench.metrics.inputs import Samples, real_samples, same_dimension, samples
-from ganbench.problems.base import Modes
+from ganbench.problems.base import Modes, stream
 
 __all__ = ["Reference", "neighbour_radii", "prepared", "squared_distances"]
 
@@ -25,7 +26,8 @@ class Reference:
 
     real: array or tensor, on the device where metrics are computed. modes: the true modes in that space; class_head:
     the map from features [..., n, d] to class probabilities [..., n, classes]; neighbours: how many samples (of real
-    and of fake) the k-nearest-neighbour metrics use, None for all. Raises InputError as `inputs.samples` does, and for
+    and of fake) the k-nearest-neighbour metrics use, always the same random ones, None for all; shuffled: that samples
+    come in random order, so that the first of them will do. Raises InputError as `inputs.samples` does, and for
     real samples that are all equal.
 
     >>> reference = Reference(np.array([[0.0], [1.0], [2.0], [3.0]]))
@@ -40,10 +42,11 @@ class Reference:
         modes: Modes | None = None,
         class_head: Callable[[Tensor], Tensor] | None = None,
         neighbours: int | None = None,
+        shuffled: bool = False,
     ) -> None:
         self.real = real_samples(real)
         self.modes, self.class_head = modes, class_head
-        self.neighbours = neighbours
+        self.neighbours, self.shuffled = neighbours, shuffled
         self.centre = moments.mean(self.real)
         self._kept: dict[Hashable, Any] = {}
 
@@ -59,26 +62,40 @@ class Reference:
             self._kept[key] = compute()
         return cast(T, self._kept[key])
 
-    def near(self, samples: Tensor) -> Tensor:
-        """Return the first `neighbours` of samples [..., n, d], centred like the real ones, float64."""
-        return samples[..., : self.neighbours, :].double() - self.centre
+    def some(self, samples: Tensor) -> Tensor:
+        """Return `neighbours` of samples [..., n, d], or all where there are no more."""
+        count = samples.shape[-2]
+        if self.neighbours is None or self.neighbours >= count:
+            return samples
+        if self.shuffled:
+            return samples[..., : self.neighbours, :]
+        chosen = torch.randperm(count, generator=stream("neighbours", 0))[: self.neighbours]
+        return samples[..., chosen.to(samples.device), :]
+
+    @cached_property
+    def close(self) -> Tensor:
+        """Those real samples [neighbours, d] that the k-nearest-neighbour metrics use."""
+        return self.some(self.real)
+
+    def centred(self, samples: Tensor) -> Tensor:
+        """Return samples [..., n, d] centred like the real ones, float64."""
+        return samples.double() - self.centre
 
     @cached_property
     def points(self) -> Points:
-        """The first `neighbours` real samples, ready for products."""
-        near = self.real[None, : self.neighbours]
-        return Points(near, middle(near))
+        """The samples of `close`, ready for products."""
+        return Points(self.close[None], middle(self.close[None]))
 
     @cached_property
     def tree(self) -> cKDTree:
-        """The real samples of `near` as a tree, for few dimensions on the CPU."""
-        return cKDTree(self.near(self.real).numpy())
+        """The samples of `close` as a tree, for few dimensions on the CPU."""
+        return cKDTree(self.centred(self.close).numpy())
 
     def radii(self, k: int) -> Tensor:
-        """Return the squared distance of each real sample of `near` to its k-th neighbour among the others, float64."""
+        """Return the squared distance of each sample of `close` to its k-th neighbour among the others, float64."""
         known: Tensor | None = self._kept.get("neighbours")
         if known is None or known.shape[1] < k:
-            self._kept["neighbours"] = known = neighbour_distances(self.real[: self.neighbours], k)
+            self._kept["neighbours"] = known = neighbour_distances(self.close, k)
         return known[:, k - 1]
 
     @cached_property

@@ -49,5 +49,5 @@ def test_trees_and_pairs_agree(d, scene):
         "line": torch.linspace(-2, 2, 200)[:, None].expand(-1, d),
     }[scene]
     reference = Reference(real, neighbours=200)
-    pairs = _by_pairs(reference, fake[None, :200], 3, 5).squeeze(1)
+    pairs = _by_pairs(reference, reference.some(fake)[None], 3, 5).squeeze(1)
     assert list(neighbours(reference, fake).values()) == pytest.approx(pairs.tolist(), abs=1e-12)

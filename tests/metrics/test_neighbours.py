@@ -439,3 +439,25 @@ def test_ties_cost_no_more_than_their_number(dimension, monkeypatch):
     monkeypatch.setattr(neighbours, "TREE", 0)
     for one, other in zip(prdc(real, fake), plain, strict=True):
         assert one.item() == pytest.approx(other.item(), abs=1e-12)
+
+
+def test_some_neighbours_are_random_ones_whatever_the_order():
+    """Samples in order: the first rows are of one mode, and of the other nothing is near them."""
+    modes = torch.tensor([[-8.0, 0.0], [8.0, 0.0]]).repeat_interleave(1000, 0)
+    real, fake = modes + normal(2000, 2), modes + normal(2000, 2, seed=1)
+    whole = precision_recall(real, fake)
+    for one, other in zip(precision_recall(Reference(real, neighbours=500), fake.flip(0)), whole, strict=True):
+        assert one.item() == pytest.approx(other.item(), abs=0.06)
+    first = Reference(real, neighbours=500, shuffled=True)
+    assert precision_recall(first, fake.flip(0)).precision.item() == 0
+    assert torch.equal(first.some(real), real[:500])
+
+
+def test_the_random_neighbours_are_always_the_same():
+    real, fake = normal(300, 3), normal(2, 200, 3, seed=1)
+    one, other = (Reference(real, neighbours=50) for _ in range(2))
+    assert torch.equal(one.close, other.close)
+    assert len({tuple(row) for row in one.close.tolist()} & {tuple(row) for row in real.tolist()}) == 50
+    assert all(torch.equal(a, b) for a, b in zip(prdc(one, fake), prdc(other, fake), strict=True))
+    assert torch.equal(one.some(fake)[0], one.some(fake[0])), "every run is measured at the same places"
+    assert one.some(fake[:, :50]).shape == (2, 50, 3)

@@ -129,3 +129,9 @@ def test_of_a_key_that_is_there_twice_its_begin_is_told(tmp_path):
     file.write_text(file.read_text().replace("b: 1}", "d: 1}"))
     with pytest.raises(Unreadable, match=f"^has the key '{'a' * 40}' twice$"):
         planfile.load(file)
+
+
+def test_margins_may_be_none_and_have_texts_for_names(load):
+    assert load(margins={}).margins == {}
+    with pytest.raises(Unreadable, match=r"^has a wrong value under 'margins'$"):
+        load(margins={"score": 0.2, 1: 0.2})

@@ -48,9 +48,9 @@ class Study:
         """
         seen: dict[tuple[str, str], set[Any]] = {}
         for variant in [*self.variants, *(variant for variant, _ in self.plan.skipped)]:
+            # in which problem, and with which hyper-parameters of its own, is told by its label
             settings = {key: value for key, value in variant.values.items() if key != "problem"}
-            hypers = {key: value for key, value in variant.hypers if not key.startswith("problem.")}
-            for key, value in (settings | hypers).items():
+            for key, value in (settings | dict(variant.hypers)).items():
                 seen.setdefault((self.plan.label(variant), key), set()).add(value)
         # the name of a watched loop is shown even where it is the only one: nothing else is known of it
         keys = dict.fromkeys(key for (_, key), values in seen.items() if len(values) > 1 or key == OWN_NAME)
@@ -109,12 +109,12 @@ class Study:
                 steps = np.repeat(list(probes), len(ids))
                 part = pd.DataFrame({"run": ids * len(probes), "step": steps, **numbers})
                 # a run that several populations hold is read from one of them
-                mine = [self._places.get(run, (None, 0))[0] is population for run in ids]
+                mine = [run in self._places and self._places[run][0] is population for run in ids]
                 parts += [part[np.tile(mine, len(probes))]] if any(mine) else []
         if not parts:
             return pd.DataFrame({"run": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
         order = {run.id: place for place, run in enumerate(self.plan.runs)}
-        table = pd.concat(parts, ignore_index=True)
+        table = pd.concat(parts)
         return table.iloc[np.lexsort((table["step"], table["run"].map(order)))].reset_index(drop=True)
 
     @cached_property

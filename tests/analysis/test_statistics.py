@@ -247,6 +247,80 @@ def test_overlap() -> None:
     assert overlap((0, 1), (0.2, 0.3))
 
 
+# ---------------------------------------------------------------------------------------------- defaults and ends
+
+
+def test_defaults_are_what_they_are_said_to_be() -> None:
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=(2, 9))
+    stated = {"confidence": 0.95, "resamples": 2000, "seed": 0}
+    assert bootstrap(a) == bootstrap(a, iqm, **stated)
+    assert bootstrap_difference(a, b) == bootstrap_difference(a, b, iqm, paired=False, **stated)
+    assert bootstrap_difference(a, b) != bootstrap_difference(a, b, paired=True)
+    assert bootstrap_improvement(a, b) == bootstrap_improvement(a, b, **stated)
+    assert wilson(2, 9) == wilson(2, 9, 0.95)
+    assert newcombe((2, 3), (9, 9)) == newcombe((2, 3), (9, 9), 0.95, phi=0.0)
+    assert performance_profile(a, [0.0]).low == performance_profile(a, [0.0], 0.95).low
+
+
+@pytest.mark.parametrize(("values", "shape"), [([], ()), (np.zeros((0,)), ()), (np.zeros((3, 0)), (3,)),
+                                               (np.zeros((2, 3, 0)), (2, 3))])  # fmt: skip
+def test_of_no_runs_there_is_no_mean(values: Any, shape: Any) -> None:
+    found = iqm(values)
+    assert np.shape(found) == shape
+    assert np.isnan(found).all()
+
+
+def test_of_no_runs_there_is_no_comparison() -> None:
+    for a, b in (([], [1.0, 2.0]), ([1.0, 2.0], []), ([], [])):
+        assert math.isnan(probability_of_improvement(a, b))
+        assert np.isnan(bootstrap_improvement(a, b)).all()
+    assert np.isnan(cost_per_survivor([], []))
+    empty = performance_profile([], [0.0, 0.5])
+    assert np.isnan(empty.share).all()
+    assert (empty.low.tolist(), empty.high.tolist()) == ([0.0, 0.0], [1.0, 1.0])
+    assert newcombe((0, 0), (0, 5)) == newcombe((0, 0), (5, 0)) == (-1.0, 1.0)
+
+
+def test_failures_may_be_numbers() -> None:
+    assert cost_per_survivor([10, 20], [1, 0]) == 30.0
+    assert pair_correlation([1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]) == pytest.approx((8 - 3) / 8)
+    # a correlation that is no more than half a pair is none: two pairs that agree
+    assert pair_correlation([1, 0], [1, 0]) == pair_correlation([0, 0], [1, 0]) == 0.0
+    assert pair_correlation([1, 0], [0, 1]) == -1.0
+
+
+def test_differences_of_rates_end_at_one() -> None:
+    low, high = newcombe((5, 0), (5, 5))
+    assert (low, high) == (pytest.approx(1 - np.hypot(1 - wilson(5, 5)[0], wilson(0, 5)[1])), 1.0)
+    assert newcombe((0, 5), (5, 5)) == (-1.0, pytest.approx(-low))
+    # fully correlated pairs of equal rates do not differ
+    assert newcombe((2, 2), (5, 5), phi=1.0)[1] == pytest.approx(
+        math.sqrt((wilson(2, 5)[1] - 0.4) ** 2 - 2 * (wilson(2, 5)[1] - 0.4) * (0.4 - wilson(2, 5)[0])
+                  + (0.4 - wilson(2, 5)[0]) ** 2)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second", "shared"), [
+    ((0, 1), (1, 2), True), ((1, 2), (0, 1), True), ((0, 1), (1.01, 2), False), ((1.01, 2), (0, 1), False),
+    ((0, 9), (3, 4), True), ((3, 4), (0, 9), True),
+])  # fmt: skip
+def test_intervals_that_share_a_point(first: Any, second: Any, shared: bool) -> None:
+    assert overlap(first, second) is shared
+
+
+def test_two_runs_are_enough_for_an_interval_and_one_is_not() -> None:
+    assert bootstrap([0.0, 1.0]) == (0.0, 1.0)
+    assert np.isnan(bootstrap_difference([0.0, 1.0], [1.0])).all()
+    assert np.isnan(bootstrap_improvement([0.0], [1.0, 2.0])).all()
+    three = np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    low, high = bootstrap(three)
+    assert 0.0 <= low < high <= 0.5
+    for wrong in (np.zeros(()), np.zeros((2, 2, 2))):
+        with pytest.raises(ValueError, match="values are"):
+            bootstrap(wrong)
+
+
 # ---------------------------------------------------------------------------------------------- coverage of intervals
 
 TRAINING = "a fifth of the runs fails"

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
+from ganbench.analysis.statistics import wilson
 from ganbench.analysis.survival import kaplan_meier, logrank_p, times
 
 
@@ -68,3 +69,35 @@ def test_healthy_runs_are_censored_at_their_last_step():
     at, failed = times(runs)
     assert at.tolist() == [1500, 4000, 0]
     assert failed.tolist() == [True, False, True]
+
+
+def test_everybody_failed():
+    curve = kaplan_meier([100] * 5, [True] * 5)
+    assert curve.alive.tolist() == [0.0]
+    assert (curve.low[0], curve.high[0]) == (0.0, pytest.approx(1 - wilson(5, 5)[0]))
+    assert (curve.failures, curve.runs) == (5, 5)
+    # where all fail at once there is nothing to compare
+    assert logrank_p(([100] * 5, [True] * 5), ([100] * 3, [True] * 3)) == 1.0
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_the_interval_is_greenwoods_on_the_log_log_scale(confidence):
+    # 3 of 12 fail at 10 and 3 of the other 9 at 20: the variance of log alive is the sum of d / (n (n - d))
+    at, failed = [10] * 3 + [20] * 3 + [30] * 6, [True] * 6 + [False] * 6
+    curve = kaplan_meier(at, failed, confidence)
+    assert curve.alive.tolist() == pytest.approx([0.75, 0.5, 0.5])
+    assert curve.steps.tolist() == [10.0, 20.0, 30.0]
+    for place, variance in ((0, 3 / (12 * 9)), (1, 3 / (12 * 9) + 3 / (9 * 6))):
+        alive = curve.alive[place]
+        reach = norm.ppf(0.5 + confidence / 2) * np.sqrt(variance) / abs(np.log(alive))
+        assert curve.low[place] == pytest.approx(alive ** np.exp(reach))
+        assert curve.high[place] == pytest.approx(alive ** np.exp(-reach))
+
+
+def test_before_the_first_failure_and_after_the_last_the_interval_is_wilsons():
+    # a run that ends healthy before anybody fails: nothing is lost yet
+    curve = kaplan_meier([5, 10, 10], [False, True, True])
+    low, _ = wilson(3, 3)
+    assert curve.alive.tolist() == [1.0, 0.0]
+    assert (curve.low.tolist(), curve.high.tolist()) == ([pytest.approx(low), 0.0], [1.0, pytest.approx(1 - low)])
+    assert kaplan_meier([5, 10, 10], [False, True, True], 0.8).low[0] == pytest.approx(wilson(3, 3, 0.8)[0])

@@ -114,3 +114,25 @@ def test_places_without_one(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"^Cannot write the baseline '.*': .+\.$"):
         BASELINE.save(tmp_path / "file" / "baseline.json")
+
+
+def test_a_file_has_its_schema_and_a_line_for_every_value(file, tmp_path):
+    # files of schema 1 lie in the repositories of users
+    assert json.loads(file.read_text())["schema"] == SCHEMA == 1
+    assert len(file.read_text().splitlines()) > 4 * sum(len(variant.runs) for variant in BASELINE.variants)
+    assert file.read_text().endswith("}\n")
+    deep = tmp_path / "a" / "b" / "baseline.json"
+    for _ in range(2):
+        BASELINE.save(deep)
+    assert load_baseline(deep) == BASELINE
+
+
+def test_a_variant_is_the_same_in_whatever_order_its_settings_are(file):
+    data = json.loads(file.read_text())
+    twin = copy.deepcopy(data["variants"][0])
+    twin["settings"] = dict(reversed(twin["settings"].items()))
+    data["variants"].append({**twin, "label": "another"})
+    file.write_text(json.dumps(data))
+    assert len(twin["settings"]) > 1
+    with pytest.raises(IncompatibleBaselineError, match="it has the variant 'hinge' twice"):
+        load_baseline(file)

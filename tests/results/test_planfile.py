@@ -111,3 +111,27 @@ def test_texts_that_are_no_plan(tmp_path, text, said):
     file.write_text(text)
     with pytest.raises(Unreadable, match=rf"^{said}$"):
         planfile.load(file)
+
+
+def test_the_file_says_what_it_is_and_keeps_the_order_of_its_keys():
+    text = planfile.dump(PLAN)
+    first, second = text.splitlines()[:2]
+    assert first.startswith("# The plan of a ganbench study; the results beside it belong to it alone.")
+    assert second == f"hash: {PLAN.hash}"
+    assert list(yaml.safe_load(text)) == ["hash", *PLAN.to_dict()]
+
+
+def test_of_a_key_that_is_there_twice_its_begin_is_told(tmp_path):
+    file = tmp_path / "plan.yaml"
+    file.write_text(f"[{{b: 1, {'a' * 60}: 1, c: 1, {'a' * 60}: 1, b: 1}}]")
+    with pytest.raises(Unreadable, match=r"^has the key 'b' twice$"):
+        planfile.load(file)
+    file.write_text(file.read_text().replace("b: 1}", "d: 1}"))
+    with pytest.raises(Unreadable, match=f"^has the key '{'a' * 40}' twice$"):
+        planfile.load(file)
+
+
+def test_margins_may_be_none_and_have_texts_for_names(load):
+    assert load(margins={}).margins == {}
+    with pytest.raises(Unreadable, match=r"^has a wrong value under 'margins'$"):
+        load(margins={"score": 0.2, 1: 0.2})

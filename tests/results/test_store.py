@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -231,3 +233,102 @@ def test_other_margins_are_taken_over_by_a_study_that_goes_on(store):
     store.begin(resolve(None, ["loss=hinge", "seeds=2", "margins.score=0.3"]))
     assert store.read_plan().margins["score"] == 0.3
     assert store.read_plan().hash == PLAN.hash
+
+
+# ------------------------------------------------------------------------------------------ what is there
+
+
+def test_a_place_that_cannot_be_seen_is_told(tmp_path):
+    assert sentence(Store(tmp_path / ("a" * 5000)).exists).endswith("': File name too long.")
+    assert not Store(tmp_path / "no").exists()
+
+
+def test_populations_are_folders_that_are_not_hidden_in_their_order(store):
+    assert store.populations() == []
+    folder = store.path / "populations"
+    for name in ("b", "a", ".hidden"):
+        (folder / name).mkdir(parents=True)
+    (folder / "c").write_text("a file")
+    assert [population.id for population in store.populations()] == ["a", "b"]
+    assert [(damage.file.name, damage.why, damage.lost) for damage in store.damage()] == [
+        ("c", "is no folder", "the population that was there is lost")
+    ]
+
+
+def test_damage_of_a_study_as_a_whole(store):
+    assert store.damage() == []
+    for name in ("populations", "problems"):
+        (store.path / name).write_text("a file")
+    (store.path / "environments.jsonl").write_text("x\n")
+    (store.path / "sessions.jsonl").write_text('{}\n{"command": 1}\n')
+    assert [(damage.file.name, damage.why, damage.lost) for damage in store.damage()] == [
+        ("sessions.jsonl", "is no record in line 2", "a record of commands, versions and times is lost"),
+        ("environments.jsonl", "is no record in line 1", "which code, torch and device trained it is lost"),
+        ("populations", "is no folder", "all results are lost"),
+        ("problems", "is no folder", "the oracle values are lost"),
+    ]  # fmt: skip
+    assert store.sessions() == [{}]
+    # to go on makes room for what is needed, and keeps what reads
+    (store.path / "environments.jsonl").unlink()
+    (store.path / "environments.jsonl").mkdir()
+    store.begin(PLAN)
+    assert not (store.path / "populations").exists()
+    assert not (store.path / "environments.jsonl").exists()
+    assert (store.path / "sessions.jsonl").is_file()
+    (store.path / "populations").mkdir()
+    store.begin(PLAN)
+    assert (store.path / "populations").is_dir()
+
+
+def test_environments_are_lines_and_one_that_is_lost_is_an_empty_one(store):
+    assert store.environments() == []
+    (store.path / "environments.jsonl").write_text("x\n")
+    # of a study in which nothing was trained, nothing is lost
+    assert store.environments() == []
+    store.population("p").begin(PLAN.runs)
+    assert store.environments() == [{}]
+    store.log_environment({"torch": "1.0"})
+    store.log_environment({"torch": "2.0"})
+    assert store.environments() == [{"torch": "1.0"}, {"torch": "2.0"}]
+    (store.path / "environments.jsonl").unlink()
+    assert store.environments() == []
+
+
+def test_what_is_to_do_is_what_is_not_complete(store, population):
+    for step in PLAN.probes(PLAN.steps_of[PLAN.runs[0].id]):
+        probe(population, step)
+    work = {"p": list(PLAN.runs), "q": list(PLAN.runs[:1])}
+    assert store.todo(PLAN, work) == work
+    population.finish({"train": 1.5, "probe": 0.5}, [-1, -1])
+    assert store.todo(PLAN, work) == {"q": list(PLAN.runs[:1])}
+
+
+def test_a_plan_that_is_listed_takes_more_and_waits_for_who_writes_it(tmp_path):
+    first, second = (replace(PLAN, listed=(run.id,)) for run in PLAN.runs)
+    store = Store(tmp_path / "deep" / "it")
+    store.enlist(first)
+    assert store.read_plan().listed == first.listed
+    ended = []
+
+    def enlist():
+        Store(store.path).enlist(second)
+        ended.append(True)
+
+    other = threading.Thread(target=enlist)
+    with store.lock():
+        other.start()
+        other.join(0.2)
+        assert not ended
+    other.join(30)
+    assert ended
+    assert store.read_plan().listed == (*first.listed, *second.listed)
+    assert sentence(lambda: store.begin(PLAN)).startswith(f"The directory '{store.path}' holds a study of another plan")
+
+
+def test_to_begin_again_keeps_what_was_trained_unless_asked_to(store, population):
+    probe(population, 0)
+    (store.path / "figures").mkdir()
+    store.begin(PLAN)
+    assert list(population.series()) == [0]
+    store.begin(PLAN, fresh=True)
+    assert {path.name for path in store.path.iterdir()} == {"lock", "plan.yaml"}

@@ -193,7 +193,7 @@ def test_work_ends_with_the_process_that_began_it():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the process table of Linux")
 def test_the_end_of_a_watched_file_ends_the_work_and_this_process():
-    stop, kept, said = os.pipe(), os.pipe(), None
+    stop, kept = os.pipe(), os.pipe()
     if not (pid := os.fork()):
         os.close(stop[1])
 

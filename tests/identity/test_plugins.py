@@ -369,3 +369,34 @@ def test_declared_files_lie_beside_the_plugins(declared, paths):
 def test_declared_files_may_lie_elsewhere(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert sources_of(["/a", "~/b"], "/place/mine.py", {}) == [Path("/a"), tmp_path / "b"]
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages", "elsewhere"])
+def test_what_lies_in_a_folder_of_packages_is_known_by_its_record(tmp_path, folder, monkeypatch):
+    site = tmp_path / folder
+    info = site / "one-1.5.dist-info"
+    info.mkdir(parents=True)
+    (site / "one").mkdir()
+    (site / "one" / "a.py").touch()
+    (site / "one" / "b.py").touch()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: one\nVersion: 1.5\n")
+    (info / "RECORD").write_text("one/a.py,sha256=x,0\none-1.5.dist-info/RECORD,,\n")
+    if folder == "elsewhere":  # only what is on the path is asked for a record
+        assert plugins._package_of(site / "one" / "a.py") is None
+        plugins._package_of.cache_clear()
+        monkeypatch.syspath_prepend(str(site))
+    assert plugins._package_of(site / "one" / "a.py").name == "one"
+    assert plugins._package_of(site / "one" / "b.py") is None, "its record does not name it"
+
+
+def test_the_module_that_a_function_says_it_is_of_is_reached_too(load):
+    outer = load("def loud(f):\n    def inner(x): return f(x)\n    inner.__module__ = f.__module__\n    return inner\n")
+    module = load("def mine(x): return x\n")
+    parts = identify(outer.loud(module.mine)).parts
+    assert parts[""] == contents.of_bytes(Path(module.__file__).read_bytes())
+    assert outer.__name__ in parts
+    hidden = load("class Own:\n    def __call__(self, x): return x\n")
+    assert set(identify(hidden.Own).parts) == {"", "python"}
+    other = load("def mine(x): return x\n").mine
+    other.__module__ = module.__name__
+    assert "" in identify(other).parts

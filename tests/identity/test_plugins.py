@@ -1,7 +1,9 @@
 """What an identity is made of: each kind of value that a function holds, each way to reach a module."""
 
 import ast
+import base64
 import functools
+import hashlib
 import importlib
 import itertools
 import sys
@@ -238,13 +240,14 @@ def test_packages_above_are_reached_namespaces_among_them(load, write):
     assert identify(lazy.mine).uncovered == ""
 
 
-def test_what_was_imported_by_another_name_is_found_where_it_is_held(load):
+def test_what_was_imported_by_another_name_is_found_where_it_is_held(load, write):
     other = load("class Thing: pass\ndef call(): pass\n")
     for text in ("held = sys.modules[{0!r}]", "held = sys.modules[{0!r}].Thing", "held = sys.modules[{0!r}].call",
                  "held = sys.modules[{0!r}].Thing()"):  # fmt: skip
         module = load(f"import sys\n{text.format(other.__name__)}\ndef mine(x): return x\n")
         assert other.__name__ in identify(module.mine).parts, text
-    module = load("class Odd: pass\nheld = Odd()\nheld.__module__ = 'not.loaded'\ndef mine(x): return x\n")
+    there = write("")
+    module = load(f"class Odd: pass\nheld = Odd()\nheld.__module__ = {there!r}\ndef mine(x): return x\n")
     assert set(identify(module.mine).parts) == {"", "python"}
 
 
@@ -343,12 +346,12 @@ def test_a_package_is_an_installed_one_by_its_version(load, tmp_path):
     mine = load("import yaml\ndef mine(x): return x\n").mine
     parts = identify(mine).parts
     assert set(parts) == {"", "package pyyaml", "python"}
-    import hypothesis
+    import pluggy
 
     # it is read for what was replaced in it, and only what is its own is followed
-    assert identify(load("import hypothesis\ndef mine(x): return x\n").mine).parts.keys() == {
+    assert identify(load("import pluggy\ndef mine(x): return x\n").mine).parts.keys() == {
         "", "python", *(f"package {name}" for name in plugins.distributions.closure(
-            plugins._package_of(Path(hypothesis.__file__)))),
+            plugins._package_of(Path(pluggy.__file__)))),
     }  # fmt: skip
     assert plugins._package_of(tmp_path / "nothing.py") is None
 
@@ -400,3 +403,19 @@ def test_the_module_that_a_function_says_it_is_of_is_reached_too(load):
     other = load("def mine(x): return x\n").mine
     other.__module__ = module.__name__
     assert "" in identify(other).parts
+
+
+def test_what_an_installed_package_computes_is_covered_by_its_version(load, tmp_path, monkeypatch):
+    site = tmp_path / "site-packages"
+    info = site / "whole-1.5.dist-info"
+    info.mkdir(parents=True)
+    code = b"name = 'ma' + 'th'\n__import__(name)\nimport needed_nowhere\nLIMIT = 1\n"
+    (site / "planted_whole.py").write_bytes(code)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(code).digest()).rstrip(b"=").decode()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: whole\nVersion: 1.5\n")
+    (info / "RECORD").write_text(f"planted_whole.py,sha256={digest},{len(code)}\nwhole-1.5.dist-info/RECORD,,\n")
+    monkeypatch.syspath_prepend(str(site))
+    identity = identify(load("def mine(x):\n    import planted_whole\n").mine)
+    assert identity.parts["package whole"] == "1.5"
+    assert set(identity.parts) == {"", "package whole", "python"}
+    assert identity.uncovered == ""

@@ -27,7 +27,9 @@ def did(work, **more):
 
 
 def wait_until_gone(pid):
+    deadline = time.monotonic() + 30
     while True:
+        assert time.monotonic() < deadline, "it lives"
         try:
             with open(f"/proc/{pid}/stat") as stat:
                 if stat.read().rpartition(")")[2].split()[0] == "Z":
@@ -91,6 +93,42 @@ def test_events_larger_than_a_pipe_come_whole():
     assert ending.reason.endswith("exit status 0")
 
 
+def test_what_is_written_in_pieces_is_written_once(monkeypatch):
+    written = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, content: written.append((descriptor, content[:3])) or 3)
+        isolate._write(7, b"abcdefgh")
+    assert written == [(7, b"abc"), (7, b"def"), (7, b"gh")]
+
+
+def test_a_process_that_nobody_listens_to_ends():
+    read, write = os.pipe()
+    os.close(read)
+    if not (pid := os.fork()):
+        signal.alarm(10)
+        isolate._write(write, b"x")
+        os._exit(5)
+    os.close(write)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(("heard", "times"), [(0, 1), (1, 2), (3, 4), (63, 64), (64, 64), (1000, 64)])
+def test_what_is_left_of_the_work_is_read_to_its_end_or_to_a_limit(heard, times):
+    listened = []
+
+    class Scripted(_Watch):
+        def _listen(self, seconds, stop=None):
+            listened.append(stop)
+            return len(listened) <= heard
+
+    if not (pid := os.fork()):
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    watch = Scripted(pid, 0, 0, lambda event: None, 0.0, 60.0)
+    assert watch.run(7).reason == "the process ended itself with exit status 0"
+    assert listened == [None] * times, "it has ended, and nothing else is watched"
+
+
 def test_an_error_is_printed_and_told(monkeypatch):
     def work(emit):
         raise ValueError("planted")
@@ -103,7 +141,7 @@ def test_an_error_is_printed_and_told(monkeypatch):
     assert events == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_is_named(number):
     ending, _ = did(lambda emit: os.kill(os.getpid(), number))
     hint = " (out of memory?)" if number == signal.SIGKILL else ""

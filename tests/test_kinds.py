@@ -435,3 +435,21 @@ def test_a_declaration_of_a_kind_takes_what_it_says(kind, key, fits, odd):
     for value in odd:
         with pytest.raises(UserError):
             declaration.check(key, "it", value)
+
+
+@pytest.mark.parametrize(("kind", "hypers", "told"), [
+    ("optimizer", "g_lr=1, d_lr=0.5", ""), ("optimizer", "g_lr=0.5, d_lr=2, decay='none'", ""),
+    ("optimizer", "g_lr='1', d_lr=0.5", "must be a float, got '1'"),
+    ("optimizer", "g_lr=True, d_lr=0.5", "must be a float, got True"),
+    ("optimizer", "g_lr=None, d_lr=0.5", "must be a float, got None"),
+    ("optimizer", "g_lr=0.5, d_lr=0.5, decay=1", "must be a str, got 1"),
+    ("optimizer", "g_lr=0.5, d_lr=0.5, decay=1.0", "must be a str, got 1.0"),
+    ("optimizer", "g_lr=0.5, d_lr=0.5, other=None", ""), ("regularizer", "lazy=1", ""), ("regularizer", "lazy=7", ""),
+])  # fmt: skip
+def test_the_engine_reads_hyper_parameters_of_its_types_only(kind, hypers, told):
+    made = function([*KINDS[kind].calls["inputs" if kind == "regularizer" else ""], f"*, {hypers}"])
+    if told:
+        assert told in refused(kind, made)
+    else:
+        register(kind)(made)
+        assert registry.get(kind, "own")

@@ -1,12 +1,13 @@
 """What every metric keeps: declared columns within bounds, runs measured as if alone, errors that say what to do."""
 
 import inspect
+import math
 
 import pytest
 import torch
 
 from ganbench.errors import InputError
-from ganbench.metrics import classes, density, diversity, memorization, prd
+from ganbench.metrics import classes, density, diversity, gaussian, kernels, memorization, neighbours, prd, transport
 from ganbench.metrics.reference import Reference
 from ganbench.problems.base import Modes, stream
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("own_generators")
 
 METRICS = [
     function
-    for module in (classes, density, diversity, memorization, prd)
+    for module in (classes, density, diversity, gaussian, kernels, memorization, neighbours, prd, transport)
     for name, function in vars(module).items()
     if hasattr(function, "measures") and function.__module__ == module.__name__ and not name.startswith("_")
 ]
@@ -30,9 +31,14 @@ def normal(*shape, seed):
 
 def arguments(metric, fake=None):
     """Return what a metric asks for, for two runs or those in `fake`."""
-    fake = normal(2, M, D, seed=1) if fake is None else fake
+    d = 1 if metric is transport.wasserstein_1d else D
+    fake = normal(2, M, d, seed=1) if fake is None else fake
     known = {
-        "real": normal(80, D, seed=0),
+        "real": normal(80, d, seed=0),
+        "real_mean": torch.zeros(D),
+        "real_covariance": torch.eye(D),
+        "fake_mean": torch.ones(2, D),
+        "fake_covariance": 4 * torch.eye(D).expand(2, D, D),
         "fake": fake,
         "held_out": normal(50, D, seed=2),
         "modes": Modes(torch.eye(2, dtype=torch.float64), 0.5, torch.tensor([0.4, 0.6], dtype=torch.float64)),
@@ -120,3 +126,68 @@ def test_unusable_real_samples_are_an_error(metric):
 def test_integers_are_an_error(metric):
     with pytest.raises(InputError, match="'fake' holds int64"):
         metric(**arguments(metric, torch.ones(2, M, D, dtype=torch.long)))
+
+
+@pytest.mark.parametrize("metric", of_fakes, ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("d", [1, 3, 7])
+def test_runs_on_a_grid_are_measured_as_if_alone(metric, d):
+    """Sizes that all differ, so that no axis can stand for another."""
+    if metric is transport.wasserstein_1d and d > 1:
+        return
+    fakes = normal(2, 3, 41, d, seed=5) * torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64)[:, None, None]
+    logits = normal(2, 3, 82, seed=6)
+    given = {
+        "real": normal(67, d, seed=0), "held_out": normal(53, d, seed=2), "bins": 5,
+        "modes": Modes(torch.eye(4, d, dtype=torch.float64), 0.5, torch.full((4,), 0.25, dtype=torch.float64)),
+    }  # fmt: skip
+    wanted = inspect.signature(metric).parameters
+    given = {name: value for name, value in given.items() if name in wanted}
+
+    def measured(fake, logits):
+        own = {"fake": fake} | ({"logits": logits} if "logits" in wanted else {})
+        return columns(metric, metric(**given, **own))
+
+    together = measured(fakes, logits)
+    for i in range(2):
+        for j in range(3):
+            for name, value in measured(fakes[i, j], logits[i, j]).items():
+                assert together[name][i, j].shape == value.shape
+                assert torch.allclose(together[name][i, j], value, rtol=1e-9, atol=1e-9), name
+
+
+SHARE, POSITIVE, ANY, FROM_1 = (0.0, 1.0), (0.0, math.inf), (-math.inf, math.inf), (1.0, math.inf)
+LN_2 = (0.0, math.log(2))
+# direction, bounds, unit, what a perfect sampler scores
+DECLARED = {
+    "authenticity": ("up", SHARE, "share", None), "support": ("up", FROM_1, "samples", None),
+    "batch": ("up", FROM_1, "samples", None), "c_t_score": (None, ANY, "standard deviations", 0.0),
+    "critic_divergence": ("down", LN_2, "nats", 0.0), "critic_gap": ("down", SHARE, "share", 0.0),
+    "density": ("up", POSITIVE, "", 1.0), "coverage": ("up", SHARE, "share", None),
+    "feature_likelihood_divergence": ("down", ANY, "", 0.0), "frechet": ("down", POSITIVE, "", 0.0),
+    "frechet_infinity": ("down", ANY, "", None), "gaussian_mmd": ("down", (-2.0, 2.0), "", 0.0),
+    "kl": ("down", POSITIVE, "nats", 0.0), "reverse_kl": ("down", POSITIVE, "nats", 0.0),
+    "jsd": ("down", LN_2, "nats", 0.0), "inception_score": ("up", FROM_1, "", None),
+    "kernel_distance": ("down", ANY, "", 0.0), "ndb": ("down", SHARE, "share", 0.05),
+    "negative_log_likelihood": ("down", ANY, "nats", None), "neighbour_radius_ratio": (None, POSITIVE, "", 1.0),
+    "f8": ("up", SHARE, "share", 1.0), "f1_8": ("up", SHARE, "share", 1.0), "precision": ("up", SHARE, "share", None),
+    "recall": ("up", SHARE, "share", None), "sliced_wasserstein": ("down", POSITIVE, "", 0.0),
+    "statistically_different_modes": ("down", POSITIVE, "modes", None), "unique_share": ("up", SHARE, "share", None),
+    "vendi_score": ("up", FROM_1, "samples", None), "wasserstein": ("down", POSITIVE, "", 0.0),
+}  # fmt: skip
+ROLES = {"precision": "quality", "recall": "diversity", "coverage": "covering", "frechet": "distance"}
+
+
+def test_what_each_column_means():
+    found = set()
+    for metric in METRICS:
+        for name, measure in metric.measures.items():
+            direction, *rest = DECLARED[name]
+            # points of the curve between precision and recall are no scores
+            direction = None if metric is prd.prd_curve else direction
+            assert (measure.direction, measure.bounds, measure.unit, measure.perfect) == (direction, *rest), name
+            of_samples = metric not in (prd.prd_curve, gaussian.frechet_from_moments)
+            assert measure.role == (ROLES.get(name, "") if of_samples else ""), name
+            assert measure.scale == ("log" if metric is gaussian.frechet_distance else "linear")
+            assert bool(measure.blind) == (of_samples and name in ("density", *ROLES)), name
+            found.add(name)
+    assert found == DECLARED.keys()

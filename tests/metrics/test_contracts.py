@@ -1,13 +1,26 @@
 """What every metric keeps: declared columns within bounds, runs measured as if alone, errors that say what to do."""
 
 import inspect
+import itertools
 import math
 
 import pytest
 import torch
 
 from ganbench.errors import InputError
-from ganbench.metrics import classes, density, diversity, gaussian, kernels, memorization, neighbours, prd, transport
+from ganbench.metrics import (
+    classes,
+    density,
+    distances,
+    diversity,
+    gaussian,
+    kernels,
+    memorization,
+    neighbours,
+    pairwise,
+    prd,
+    transport,
+)
 from ganbench.metrics.reference import Reference
 from ganbench.problems.base import Modes, stream
 
@@ -191,3 +204,58 @@ def test_what_each_column_means():
             assert bool(measure.blind) == (of_samples and name in ("density", *ROLES)), name
             found.add(name)
     assert found == DECLARED.keys()
+
+
+@pytest.mark.parametrize("d", [1, 2, 4])
+def test_what_is_computed_of_moments_takes_a_grid_of_them(d):
+    factors = normal(2, 3, d, 11, seed=7)
+    spread, means = factors @ factors.transpose(-1, -2) / 11, normal(2, 3, d, seed=8)
+    real = normal(d, 13, seed=9)
+    real = real @ real.T / 13
+    floors = gaussian.frechet_floor(spread, 50, 70)
+    apart = gaussian.frechet_from_moments(torch.ones(d), real, means, spread)
+    counts = torch.arange(2 * 3 * 5).reshape(2, 3, 5)
+    probabilities = normal(2, 3, 13, 4, seed=10).softmax(-1)
+    scores = classes.inception_score(probabilities, splits=3)
+    for i in range(2):
+        for j in range(3):
+            one = gaussian.frechet_from_moments(torch.ones(d), real, means[i, j], spread[i, j])
+            assert apart[i, j].item() == pytest.approx(one.item(), rel=1e-9)
+            assert floors[i, j].item() == pytest.approx(gaussian.frechet_floor(spread[i, j], 50, 70).item(), rel=1e-12)
+            assert scores[i, j].item() == pytest.approx(classes.inception_score(probabilities[i, j], splits=3).item())
+            for both, alone in zip(
+                classes.histogram_divergences(counts), classes.histogram_divergences(counts[i, j]), strict=True
+            ):
+                assert both[i, j].item() == pytest.approx(alone.item())
+
+
+@pytest.mark.parametrize("metric", of_fakes, ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("budget", [1, 300])
+def test_how_much_is_held_at_a_time_changes_no_score(metric, budget, monkeypatch):
+    given = arguments(metric, normal(2, 31, 1 if metric is transport.wasserstein_1d else D, seed=5))
+    if "logits" in given:
+        given["logits"] = normal(2, 62, seed=6)
+    expected = columns(metric, metric(**given))
+    monkeypatch.setitem(distances.PAIRS, "cpu", budget)
+    monkeypatch.setitem(distances.NUMBERS, "cpu", budget)
+    monkeypatch.setattr(pairwise, "BLOCK", budget)
+    for name, values in columns(metric, metric(**given)).items():
+        assert torch.allclose(values, expected[name], rtol=1e-9, atol=1e-12), name
+
+
+@pytest.mark.parametrize(("runs", "rows", "columns", "block"), [
+    (1, 10, 3, 12), (5, 2, 3, 12), (5, 2, 3, 13), (3, 7, 100, 12), (4, 1, 1, 1), (4, 3, 2, 6), (2, 5, 1, 10**6),
+])  # fmt: skip
+def test_blocks_cover_every_row_once_and_hold_no_more_than_a_block(runs, rows, columns, block, monkeypatch):
+    monkeypatch.setattr(pairwise, "BLOCK", block)
+    seen = torch.zeros(runs, rows)
+    sizes = []
+    for run, row in pairwise.blocks(runs, rows, columns):
+        seen[run, row] += 1
+        sizes.append(seen[run, row].numel() * columns)
+    assert (seen == 1).all()
+    assert max(sizes) <= max(block, columns)
+    if runs * rows * columns <= block:
+        assert len(sizes) == 1
+    # as many at a time as there may be
+    assert all(a + b > block for a, b in itertools.pairwise(sizes[:-1])) or columns > block // 2

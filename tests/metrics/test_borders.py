@@ -52,6 +52,7 @@ BORDERS = [
     (partial(m.prd_scores, FEW, MANY, repeats=1), "clusters", [2, 32], [1, 33, 2.5]),
     (partial(m.prd_scores, FEW, MANY, clusters=3), "repeats", [1, 2], [0, 1.5]),
     (partial(m.prd_curve, FEW, MANY, clusters=3, angles=9), "repeats", [1, 2], [0, 1.5]),
+    (partial(m.prd_curve, FEW, MANY, clusters=3, repeats=1), "angles", [3, 9], [2, 0, 3.5]),
     (partial(m.sliced_wasserstein, FEW, MANY), "projections", [1, 33], [0, 1.5]),
     (partial(m.c_t_score, FEW, MANY, held_out=HELD), "cells", [1], [0, 13, 1.5]),
     (partial(m.feature_likelihood_divergence, FEW, MANY, held_out=HELD), "steps", [1, 5], [0, -1, 1.5]),

@@ -117,3 +117,19 @@ def test_who_is_named_is_one_that_others_of_its_axis_could_stand_for():
         "shy with critic_steps 1 and generator_steps 2: it counts"
     )
     assert said(loss="lonely") == "lonely with this variant: it is lonely"
+
+
+def test_the_other_players_normalization_is_not_to_blame():
+    def alone(layer):
+        """A normalization that wants what only others of its kind give."""
+        return layer
+
+    def giving(layer):
+        """A normalization that gives it."""
+        return layer
+
+    registry.register("normalization", needs={"company": "it is lonely"})(alone)
+    registry.register("normalization", provides={"company"})(giving)
+    assert said(normalization="alone") == "alone with this variant: it is lonely"
+    assert said(g_normalization="alone") == "alone with this variant: it is lonely"
+    assert said(normalization="alone", g_normalization="giving") == "alone with this variant: it is lonely"

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from ganbench.metrics import distances, diversity, kernels
+from ganbench.metrics import distances, diversity, kernels, transport
 from ganbench.metrics.distances import Points
 
 N, D = 40, 6
@@ -28,6 +28,7 @@ MADE = {
     "the diagonal": lambda: kernels._cubic_moments(samples(2, N, D)).diagonal,
     "a mean within": lambda: kernels._mean_within(samples(N, D), partial(kernels._cubic_kernel, D)),
     "a sum across": lambda: kernels._sum(samples(N, D), samples(9, D), partial(kernels._cubic_kernel, D)),
+    "projections": lambda: transport._sorted_projections(samples(2, N, D), samples(D), samples(D, 3)),
     "a histogram": lambda: diversity._histogram(torch.empty(2, N, **INDEX), 5),
 }
 

@@ -3,7 +3,11 @@
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -177,3 +181,50 @@ def test_where_the_system_counts_no_cores_there_is_one(monkeypatch):
     for count, expected in ((7, 7), (None, 1)):
         monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
         assert pick_workers(plan, "cpu", None) == expected
+
+
+def test_a_worker_is_this_interpreter_on_one_core_with_the_paths_of_this_process(monkeypatch, tmp_path):
+    started = {}
+
+    class Process(PaperProcess):
+        def __init__(self, words, **more):
+            super().__init__()
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            started.update(more, words=words, held_back=signal.SIGINT in blocked)
+            self.stdout = io.StringIO('{"event": "ready"}\n{"event": "finished"}\n')
+
+    monkeypatch.setattr(local.subprocess, "Popen", Process)
+    monkeypatch.setattr(sys, "path", ["", "/a", "relative", "/a"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KEPT", "1")
+    store = SimpleNamespace(path=Path("study"))
+    tasks = SimpleNamespace(store=store, device="cpu", plan=SimpleNamespace(plugin_files=("/x.py", "/y.py")))
+    pool = _Pool(tasks)
+    pool._start()
+    (worker,) = pool.workers
+    said = [pool.events.get(timeout=30) for _ in range(3)]
+    assert said == [(worker, {"event": "ready"}), (worker, {"event": "finished"}), (worker, None)]
+    assert started["words"] == [
+        sys.executable, "-P", "-m", "ganbench.executors.worker", str(tmp_path / "study"), "cpu", "/x.py", "/y.py",
+    ]  # fmt: skip
+    environment = started["env"]
+    assert {key: environment[key] for key in ("KEPT", "OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {
+        "KEPT": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+    }  # fmt: skip
+    assert environment["PYTHONPATH"].split(os.pathsep) == [str(local.PACKAGE.parent), "/a", str(tmp_path / "relative")]
+    assert (started["text"], started["stdin"], started["stdout"]) == (True, subprocess.PIPE, subprocess.PIPE)
+    # it inherits that Ctrl-C waits, and this process goes on to hear it
+    assert started["held_back"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert (worker.task, worker.ready) == (None, False)
+
+
+def test_ending_a_process_waits_for_it_and_closes_what_it_reads(monkeypatch):
+    done = []
+    pipe = SimpleNamespace(close=lambda: done.append("close") or raise_broken())
+
+    def raise_broken():
+        raise BrokenPipeError
+
+    local._end(SimpleNamespace(kill=lambda: done.append("kill"), wait=lambda: done.append("wait"), stdin=pipe))
+    assert done == ["kill", "wait", "close"]

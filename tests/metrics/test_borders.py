@@ -103,3 +103,16 @@ def test_what_takes_modes_needs_few_samples(metric):
         metric(MODES, normal(5, 3))
     with pytest.raises(InputError, match=r"'modes' must be a problem's Modes \(centres, std and weights\), got int\."):
         metric(3, FEW)
+
+
+def test_the_samples_that_are_held_out_suffice():
+    for held, real, fits in ((2, 4, True), (1, 4, False), (2, 3, False)):
+        if fits:
+            m.feature_likelihood_divergence(MANY[:real], FEW, held_out=HELD[:held])
+        else:
+            with pytest.raises(InputError):
+                m.feature_likelihood_divergence(MANY[:real], FEW, held_out=HELD[:held])
+    m.c_t_score(MANY[:1], FEW[:1], held_out=HELD[:1])
+    for odd in (HELD[:, :1], HELD[None], HELD[:0]):
+        with pytest.raises(InputError, match="'held_out'"):
+            m.c_t_score(MANY, FEW, held_out=odd)

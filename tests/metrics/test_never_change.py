@@ -19,10 +19,16 @@ def wave(n, d, start):
 
 
 REAL, FAKE, HELD = wave(60, 2, 0.0), 0.8 * wave(45, 2, 1.0) + 0.1, wave(30, 2, 2.0)
+FLAT = torch.cat([REAL[:, :1], 0.1 * REAL[:, 1:]], 1)
 WIDE, WIDE_FAKE = wave(60, 6, 0.0), 0.8 * wave(45, 6, 1.0) + 0.1
 MODES = Modes(0.5 * torch.eye(2, dtype=torch.float64), 0.5, torch.tensor([0.3, 0.7], dtype=torch.float64))
 SCORES = {
     "feature likelihood": (partial(m.feature_likelihood_divergence, REAL, FAKE, held_out=HELD), -9.3651103),
+    "feature likelihood of few": (partial(m.feature_likelihood_divergence, REAL, FAKE[:10], held_out=HELD), -7.0309059),
+    "feature likelihood of a line": (
+        partial(m.feature_likelihood_divergence, FLAT, FAKE, held_out=torch.cat([HELD[:, :1], 0 * HELD[:, :1]], 1)),
+        87.116686,
+    ),
     "data copying": (partial(m.c_t_score, REAL, FAKE, held_out=HELD), -0.68132997),
     "radius ratio": (partial(m.neighbour_radius_ratio, REAL, FAKE), 0.72254686),
     "radius ratio of many fakes": (partial(m.neighbour_radius_ratio, HELD, FAKE), 0.75105347),

@@ -1,14 +1,18 @@
 """The public jobs from Python: run, run again, load, report."""
 
 import importlib.resources
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from overriding import over
 
 import ganbench
 from ganbench import api
 from ganbench.errors import UserError
+from ganbench.results.store import Store
 
 
 def stamps(folder):
@@ -114,3 +118,69 @@ def test_unknown_device(tiny):
     with pytest.raises(UserError) as caught:
         ganbench.run(overrides=tiny, device="cudaa")
     assert str(caught.value) == "Unknown device 'cudaa'. Did you mean 'cuda'? Available: auto, cpu, cuda."
+
+
+# ------------------------------------------------------------------------------------------ without training
+
+
+@pytest.mark.parametrize(("asked", "there", "device"), [
+    ("auto", False, "cpu"), ("auto", True, "cuda"), ("cpu", False, "cpu"), ("cpu", True, "cpu"), ("cuda", True, "cuda"),
+    ("cuda", False, None), ("gpu", True, None), ("", False, None),
+])  # fmt: skip
+def test_devices(monkeypatch, asked, there, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    if device:
+        assert api.pick_device(asked) == device
+    else:
+        with pytest.raises(UserError, match=r"^(There is no CUDA device here|Unknown device ')"):
+            api.pick_device(asked)
+
+
+def test_the_same_plan_finds_its_study_again():
+    plan = api.make_plan(None, ["loss=hinge"])
+    assert api.default_folder(plan) == Path("reports") / f"custom-{plan.hash[:8]}"
+    assert api.default_folder(api.make_plan("smoke")).name.startswith("smoke-")
+
+
+def test_a_suite_is_named_once_as_an_argument_or_among_the_overrides():
+    named = api.make_plan(None, ["seeds=1", "suite=smoke"])
+    assert named == api.make_plan("smoke", ["seeds=1"])
+    assert (named.name, named.seeds) == ("smoke", (0,))
+    for suite, overrides, told in (
+        ("smoke", ["suite=stability"], "smoke, stability"), (None, ["suite=smoke", "suite=smoke"], "smoke, smoke"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=rf"^One suite at a time, got {told}\.$"):
+            api.make_plan(suite, overrides)
+
+
+def test_a_plugin_that_is_missing_is_named_by_the_study_that_was_trained_with_it(tmp_path, monkeypatch):
+    store = Store(tmp_path / "study")
+    store.begin(replace(api.make_plan(None, ["loss=hinge"]), plugin_files=("/there/my loss.py", "/there/b.py")))
+    told = "Unknown loss 'mine'.*The study in '.*study' was trained with plug-ins: add "
+    with pytest.raises(UserError, match=rf"{told}--plugin '/there/my loss.py' --plugin /there/b.py\.$"):
+        api.make_plan(None, ["loss=mine"], out=store.path)
+    monkeypatch.setattr(api.registry, "loaded_files", lambda: ["/there/b.py"])
+    with pytest.raises(UserError, match=rf"{told}--plugin '/there/my loss.py'\.$"):
+        api.make_plan(None, ["loss=mine"], out=store.path)
+    for out in (None, tmp_path / "nothing"):
+        with pytest.raises(UserError, match=r"Available: [a-z_, ]+\.$"):
+            api.make_plan(None, ["loss=mine"], out=out)
+
+
+def test_what_remains_of_a_plan(tmp_path):
+    plan = api.make_plan(None, ["loss=hinge,minimax", "normalization=none,layer", "seeds=2"])
+    every = api.remaining(plan, "cpu", None)
+    assert sorted(run.id for runs in every.values() for run in runs) == sorted(run.id for run in plan.runs)
+    assert api.remaining(plan, "cpu", tmp_path / "nothing") == every
+    store = Store(tmp_path / "study")
+    store.begin(plan)
+    assert api.remaining(plan, "cpu", store.path) == every
+    (name, runs), *_ = every.items()
+    first = [run for run in runs if run.variant == runs[0].variant]
+    store.population("a part").begin(first)
+    parted = api.remaining(plan, "cpu", store.path)
+    assert len(parted) == len(every) + 1
+    assert name not in parted
+    other = Store(tmp_path / "other")
+    other.begin(api.make_plan(None, ["loss=hinge"]))
+    assert api.remaining(plan, "cpu", other.path) == every

@@ -4,8 +4,9 @@ import json
 import re
 import shlex
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,7 +19,7 @@ from overriding import over
 from typer.testing import CliRunner
 
 import ganbench
-from ganbench import checking, cli
+from ganbench import api, checking, cli
 from ganbench.analysis.gate import Policy, compare
 from ganbench.analysis.seeds import freeze, seed_results
 from ganbench.cli import app
@@ -505,3 +506,112 @@ def test_baseline_survives_the_file(tmp_path):
     frozen.save(tmp_path / "b.json")
     assert load_baseline(tmp_path / "b.json") == frozen
     assert SeedResult(1, "converged", False, float(np.float64(0.5))).score == 0.5
+
+
+# ------------------------------------------------------------------------------------------ without training
+
+
+@dataclass(frozen=True)
+class Result:
+    verdict: str
+    notes: tuple = ("a note",)
+
+
+def looked(monkeypatch, tmp_path, verdicts, overrides=("loss=hinge",), **more):
+    """What a check trains and looks at when its looks give these verdicts."""
+    trained, looks, told = [], [], []
+
+    def execute_plan(plan, *, out, device, workers, fresh, tell, by):
+        trained.append((plan.seeds, out, device, workers, fresh, by))
+        tell(f"reused {len(trained)}")
+        return SimpleNamespace(path=out)
+
+    def check_studies(folders, request, look=None):
+        looks.append((list(folders), look))
+        return Result(verdicts[len(looks) - 1])
+
+    monkeypatch.setattr(checking.api, "execute_plan", execute_plan)
+    monkeypatch.setattr(checking, "check_studies", check_studies)
+    monkeypatch.setattr(checking, "load_baseline", lambda file: None)
+    monkeypatch.chdir(tmp_path)
+    result = checking.check_suite(overrides, checking.Request(tmp_path / "b.json"), tell=told.append, **more)
+    return trained, looks, told, result
+
+
+def test_a_check_looks_after_five_ten_and_twenty_seeds_until_something_is_shown(monkeypatch, tmp_path):
+    seeds = [tuple(range(5)), tuple(range(5, 10)), tuple(range(10, 20))]
+    again = "inconclusive"
+    for verdicts in (["passed"], [again, "regression"], [again, again, "passed"], [again, again, again]):
+        trained, looks, told, result = looked(monkeypatch, tmp_path, verdicts)
+        count = len(verdicts)
+        assert [words[0] for words in trained] == seeds[:count]
+        assert {words[2:] for words in trained} == {("auto", None, True, "check")}
+        folders = [out for _, out, *_ in trained]
+        assert all(folder.parent == Path("reports/checks") for folder in folders)
+        assert len(set(folders)) == count
+        assert looks == [(folders[: look + 1], look) for look in range(count)]
+        assert told[:2] == ["custom: 5 runs, seeds 0 to 4 ...", f"after 5 seeds: {verdicts[0]}"]
+        assert len(told) == 2 * count
+        assert result == Result(verdicts[-1], ("a note", *(f"reused {place + 1}" for place in range(count))))
+
+
+def test_with_seeds_of_its_own_a_check_looks_once(monkeypatch, tmp_path):
+    trained, looks, told, result = looked(
+        monkeypatch, tmp_path, ["inconclusive"], ["loss=hinge", "seeds=3"], out=Path("there"), device="cpu", workers=2,
+        reuse=True,
+    )  # fmt: skip
+    assert trained == [((0, 1, 2), Path("there"), "cpu", 2, False, "check")]
+    assert looks == [([Path("there")], None)]
+    assert told == []
+    assert result == Result("inconclusive", ("a note", "reused 1"))
+    trained, *_ = looked(monkeypatch, tmp_path, ["inconclusive", "passed"], out=Path("there"))
+    assert [out for _, out, *_ in trained] == [Path("there/seeds-0-4"), Path("there/seeds-5-9")]
+
+
+@pytest.mark.parametrize(("asked", "frozen", "declared", "merged", "noted"), [
+    ({}, {}, {}, {}, []), ({"score": 0.3}, {"score": 0.2}, {"score": 0.1}, {"score": 0.3}, []),
+    ({}, {"score": 0.2}, {"score": 0.1}, {"score": 0.2}, ["score"]),
+    ({}, {"score": 0.1}, {"score": 0.1}, {"score": 0.1}, []), ({}, {}, {"score": 0.1}, {"score": 0.1}, []),
+    ({"failure_rate": 0.5}, {"score": 0.2}, {"failure_rate": 0.1, "score": 0.1}, {"failure_rate": 0.5, "score": 0.2},
+     ["score"]),
+    ({}, {"odd": 1.0}, {}, {}, []),
+])  # fmt: skip
+def test_a_margin_is_the_commands_before_the_baselines_before_the_suites(asked, frozen, declared, merged, noted):
+    found, notes = checking._margins(asked, frozen, declared)
+    assert found == merged
+    assert notes == [
+        f"The margin {name} is the baseline's {frozen[name]:g}, not the suite's {declared[name]:g} (--margin overrides "
+        "both)."
+        for name in noted
+    ]
+
+
+def rows(*values):
+    return pd.DataFrame(values, columns=["variant", "seed", "failed", "score"])
+
+
+BASE = (("a", 0, False, 0.5), ("a", 1, True, 0.0), ("b", 0, False, 0.7))
+
+
+@pytest.mark.parametrize(("new", "equal"), [
+    (BASE, True), (BASE[:2], True), (BASE[::-1], True), ((*BASE[:2], ("b", 0, False, 0.8)), False),
+    ((*BASE[:2], ("b", 0, True, 0.7)), False), ((*BASE, ("b", 1, False, 0.7)), False), ((("c", 0, False, 0.5),), False),
+    ((("a", 0, False, 0.6), *BASE[1:]), False),
+])  # fmt: skip
+def test_results_are_equal_seed_by_seed(new, equal):
+    assert checking._equal(rows(*BASE), rows(*new)) is equal
+
+
+def test_margins_are_written_name_and_value():
+    assert checking.parse_margins(["score=0.1", "failure_rate=2e-1"]) == {"score": 0.1, "failure_rate": 0.2}
+    assert checking.parse_margins([]) == {}
+    for text in ("score", "score=", "score=much", "scor=0.1", "score=1"):
+        with pytest.raises(UserError, match=r"(^The margin 'score' must|^Unknown margin 'scor')"):
+            checking.parse_margins([text])
+
+
+def test_studies_that_are_checked_together_differ_in_seeds_alone():
+    first = api.make_plan(None, ["loss=hinge", "seeds=3"])
+    checking._same_plan(first, api.make_plan(None, ["loss=hinge", "seeds=7,8"]))
+    with pytest.raises(UserError, match=r"^Studies that are checked together must differ in seeds alone; 'custom'"):
+        checking._same_plan(first, api.make_plan(None, ["loss=minimax", "seeds=3"]))

@@ -54,3 +54,10 @@ def test_a_wrong_name_is_told_with_the_nearest_and_all_there_are():
     assert "Did you mean 'abxy'?" in str(unknown("loss", "abcd", ["abxy"]))
     assert str(unknown("loss", "abcd", ["axyz"])) == "Unknown loss 'abcd'. Available: axyz."
     assert str(unknown("loss", "x", [])) == "Unknown loss 'x'. Available: none."
+
+
+@pytest.mark.parametrize("longest", [20, 1000])
+def test_what_is_far_too_long_loses_its_middle_before_it_is_cleaned(longest):
+    empty = "\n" * (4 * longest - 2)
+    assert clean(f"x{empty}y", longest) == "x y"
+    assert clean(f"x{empty}\ny", longest) == "x ... y"

@@ -1,12 +1,17 @@
 """Ctrl-C: one sentence, exit code 130, no traceback of any process, nothing lost."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from ganbench import interrupts
 
 
 def children(pid):
@@ -44,3 +49,81 @@ def test_interrupt_is_one_sentence_and_loses_nothing(tiny, tmp_path, moment):
             process.kill()
     assert process.returncode == 128 + signal.SIGINT
     assert err == "Interrupted; repeat the command to go on.\n"
+
+
+# ------------------------------------------------------------------------------------------ within a process
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """No signal has arrived yet, and whoever handles it now handles it again afterwards."""
+    monkeypatch.setattr(interrupts, "_arrived", [])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def arrives(at=None):
+    """Tell whether a signal interrupts."""
+    if at is not None:
+        interrupts.time.now = at
+    try:
+        interrupts.handle(signal.SIGINT, None)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def test_signals_that_belong_together_interrupt_once(free, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(interrupts, "time", clock)
+    assert interrupts.ONCE_SECONDS == 1.0
+    # each counts from the one before it, whether that interrupted or not
+    assert [arrives(at) for at in (10.0, 10.5, 11.25, 12.25, 12.25, 20.0)] == [True, False, False, True, False, True]
+
+
+def test_a_signal_that_is_ignored_stays_ignored(free):
+    for before, after in ((signal.SIG_IGN, signal.SIG_IGN), (signal.SIG_DFL, interrupts.handle)):
+        signal.signal(signal.SIGINT, before)
+        interrupts.install()
+        assert signal.getsignal(signal.SIGINT) is after
+
+
+def test_a_block_knows_whether_a_signal_arrived_in_it(free):
+    arrives()
+    with interrupts.watched() as interrupted:
+        assert signal.getsignal(signal.SIGINT) is interrupts.handle
+        assert interrupted() is False, "the one before it does not count"
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupted() is True
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(ZeroDivisionError), interrupts.watched():
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_in_another_thread_no_signal_is_waited_for(free):
+    seen = []
+
+    def block():
+        with interrupts.watched() as interrupted:
+            seen.append(interrupted())
+            arrives()
+            seen.append((interrupted(), signal.getsignal(signal.SIGINT) is signal.default_int_handler))
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    thread.join()
+    assert seen == [False, (False, True)]
+
+
+def test_only_a_signal_makes_a_keyboard_interrupt_the_users(free):
+    for error in (ValueError(), SystemExit(), GeneratorExit()):
+        assert interrupts.is_raised_by_code(error)
+    assert not interrupts.is_raised_by_code(KeyboardInterrupt()), "it is not handled here: nobody can tell"
+    interrupts.install()
+    assert interrupts.is_raised_by_code(KeyboardInterrupt())
+    arrives()
+    assert not interrupts.is_raised_by_code(KeyboardInterrupt())
+    assert interrupts.is_raised_by_code(ValueError())

@@ -1,5 +1,6 @@
 """What a plug-in may declare and how it is called: what is shipped passes, what is wrong is told at the decorator."""
 
+import importlib.util
 import math
 import string
 from functools import partial
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.kinds import KINDS, Measure, Threshold, check, share
+from ganbench.kinds import KINDS, Measure, Threshold, axes, check, kind_of, share
 from ganbench.registry import register
 from ganbench.suite import resolve
 
@@ -332,3 +333,123 @@ def test_provides_are_some_names(provides):
 def test_a_hyper_parameter_of_the_engine_has_its_type(hyper, told):
     parameters = ["critic", "real", "fake", "numbers", f"*, {hyper}"]
     assert told in refused("regularizer", function(parameters))
+
+
+# ------------------------------------------------------------------------------------------ the table in words
+
+D_ACTS = ("inputs", "weights", "matrices", "samples", "nothing")
+G_ACTS = ("latents", "weights", "matrices", "nothing")
+# key of a suite: the kind that it takes, its default, whether it came later, whose networks it gives to and asks of,
+# whether an id names it (always, never, where it is not the default)
+KEYS_OF_SUITES = {
+    "problem": ("problem", "ring8", False, "GD", "D", True), "model": ("model", "gan", True, "GD", "GD", None),
+    "network": ("network", "mlp", False, "GD", "GD", False), "loss": ("loss", "nonsaturating", False, "GD", "D", True),
+    "normalization": ("normalization", "none", False, "D", "D", True),
+    "g_normalization": ("normalization", "none", False, "G", "G", None),
+    "regularizer": ("regularizer", "none", False, "GD", "D", None),
+    "g_regularizer": ("regularizer", "none", True, "G", "G", None),
+    "optimizer": ("optimizer", "adam", False, "GD", "D", False),
+    "update": ("update", "alternating", True, "GD", "D", None), "trick": ("trick", "none", True, "GD", "D", None),
+}  # fmt: skip
+# what holds where a plug-in declares nothing; ... where it has to
+LINEAR = {"linear": None}
+DECLARED = {
+    "problem": {"gives": None, "resolution": 1e-18}, "model": {"ignores": ()}, "network": LINEAR,
+    "loss": {"boundary": 0.0, "saturates": None, "divergence": None},
+    "normalization": {"acts_on": "activations", "keeps": None},
+    "regularizer": {"acts_on": "inputs", "draws": "uniform", "remembers": False, "signed": False, "no_rate": {},
+                    **LINEAR},
+    "optimizer": {**LINEAR, "numbers": None}, "update": {"plain": False, **LINEAR},
+    "trick": {"acts_on": ..., "withholds": (), "draws": 1, "phase": None},
+    "metric": {"measures": ..., "space": None, "spaces": False, "labelled": False}, "feature_space": {},
+    "diagnostic": {"measures": ..., "cost": "cheap"},
+    "verdict": {"acts_on": "probes", "failure": ..., "rank": ..., "symbol": ..., "evidence": ..., "thresholds": {},
+                "remedy": None, "scripts": ()},
+}  # fmt: skip
+MEANT = {
+    ("regularizer", "draws"): ("inputs",), ("regularizer", "remembers"): ("inputs", "latents"),
+    ("regularizer", "signed"): ("inputs", "matrices", "latents"), ("trick", "draws"): ("samples",),
+    ("trick", "phase"): ("logits",),
+}  # fmt: skip
+
+
+def test_the_keys_of_a_suite():
+    found = {
+        axis.name: (kind_of(axis.name), axis.default, axis.later, axis.gives, axis.asks, axis.named)
+        for axis in axes().values()
+    }
+    assert found == KEYS_OF_SUITES
+    limited = {axis.name: (axis.acts_on, axis.once) for axis in axes().values() if axis.acts_on or axis.once}
+    assert limited == {"regularizer": (D_ACTS, ()), "g_regularizer": (G_ACTS, ()), "trick": ((), ("average",))}
+    assert {name for name, kind in KINDS.items() if kind.composes} == {"regularizer", "trick", "feature_space"}
+
+
+def test_what_each_kind_may_declare():
+    found = {
+        name: {key: ... if one.required else one.default for key, one in kind.declares.items()}
+        for name, kind in KINDS.items()
+    }
+    assert found == DECLARED
+    assert all({"sources", "environment"} <= kind.declarations.keys() for kind in KINDS.values())
+    where = {(name, key): one.where for name, kind in KINDS.items() for key, one in kind.declares.items() if one.where}
+    assert where == MEANT
+
+
+def test_hyper_parameters_that_the_engine_looks_at():
+    assert {name: dict(kind.hypers) for name, kind in KINDS.items() if kind.hypers} == {
+        "regularizer": {"lazy": int}, "optimizer": {"g_lr": float, "d_lr": float, "decay": str},
+    }  # fmt: skip
+    assert {name: kind.rates for name, kind in KINDS.items() if kind.rates} == {"optimizer": ("g_lr", "d_lr")}
+    assert {name for name, kind in KINDS.items() if not kind.settings} == {"feature_space", "verdict"}
+
+
+def test_every_kind_has_a_home_and_laws():
+    for name, kind in KINDS.items():
+        plugins = [plugin for plugin in registry.plugins(name) if plugin.is_own]
+        assert plugins
+        assert all(plugin.function.__module__.startswith(kind.home.rpartition(".")[0]) for plugin in plugins)
+        own = [law.rpartition(".")[2] for law in kind.laws]
+        assert own == (["losses", "divergences"] if name == "loss" else [f"{name}s"])
+        assert all(importlib.util.find_spec(law) for law in kind.laws)
+
+
+def test_the_parameters_of_a_plugin_follow_from_what_it_declares():
+    parameters = KINDS["regularizer"].parameters
+    assert parameters({}) == ("critic", "real", "fake", "numbers")
+    assert parameters({"remembers": True}) == ("critic", "real", "fake", "numbers", "memory")
+    assert parameters({"acts_on": "latents", "remembers": False}) == ("generator", "latents", "normal")
+    assert KINDS["metric"].parameters({"labelled": True}) == ("real", "fake", "label")
+    assert KINDS["metric"].parameters({"acts_on": "anything"}) == ("real", "fake")
+    assert KINDS["normalization"].parameters({}) == ("layer",)
+
+
+@pytest.mark.parametrize(("kind", "key", "fits", "odd"), [
+    ("trick", "draws", [1, 2, 100], [0, -1, True, 1.0, "1", None]),
+    ("trick", "withholds", [["a"], {"a", "b"}, ("a",)], ["a", (), [""], ["a", 1], None]),
+    ("metric", "space", ["data"], ["", 1, None]), ("regularizer", "draws", ["uniform", "normal"], ["", "u", 1, None]),
+])  # fmt: skip
+def test_a_declaration_of_a_kind_takes_what_it_says(kind, key, fits, odd):
+    declaration = KINDS[kind].declarations[key]
+    for value in fits:
+        declaration.check(key, "it", value)
+    for value in odd:
+        with pytest.raises(UserError):
+            declaration.check(key, "it", value)
+
+
+@pytest.mark.parametrize(("kind", "hypers", "told"), [
+    ("optimizer", "g_lr=1, d_lr=0.5", ""), ("optimizer", "g_lr=0.5, d_lr=2, decay='none'", ""),
+    ("optimizer", "g_lr='1', d_lr=0.5", "must be a float, got '1'"),
+    ("optimizer", "g_lr=True, d_lr=0.5", "must be a float, got True"),
+    ("optimizer", "g_lr=None, d_lr=0.5", "must be a float, got None"),
+    ("optimizer", "g_lr=0.5, d_lr=0.5, decay=1", "must be a str, got 1"),
+    ("optimizer", "g_lr=0.5, d_lr=0.5, decay=1.0", "must be a str, got 1.0"),
+    ("optimizer", "g_lr=0.5, d_lr=0.5, other=None", ""), ("regularizer", "lazy=1", ""), ("regularizer", "lazy=7", ""),
+])  # fmt: skip
+def test_the_engine_reads_hyper_parameters_of_its_types_only(kind, hypers, told):
+    made = function([*KINDS[kind].calls["inputs" if kind == "regularizer" else ""], f"*, {hypers}"])
+    if told:
+        assert told in refused(kind, made)
+    else:
+        register(kind)(made)
+        assert registry.get(kind, "own")

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -230,3 +232,68 @@ def test_up_to_five_changed_plugins_are_all_named():
     assert provenance.plugin_changes(dict.fromkeys(now, "old"), now) == [
         "Another version than in the baseline: loss l0, loss l1, loss l2, loss l3, loss l4."
     ]
+
+
+@pytest.mark.parametrize(("count", "word"), [(2, "two"), (3, "three"), (4, "four"), (5, "5"), (12, "12")])
+def test_environments_are_counted_in_words_as_far_as_four(count, word):
+    records = [{**NEW, "torch": f"2.{place}", "device": f"machine {place}"} for place in range(count)]
+    assert provenance.mixed(records).startswith(f"Trained by {word} environments: torch 2.0 and 2.1")
+
+
+def test_a_session_records_what_it_runs_on(monkeypatch):
+    import torch
+
+    import ganbench
+
+    record = provenance.begin_session("cpu", 3, threads=4)
+    assert (record["workers"], record["threads"], record["plugin_revisions"]) == (3, 4, {})
+    assert (record["cuda"], record["torch"], record["ganbench"]) == ("", torch.__version__, ganbench.__version__)
+    assert (record["cores"], record["platform"]) == (os.cpu_count(), platform.system())
+    assert record["python"] == platform.python_version()
+    assert record["git_revision"] == revision.own_revision()
+    assert record["started"].endswith("+00:00")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+    monkeypatch.setattr(provenance, "version", missing)
+    record = provenance.begin_session("cuda", 1)
+    assert (record["cores"], record["cuda"], record["device"], record["numpy"]) == (1, "13.0", "a card", "")
+
+
+def missing(name):
+    raise provenance.PackageNotFoundError(name)
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ('{"revision": "abc-dirty"}', "abc-dirty"), ('{"revision": 5}', "5"), ("{}", ""), ("[1]", ""), ("not json", ""),
+    ("\xff", ""), ("3", ""),
+])  # fmt: skip
+def test_what_the_build_recorded_comes_before_any_repository(tmp_path, monkeypatch, text, told):
+    monkeypatch.setattr(revision, "_git", lambda *words: "from git")
+    monkeypatch.setattr(revision, "BUILT", tmp_path / "_revision.json")
+    assert revision.own_revision() == "from git-dirty", "a checkout has no such file"
+    (tmp_path / "_revision.json").write_bytes(text.encode("latin-1"))
+    assert revision.own_revision() == told
+    assert revision.PATIENCE == 5
+
+
+def test_git_is_asked_alone_and_leaves_nothing(tmp_path, monkeypatch):
+    asked = []
+
+    def run(words, **more):
+        asked.append((words, more))
+        return SimpleNamespace(stdout=b" said\xff\n")
+
+    monkeypatch.setattr(revision.subprocess, "run", run)
+    for name in revision.ELSEWHERE:
+        monkeypatch.setenv(name, "elsewhere")
+    monkeypatch.setenv("KEPT", "1")
+    assert revision._git(tmp_path, "status", "x") == "said\ufffd"
+    ((words, more),) = asked
+    assert words == ["git", "-c", "core.fsmonitor=false", "-C", str(tmp_path), "status", "x"]
+    environment = more.pop("env")
+    assert not set(environment) & set(revision.ELSEWHERE)
+    assert (environment["KEPT"], environment["GIT_OPTIONAL_LOCKS"], environment["LC_ALL"]) == ("1", "0", "C")
+    assert more == {
+        "stdin": subprocess.DEVNULL, "capture_output": True, "timeout": revision.PATIENCE, "check": True,
+    }  # fmt: skip

@@ -1,7 +1,10 @@
 """Each limit on what a user writes, at its last value that is read and at the first that is not."""
 
+from pathlib import Path
+
 import pytest
 
+from ganbench import reading
 from ganbench.errors import UserError
 from ganbench.reading import (
     DEEPEST,
@@ -113,3 +116,29 @@ def test_a_value_with_a_comma_is_a_list_unless_it_is_quoted(word, value):
 def test_overrides_that_do_not_read(words):
     with pytest.raises(UserError, match=r"is written key=value|is given twice"):
         parse_overrides(words)
+
+
+def test_suites_lie_in_the_installed_package_or_beside_it(tmp_path, monkeypatch):
+    package = tmp_path / "beside" / "package"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(reading, "__file__", str(package / "reading.py"))
+    assert reading.suite_folder() == package / "suites"
+    assert reading.suite_names() == []
+    (tmp_path / "beside" / "suites").mkdir()
+    assert reading.suite_folder() == tmp_path / "beside" / "suites"
+    (package / "suites").mkdir()
+    assert reading.suite_folder() == package / "suites"
+    for name in ("b.yaml", "a.yaml", "c.txt"):
+        (package / "suites" / name).write_text("steps: 5")
+    assert reading.suite_names() == ["a", "b"]
+    assert reading.suite_file("a") == package / "suites" / "a.yaml"
+    assert read_suite("b") == ("b", {"steps": 5})
+
+
+@pytest.mark.parametrize("name", [None, 5, b"smoke", ["smoke"], Path])
+def test_a_suite_is_named_by_a_text_or_a_path(name):
+    with pytest.raises(UserError, match=r"^A suite is a shipped suite's name or a YAML file, got "):
+        reading.suite_file(name)
+    assert reading.suite_file(Path("smoke")).name == "smoke.yaml"
+    with pytest.raises(UserError, match=r"^Unknown suite 'smok'\. Did you mean 'smoke'\?"):
+        reading.suite_file("smok")

@@ -1,12 +1,14 @@
 """The registry: what it derives from a function, and the sentences it answers mistakes with."""
 
 import importlib.metadata
+import sys
+from pathlib import Path
 
 import pytest
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.registry import register
+from ganbench.registry import register, share
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -230,3 +232,196 @@ def test_every_shipped_plugin_has_a_legend_that_is_a_sentence(kind):
     for plugin in registry.plugins(kind):
         assert plugin.legend != plugin.name
         assert plugin.legend.endswith("."), plugin.name
+
+
+# ------------------------------------------------------------------------------------------ files and packages
+
+
+def test_a_file_may_do_what_it_likes_with_its_process_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "beside.py").write_text("VALUE = 1\n")
+    change = (
+        f"import os, sys\nos.chdir({str(tmp_path / 'there')!r})\nsys.path.insert(0, {str(tmp_path)!r})\nimport beside\n"
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for text, told in ((LOSS, ""), ("raise KeyError('x')", "raised KeyError at import: 'x'")):
+        for writes in (True, False):
+            monkeypatch.setattr(sys, "dont_write_bytecode", writes)
+            file = plugin_file(tmp_path, f"loss_{len(told)}_{writes}", text)
+            file.write_text(change + file.read_text())
+            if told:
+                assert told in sentence(lambda file=file: registry.load_file(file))
+            else:
+                registry.load_file(file)
+            assert sys.dont_write_bytecode is writes
+            assert Path.cwd() == tmp_path
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_a_file_that_raises_takes_back_what_it_registered_and_that_of_the_files_it_loads(tmp_path):
+    inner, outer = plugin_file(tmp_path, "inner"), tmp_path / "outer.py"
+    before = dict(registry.known())
+    outer.write_text(
+        f"from ganbench import registry\nregistry.load_file({str(inner)!r})\n{LOSS.format(name='outer')}\n1 / 0\n"
+    )
+    assert sentence(lambda: registry.load_file(outer)).endswith("raised ZeroDivisionError at import: division by zero")
+    assert dict(registry.known()) == before
+    assert registry._registry.fresh is None
+
+
+def test_a_mistake_in_a_file_is_told_as_it_is_and_an_interruption_is_none(tmp_path):
+    wrong = plugin_file(tmp_path, "wrong", "from ganbench import register\nregister('lss')\n")
+    assert sentence(lambda: registry.load_file(wrong)).startswith("Unknown kind of plug-in 'lss'.")
+    stopped = plugin_file(tmp_path, "stopped", "raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):  # the signal is not handled here: it may be the user's
+        registry.load_file(stopped)
+
+
+@pytest.mark.parametrize(("raised", "told"), [
+    (UserError("It is wrong."), "It is wrong."),
+    (ValueError("odd"), "The installed plug-in 'a package' raised ValueError at import: odd"),
+    (SystemExit(), "The installed plug-in 'a package' raised SystemExit at import"), (KeyboardInterrupt(), None),
+])  # fmt: skip
+def test_an_installed_package_that_raises_is_named(monkeypatch, raised, told):
+    class Entry:
+        name = "a package"
+
+        def load(self):
+            raise raised
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **query: [Entry()])
+    registry._registry.loaded.discard("entry points")
+    if told is None:
+        with pytest.raises(KeyboardInterrupt):
+            registry.names("loss")
+    else:
+        assert sentence(lambda: registry.names("loss")) == told
+    registry._registry.loaded.add("entry points")
+
+
+# ------------------------------------------------------------------------------------------ names and columns
+
+
+def metric(name, *columns, **more):
+    def function(real, fake):
+        return fake
+
+    function.__name__ = name
+    register("metric", measures={column: share("a share", role=more.pop("role", "")) for column in columns}, **more)(
+        function
+    )
+
+
+@pytest.mark.parametrize(("names", "told"), [
+    ((("one", "seconds"),), "The metric 'one' measures 'seconds', which is a column of every study's tables"),
+    ((("one", "run", "label"),), "The metric 'one' measures 'label', which is a column of every"),
+    ((("one", "a"), ("two", "a")), "The metric 'two' measures 'a', which the metric 'one' does already"),
+    ((("one", "a"), ("two", "a_ema")), "The metric 'two' measures 'a_ema', which the metric 'one' does already"),
+    ((("one", "a_ema"), ("two", "a")), "The metric 'two' measures 'a_ema', which the metric 'one' does already"),
+    ((("one", "a"), ("two", "b"), ("one", "c"), ("three", "c")), "which the metric 'one' does already"),
+    ((("one", "a", "b"), ("one", "b", "c")), ""), ((("one", "a"), ("two", "aa")), ""),
+])  # fmt: skip
+def test_a_column_is_one_plugins(names, told):
+    *first, last = names
+    for words in first:
+        metric(*words)
+    if told:
+        assert told in sentence(lambda: metric(*last))
+    else:
+        metric(*last)
+
+
+def verdict(name, **more):
+    def function(case):
+        return None
+
+    function.__name__ = name
+    register("verdict", failure=True, rank=5, symbol="W", evidence=lambda case, held: "So.", **more)(function)
+
+
+def test_a_verdict_is_a_column_too_by_its_name_in_words():
+    metric("one", "odd")
+    assert "The verdict 'odd' is 'odd', which the metric 'one' does already" in sentence(lambda: verdict("odd"))
+    verdict("quite_odd")
+    assert "quite odd" in registry._columns(registry.get("verdict", "quite_odd"))
+    assert sentence(lambda: verdict("rank")).startswith(
+        "The verdict 'rank' is 'rank', which is a column of every study"
+    )
+    verdict("first", thresholds={"border": registry.Threshold(0.5, "half")})
+    assert sentence(lambda: verdict("second", thresholds={"border": registry.Threshold(0.4, "less")})) == (
+        "The verdict 'second' has the threshold 'border', which the verdict 'first' has already: choose another name."
+    )
+    metric("two", "b")
+    assert "which the verdict 'first' is already" in sentence(lambda: metric("three", "first"))
+
+
+def test_columns_that_come_about_by_feature_spaces_are_asked_for_when_a_plan_is_made():
+    registry.check_needs()
+    metric("one", "a", spaces=True)
+    registry.check_needs()
+    spaces = registry.names("feature_space")
+    found = registry.measures()
+    assert {f"a_{space}" for space in spaces} <= found.keys()
+    assert {f"a_{space}_ema" for space in spaces} <= found.keys()
+    assert found[f"a_{spaces[0]}"].legend == f"a share; of features '{spaces[0]}'"
+    assert found["a_ema"].legend == "a share; of the average of G's weights"
+    metric("two", f"a_{spaces[0]}")
+    assert sentence(registry.check_needs) == f"The column 'a_{spaces[0]}' would be measured twice: choose another name."
+
+
+def test_a_metric_that_declares_a_space_has_its_own_column_there():
+    spaces = registry.names("feature_space")
+    metric("one", "a", f"a_{spaces[0]}", spaces=True)
+    registry.check_needs()
+    assert registry.measures()[f"a_{spaces[0]}"].legend == "a share"
+    assert f"a_{spaces[0]}_{spaces[1]}" not in registry.measures()
+    assert f"a_{spaces[1]}" in registry.measures()
+    metric("two", "b", space="nowhere")
+    assert sentence(registry.check_needs).startswith("Unknown feature space of the metric 'two' 'nowhere'.")
+
+
+def test_roles_are_played_by_those_that_declare_them():
+    shipped = registry.playing("quality")
+    metric("one", "a", role="distance")
+    assert registry.playing("distance") == [*[m for m in registry.playing("distance") if m != "a"], "a"]
+    assert registry.playing("distance", foreign=True) == ["a"]
+    assert registry.playing("quality") == shipped
+    assert registry.playing("quality", foreign=True) == []
+    assert registry.measures()["a_ema"].role == "", "the average's columns are only shown"
+    assert registry.playing("gradient"), "diagnostics play roles too"
+
+
+@pytest.mark.parametrize(("column", "name"), [("a", "a_ema"), ("a.b", "a_ema.b"), ("a.b.c", "a_ema.b.c")])
+def test_the_column_of_an_average(column, name):
+    assert registry.averaged(column) == name
+
+
+def test_what_is_shipped_has_the_packages_version_and_measures_every_plan(tmp_path):
+    assert registry.get("loss", "hinge").version == "ganbench"
+    assert registry.get("loss", "hinge").is_own
+    registry.load_file(plugin_file(tmp_path))
+    mine = registry.get("loss", "straight")
+    assert not mine.is_own
+    assert mine.version == mine.identity.digest == mine.version_with([{}])
+    kinds = [plugin.kind for plugin in registry.measuring()]
+    assert kinds == sorted(kinds, key=["metric", "diagnostic", "feature_space"].index)
+    assert "feature_space" not in kinds, "those that are shipped are covered by the code's digest"
+
+    @register("feature_space")
+    def own(problem):
+        return problem
+
+    assert registry.measuring()[-1] is registry.get("feature_space", "own")
+
+
+def test_the_content_of_declared_files_is_part_of_a_version(tmp_path):
+    text = LOSS.replace('register("loss")', 'register("loss", sources=lambda slope: ["a.txt"] if slope > 1 else [])')
+    (tmp_path / "a.txt").write_text("1")
+    registry.load_file(plugin_file(tmp_path, text=text))
+    mine = registry.get("loss", "straight")
+    plain, read = mine.version_with([{"slope": 0.5}]), mine.version_with([{"slope": 2.0}])
+    assert plain == mine.version != read
+    assert mine.version_with([{"slope": 0.5}, {"slope": 2.0}, {"slope": 3.0}]) == read, "each file once"
+    (tmp_path / "a.txt").write_text("2")
+    assert mine.version_with([{"slope": 2.0}]) not in (plain, read)

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import ganbench
-from ganbench import api, checking, cli, registry
+from ganbench import api, checking, cli, registry, reuse
 from ganbench.errors import Exit, UserError
 from ganbench.results.store import Store
 from ganbench.suite import drifted
@@ -183,3 +184,65 @@ def test_a_worker_notices_what_is_not_as_the_plan_was_made_with(own_registry, ti
     assert drifted(plan) == []
     assert drifted(replace(plan, code="0123456789ab")) == ["ganbench"]
     assert drifted(replace(plan, versions={**plan.versions, "loss.mine": "0" * 12})) == ["loss.mine"]
+
+
+# ------------------------------------------------------------------------------------------ what is said and kept
+
+NOW = {"code": "c", "torch": "2", "device": "cpu"}
+
+
+def store(known=(), populations=(), sessions=()):
+    """A study that keeps what is recorded of it."""
+    records = list(known)
+    return SimpleNamespace(
+        path="there", environments=lambda: records, populations=lambda: list(populations),
+        sessions=lambda: list(sessions), log_environment=records.append,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("known", "trained", "anyway", "logged"), [
+    ([], False, False, True), ([], True, False, True), ([NOW], True, False, False), ([NOW], False, False, False),
+    ([{**NOW, "torch": "1"}], False, False, True), ([{**NOW, "torch": "1"}], True, True, True),
+    ([{**NOW, "torch": "1"}], True, False, None), ([{**NOW, "torch": "1"}, NOW], True, False, False),
+    ([NOW, {**NOW, "torch": "1"}], True, False, None),
+])  # fmt: skip
+def test_what_trains_is_recorded_where_it_is_new_and_refused_where_it_differs(
+    monkeypatch, known, trained, anyway, logged
+):
+    monkeypatch.setattr(reuse, "environment", lambda device: {**NOW, "device": device})
+    study = store(known, ["population"] * trained)
+    if logged is None:
+        with pytest.raises(
+            UserError, match=r"^The study 'there' was trained by another torch \(1, now 2\): without --reu"
+        ):
+            reuse.enter(study, "cpu", "check", anyway=anyway)
+        assert study.environments() == known
+        return
+    reuse.enter(study, "cpu", "check", anyway=anyway)
+    added = study.environments()[len(known) :]
+    assert len(added) == logged
+    for record in added:
+        assert {**record, "since": ""} == {**NOW, "by": "check", "since": ""}
+        assert record["since"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(("environments", "sessions", "planned", "waiting", "said"), [
+    ([NOW], [{"finished": "F", "since": "S", "ganbench": "1.0", "git_revision": "abc"}], 5, 2,
+     "Reused 3 of 5 runs, trained until F by ganbench 1.0 abc, torch 2 on cpu; 2 to train."),
+    ([{**NOW, "since": "S"}], [], 5, 0,
+     "Reused 5 of 5 runs, trained until S by ganbench, torch 2 on cpu, nothing is left to train."),
+    ([NOW], [{}], 1, 0,
+     "Reused 1 of 1 runs, trained until an unknown date by ganbench, torch 2 on cpu, nothing is left to train."),
+    ([NOW, {**NOW, "torch": "3"}], [{"finished": "F"}, {"finished": "G", "ganbench": "2"}], 9, 1,
+     "Reused 8 of 9 runs, trained until G by ganbench 2, torch 3 on cpu, in 2 environments; 1 to train."),
+])  # fmt: skip
+def test_what_is_reused_is_said_in_one_sentence(environments, sessions, planned, waiting, said):
+    assert reuse.sentence(store(environments, sessions=sessions), planned, waiting) == said
+
+
+@pytest.mark.parametrize(("by", "checks"), [
+    ([], False), (["check"], True), (["check", "check"], True), (["run"], False), (["check", "run"], False),
+    (["run", "check"], False), ([None], False),
+])  # fmt: skip
+def test_a_study_of_checks_is_one_that_nothing_else_has_trained(by, checks):
+    assert reuse.made_by_checks(store([{"by": one} if one else {} for one in by])) is checks

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ganbench
+from ganbench import cli, supervise
 from ganbench.errors import Exit
 
 ROOT = Path(ganbench.__file__).parents[1]
@@ -224,3 +225,65 @@ def test_a_loss_that_cannot_train_is_refused_before_training(own_registry, tmp_p
     assert said in str(refused.value)
     assert "mine" in str(refused.value) or how in ("hang", "exit", "kill")
     assert not (tmp_path / "study").exists()
+
+
+# ------------------------------------------------------------------------------------------ the code of the end
+
+
+@pytest.mark.parametrize(("delivered", "status", "passed_on", "code", "said"), [
+    (bytes([0]), 9, set(), 0, ""), (bytes([5]), 0, set(), 5, ""), (bytes([255]), 0, {15}, 255, ""),
+    (b"", signal.SIGTERM, {signal.SIGTERM}, 128 + signal.SIGTERM, ""),
+    (b"", signal.SIGINT, {signal.SIGTERM, signal.SIGINT}, 128 + signal.SIGINT, ""),
+    (b"", signal.SIGTERM, {signal.SIGINT}, Exit.INTERNAL, "by the signal SIGTERM"),
+    (b"", signal.SIGKILL, set(), Exit.INTERNAL, "by the signal SIGKILL"),
+    (b"", 0, {signal.SIGTERM}, Exit.INTERNAL, "with exit status 0"),
+    (b"", 3 << 8, set(), Exit.INTERNAL, "with exit status 3"),
+])  # fmt: skip
+def test_the_code_is_what_was_delivered_else_why_nothing_was(delivered, status, passed_on, code, said, capsys):
+    assert supervise._code(delivered, status, passed_on) == code
+    err = capsys.readouterr().err
+    whole = f"Error: the program was ended from inside, {said}: a plug-in, or the system.\n"
+    assert err == (whole if said else "")
+
+
+def test_what_is_delivered_is_one_byte_or_nothing_without_waiting():
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    assert supervise._delivered(read) == b""
+    os.write(write, bytes([7, 8]))
+    assert supervise._delivered(read) == bytes([7])
+    os.close(write)
+    assert supervise._delivered(read) == bytes([8])
+    assert supervise._delivered(read) == b""
+    os.close(read)
+
+
+@pytest.mark.parametrize(("ends", "code"), [
+    (None, 0), (SystemExit(), 0), (SystemExit(0), 0), (SystemExit(3), 3), (SystemExit(259), 3), (SystemExit(-1), 255),
+    (SystemExit("words"), Exit.INTERNAL), (ZeroDivisionError(), Exit.INTERNAL), (KeyboardInterrupt(), Exit.INTERNAL),
+])  # fmt: skip
+def test_the_work_delivers_its_code_whatever_ends_it(monkeypatch, ends, code):
+    def main():
+        if ends is not None:
+            raise ends
+
+    monkeypatch.setattr(cli, "main", main)
+    read, write = os.pipe()
+    with suppress(SystemExit, ZeroDivisionError, KeyboardInterrupt) if ends is None else pytest.raises(type(ends)):
+        supervise._work(write)
+    os.close(write)
+    assert os.read(read, 10) == bytes([code])
+    os.close(read)
+
+
+def test_a_process_that_was_split_off_delivers_nothing(monkeypatch):
+    owner = os.getpid()
+    pids = iter([owner, owner + 1])
+    monkeypatch.setattr(cli, "main", lambda: None)
+    monkeypatch.setattr(supervise.os, "getpid", lambda: next(pids))
+    read, write = os.pipe()
+    supervise._work(write)
+    monkeypatch.undo()
+    os.close(write)
+    assert os.read(read, 10) == b""
+    os.close(read)

@@ -137,9 +137,8 @@ def units(store: Store, work: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
     found: dict[str, list[Run]] = {}
     for name, runs in work.items():
         ids = {run.id for run in runs}
-        parts = [set(part) for part in parted if part and set(part) < ids]
-        rest = ids.difference(*parts) if parts else ids
-        for part in [*_apart(parts), rest]:
+        parts = [*_apart([set(part) for part in parted if part and set(part) < ids])]
+        for part in [*parts, ids.difference(*parts)]:
             members = [run for run in runs if run.id in part]
             if members:
                 found[name_of(members) if len(members) < len(runs) else name] = members

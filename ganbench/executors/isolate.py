@@ -146,7 +146,7 @@ class _Watch:
 
     def run(self, stop: int | None) -> Ending:
         """Return when the process is gone; what it had started, as far as it stayed in its group, is gone too."""
-        reason, status = "", 0
+        reason = ""
         try:
             while not reason and not self._is_gone():
                 reason = self._late()

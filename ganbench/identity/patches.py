@@ -52,7 +52,7 @@ def _differs(value: Any, statement: Definition, code: CodeType | None, name: str
         members = vars(value)
         yield from _patched(members, statement.body, code, set(), f"{name}.")
         if tuple not in value.__mro__ and not statement.keywords:
-            known = {bound for node in ast.walk(statement) if isinstance(node, ast.stmt) for bound in _bound(node)}
+            known = {bound for node in ast.walk(statement) for bound in _bound(node)}
             yield from (f"{name}.{key}" for key, member in members.items() if _is_added(member, key, known))
 
 
@@ -69,8 +69,8 @@ def _agrees(value: Any, written: ast.expr) -> bool:
     return isinstance(literal, (list, dict, set)) or repr(value) == repr(literal)
 
 
-def _bound(statement: ast.stmt) -> Iterator[str]:
-    """Yield the plain names that a statement binds by itself."""
+def _bound(statement: ast.AST) -> Iterator[str]:
+    """Yield the plain names that a statement binds by itself; nothing else binds any."""
     if isinstance(statement, Definition):
         yield statement.name
     elif isinstance(statement, ast.Assign):

@@ -26,6 +26,9 @@ DEEPEST = 8
 HEAVY = frozenset({"torch", "numpy", "scipy", "pandas", "sklearn", "matplotlib", "seaborn"})
 """Packages too large to be read for what was replaced in them after their import; their files are checked."""
 
+BY_FILE = ("run_path", "run_module", "spec_from_file_location", "SourceFileLoader")
+"""What executes a file, or a module by its name alone, without importing it."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -58,10 +61,10 @@ class _Reach:
     def _cover(self, name: str) -> list[str]:
         """Add a module to the parts and return the names of those that it reaches."""
         top = name.partition(".")[0]
-        if (top in sys.stdlib_module_names and name != "__main__") or top == OWN:
-            return []
         if name == "__main__":
             self.uncovered.append("it is defined in a notebook or a script")
+            return []
+        if top in sys.stdlib_module_names or top == OWN:
             return []
         file, parents = _locate(name), [name.rpartition(".")[0]] * ("." in name)
         if file is None:
@@ -110,12 +113,16 @@ def _locate(name: str) -> Path | None:
     if module is not None:
         origin = getattr(getattr(module, "__spec__", None), "origin", None) or getattr(module, "__file__", None)
         return Path(origin) if origin and Path(origin).is_file() else None
-    path, spec = None, None
+    path: list[str] = []
+    spec = None
     words = name.split(".")
-    for count in range(1, len(words) + 1):
+    for count, word in enumerate(words, 1):
         try:
             # the hooks of editable installs know names of the first level; below that, parents would be executed
-            spec = find_spec(words[0]) if count == 1 else PathFinder.find_spec(".".join(words[:count]), path)
+            spec = find_spec(word) if count == 1 else PathFinder.find_spec(".".join(words[:count]), path)
+        except KeyError:  # a namespace package asks for the one above it, which is not loaded
+            path, spec = [folder for each in path if os.path.isdir(folder := os.path.join(each, word))], None
+            continue
         except (ImportError, ValueError, AttributeError):
             return None
         if spec is None:
@@ -171,10 +178,14 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 def _is_computed_import(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    name, literal = _called(node), bool(node.args) and isinstance(node.args[0], ast.Constant)
+    name = _called(node)
+    if name in ("import_module", "__import__"):
+        # a name that begins with a dot says nothing without the package that it is relative to
+        first = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else "."
+        return str(first).startswith(".")
     # torch modules have an eval() of their own
     plain = isinstance(node.func, ast.Name) and name in ("exec", "eval")
-    return plain or (name in ("import_module", "__import__", "run_path", "spec_from_file_location") and not literal)
+    return plain or name in BY_FILE
 
 
 def _called(node: ast.Call) -> str:

@@ -30,7 +30,7 @@ def wasserstein_1d(real: Samples | Reference, fake: Samples) -> Tensor:
     reference, fake = prepared(real, fake)
     if fake.shape[-1] != 1:
         raise InputError(f"'fake' has {fake.shape[-1]} dimensions and a line has one: use sliced_wasserstein.")
-    return sliced_wasserstein(reference, fake, projections=1)
+    return sliced_wasserstein(reference, fake)
 
 
 @measured(sliced_wasserstein=positive("mean 1-Wasserstein distance along fixed directions", "down", perfect=0.0))
@@ -50,7 +50,7 @@ def sliced_wasserstein(real: Samples | Reference, fake: Samples, *, projections:
 
 
 @lru_cache
-def directions(dimension: int, count: int = 32) -> Tensor:
+def directions(dimension: int, count: int) -> Tensor:
     """Return the fixed unit vectors [d, count], float64, that `sliced_wasserstein` projects on: one on a line."""
     if dimension == 1:
         return torch.ones(1, 1, dtype=torch.float64)

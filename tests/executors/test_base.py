@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,7 +14,8 @@ import torch
 from ganbench import api, interrupts
 from ganbench.errors import UserError
 from ganbench.executors import isolate, work
-from ganbench.executors.base import ENDS, Tasks
+from ganbench.executors.base import ENDS, Task, Tasks
+from ganbench.executors.blame import Failure
 from ganbench.executors.local import Local, choose, pick_workers
 from ganbench.registry import register
 from ganbench.results.store import Store
@@ -209,3 +211,58 @@ def test_tasks_are_handed_out_the_longest_first(tiny, tmp_path):
         given.append(task.job.runs[0].variant.critic_steps)
     assert given == [3, 1]
     assert tasks.waiting == 0
+
+
+# ------------------------------------------------------------------------------------------ one task
+
+
+class Noting:
+    """Stands for the tasks of a study: notes what is asked of the schedule, and what is told to who watches."""
+
+    def __init__(self, final=()):
+        self.ended, self.told = [], []
+        self.schedule = SimpleNamespace(ended=lambda job, failure: self.ended.append((job, failure)) or iter(final))
+
+    def watch(self, name, event):
+        self.told.append((name, event))
+
+
+def task(until=0, final=()):
+    tasks = Noting(final)
+    return Task(work.Job("it", (), until), tasks), tasks
+
+
+@pytest.mark.parametrize("until", [0, 5])
+def test_events_are_passed_on_until_the_end_and_trials_are_silent(until):
+    one, tasks = task(until)
+    events = [{"event": "progress", "step": 3}, {"event": "told"}, {"event": "progress", "step": 7}]
+    for event in events:
+        one.take(event)
+    assert one.step == 7
+    assert one.last is None
+    assert tasks.told == ([] if until else [("it", event) for event in events])
+    one.take({"event": "finished"})
+    assert one.last == {"event": "finished"}
+    one.end()
+    assert tasks.ended == [(one.job, None)]
+    assert tasks.told[len(events) :] == ([] if until else [("it", {"event": "finished"})])
+
+
+@pytest.mark.parametrize(("last", "lost", "failure"), [
+    ({"event": "failed", "error": "E"}, (), Failure("E", step=4)),
+    ({"event": "failed", "error": "E", "details": "D", "output": "O", "guilty": ["a", "b"]}, ("gone",),
+     Failure("E", "D", 4, ("a", "b"), "O")),
+    (None, (), Failure("it ended without a word", step=4)), (None, ("its machine is gone",),
+     Failure("its machine is gone", step=4)),
+])  # fmt: skip
+def test_a_failure_is_what_was_said_last_and_each_that_is_final_is_told(last, lost, failure):
+    one, tasks = task(final=[("a part", "so"), ("another", "as well")])
+    one.take({"event": "progress", "step": 4})
+    tasks.told.clear()
+    if last:
+        one.take(last)
+    one.end(*lost)
+    assert tasks.ended == [(one.job, failure)]
+    assert tasks.told == [
+        ("a part", {"event": "failed", "error": "so"}), ("another", {"event": "failed", "error": "as well"}),
+    ]  # fmt: skip

@@ -1,13 +1,15 @@
 """A worker by itself: the files it is given are loaded before it says that it is ready, and what changed is told."""
 
 import json
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from ganbench import registry
-from ganbench.executors import work
+from ganbench.executors import isolate, work, worker
 from ganbench.results.store import Store
 from ganbench.suite import resolve
 
@@ -59,3 +61,53 @@ def test_a_worker_that_is_not_as_the_plan_says_so_and_ends(own_registry, tiny, t
     store.begin(resolve(None, [*tiny, "loss=of_a_file"]))
     file.write_text(LOSS.replace("softplus(-fake_logits).mean()", "softplus(-fake_logits).mean() * 2"))
     assert talk(store, file) == [{"event": "unfit", "error": "loss.of_a_file changed since the command began"}]
+
+
+# ------------------------------------------------------------------------------------------ within a process
+
+
+@pytest.mark.parametrize(("said", "output", "until", "told", "kept"), [
+    # what is no end is passed on as it comes, an end when the process is gone
+    ([{"event": "progress"}, {"event": "finished"}], b"", 0, [{"event": "progress"}, {"event": "finished"}], []),
+    ([{"event": "finished"}], b"words", 0, [{"event": "finished"}], ["words"]),
+    ([{"event": "finished"}], b"words", 5, [{"event": "finished"}], []),
+    ([{"event": "failed", "error": "e", "guilty": ["a"]}], b"w\xff", 0,
+     [{"event": "failed", "error": "e", "guilty": ["a"], "output": "w\ufffd"}], []),
+    ([], b"", 0, [{"event": "failed", "error": "it ended so", "details": "", "output": ""}], []),
+    ([{"event": "progress"}], b"words", 5,
+     [{"event": "progress"}, {"event": "failed", "error": "it ended so", "details": "", "output": "words"}], []),
+])  # fmt: skip
+def test_every_job_has_one_event_at_its_end(monkeypatch, said, output, until, told, kept):
+    asked, texts, events = {}, [], []
+
+    def run(work, emit, **more):
+        asked.update(more)
+        for event in said:
+            emit(event)
+        return isolate.Ending("it ended so", output)
+
+    monkeypatch.setattr(isolate, "run", run)
+    store = SimpleNamespace(population=lambda name: SimpleNamespace(keep_output=lambda text: texts.append(text)))
+    job = work.Job("it", (), until)
+    worker._isolated(store, SimpleNamespace(time_limit=7.5), job, "cpu", events.append)
+    assert events == told
+    assert texts == kept
+    assert asked == {"limit": 7.5, "stop": 0}, "it ends with the standard input, which the parent holds"
+
+
+def test_the_lines_of_standard_input_are_read_as_they_come():
+    before = os.dup(0)
+    read, write = os.pipe()
+    os.dup2(read, 0)
+    try:
+        lines = worker._lines()
+        os.write(write, b"one\ntwo\nthr")
+        assert [next(lines), next(lines)] == [b"one", b"two"]
+        os.write(write, b"ee\nhalf")
+        assert next(lines) == b"three"
+        os.close(write)
+        assert list(lines) == [], "half a line is none"
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(read)

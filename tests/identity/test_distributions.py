@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ganbench.identity import distributions
+from ganbench.identity import contents, distributions
 from ganbench.identity.distributions import Installed, closure, owner
 
 
@@ -104,3 +104,60 @@ def test_a_file_belongs_to_the_package_whose_record_lists_it(tmp_path):
     assert {path: one and one.name for path, one in found.items()} == {
         "one/a.py": "one", "a.py": "one", "two/one/a.py": "two", "py": None, "one/a": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "name"), [
+    ("plain", "plain"), ("A_b.C--d", "a-b-c-d"), ("", "one-1-0"), (None, "one-1-0"),
+])  # fmt: skip
+def test_a_package_is_called_as_pip_calls_it(tmp_path, written, name):
+    one = install(tmp_path, "one", {"one/a.py": b"1"})
+    line = "" if written is None else f"Name: {written}\n"
+    (one.info / "METADATA").write_text(f"Metadata-Version: 2.1\n{line}Version: 1.0\n")
+    assert Installed(one.info).name == name
+
+
+@pytest.mark.parametrize(("line", "name"), [
+    ("two", ["two"]), ("two>=1,<3", ["two"]), (" Two_b.c [x] ; python_version > '3'", ["two-b-c"]),
+    ("two; extra == 'x'", []), ("two[extra]", ["two"]), ("-odd", []), ("", []),
+])  # fmt: skip
+def test_what_a_package_needs_is_read_without_extras(tmp_path, line, name):
+    one = install(tmp_path, "one", {"one/a.py": b"1"}, requires=[line] if line else [])
+    assert list(one.requirements) == name
+
+
+def test_packages_that_need_each_other_are_each_there_once(tmp_path):
+    one = install(tmp_path, "one", {"one.py": b"1"}, requires=["two", "gone", "ganbench"])
+    install(tmp_path, "two", {"two.py": b"2"}, requires=["one", "three"], version="2.0")
+    install(tmp_path, "three", {"three.py": b"3"}, version="3.0")
+    install(tmp_path, "four", {"four.py": b"4"})
+    install(tmp_path, "ganbench", {"own.py": b"5"})
+    distributions._infos.cache_clear()
+    assert closure(one) == {"one": "1.0", "two": "2.0", "three": "3.0"}
+    owner.cache_clear()
+    assert owner(tmp_path, "two.py").name == "two"
+    assert owner(tmp_path, "wo.py") is None
+    assert owner(tmp_path, "two.p") is None
+
+
+def test_the_hash_of_a_changed_package_is_of_each_file_as_it_is(tmp_path):
+    one = install(tmp_path, "one", {"a.py": b"1", "b.py": b"2"})
+    plain = {path: digest for path, (digest, _) in one.entries.items()}
+    (tmp_path / "a.py").write_bytes(b"12")
+    changed = distributions._recorded_hash(tmp_path / "a.py")
+    assert changed == entry("a.py", b"12").split(",")[1]
+    assert one.identity == f"1.0+{contents.combined({**plain, 'a.py': changed}.items())}"
+    (tmp_path / "b.py").unlink()
+    expected = contents.combined({"a.py": changed, "b.py": "missing"}.items())
+    assert Installed(one.info).identity == f"1.0+{expected}"
+    local = install(tmp_path / "local", "two", {"c.py": b"3"})
+    (local.info / "direct_url.json").write_text("{}")
+    assert local.identity == f"1.0+{contents.combined({'c.py': entry('c.py', b'3').split(',')[1]}.items())}"
+
+
+@pytest.mark.parametrize("size", [1, None])
+def test_a_size_that_is_not_recorded_tells_nothing(tmp_path, size):
+    record = "" if size is None else str(size)
+    digest = entry("a.py", b"12").split(",")[1]
+    one = install(tmp_path, "one", {"a.py": b"12"}, record=f"a.py,{digest},{record}\n")
+    assert one.identity == "1.0", "the same content, whatever its size is said to be"
+    assert distributions.LARGE == 16 * 2**20

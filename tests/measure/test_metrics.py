@@ -260,8 +260,8 @@ def test_on_a_line_sliced_is_plain_wasserstein():
 
 def test_sliced_wasserstein_is_the_mean_over_its_directions():
     real, fake = normal(100, 3), normal(100, 3, seed=1) + 1
-    assert directions(3).norm(dim=0).tolist() == pytest.approx([1.0] * 32, abs=1e-6)
-    each = [wasserstein_distance((real @ v).numpy(), (fake @ v).numpy()) for v in directions(3).T]
+    assert directions(3, 32).norm(dim=0).tolist() == pytest.approx([1.0] * 32, abs=1e-6)
+    each = [wasserstein_distance((real @ v).numpy(), (fake @ v).numpy()) for v in directions(3, 32).T]
     assert values("sliced_wasserstein", real, fake)["sliced_wasserstein"] == pytest.approx(sum(each) / 32, rel=1e-9)
 
 

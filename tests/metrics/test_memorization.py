@@ -257,3 +257,10 @@ def test_fld_errors():
         feature_likelihood_divergence(train, fake, held_out=held[:, :1])
     with pytest.raises(InputError, match=r"'real' has 3 samples.* 4"):
         feature_likelihood_divergence(train[:3], fake, held_out=held)
+
+
+def test_the_batch_of_one_birthday():
+    # all fakes alike: a pair of them is one, and (2 k - 1)^2 / 4 - 1 / 4 = 2 log 2 for the batch k
+    got = birthday_support(torch.arange(4.0)[:, None], torch.zeros(6, 1))
+    assert got.support.item() == pytest.approx(1)
+    assert (got.batch.item() - 0.5) ** 2 == pytest.approx(0.25 + 2 * math.log(2), rel=1e-12)

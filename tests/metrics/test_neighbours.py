@@ -372,8 +372,15 @@ def test_expected_coverage():
     # one neighbour, one fake: it falls into the ball with 1/n
     assert expected_coverage(10, 1, 1) == pytest.approx(1 / 10)
     assert expected_coverage(10**6, 10**6) == pytest.approx(1 - 2**-5, abs=1e-5)
+    assert expected_coverage(2, 1, 1) == pytest.approx(1 / 2)
+    assert expected_coverage(6, 1) == pytest.approx(5 / 6)
     with pytest.raises(InputError, match="'k' must be below the number of real samples, 5, got 5"):
         expected_coverage(5, 5)
+    with pytest.raises(InputError, match="'n' must be a whole number of 2 or more, got 1"):
+        expected_coverage(1, 5)
+    for wrong in ((5, 0, 1), (5, 5, 0)):
+        with pytest.raises(InputError, match="must be a whole number of 1 or more, got 0"):
+            expected_coverage(*wrong)
 
 
 # ---- errors

@@ -93,7 +93,7 @@ def test_a_loss_that_changes_the_process_is_refused_and_the_process_as_before():
         torch.set_default_dtype(torch.float64)
         return good(real, fake)
 
-    with pytest.raises(RuntimeError, match="^it changed the default dtype for the whole process$"):
+    with pytest.raises(RuntimeError, match=r"^it changed the default dtype for the whole process$"):
         found(careless)
     assert torch.get_default_dtype() == torch.float32
 

@@ -11,7 +11,9 @@ from ganbench import registry
 from ganbench.binding import Bound
 from ganbench.errors import UserError
 from ganbench.suite import resolve
+from ganbench.training.building import make_problem
 from ganbench.training.losses import GuiltyError, Losses, LossSlice, loss_of, losses_of, over_runs
+from ganbench.training.population import Population
 
 CPU = torch.device("cpu")
 
@@ -167,3 +169,16 @@ def test_slices_are_of_one_loss_and_its_numbers():
         loss = registry.get("loss", run.variant.loss)
         alone = loss(real[row], fake[row], **run.variant.hypers_of("loss", run.variant.loss))
         torch.testing.assert_close((got[0][row], got[1][row]), alone)
+
+
+def test_a_population_names_the_losses_that_are_looped(own_registry):
+    @registry.register("loss")
+    def peeking(real, fake):
+        """A loss that looks at its numbers."""
+        sign = 1.0 if float(real.detach().mean()) > -1e9 else -1.0
+        return sign * softplus(-real).mean() + softplus(fake).mean(), softplus(-fake).mean()
+
+    runs = sorted(resolve(None, ["seeds=1", "loss=hinge,peeking", "network.mlp.width=4"]).runs, key=loss_of)
+    own = Population(runs, make_problem(runs[0].variant), CPU)
+    assert own.looped == ["peeking"]
+    assert [part.how for part in own.objective.losses.slices] == ["direct", "looped"]

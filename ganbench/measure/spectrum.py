@@ -80,6 +80,8 @@ def symmetric_extremes(apply: Operator, size: int) -> tuple[float, float]:
     one = _extreme(eigsh, apply, size, "LM").real
     # the end that is farthest from the eigenvalue of largest modulus is the other end
     other = _extreme(eigsh, apply, size, "LM", one).real
+    if math.isnan(other):
+        return (other, one) if one > 0 else (one, other)
     return min(one, other), max(one, other)
 
 

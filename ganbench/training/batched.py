@@ -48,7 +48,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 def _bmm(a: Tensor, b: Tensor) -> Tensor:
     if b.shape[-1] < FEW_COLUMNS <= a.shape[-2]:
-        return torch.bmm(b.transpose(1, 2), a.transpose(1, 2)).transpose(1, 2)
+        return torch.bmm(b.mT, a.mT).mT
     return torch.bmm(a, b)
 
 
@@ -62,8 +62,8 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         a, b = ctx.saved_tensors
         return (
-            product(grad, b.transpose(1, 2)) if ctx.needs_input_grad[0] else None,
-            product(a.transpose(1, 2), grad) if ctx.needs_input_grad[1] else None,
+            product(grad, b.mT) if ctx.needs_input_grad[0] else None,
+            product(a.mT, grad) if ctx.needs_input_grad[1] else None,
         )
 
 
@@ -71,14 +71,14 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         return (
             product(grad, weight) if ctx.needs_input_grad[0] else None,
-            product(grad.transpose(1, 2), x) if ctx.needs_input_grad[1] else None,
+            product(grad.mT, x) if ctx.needs_input_grad[1] else None,
             grad.sum(1) if ctx.needs_input_grad[2] else None,
         )
 
@@ -86,7 +86,7 @@ class _Linear(torch.autograd.Function):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return x[r] @ weight[r]^T + bias[r] for x [runs, ..., in], weight [runs, out, in], bias [runs, out]."""
     flat = x.flatten(1, -2)
-    out = product(flat, weight.transpose(1, 2)) if bias is None else _Linear.apply(flat, weight, bias)
+    out = product(flat, weight.mT) if bias is None else _Linear.apply(flat, weight, bias)
     return out.unflatten(1, x.shape[1:-1]) if x.dim() > 3 else out
 
 

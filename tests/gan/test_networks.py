@@ -9,7 +9,10 @@ from torch import nn
 
 from ganbench import registry
 from ganbench.errors import UserError
+from ganbench.gan.conditioning import Concatenated, Projected
 from ganbench.gan.networks import NetworkSpec
+from ganbench.gan.networks.games import START, interactions
+from ganbench.problems.base import Label
 from ganbench.registry import NOTHING_GIVEN
 from ganbench.suite import resolve
 from ganbench.training.building import build_networks, make_problem
@@ -114,3 +117,157 @@ def test_what_a_network_is_built_with_is_drawn_from_the_streams_it_was_given(nam
         same = [torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True)]
         assert all(same)
         assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), three.parameters(), strict=True))
+
+
+def marked(name, *args, given=None, d_batch=None, **hypers):
+    """A network whose normalizations mark what they wrap: its layers by who has wrapped them."""
+
+    def by(who):
+        def mark(layer):
+            layer.mark = who
+            return layer
+
+        return mark
+
+    marks = [by(who) for who in ("g_norm", "g_weight", "d_norm", "d_weight")]
+    pair = registry.get("network", name)(NetworkSpec(*args, *marks, d_batch, given), **hypers)
+    return [[told(layer) for layer in player.modules() if not list(layer.children())] for player in pair]
+
+
+def told(layer):
+    name = type(layer).__name__
+    if isinstance(layer, nn.Linear):
+        return name, layer.in_features, layer.out_features, layer.mark
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        sizes = layer.kernel_size, layer.stride, layer.padding
+        return name, layer.in_channels, layer.out_channels, *(size[0] for size in sizes), layer.mark
+    return (name, layer.negative_slope) if isinstance(layer, nn.LeakyReLU) else (name,)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
+@pytest.mark.parametrize("value_range", [None, (-1.0, 1.0)])
+@pytest.mark.parametrize(("width", "depth"), [(1, 1), (6, 1), (7, 3)])
+def test_a_perceptron_layer_by_layer(shape, value_range, width, depth):
+    size = 2 if len(shape) == 1 else 16
+    g, d = marked("mlp", shape, value_range, 5, width=width, depth=depth)
+    hidden = [(5 if place == 0 else width) for place in range(depth)]
+    assert g == [
+        *[one for fan_in in hidden for one in (("Linear", fan_in, width, "g_norm"), ("ReLU",))],
+        ("Linear", width, size, "g_weight"), *([("Tanh",)] if value_range else []),
+        *([("Unflatten",)] if len(shape) > 1 else []),
+    ]  # fmt: skip
+    hidden = [(size if place == 0 else width) for place in range(depth)]
+    assert d == [
+        *([("Flatten",)] if len(shape) > 1 else []),
+        *[one for fan_in in hidden for one in (("Linear", fan_in, width, "d_norm"), ("LeakyReLU", 0.2))],
+        ("Linear", width, 1, "d_weight"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
+@pytest.mark.parametrize("value_range", [None, (-1.0, 1.0)])
+@pytest.mark.parametrize("how", ["projection", "concatenation"])
+@pytest.mark.parametrize(("width", "depth"), [(1, 1), (7, 3)])
+def test_a_perceptron_with_labels_layer_by_layer(shape, value_range, how, width, depth):
+    size, classes = (2 if len(shape) == 1 else 16), 4
+    g, d = marked("conditional_mlp", shape, value_range, 5, given=Label(classes), width=width, depth=depth, how=how)
+    hidden = [(5 + classes if place == 0 else width) for place in range(depth)]
+    assert g == [
+        *[one for fan_in in hidden for one in (("Linear", fan_in, width, "g_norm"), ("ReLU",))],
+        ("Linear", width, size, "g_weight"), *([("Tanh",)] if value_range else []),
+        *([("Unflatten",)] if len(shape) > 1 else []),
+    ]  # fmt: skip
+    beside = classes if how == "concatenation" else 0
+    hidden = [(size + beside if place == 0 else width) for place in range(depth)]
+    assert d == [
+        *([("Flatten",)] if len(shape) > 1 and not beside else []),
+        *[one for fan_in in hidden for one in (("Linear", fan_in, width, "d_norm"), ("LeakyReLU", 0.2))],
+        ("Linear", width, 1, "d_weight"), *([] if beside else [("Embedding",)]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["projection", "concatenation"])
+def test_labels_by_hand(how):
+    own = NetworkSpec((2,), None, 5, *([lambda layer: layer] * 4), given=Label(3))
+    g, d = registry.get("network", "conditional_mlp")(own, width=4, depth=1, how=how)
+    x, label = torch.randn(6, 2), torch.arange(6) % 3
+    one_hot = nn.functional.one_hot(label, 3).float()
+    assert isinstance(g, Concatenated)
+    if how == "concatenation":
+        assert isinstance(d, Concatenated)
+        expected = d.body(torch.cat([x, one_hot], 1))
+    else:
+        assert isinstance(d, Projected)
+        features = d.body(x)
+        expected = d.last(features) + (features * d.embedding.weight[label]).sum(1, keepdim=True)
+    torch.testing.assert_close(d(x, label), expected)
+    latents = torch.randn(6, 5)
+    torch.testing.assert_close(g(latents, label), g.body(torch.cat([latents, one_hot], 1)))
+
+
+def test_dcgan_layer_by_layer():
+    g, d = marked("dcgan", (3, 16, 16), (-1.0, 1.0), 5, width=2)
+    assert d == [
+        ("Conv2d", 3, 2, 4, 2, 1, "d_weight"), ("LeakyReLU", 0.2), ("Conv2d", 2, 4, 4, 2, 1, "d_norm"),
+        ("LeakyReLU", 0.2), ("Conv2d", 4, 8, 4, 2, 1, "d_norm"), ("LeakyReLU", 0.2), ("Flatten",),
+        ("Linear", 8 * 4, 1, "d_weight"),
+    ]  # fmt: skip
+    assert g == [
+        ("Unflatten",), ("ConvTranspose2d", 5, 8, 2, 1, 0, "g_norm"), ("ReLU",),
+        ("ConvTranspose2d", 8, 4, 4, 2, 1, "g_norm"), ("ReLU",), ("ConvTranspose2d", 4, 2, 4, 2, 1, "g_norm"),
+        ("ReLU",), ("ConvTranspose2d", 2, 3, 4, 2, 1, "g_weight"), ("Tanh",),
+    ]  # fmt: skip
+
+
+def test_d_looks_at_its_batch_in_front_of_its_last_layer():
+    class Seeing(nn.Identity):
+        out_features = 9
+
+    _, d = marked("mlp", (2,), None, 5, d_batch=lambda features: Seeing() if features == 6 else None, width=6, depth=1)
+    assert d[2:] == [("Seeing",), ("Linear", 9, 1, "d_weight")]
+
+
+@pytest.mark.parametrize(("name", "given"), [("mlp", None), ("conditional_mlp", Label(3))])
+@pytest.mark.parametrize("hyper", ["width", "depth"])
+def test_sizes_count_from_one(name, given, hyper):
+    for value in (0, -1):
+        with pytest.raises(UserError, match=f"'{name}' needs a width and a depth of at least 1"):
+            marked(name, (2,), None, 5, given=given, **{hyper: value})
+    assert marked(name, (2,), None, 5, given=given, **{hyper: 1})
+
+
+def test_the_ways_of_a_label_are_two():
+    with pytest.raises(UserError, match=r"'projektion'\. Did you mean 'projection'"):
+        marked("conditional_mlp", (2,), None, 5, given=Label(3), how="projektion")
+
+
+def test_sizes_are_what_the_documentation_says():
+    defaults = {name: dict(registry.get("network", name).hypers) for name in ("mlp", "dcgan", "conditional_mlp")}
+    assert defaults == {
+        "mlp": {"width": 32, "depth": 2}, "dcgan": {"width": 16},
+        "conditional_mlp": {"width": 32, "depth": 2, "how": "projection"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_players_of_points_start_a_tenth_from_the_equilibrium(size):
+    g, d = built("point", (size,), None, condition=4.0)
+    x, y = g(torch.randn(3, 5)), d[1].weight
+    assert torch.equal(x[0], x[1])
+    assert x.shape == (3, size)
+    assert (x[0].square().sum() + y.square().sum()).sqrt().item() == pytest.approx(START) == pytest.approx(0.1)
+    samples = torch.randn(3, size)
+    factors = interactions(size, 4.0)
+    assert factors.dtype == torch.float64
+    assert factors.tolist() == pytest.approx([4.0 ** -(place / max(1, size - 1)) for place in range(size)])
+    torch.testing.assert_close(d(samples)[:, 0], (samples * factors.float()) @ y[0])
+
+
+def test_players_of_scales_start_a_tenth_from_1_and_0():
+    g, d = built("scale", (1,), None)
+    latents = torch.tensor([[-1.0, 3.0], [0.5, -2.0], [0.0, 1.0]])
+    v, w = g[1].weight.item(), d[1].weight.item()
+    assert ((v - 1) ** 2 + w**2) ** 0.5 == pytest.approx(0.1)
+    assert g(latents)[:, 0].tolist() == pytest.approx([-v, v, v])
+    samples = torch.tensor([[-2.0], [3.0]])
+    assert d(samples)[:, 0].tolist() == pytest.approx([4 * w, 9 * w])

@@ -68,6 +68,23 @@ def test_batches_of_samples_reach_a_map_in_parts_of_one_size():
     assert (features.shape, features.requires_grad) == ((3, 400, 2), False)
 
 
+@pytest.mark.parametrize(("wrong", "got"), [
+    (lambda x: [1.0] * len(x), "list"), (lambda x: None, "NoneType"), (lambda x: x[:, 0], "[5]"),
+    (lambda x: x[:, None], "[5, 1, 2]"), (lambda x: x[1:], "[4, 2]"), (lambda x: x.repeat(2, 1), "[10, 2]"),
+    (lambda x: x.sum(), "[]"),
+])  # fmt: skip
+def test_a_map_that_gives_no_features_of_each_sample_is_refused(wrong, got):
+    @register("feature_space")
+    def strange(problem):
+        return wrong
+
+    with pytest.raises(UserError) as refused:
+        extractor(problem("ring8"), "strange")(torch.zeros(5, 2))
+    assert str(refused.value) == (
+        f"The feature space 'strange' was given 5 samples and gave {got}; it must return features [n, d]."
+    )
+
+
 @pytest.mark.usefixtures("mirrored")
 def test_a_space_that_is_asked_for_has_columns_of_its_own():
     ring = problem("ring8")

@@ -1,8 +1,7 @@
-"""For every learner: where its tensors lie, what its forward passes are differentiable in, when it is saved."""
+"""For every learner: where its tensors lie, and what its forward passes are differentiable in."""
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from overriding import over
 
 from ganbench import registry
 from ganbench.suite import resolve
-from ganbench.training import checkpoint, loop, losses
+from ganbench.training import losses
 from ganbench.training.building import make_problem
 from ganbench.training.learner import make_learner
 from ganbench.training.population import Population
@@ -56,6 +55,10 @@ def test_all_of_it_lies_on_its_device(overrides, monkeypatch):
     assert learner.generate(torch.zeros(len(learner.runs), 4, 3, device="meta")).device.type == "meta"
     for stream in learner.streams.values():
         assert stream.at(0).device.type == "meta"
+    for player in learner.players.values() if isinstance(learner, Population) else [learner.player]:
+        assert {own.device.type for own in player.hypers.values() if isinstance(own, torch.Tensor)} <= {"meta"}
+        # the optimizer's numbers are made on the host
+        assert {own.device.type for own in player._hypers_on_host.values() if isinstance(own, torch.Tensor)} <= {"cpu"}
 
 
 @pytest.mark.parametrize("name", registry.names("model"))
@@ -129,85 +132,3 @@ def test_losses_of_a_round_are_numbers_from_the_moment_they_are_known():
         assert gradient.shape == own.players[player].flat.shape
         assert not played.losses[player].requires_grad
         assert not gradient.requires_grad
-
-
-class Sink:
-    """Results that go nowhere; at which steps there was a probe."""
-
-    def __init__(self, folder):
-        self.checkpoint, self.probed, self.finished, self.rewound = folder / "checkpoint.pt", [], None, []
-        self.values = []
-
-    def whole_steps(self):
-        return self.probed
-
-    def rewind(self, step):
-        self.rewound.append(step)
-        self.probed = [one for one in self.probed if one <= step]
-
-    def append(self, step, values, samples):
-        self.probed.append(step)
-        self.values.append(values)
-
-    def finish(self, clock, diverged_step, cost):
-        self.finished = clock, diverged_step
-
-    def exists(self):
-        return True
-
-
-class Hours:
-    """A clock that a training step moves by 1 s and a probe by 10."""
-
-    def __init__(self, monkeypatch):
-        self.now, advance, probe = 1000.0, Population.advance, loop.Prober.probe
-        clock = SimpleNamespace(monotonic=lambda: self.now, perf_counter=lambda: 7 + self.now)
-        monkeypatch.setattr(loop, "time", clock)
-        monkeypatch.setattr(Population, "advance", lambda own: self.after(1, advance(own)))
-        monkeypatch.setattr(loop.Prober, "probe", lambda own: self.after(10, probe(own)))
-
-    def after(self, seconds, result):
-        self.now += seconds
-        return result
-
-
-# probes end at 10, 25, 40, 55 and 70 s
-@pytest.mark.parametrize(("seconds", "saved"), [
-    (9.0, [0, 5, 10, 15]), (10.0, [5, 10, 15]), (14.9, [5, 10, 15]), (15.0, [5, 15]), (26.0, [10]), (60.0, []),
-    (-1.0, [0, 5, 10, 15]),
-])  # fmt: skip
-def test_a_checkpoint_is_made_at_probes_before_the_end_where_the_last_one_is_old(tmp_path, monkeypatch, seconds, saved):
-    steps, plan, sink = [], plan_of(), Sink(tmp_path)
-    Hours(monkeypatch)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", seconds)
-    monkeypatch.setattr(checkpoint, "save", lambda learner, clock, file: steps.append(learner.step))
-    loop.train(list(plan.runs), plan, sink, sink, "cpu", lambda event: None)
-    assert steps == saved
-    assert sink.probed == [0, 5, 10, 15, 20]
-
-
-def test_the_loop_keeps_its_clocks_and_tells_where_it_is(tmp_path, monkeypatch):
-    events, plan, sink = [], plan_of(), Sink(tmp_path)
-    Hours(monkeypatch)
-    monkeypatch.setattr(loop, "PROGRESS_SECONDS", 2.0)
-    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
-    assert sink.rewound == [-1]
-    assert sink.finished == ({"train": 20.0, "probe": 50.0}, [-1, -1])
-    # of two runs together, each second counts for both
-    assert [values["seconds_per_step"] for values in sink.values[1:]] == [[0.5, 0.5]] * 4
-    assert all(math.isnan(one) for one in sink.values[0]["seconds_per_step"])
-    # after more than 2 s, a probe takes longer
-    assert [event["step"] for event in events] == [0, 3, 5, 8, 10, 13, 15, 18, 20]
-    assert all(event == {"event": "progress", "step": event["step"], "alive": 2} for event in events)
-
-
-def test_training_goes_on_at_its_checkpoint_and_tells_so(tmp_path, monkeypatch):
-    plan, sink, events = plan_of(), Sink(tmp_path), []
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
-    assert not any(event["event"] == "resumed" for event in events)
-    sink.probed = [0, 5, 10, 15]
-    loop.train(list(plan.runs), plan, sink, sink, "cpu", events.append)
-    assert [event["step"] for event in events if event["event"] == "resumed"] == [15]
-    assert sink.rewound[-1] == 15
-    assert sink.probed == [0, 5, 10, 15, 20]

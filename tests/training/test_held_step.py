@@ -15,7 +15,6 @@ from ganbench.gan.optimizers import at_step, unbiased
 from ganbench.kinds import KINDS
 from ganbench.suite import resolve
 from ganbench.training.building import make_problem
-from ganbench.training.kept import Kept
 from ganbench.training.learner import make_learner
 from ganbench.training.population import Population
 from ganbench.training.step import move, train_step
@@ -197,25 +196,6 @@ def test_a_vae_steps_in_place():
     inputs = own._inputs(own.step)
     with OnDevice():
         own._move(inputs, own.clock)
-
-
-def test_what_is_remembered_keeps_its_place_whoever_binds_it():
-    kept, first = Kept(), torch.arange(3.0)
-    kept["a"] = first
-    kept.settle()
-    place = kept["a"]
-    assert place.data_ptr() != first.data_ptr(), "whoever owns the tensor may write to it"
-    kept.update(a=torch.ones(3).requires_grad_() * 2, b=torch.zeros(1))
-    kept.settle()
-    assert kept["a"] is place
-    assert not place.requires_grad
-    assert place.tolist() == [2, 2, 2]
-    assert first.tolist() == [0, 1, 2]
-    kept["a"] = torch.ones(5, dtype=torch.float64)
-    kept.settle()
-    assert kept["a"].tolist() == [1] * 5
-    kept.restore({"a": torch.zeros(5, dtype=torch.float64)})
-    assert kept["a"].tolist() == [0] * 5
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.999])

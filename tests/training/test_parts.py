@@ -9,7 +9,8 @@ from overriding import over
 from ganbench.errors import UserError
 from ganbench.suite import resolve
 from ganbench.training.building import make_problem
-from ganbench.training.parts import SIDES
+from ganbench.training.host import Now
+from ganbench.training.parts import SIDES, Moment, one_a_run, parts_of
 from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
@@ -214,3 +215,75 @@ def test_path_length_comes_every_lazy_th_update_of_g():
     assert seen == [0, 3, 6]
     assert set(own.memory["g_regularizer.path_length"]) == {"mean"}
     assert all(math.isfinite(x) for x in own.memory["g_regularizer.path_length"]["mean"].tolist())
+
+
+def part_of(*overrides):
+    """The one part of a variant."""
+    parts = parts_of(resolve(None, over([*SMALL, *overrides])).runs[0].variant)
+    (part,) = [one for one in parts if one.bound.name != "none"]
+    return part
+
+
+@pytest.mark.parametrize(("value", "got"), [
+    (torch.zeros(()), "[]"), (torch.zeros(3), "[3]"), (torch.zeros(2, 1), "[2, 1]"), (torch.zeros(1), "[1]"),
+    (0.5, "float"), (None, "NoneType"), ([torch.zeros(2)], "list"),
+])  # fmt: skip
+def test_a_penalty_is_one_number_a_run(value, got):
+    part = part_of("regularizer=r1")
+    with pytest.raises(UserError) as refused:
+        one_a_run(part.bound, value, 2)
+    assert str(refused.value).startswith(
+        f"The regularizer 'r1' must return one number a run, shape [2], not {got}: keep the leading axis"
+    )
+    assert one_a_run(part.bound, good := torch.zeros(2), 2) is good
+
+
+@pytest.mark.parametrize("lazy", [1, 2, 5])
+def test_a_lazy_term_is_due_at_every_so_many_batches_of_its_player(lazy):
+    part = part_of("regularizer=lazy_r1", f"regularizer.lazy_r1.lazy={lazy}")
+    asked = []
+    for before in range(7):
+        for place in range(3):
+
+            def ask(question, answer, before=before):
+                asked.append(question)
+                return answer(Now(before, 0.0, {"d": before, "g": 100}))
+
+            moment = Moment("d", place, torch.zeros(()), lambda purpose: None, ask)
+            due = part.is_due(moment)
+            assert due is ((before + place) % lazy == 0)
+    assert bool(asked) == (lazy > 1), "who is always due asks nobody"
+    assert len(set(asked)) == (3 if lazy > 1 else 0)
+
+
+def test_parts_say_whose_they_are_and_what_they_fill():
+    fills = ("on_inputs", "matches", "reweighs", "sees_batch")
+    expected = {
+        "regularizer=r1": ("d", {"on_inputs"}), "regularizer=orthogonal": ("d", set()),
+        "g_regularizer=orthogonal": ("g", set()), "g_regularizer=path_length": ("g", set()),
+        "trick=feature_matching": ("d", {"matches"}), "trick=minibatch_std": ("d", {"sees_batch"}),
+        "trick=ema": ("d", set()), "trick=top_k": ("d", set()), "regularizer=weight_clipping": ("d", set()),
+    }  # fmt: skip
+    for override, (player, filled) in expected.items():
+        part = part_of(override)
+        assert (part.player, {name for name in fills if getattr(part, name)}) == (player, filled), override
+        assert part.label == override.replace("=", ".")
+    weighted = part_of("problem=ring8_imbalanced", "trick=weighted_sampling")
+    assert {name for name in fills if getattr(weighted, name)} == {"reweighs"}
+
+
+def test_what_a_part_does_not_fill_does_nothing():
+    part, samples = part_of("trick=ema"), torch.zeros(2, 4, 2)
+    moment = Moment("d", 0, torch.zeros(()), lambda purpose: None, lambda question, answer: None)
+    assert part.draws((2,)) == {}
+    assert part.shown(samples, "d real", moment) is samples
+    assert part.packed(samples) is samples
+    assert part.logits(samples, samples, moment) == (samples, samples)
+    assert part.d_terms(None, samples, samples, moment) is None
+    assert part.g_terms(None, samples, moment) is None
+    assert part.own_terms("g", None) is None
+    assert part_of("trick=top_k").average is None
+    for unfilled in (lambda: part.group_weights(samples), lambda: part.before_last(3),
+                     lambda: part.matched(samples, samples)):  # fmt: skip
+        with pytest.raises(NotImplementedError):
+            unfilled()

@@ -102,7 +102,8 @@ def _problem(problem: str, table: pd.DataFrame) -> str:
     text += f", {len(lost)} {'fails' if len(lost) == 1 else 'fail'} in all of them." if len(lost) else "."
     text += f" First is {best['label']} ({best['failures']}/{best['seeds']} fail, {_score(best)})"
     others = int(table["tied"].sum()) - 1
-    text += f"; the best is it or one of {others} other{'s' * (others > 1)}" if others else "; it is the best"
+    or_one = "1 other" if others == 1 else f"one of {others} others"
+    text += f"; the best is it or {or_one}" if others else "; it is the best"
     text += " (95 % sure, for new seeds)."
     if worst["failures"] > best["failures"]:
         how = _outcomes({name: worst[name] for name in VERDICTS if name in FAILURES}, 3)
@@ -133,7 +134,7 @@ def matched(finished: pd.DataFrame, others: list[str], axis: str) -> tuple[pd.Da
 
 @dataclass(frozen=True)
 class _Compared:
-    """A level of an axis beside the base that it is compared with: in words, and in matched pairs."""
+    """A level of an axis beside the base that it is compared with: in words, the mean gap of pairs, and the pairs."""
 
     words: str
     gap: float
@@ -148,7 +149,8 @@ class _Compared:
         told = f"{self.words}, {how} (p = {p:.2g})"
         if p_settings <= 1 - CONFIDENCE:
             return f"{told}, and so it is for new settings (p = {p_settings:.2g})"
-        return f"{told} for new seeds; for new settings not told apart ({how} in {many} of {settings} that differ)"
+        which = "the one that differs" if settings == 1 else f"{many} of the {settings} that differ"
+        return f"{told} for new seeds, but for new settings not told apart ({how} in {which})"
 
 
 def _by_axes(study: Study, finished: pd.DataFrame) -> list[str]:
@@ -176,7 +178,8 @@ def _by_axes(study: Study, finished: pd.DataFrame) -> list[str]:
         comparisons = "comparison" if len(pairs) == 1 else f"{len(pairs)} comparisons"
         text.append(
             "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact "
-            f"test, adjusted by Holm for the {comparisons} above. What holds for new seeds holds for these settings."
+            f"test, adjusted by Holm for the {comparisons} above. What holds for new seeds holds for these settings; "
+            "for new ones whole settings change their signs, adjusted alike."
         )
     return text
 
@@ -205,15 +208,17 @@ def _pair(axis: str, value: object, base: object, rows: pd.DataFrame, keys: list
     _, base_k, base_n, _ = _level(axis, base, rows[rows[axis] == base])
     words = f"{word} {k}/{n}{f' ({mostly})' if mostly else ''} against {base_k}/{base_n}"
     gaps = (means[value] - means[base]).to_numpy()
-    return _Compared(words, k / n - base_k / base_n, matched_pairs(gaps, list(means.index.get_level_values("setting"))))
+    # of the pairs and not of the counts in words: these weigh a setting by how often a level ran in it
+    return _Compared(words, float(gaps.mean()), matched_pairs(gaps, list(means.index.get_level_values("setting"))))
 
 
 def _level(axis: str, value: object, rows: pd.DataFrame) -> tuple[str, int, int, str]:
-    """Return a level's name, its failures, its runs, and how most of its failures look."""
+    """Return a level's name, its failures, its runs, and how more than half of several failures look."""
     how = rows.loc[rows["failed"].astype(bool), "verdict"].value_counts()
     failures = int(how.sum())
-    mostly = f"{'all' if how.max() == failures else 'mostly'} {how.idxmax()}" if failures > 1 else ""
-    return level(axis, value), failures, len(rows), mostly
+    if failures < 2 or 2 * how.max() <= failures:
+        return level(axis, value), failures, len(rows), ""
+    return level(axis, value), failures, len(rows), f"{'all' if how.max() == failures else 'mostly'} {how.idxmax()}"
 
 
 def _axis_name(axis: str) -> str:
@@ -239,8 +244,8 @@ def _word(measure: str) -> str:
 
 
 def _late(study: Study, finished: pd.DataFrame, distance: pd.DataFrame, name: str) -> list[str]:
-    columns = ["run", "problem", "variant", "seed", "status", "verdict"]
-    table = distance[["run", "final", "best"]].merge(finished[columns], on="run")
+    known = finished[["run", "problem", "variant", "seed", "status", "verdict"]]
+    table = distance[["run", "final", "best"]].merge(known, on="run")
     table = table[(table["status"] == "done") & table["final"].notna()]
     if table.empty:
         return []
@@ -256,7 +261,7 @@ def _late(study: Study, finished: pd.DataFrame, distance: pd.DataFrame, name: st
 
 def _alone(finished: pd.DataFrame, distance: pd.DataFrame, name: str) -> list[str]:
     """Say how often a distance would have preferred a run that drops modes: the reason not to rank by it."""
-    table = distance.merge(finished[["run", "problem", "verdict"]], on="run")
+    table = distance[["run", "final"]].merge(finished[["run", "problem", "verdict"]], on="run")
     fooled, of = 0, 0
     for _, group in table.groupby("problem"):
         good = group.loc[group["verdict"] == "converged", "final"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -118,14 +119,18 @@ def _sign_changes(gaps: NDArray[np.float64]) -> float:
     """Return the two-sided p-value of a sum of differences when each might as well have the other sign."""
     if not gaps.size:
         return 1.0
-    if gaps.size <= FLIPS:
-        signs = 1 - 2 * ((np.arange(2**gaps.size)[:, None] >> np.arange(gaps.size)) & 1)
-        extra = 0
-    else:
-        signs = np.random.default_rng(0).choice([-1, 1], size=(DRAWN, gaps.size))
-        extra = 1  # the signs that were seen are one of the draws
-    as_far = int((np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9).sum())
-    return (as_far + extra) / (len(signs) + extra)
+    as_far = int((np.abs(_signs(gaps.size) @ gaps) >= abs(gaps.sum()) - 1e-9).sum())
+    # of drawn signs, those that were seen are one more
+    extra = int(gaps.size > FLIPS)
+    return (as_far + extra) / (len(_signs(gaps.size)) + extra)
+
+
+@lru_cache(maxsize=8)
+def _signs(count: int) -> NDArray[np.int8]:
+    """Return signs [changes, count]: all there are, or DRAWN that are the same at every call."""
+    if count > FLIPS:
+        return np.random.default_rng(0).choice(np.array([-1, 1], dtype=np.int8), size=(DRAWN, count))
+    return (1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)).astype(np.int8)
 
 
 def may_be_best(failures: ArrayLike, seeds: ArrayLike, confidence: float = CONFIDENCE) -> NDArray[np.bool_]:
@@ -148,19 +153,16 @@ def may_be_best(failures: ArrayLike, seeds: ArrayLike, confidence: float = CONFI
 
 def _chance_of_lead(lost: NDArray[np.int64], of: NDArray[np.int64], place: int) -> float:
     """Return the largest chance, over all common rates, that some other leads as far over this variant as is seen."""
-    others = np.delete(np.arange(lost.size), place)
+    # what has not run leads over nothing
+    others = np.flatnonzero((np.arange(lost.size) != place) & (of > 0))
     if not others.size or not of[place]:
         return 1.0
-    rates = lost / of
-    lead = float((rates[place] - rates[others]).max())
+    lead = float((lost[place] / of[place] - lost[others] / of[others]).max())
     if lead <= 0:
         return 1.0
     sizes, times = np.unique(of[others], return_counts=True)
     mine = np.arange(of[place] + 1)
     # for each of my counts: the counts of another with which it leads as far
     reach = np.floor((mine[:, None] / of[place] - lead) * sizes + 1e-9)
-    chance = 0.0
-    for rate in RATES:
-        none = np.prod((1 - binom.cdf(reach, sizes, rate)) ** times, axis=1)
-        chance = max(chance, float((binom.pmf(mine, of[place], rate) * (1 - none)).sum()))
-    return chance
+    none = np.prod(binom.sf(reach, sizes, RATES[:, None, None]) ** times, axis=-1)
+    return float((binom.pmf(mine, of[place], RATES[:, None]) * (1 - none)).sum(axis=1).max())

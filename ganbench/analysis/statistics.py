@@ -40,7 +40,11 @@ def wilson(failures: int, runs: int, confidence: float = CONFIDENCE) -> tuple[fl
 
 
 def wilson_of_rate(rate: float, runs: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return `wilson` of a rate in [0, 1] that so many independent runs stand behind, which need be no whole number."""
+    """Return `wilson` of a rate in [0, 1] that so many independent runs stand behind, which need be no whole number.
+
+    >>> [round(end, 4) for end in wilson_of_rate(0.0, 2.5)]
+    [0.0, 0.6058]
+    """
     z = float(ndtri(0.5 + confidence / 2))
     centre = (rate + z * z / (2 * runs)) / (1 + z * z / runs)
     half = z * sqrt(rate * (1 - rate) / runs + z * z / (4 * runs * runs)) / (1 + z * z / runs)

@@ -32,7 +32,7 @@ class Unhurried:
 
 
 class Recorder(Unhurried):
-    """Notes for every test that passes how much processor time it took and which functions of the package it entered."""
+    """Notes for every test that passes its processor time, and which functions of the package it entered."""
 
     def __init__(self, package: Path, target: Path) -> None:
         self.package, self.target = f"{package}/", target

@@ -179,7 +179,7 @@ def _by_axes(study: Study, finished: pd.DataFrame) -> list[str]:
         text.append(
             "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact "
             f"test, adjusted by Holm for the {comparisons} above. What holds for new seeds holds for these settings; "
-            "for new ones whole settings change their signs, adjusted alike."
+            "for new ones each counts once, by changes of sign."
         )
     return text
 

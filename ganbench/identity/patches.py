@@ -34,8 +34,15 @@ def _patched(loaded: Any, body: list[ast.stmt], code: CodeType, rebound: set[str
             value = loaded.get(name)
             if isinstance(statement, Definition) and not statement.decorator_list:
                 yield from _differs(value, statement, codes.get(name), f"{inside}{name}")
-            elif isinstance(statement, ast.Assign) and not _agrees(value, statement.value):
+            elif (written := _written(statement, inside)) is not None and not _agrees(value, written):
                 yield f"{inside}{name}"
+
+
+def _written(statement: ast.stmt, inside: str) -> ast.expr | None:
+    """Return the value that an assignment writes down; None where a class may have made a field of it."""
+    if isinstance(statement, ast.AnnAssign) and inside:
+        return None
+    return statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
 
 
 def _differs(value: Any, statement: Definition, code: CodeType | None, name: str) -> Iterator[str]:

@@ -131,7 +131,8 @@ def test_names_bound_by_one_assignment_are_each_looked_at():
 
 
 OWN = {
-    # a field with a type, of which a class may make what it wants; in place, by the module itself, more than once, below the first level, by a metaclass, or not by a literal
+    # fields with a type, of which a class makes what it wants; in place, by the module itself, more than once, below
+    # the first level, by a metaclass, or not by a literal
     "LISTED": [1, 2], "MAPPED": {}, "COMPUTED": 9, "TWICE": 9, "GROWN": 9, "LOOPED": 9, "looped": other, "COUNT": 9,
     "STREAM": None, "CHOSEN": 9, "Chosen": 3, "TRIED": 9, "GONE": 9, "GLOBAL": 9, "BOUND": 9, "renamed": None,
     "json": None, "ABCMeta": None, "wraps": None, "decorated": other, "Base.size": 3, "Base.of": other,

@@ -132,3 +132,128 @@ def test_measuring_moves_nothing(tmp_path):
     want, got = everything(plain), everything(probed)
     for name, tensor in want.items():
         assert torch.equal(tensor, got[name]), name
+
+
+CLOCK = {"train": 1.5, "probe": 0.25}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A learner at step 5 of 100, and the file of its checkpoint."""
+    own = build(["network.mlp.width=4", "regularizer=lecam"])
+    advance(own, 5)
+    checkpoint.save(own, dict(CLOCK), tmp_path / "checkpoint.pt")
+    return own, tmp_path / "checkpoint.pt"
+
+
+def fresh(*overrides):
+    return build(["network.mlp.width=4", "regularizer=lecam", *overrides])
+
+
+def other(file, **changes):
+    """Write a checkpoint with other values."""
+    state = torch.load(file, weights_only=True)
+    for path, value in changes.items():
+        own = state
+        *parents, last = path.split("__")
+        for name in parents:
+            own = own[name]
+        if value is None:
+            del own[last]
+        else:
+            own[last] = value
+    torch.save(state, file)
+
+
+def refused(file, learner, recorded=None, clock=CLOCK):
+    """What is told of a checkpoint that is not used; nothing of the learner has moved."""
+    told, before = [], {name: tensor.clone() for name, tensor in everything(learner).items()}
+    read = dict.fromkeys(clock, 0.0)
+    assert not checkpoint.restore(learner, read, file, recorded, told.append)
+    assert read == dict.fromkeys(clock, 0.0)
+    assert learner.step == 0
+    assert all(torch.equal(before[name], tensor) for name, tensor in everything(learner).items())
+    return [text.removeprefix(f"The checkpoint '{file}' cannot be used: ").removesuffix(".") for text in told]
+
+
+ELSE = "it holds something else than these networks"
+
+
+@pytest.mark.parametrize("changes", [
+    {"step": 5.0}, {"step": -1}, {"step": 101}, {"step": None}, {"alive": None}, {"alive": torch.ones(3).bool()},
+    {"alive": torch.ones(2)}, {"clock": None}, {"clock": {"train": 1.0}}, {"clock": [1.0, 2.0]}, {"players": {}},
+    {"clock": {"train": 1.0, "probe": 1.0, "more": 1.0}}, {"players__g__flat": torch.zeros(2, 3)},
+    {"players__g__flat": torch.zeros(2)}, {"players__d__batches": "5"}, {"players__d__batches": None},
+    {"players__d__state": torch.zeros(2)}, {"memory": 3}, {"surplus": 1}, {"players__d__state": {3: torch.zeros(2)}},
+    {"players__d__state": {"a": 3}}, {"memory__update": [torch.zeros(2)]},
+])  # fmt: skip
+def test_what_has_another_form_is_not_used(saved, changes):
+    _, file = saved
+    other(file, **changes)
+    assert refused(file, fresh()) == [ELSE]
+
+
+@pytest.mark.parametrize("step", [0, 1, 99, 100])
+def test_every_step_of_the_training_can_be_gone_on_from(saved, step):
+    _, file = saved
+    other(file, step=step)
+    learner, read = fresh(), dict.fromkeys(CLOCK, 0.0)
+    assert checkpoint.restore(learner, read, file, {step})
+    assert (learner.step, read) == (step, CLOCK)
+
+
+@pytest.mark.parametrize("recorded", [set(), {4, 6}, {0}])
+def test_a_checkpoint_whose_probe_is_lost_is_not_used(saved, recorded):
+    _, file = saved
+    assert refused(file, fresh(), recorded) == ["the probe of its step, 5, is lost"]
+    assert checkpoint.restore(fresh(), dict(CLOCK), file, {5})
+
+
+@pytest.mark.parametrize("overrides", [["seeds=3"], ["seeds=1"], ["seeds=5,6"], ["loss=hinge"], ["steps=99"]])
+def test_a_checkpoint_of_other_runs_is_not_used(saved, overrides):
+    _, file = saved
+    assert refused(file, fresh(*overrides)) == ["it belongs to other runs"]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "list", "text"])
+def test_a_damaged_checkpoint_is_told(saved, damage):
+    _, file = saved
+    raw = bytearray(file.read_bytes())
+    if damage == "list":
+        torch.save([1, 2], file)
+    else:
+        middle = len(raw) // 2
+        raw[middle] ^= 0xFF
+        content = {"empty": b"", "cut": raw[:middle], "flipped": raw, "text": b"no checkpoint"}[damage]
+        file.write_bytes(content)
+    assert refused(file, fresh()) == ["it is damaged"]
+
+
+def test_the_one_before_the_last_is_kept_and_used_where_the_last_cannot_be(saved):
+    own, file = saved
+    advance(own, 2)
+    checkpoint.save(own, {"train": 2.0, "probe": 3.0}, file)
+    learner, read, told = fresh(), dict.fromkeys(CLOCK, 0.0), []
+    assert checkpoint.restore(learner, read, file, None, told.append)
+    assert (learner.step, read, told) == (7, {"train": 2.0, "probe": 3.0}, [])
+    file.write_bytes(b"")
+    learner, read = fresh(), dict.fromkeys(CLOCK, 0.0)
+    assert checkpoint.restore(learner, read, file, None, told.append)
+    assert (learner.step, read) == (5, CLOCK)
+    assert told == [f"The checkpoint '{file}' cannot be used: it is damaged."]
+    # a third one pushes the oldest out
+    checkpoint.save(own, dict(CLOCK), file)
+    assert len(list(file.parent.iterdir())) == 2
+
+
+def test_of_two_checkpoints_that_cannot_be_read_there_is_no_part(saved, tmp_path):
+    own, file = saved
+    checkpoint.part(tmp_path / "nowhere.pt", tmp_path / "part.pt", [0])
+    assert not (tmp_path / "part.pt").exists()
+    advance(own, 1)
+    checkpoint.save(own, dict(CLOCK), file)
+    file.write_bytes(b"")
+    checkpoint.part(file, tmp_path / "part.pt", [1])
+    alone = Population(own.runs[1:], own.problem, CPU)
+    assert checkpoint.restore(alone, dict(CLOCK), tmp_path / "part.pt")
+    assert alone.step == 5

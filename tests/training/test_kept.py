@@ -46,6 +46,17 @@ def test_a_value_of_another_form_gets_a_place_of_its_own(other):
     assert (place == 5).all()
 
 
+def test_who_lies_in_its_place_does_not_keep_others_from_theirs():
+    kept = Kept()
+    kept.update(a=torch.zeros(2), b=torch.zeros(2), c=torch.zeros(2))
+    kept.settle()
+    places = dict(kept)
+    kept["b"] = torch.ones(2)
+    kept.settle()
+    assert all(kept[name] is place for name, place in places.items())
+    assert [place.tolist() for place in places.values()] == [[0, 0], [1, 1], [0, 0]]
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_no_graph_outlasts_a_step(again):
     kept, leaf = Kept(), torch.ones(3, requires_grad=True)

@@ -1,0 +1,103 @@
+"""The costlier diagnostics on matrices and generators that are known."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ganbench.measure import costly
+from ganbench.measure.diagnostics import Game
+from ganbench.problems.base import stream
+
+
+def ranks_of(g, d):
+    """The ranks of layers [runs, out, in] by name."""
+    layers = {"g": g, "d": d}
+    return costly.ranks(SimpleNamespace(population=SimpleNamespace(matrices=layers.__getitem__)))
+
+
+def diagonal(*values):
+    return torch.tensor([values, values]).double().diag_embed()
+
+
+def test_the_worst_layer_counts_and_each_has_a_column():
+    found = ranks_of(
+        {"1_linear": diagonal(1, 1, 1, 1), "2_linear": diagonal(2, 0, 0, 0)}, {"1_linear": diagonal(3, 3, 0.001, 0)}
+    )
+    expected = {
+        "g_effective_rank.1_linear": 1, "g_effective_rank.2_linear": 0.25, "g_effective_rank": 0.25,
+        "g_stable_rank.1_linear": 1, "g_stable_rank.2_linear": 0.25, "g_stable_rank": 0.25,
+        "g_spectral_collapse.1_linear": 0, "g_spectral_collapse.2_linear": 0.75, "g_spectral_collapse": 0.75,
+        "d_stable_rank.1_linear": 0.5, "d_stable_rank": 0.5, "d_spectral_collapse.1_linear": 0.5,
+        "d_spectral_collapse": 0.5,
+    }  # fmt: skip
+    assert found.keys() == expected.keys() | {"d_effective_rank", "d_effective_rank.1_linear"}
+    for name, value in expected.items():
+        assert found[name].tolist() == pytest.approx([value] * 2, abs=1e-6), name
+    assert found["d_effective_rank"].tolist() == pytest.approx([0.5] * 2, abs=0.01)
+
+
+def test_a_player_without_layers_has_no_columns():
+    assert ranks_of({}, {}) == {}
+
+
+def test_rounding_leads_no_share_above_1():
+    bases = torch.randn(40, 9, 9, generator=stream("bases", 0), dtype=torch.float64)
+    found = ranks_of({"1_linear": torch.linalg.qr(bases)[0]}, {})
+    for name in ("g_effective_rank", "g_stable_rank"):
+        assert found[name].max() <= 1
+        assert found[name].min() > 1 - 1e-9
+
+
+class Linear:
+    """A population whose generators are matrices [runs, out, in]; its critics are half the squared length."""
+
+    def __init__(self, matrices):
+        self.matrices = matrices
+
+    def generate(self, latents, units):
+        return latents @ self.matrices.mT
+
+    def criticise(self, samples, units):
+        return samples.square().sum(-1) / 2
+
+
+def game_of(matrices, real=None, latents=None):
+    runs, out, into = matrices.shape
+    if latents is None:
+        latents = torch.randn(runs, 12, into, generator=stream("latents", 0), dtype=torch.float64)
+    return Game(Linear(matrices), torch.zeros(runs, 12, out).double() if real is None else real, latents)
+
+
+@pytest.mark.parametrize(("values", "expected"), [
+    ((1.0, 1.0), 0.0), ((4.0, 2.0), math.log(2)), ((1.0, 1e-5), 5 * math.log(10)), ((1.0, 1e-9), 7 * math.log(10)),
+    ((1.0, 0.0), 7 * math.log(10)), ((0.0, 0.0), 7 * math.log(10)),
+])  # fmt: skip
+def test_how_far_a_generator_squeezes_its_latents(values, expected):
+    found = costly.conditioning(game_of(diagonal(*values)))
+    assert found.keys() == {"g_log_condition"}
+    assert found["g_log_condition"].tolist() == pytest.approx([expected] * 2, abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 8, 12, 99])
+def test_as_many_latents_are_looked_at_as_there_are(monkeypatch, count):
+    asked, jacobians = [], costly.generator_jacobians
+    monkeypatch.setattr(costly, "generator_jacobians", lambda game, few: [asked.append(few), jacobians(game, few)][1])
+    costly.conditioning(game_of(diagonal(1, 2)), latents=count)
+    assert asked == [min(count, 12)]
+
+
+def test_the_steepest_place_of_a_critic_is_found_at_real_and_fake_samples():
+    # the slope at x is x
+    real, latents = torch.zeros(2, 2, 4, 2).double()
+    real[0, 2] = torch.tensor([3.0, 4.0])
+    latents[1, 1] = torch.tensor([-6.0, 8.0])
+    found = costly.lipschitz(game_of(diagonal(1, 1), real, latents))
+    assert found["d_lipschitz"].tolist() == pytest.approx([5, 10])
+
+
+def test_a_population_that_is_not_played_has_no_dynamics():
+    game = game_of(diagonal(1, 2))
+    for diagnostic in (costly.update_cosines, costly.game_eigenvalues, costly.duality_gap, costly.hessians):
+        assert diagnostic(game) == {}

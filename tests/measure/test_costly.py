@@ -101,3 +101,42 @@ def test_a_population_that_is_not_played_has_no_dynamics():
     game = game_of(diagonal(1, 2))
     for diagnostic in (costly.update_cosines, costly.game_eigenvalues, costly.duality_gap, costly.hessians):
         assert diagnostic(game) == {}
+
+
+class Deaf(Linear):
+    """A generator that does not look at its latents."""
+
+    def generate(self, latents, units):
+        bias = torch.ones(self.matrices.shape[1], dtype=torch.float64, requires_grad=True)
+        return bias.expand(*latents.shape[:2], -1) * 1
+
+
+def test_a_generator_that_is_deaf_to_its_latents_is_without_rank():
+    game = Game(Deaf(diagonal(1, 2)), torch.zeros(2, 12, 2).double(), torch.randn(2, 12, 2).double())
+    assert costly.conditioning(game)["g_log_condition"].tolist() == pytest.approx([7 * math.log(10)] * 2)
+    assert costly.generator_jacobians(game, 3).shape == (2, 3, 2, 2)
+
+
+class Mixing(Linear):
+    """A generator of samples of some size, which a large batch moves by a share of that."""
+
+    def __init__(self, matrices, size, share):
+        super().__init__(matrices)
+        self.size, self.share, self.batches = size, share, []
+
+    def generate(self, latents, units):
+        self.batches.append(latents.shape[1])
+        moved = 1 + self.share * (latents.shape[1] > 4)
+        return super().generate(latents, units) + self.size * moved
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("share", "mixes"), [(0.0, False), (0.9e-4, False), (1.1e-4, True), (0.5, True)])
+def test_latents_are_moved_one_by_one_where_a_batch_moves_its_samples_by_a_ten_thousandth(size, share, mixes):
+    own = Mixing(diagonal(1, 1) * size * 1e-9, size, share)
+    game = Game(own, torch.zeros(2, 12, 2).double(), torch.randn(2, 12, 2).double())
+    own.batches.clear()
+    found = costly.generator_jacobians(game, 3)
+    assert own.batches[:2] == [3, 12]
+    assert own.batches[2:] == ([12] * 3 if mixes else [3])
+    torch.testing.assert_close(found, own.matrices.unsqueeze(1).expand(2, 3, 2, 2))

@@ -1,5 +1,7 @@
 """Checkpoints: training goes on from one as if nothing had happened, bit for bit."""
 
+import os
+
 import pytest
 import torch
 from overriding import over
@@ -169,7 +171,7 @@ def refused(file, learner, recorded=None, clock=CLOCK):
     """What is told of a checkpoint that is not used; nothing of the learner has moved."""
     told, before = [], {name: tensor.clone() for name, tensor in everything(learner).items()}
     read = dict.fromkeys(clock, 0.0)
-    assert not checkpoint.restore(learner, read, file, recorded, told.append)
+    assert checkpoint.restore(learner, read, file, recorded, told.append) is False
     assert read == dict.fromkeys(clock, 0.0)
     assert learner.step == 0
     assert all(torch.equal(before[name], tensor) for name, tensor in everything(learner).items())
@@ -227,6 +229,21 @@ def test_a_damaged_checkpoint_is_told(saved, damage):
         content = {"empty": b"", "cut": raw[:middle], "flipped": raw, "text": b"no checkpoint"}[damage]
         file.write_bytes(content)
     assert refused(file, fresh()) == ["it is damaged"]
+
+
+class Code:
+    """What runs code where a file that holds it is read without care."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+def test_no_code_of_a_checkpoint_is_run(saved, tmp_path, monkeypatch):
+    _, file = saved
+    monkeypatch.chdir(tmp_path)
+    torch.save({**torch.load(file, weights_only=True), "alive": Code()}, file)
+    assert refused(file, fresh()) == ["it is damaged"]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_one_before_the_last_is_kept_and_used_where_the_last_cannot_be(saved):

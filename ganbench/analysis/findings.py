@@ -183,8 +183,8 @@ def _how_compared(count: int) -> list[str]:
     return [
         "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact test, "
         f"adjusted by Holm for the {'comparison' if count == 1 else f'{count} comparisons'} above. What holds for new "
-        "seeds holds for these settings; for new ones whole settings change their signs, adjusted alike. Pairs count as "
-        "independent: seeds that are hard for one level alone may tell it apart."
+        "seeds holds for these settings; for new ones whole settings change their signs, adjusted alike. Pairs count "
+        "as independent: seeds that are hard for one level alone may tell it apart."
     ]
 
 

@@ -174,14 +174,18 @@ def _by_axes(study: Study, finished: pd.DataFrame) -> list[str]:
             continue
         told = [one.told(*adjusted[id(one.matched)]) for one in sorted(compared, key=lambda one: one.gap)]
         text.append(f"{name}, against {against}: {'; '.join(told)}.{cost}")
-    if pairs:
-        comparisons = "comparison" if len(pairs) == 1 else f"{len(pairs)} comparisons"
-        text.append(
-            "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact "
-            f"test, adjusted by Holm for the {comparisons} above. What holds for new seeds holds for these settings; "
-            "for new ones each counts once, by changes of sign."
-        )
-    return text
+    return text + _how_compared(len(pairs))
+
+
+def _how_compared(count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact test, "
+        f"adjusted by Holm for the {'comparison' if count == 1 else f'{count} comparisons'} above. What holds for new "
+        "seeds holds for these settings; for new ones each setting counts once. Pairs count "
+        "as independent: seeds that are hard for one level alone may tell it apart."
+    ]
 
 
 def _compared(study: Study, finished: pd.DataFrame, axis: str) -> tuple[str, list[_Compared], str]:

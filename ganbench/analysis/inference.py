@@ -47,15 +47,17 @@ def rate_over_variants(
     lost, groups = _table(failed, variants)
     by_variant, freedom = _between(lost, groups)
     by_seed, seed_freedom = _between(*_table(failed, seeds))
-    beyond = max(0.0, by_seed - float(lost.var()) / max(lost.size - 1, 1))
+    beyond = by_seed - (float(lost.var()) / (lost.size - 1) if lost.size > 1 else 0.0)
+    # less is rounding, and not known where there is one seed
+    beyond = beyond if beyond > 1e-9 * by_seed else 0.0
     variance = by_variant + beyond
-    if beyond and variance:
+    if beyond:
         freedom = variance**2 / (by_variant**2 / max(freedom, 1) + beyond**2 / max(seed_freedom, 1))
     return _interval(lost, variance, freedom, confidence)
 
 
 def _table(failed: ArrayLike, groups: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    codes, _ = pd.factorize(np.asarray(groups))
+    codes, _ = pd.factorize(np.asarray(groups), use_na_sentinel=False)
     return np.asarray(failed, dtype=float), codes
 
 
@@ -64,8 +66,9 @@ def _between(lost: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[floa
     count = int(groups.max()) + 1 if groups.size else 0
     if count < 2:
         return float("nan"), 0.0
-    excess = np.bincount(groups, lost - lost.mean(), count)
-    return float(count / (count - 1) * (excess**2).sum() / lost.size**2), count - 1.0
+    # times the number of runs, so that equal rates give a whole 0 and no rounding
+    excess = np.bincount(groups, lost, count) * lost.size - np.bincount(groups, minlength=count) * lost.sum()
+    return float(count / (count - 1) * (excess**2).sum() / float(lost.size) ** 4), count - 1.0
 
 
 def _interval(lost: NDArray[np.float64], variance: float, freedom: float, confidence: float) -> tuple[float, float]:
@@ -109,7 +112,7 @@ def matched_pairs(gaps: ArrayLike, settings: Sequence[object]) -> Matched:
         p = float(binomtest(int((differing > 0).sum()), differing.size).pvalue) if differing.size else 1.0
     else:
         p = _sign_changes(differing)
-    codes, _ = pd.factorize(pd.Series(list(settings), dtype=object))
+    codes, _ = pd.factorize(pd.Series(list(settings), dtype=object), use_na_sentinel=False)
     sums = np.bincount(codes, found).astype(float)
     sums = sums[np.abs(sums) > 1e-9]
     return Matched(found.size, p, int((sums > 0).sum()), int((sums < 0).sum()), _sign_changes(sums))
@@ -119,7 +122,8 @@ def _sign_changes(gaps: NDArray[np.float64]) -> float:
     """Return the two-sided p-value of a sum of differences when each might as well have the other sign."""
     if not gaps.size:
         return 1.0
-    as_far = int((np.abs(_signs(gaps.size) @ gaps) >= abs(gaps.sum()) - 1e-9).sum())
+    # of sizes in order, so that drawn signs do not depend on the order of runs and which side is the base
+    as_far = int((np.abs(_signs(gaps.size) @ np.sort(np.abs(gaps))) >= abs(gaps.sum()) - 1e-9).sum())
     # of drawn signs, those that were seen are one more
     extra = int(gaps.size > FLIPS)
     return (as_far + extra) / (len(_signs(gaps.size)) + extra)

@@ -134,7 +134,9 @@ class Stream:
 
     def _moved(self, block: Tensor) -> Tensor:
         """Return a block on the device, without waiting for it where that can be."""
-        return block.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else block
+        if self.device.type != "cuda":
+            return block.to(self.device)
+        return block.pin_memory().to(self.device, non_blocking=True)
 
     def _tidy(self, given: Tensor) -> Tensor:
         """Return what is given [seeds, n, ...] by batches, on the device; labels stay whole numbers."""

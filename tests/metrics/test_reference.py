@@ -14,14 +14,21 @@ FAKE = torch.randn(2, 20, 3, generator=stream("reference", 1))
 
 
 @pytest.mark.parametrize("neighbours", [None, 12, 30, 100])
-def test_the_neighbours_are_those_of_the_first_samples(neighbours):
-    one, few = Reference(REAL, neighbours=neighbours), REAL[:neighbours]
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_the_neighbours_are_some_of_the_samples(neighbours, shuffled):
+    one, few = Reference(REAL, neighbours=neighbours, shuffled=shuffled), REAL[:neighbours]
+    some = FAKE[:, :neighbours]
+    if not shuffled and neighbours == 12:
+        chosen = [torch.randperm(count, generator=stream("neighbours", 0))[:12] for count in (30, 20)]
+        few, some = REAL[chosen[0]], FAKE[:, chosen[1]]
     assert one.neighbours == neighbours
     torch.testing.assert_close(one.centre, REAL.double().mean(0))
-    assert torch.equal(one.near(FAKE), FAKE[:, :neighbours].double() - one.centre)
+    assert torch.equal(one.some(FAKE), some)
+    assert torch.equal(one.centred(FAKE), FAKE.double() - one.centre)
+    assert torch.equal(one.close, few)
     assert torch.equal(one.points.samples[0], few)
     assert torch.equal(one.points.centre, middle(few[None]))
-    assert torch.equal(torch.from_numpy(one.tree.data.copy()), one.near(REAL))
+    assert torch.equal(torch.from_numpy(one.tree.data.copy()), one.centred(few))
     for k in (2, 1, 5, 3):
         assert torch.equal(one.radii(k), neighbour_distances(few, k)[:, -1])
     torch.testing.assert_close(one.covariance, torch.cov(REAL.double().T))

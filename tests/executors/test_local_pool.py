@@ -150,8 +150,8 @@ def test_without_processes_the_work_is_done_here():
 @pytest.mark.parametrize(("device", "workers", "own", "known", "expected"), [
     ("cpu", None, False, False, 5), ("cpu", 1, False, False, 0), ("cpu", 2, False, False, 2),
     ("cpu", 1, True, True, 1), ("cpu", None, True, True, 5), ("cpu", 3, True, False, 0), ("cpu", 1, True, False, 0),
-    ("cuda", None, False, False, 0), ("cuda", 3, True, True, 3), ("cuda", None, True, True, 0), ("cuda", 3, True, False, 0),
-    ("cuda", 1, False, False, 0),
+    ("cuda", None, False, False, 0), ("cuda", 3, True, True, 3), ("cuda", None, True, True, 0),
+    ("cuda", 3, True, False, 0), ("cuda", 1, False, False, 0),
 ])  # fmt: skip
 def test_the_number_of_workers(own_registry, monkeypatch, tmp_path, device, workers, own, known, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(5)), raising=False)

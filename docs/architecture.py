@@ -21,6 +21,7 @@ BEGIN, END = "<!-- {}: written by python docs/architecture.py -->\n\n", "\n<!-- 
 
 ORDER = {
     "ground": (
+        "arrays",
         "errors",
         "files",
         "interrupts",

@@ -49,7 +49,7 @@ class Claim:
         return self.because
 
 
-class Judged:
+class JudgedRuns:
     """A trained study in a test: its tables, and claims that explain themselves."""
 
     def __init__(self, study: Study) -> None:
@@ -127,7 +127,7 @@ class Trainer:
     def __init__(self, folder: Path, record: Callable[[str, object], None]) -> None:
         self.folder, self.record, self.count = folder, record, 0
 
-    def run(self, suite: str | None = None, **settings: Any) -> Judged:
+    def run(self, suite: str | None = None, **settings: Any) -> JudgedRuns:
         """Train a suite (or the defaults) under settings, `loss=my_loss, problem="ring8", seeds=5`, and return it.
 
         A setting is a value or a list of values; a plain function is registered under its name as the plug-in of that
@@ -140,7 +140,7 @@ class Trainer:
         study = ganbench.run(suite, overrides, out=self.folder / f"study-{self.count}", workers=1, fresh=True)
         for name, value in (("plan", study.plan.hash), ("failed", int(study.runs["failed"].sum()))):
             self.record(f"ganbench_{self.count}_{name}", value)
-        return Judged(study)
+        return JudgedRuns(study)
 
     def _written(self, key: str, value: object) -> str:
         from ganbench import register

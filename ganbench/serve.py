@@ -27,7 +27,7 @@ from ganbench.plan import Plan
 from ganbench.results.population import PopulationFolder
 from ganbench.results.reading import Unreadable, printable, read_bytes
 from ganbench.results.store import REPORT_FILES, Store
-from ganbench.serve_pages import Progress, index, message
+from ganbench.serve_pages import StudyProgress, index, message
 
 DEPTH = 3
 """How many directories below the served one are looked through for studies."""
@@ -82,12 +82,12 @@ class StudyFolder:
         self._built_of, self._pause_until = 0.0, 0.0
         self._problem = ""
 
-    def progress(self) -> Progress:
+    def progress(self) -> StudyProgress:
         """Return how far the study is; never raises, for others may be at work on the files."""
         try:
             return self._progress(self._read_plan())
         except (UserError, OSError, ValueError, KeyError, TypeError) as error:
-            return Progress(self.path.name, error=str(error))
+            return StudyProgress(self.path.name, error=str(error))
 
     def _read_plan(self) -> Plan:
         stamp = self._store.plan_file.stat().st_mtime_ns
@@ -102,7 +102,7 @@ class StudyFolder:
             self._verified[population.id] = known = (stamp, population, population.verify(plan))
         return known[1:]
 
-    def _progress(self, plan: Plan) -> Progress:
+    def _progress(self, plan: Plan) -> StudyProgress:
         steps, damage = plan.steps_of, self._store.damage()
         done = diverged = failed = running = 0
         share = 0.0
@@ -118,7 +118,7 @@ class StudyFolder:
                 running, at = running + len(runs), last_step(population)
                 share += sum(min(at / steps[run], 1.0) for run in runs if steps[run])
         share = (share + done) / len(steps) if steps else 1.0
-        return Progress(plan.name, len(steps), done, diverged, failed, running, share, self.changed(),
+        return StudyProgress(plan.name, len(steps), done, diverged, failed, running, share, self.changed(),
                         damage=tuple(map(str, damage)))  # fmt: skip
 
     def changed(self) -> float:

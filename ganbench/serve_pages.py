@@ -28,7 +28,7 @@ PAGE = Environment(
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """How far a study is: numbers of runs, the share [0, 1] of its steps, and the time of its last change."""
 
     name: str
@@ -58,7 +58,7 @@ class Progress:
         return "unfinished" if self.done + self.failed + self.running else "planned"
 
 
-def index(folder: Path, studies: Mapping[str, tuple[Progress, Sequence[str]]]) -> str:
+def index(folder: Path, studies: Mapping[str, tuple[StudyProgress, Sequence[str]]]) -> str:
     """Return the page that lists the studies of a folder; it loads itself again every few seconds.
 
     studies: by their path below the folder, how far each is, and its files that can be read beside the report.
@@ -77,7 +77,7 @@ def _page(title: str, *, sentence: str = "", waits: int = 0, **given: Any) -> st
     return PAGE.render(title=title, sentence=sentence, waits=waits, style=STYLE, **given) + "\n"
 
 
-def _row(path: str, at: Progress, files: Sequence[str]) -> dict[str, Any]:
+def _row(path: str, at: StudyProgress, files: Sequence[str]) -> dict[str, Any]:
     shown = printable(path)
     return {
         # a name is bytes, and need not be text: the address holds them all

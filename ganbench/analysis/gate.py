@@ -17,13 +17,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.stats import beta, boschloo_exact, hypergeom, mannwhitneyu
 
 from ganbench.analysis.statistics import iqm, wilson
+from ganbench.arrays import Values
 from ganbench.plan import MARGINS
-
-Values = NDArray[np.float64]
 
 MEASURES = ("failure rate", "tail", "typical score")
 WEIGHTS = {"failure rate": 0.8, "tail": 0.1, "typical score": 0.1}

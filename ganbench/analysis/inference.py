@@ -18,6 +18,7 @@ from scipy.special import ndtri, stdtrit
 from scipy.stats import binom, binomtest
 
 from ganbench.analysis.statistics import CONFIDENCE, wilson_of_rate
+from ganbench.arrays import Flags, Values
 
 FLIPS = 12
 """Up to so many settings all changes of sign are counted; beyond, DRAWN of them."""
@@ -56,12 +57,12 @@ def rate_over_variants(
     return _interval(lost, variance, freedom, confidence)
 
 
-def _table(failed: ArrayLike, groups: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _table(failed: ArrayLike, groups: ArrayLike) -> tuple[Values, NDArray[np.int64]]:
     codes, _ = pd.factorize(np.asarray(groups), use_na_sentinel=False)
     return np.asarray(failed, dtype=float), codes
 
 
-def _between(lost: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
+def _between(lost: Values, groups: NDArray[np.int64]) -> tuple[float, float]:
     """Return the variance of the rate of all runs by how the rates of groups scatter, and its degrees of freedom."""
     count = int(groups.max()) + 1 if groups.size else 0
     if count < 2:
@@ -71,7 +72,7 @@ def _between(lost: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[floa
     return float(count / (count - 1) * (excess**2).sum() / float(lost.size) ** 4), count - 1.0
 
 
-def _interval(lost: NDArray[np.float64], variance: float, freedom: float, confidence: float) -> tuple[float, float]:
+def _interval(lost: Values, variance: float, freedom: float, confidence: float) -> tuple[float, float]:
     if not lost.size:
         return 0.0, 1.0
     rate, runs = float(lost.mean()), float(lost.size)
@@ -118,7 +119,7 @@ def matched_pairs(gaps: ArrayLike, settings: Sequence[object]) -> Matched:
     return Matched(found.size, p, int((sums > 0).sum()), int((sums < 0).sum()), _sign_changes(sums))
 
 
-def _sign_changes(gaps: NDArray[np.float64]) -> float:
+def _sign_changes(gaps: Values) -> float:
     """Return the two-sided p-value of a sum of differences when each might as well have the other sign."""
     if not gaps.size:
         return 1.0
@@ -137,7 +138,7 @@ def _signs(count: int) -> NDArray[np.int8]:
     return (1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)).astype(np.int8)
 
 
-def may_be_best(failures: ArrayLike, seeds: ArrayLike, confidence: float = CONFIDENCE) -> NDArray[np.bool_]:
+def may_be_best(failures: ArrayLike, seeds: ArrayLike, confidence: float = CONFIDENCE) -> Flags:
     """Return which variants [variants] may have the lowest failure rate: with `confidence` they hold the true best.
 
     Multiple comparisons with the best (Hsu 1984), exact for counts: a variant is left out where the largest lead that

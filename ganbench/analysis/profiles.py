@@ -16,13 +16,13 @@ from ganbench.analysis.ranking import axes, labels
 from ganbench.analysis.seeds import final_scores
 from ganbench.analysis.statistics import (
     Profile,
-    Values,
     bootstrap,
     bootstrap_improvement,
     iqm,
     performance_profile,
     probability_of_improvement,
 )
+from ganbench.arrays import Values
 
 COLUMNS = ("label", "problems", "runs", "iqm", "iqm_low", "iqm_high", "shared", "better", "better_low", "better_high")
 

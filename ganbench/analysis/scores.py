@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ganbench.analysis import Study
-from ganbench.analysis.statistics import Values
+from ganbench.arrays import Values
 from ganbench.registry import Measure, averaged
 
 FINISHED = ("done", "diverged", "failed")

@@ -20,7 +20,7 @@ from ganbench.registry import playing
 
 
 @dataclass(frozen=True)
-class Law:
+class SampleLaw:
     """What a generator draws from at one probe: mostly from some modes (or classes) of the problem, each perfectly.
 
     modes: those it uses, None: all; width: times the modes' standard deviation; stray: share of samples far from all
@@ -45,7 +45,7 @@ class Script:
 
     name: str
     onset: int | None
-    laws: tuple[Law, ...]
+    laws: tuple[SampleLaw, ...]
     columns: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -73,65 +73,65 @@ class Setting:
         """Return that many modes, any of them."""
         return tuple(sorted(int(k) for k in self.rng.choice(self.modes, number, replace=False)))
 
-    def learning(self) -> list[Law]:
+    def learning(self) -> list[SampleLaw]:
         """Return the first probes of most scripts: from nothing but stray samples to fewer and fewer of them."""
         length = int(self.rng.integers(2, 5))
-        return [Law(stray=1 - place / length) for place in range(length)]
+        return [SampleLaw(stray=1 - place / length) for place in range(length)]
 
     def late(self) -> int:
         """Return a probe for something to happen at, after learning and before the end."""
         return int(self.rng.integers(int(0.4 * self.probes), int(0.8 * self.probes)))
 
-    def then(self, start: Sequence[Law], law: Law) -> tuple[Law, ...]:
+    def then(self, start: Sequence[SampleLaw], law: SampleLaw) -> tuple[SampleLaw, ...]:
         """Return the laws of a start, going on with one law until the end."""
         return (*start, *[law] * (self.probes - len(start)))
 
 
-def _limited(start: Sequence[Law], modes: tuple[int, ...] | None) -> list[Law]:
+def _limited(start: Sequence[SampleLaw], modes: tuple[int, ...] | None) -> list[SampleLaw]:
     return [replace(law, modes=modes) for law in start]
 
 
-def _decent(laws: Sequence[Law]) -> int:
+def _decent(laws: Sequence[SampleLaw]) -> int:
     """Return the first probe after the start at which at least half of the samples are good."""
     return next(t for t, law in enumerate(laws) if t > 0 and law.stray <= 1 - limit("decent"))
 
 
 def perfect(s: Setting) -> Script:
     """The problem itself at every probe."""
-    return Script("perfect", 1, s.then([], Law()))
+    return Script("perfect", 1, s.then([], SampleLaw()))
 
 
 def learns(s: Setting) -> Script:
     """Stray samples at first, then the problem itself."""
     start = s.learning()
-    return Script("learns", len(start), s.then(start, Law()))
+    return Script("learns", len(start), s.then(start, SampleLaw()))
 
 
 def drops(s: Setting) -> Script:
     """Never has some of the modes; as many as a collapse leaves are the limit."""
     kept = s.some(int(s.rng.integers(s.few + 1, s.modes)))
-    laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
+    laws = s.then(_limited(s.learning(), kept), SampleLaw(modes=kept))
     return Script("drops modes", _decent(laws), laws)
 
 
 def drops_one(s: Setting) -> Script:
     """Has all modes at first, and loses one."""
     at = s.late()
-    return Script("loses one mode", at, s.then(s.then(s.learning(), Law())[:at],
-                                                                    Law(modes=s.some(s.modes - 1))))  # fmt: skip
+    return Script("loses one mode", at, s.then(s.then(s.learning(), SampleLaw())[:at],
+                                                                    SampleLaw(modes=s.some(s.modes - 1))))  # fmt: skip
 
 
 def collapses(s: Setting) -> Script:
     """Never has more than a few modes."""
     kept = s.some(int(s.rng.integers(1, s.few + 1)))
-    laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
+    laws = s.then(_limited(s.learning(), kept), SampleLaw(modes=kept))
     return Script("few modes", _decent(laws), laws)
 
 
 def one_mode(s: Setting) -> Script:
     """Never has more than one mode."""
     kept = s.some(1)
-    laws = s.then(_limited(s.learning(), kept), Law(modes=kept))
+    laws = s.then(_limited(s.learning(), kept), SampleLaw(modes=kept))
     return Script("one mode", _decent(laws), laws)
 
 
@@ -142,7 +142,7 @@ def _rotation(s: Setting, name: str, dwell: int) -> Script:
     laws = list(_limited(start, tuple(order[:held].tolist())))
     for place in range(s.probes - len(start)):
         first = place // dwell * held
-        laws.append(Law(modes=tuple(int(order[(first + k) % s.modes]) for k in range(held))))
+        laws.append(SampleLaw(modes=tuple(int(order[(first + k) % s.modes]) for k in range(held))))
     return Script(name, _decent(laws), tuple(laws))
 
 
@@ -160,7 +160,7 @@ def widens(s: Setting) -> Script:
     """Learns, and then its modes grow wider and wider; the truth is where less than half of the samples are good."""
     at, radius = s.late(), float(chi.ppf(1 - math.exp(-9 / 2), s.dimension))
     widths = np.geomspace(1, 20, s.probes - at)
-    laws = s.then(s.learning(), Law())[:at] + tuple(Law(width=float(width)) for width in widths)
+    laws = s.then(s.learning(), SampleLaw())[:at] + tuple(SampleLaw(width=float(width)) for width in widths)
     bad = chi.cdf(radius / widths, s.dimension) < limit("decent") * chi.cdf(radius, s.dimension)
     return Script("modes widen", at + int(np.argmax(bad)), laws)
 
@@ -169,25 +169,25 @@ def strays(s: Setting) -> Script:
     """Learns, and then more and more of its samples stray."""
     at = min(s.late(), s.probes - 4)
     shares = np.linspace(0, 0.95, s.probes - at + 1)[1:]
-    laws = s.then(s.learning(), Law())[:at] + tuple(Law(stray=float(share)) for share in shares)
+    laws = s.then(s.learning(), SampleLaw())[:at] + tuple(SampleLaw(stray=float(share)) for share in shares)
     return Script("noise grows", at + int(np.argmax(shares > 1 - limit("decent"))), laws)
 
 
 def leaks(s: Setting) -> Script:
     """All modes, with three samples in ten on bridges between them: no failure, but no convergence."""
     start = s.learning()
-    return Script("leaks", None, s.then(start, Law(bridge=0.3)))
+    return Script("leaks", None, s.then(start, SampleLaw(bridge=0.3)))
 
 
 def leaks_badly(s: Setting) -> Script:
     """Learns, and then leaves seven samples in ten on bridges between the modes."""
     at = s.late()
-    return Script("leaks badly", at, s.then(s.then(s.learning(), Law())[:at], Law(bridge=0.7)))
+    return Script("leaks badly", at, s.then(s.then(s.learning(), SampleLaw())[:at], SampleLaw(bridge=0.7)))
 
 
 def frozen(s: Setting) -> Script:
     """Stays at a point where no data is."""
-    return Script("frozen at initialisation", 0, s.then([], Law(stuck=True)))
+    return Script("frozen at initialisation", 0, s.then([], SampleLaw(stuck=True)))
 
 
 def vanishes(s: Setting) -> Script:
@@ -198,24 +198,24 @@ def vanishes(s: Setting) -> Script:
         playing("saturated")[0]: np.where(after, 0.99, 0.3 + 0.2 * s.rng.random(s.probes)).tolist(),
         playing("gradient")[0]: np.where(after, 1e-5, 0.5 + 0.3 * s.rng.random(s.probes)).tolist(),
     }
-    laws = s.then([Law(stray=0.8)] * at, Law(stuck=True))
+    laws = s.then([SampleLaw(stray=0.8)] * at, SampleLaw(stuck=True))
     return Script("vanishes", at, laws, columns)
 
 
 def collapses_late(s: Setting) -> Script:
     """Learns everything, and keeps at most half of its modes from some probe on."""
     at, kept = s.late(), s.some(int(s.rng.integers(1, s.modes // 2 + 1)))
-    laws = s.then(s.then(s.learning(), Law())[:at], Law(modes=kept))
+    laws = s.then(s.then(s.learning(), SampleLaw())[:at], SampleLaw(modes=kept))
     return Script("collapses late", at, laws)
 
 
 def explodes(s: Setting) -> Script:
     """Learns, and emits nothing finite from some probe on."""
     at = s.late()
-    return Script("explodes", at, s.then(s.then(s.learning(), Law())[:at], Law(finite=False)))
+    return Script("explodes", at, s.then(s.then(s.learning(), SampleLaw())[:at], SampleLaw(finite=False)))
 
 
-def _swinging(s: Setting, name: str, up: Law, down: Law) -> Script:
+def _swinging(s: Setting, name: str, up: SampleLaw, down: SampleLaw) -> Script:
     start, dwell = s.learning(), int(s.rng.integers(1, 4))
     swing = [up if place // dwell % 2 == 0 else down for place in range(s.probes - len(start))]
     return Script(name, len(start) + dwell, (*_limited(start, up.modes), *swing))
@@ -223,25 +223,27 @@ def _swinging(s: Setting, name: str, up: Law, down: Law) -> Script:
 
 def swings_modes(s: Setting) -> Script:
     """Has all modes and a few of them by turns."""
-    return _swinging(s, "swings in modes", Law(), Law(modes=s.some(int(s.rng.integers(1, s.modes // 2 + 1)))))
+    return _swinging(
+        s, "swings in modes", SampleLaw(), SampleLaw(modes=s.some(int(s.rng.integers(1, s.modes // 2 + 1))))
+    )
 
 
 def swings_quality(s: Setting) -> Script:
     """Has good samples and mostly stray ones by turns."""
-    return _swinging(s, "swings in quality", Law(), Law(stray=float(s.rng.uniform(0.5, 0.9))))
+    return _swinging(s, "swings in quality", SampleLaw(), SampleLaw(stray=float(s.rng.uniform(0.5, 0.9))))
 
 
 def swings_sets(s: Setting) -> Script:
     """Has one half of the modes and the other by turns; the truth begins with the first half."""
     half = s.some(s.modes // 2)
     other = tuple(k for k in range(s.modes) if k not in half)[: len(half)]
-    script = _swinging(s, "swings between two sets", Law(modes=half), Law(modes=other))
+    script = _swinging(s, "swings between two sets", SampleLaw(modes=half), SampleLaw(modes=other))
     return replace(script, onset=_decent(script.laws))
 
 
 def ignores_labels(s: Setting) -> Script:
     """Learns the problem, and looks at no label or at one in seven."""
-    start, law = s.learning(), Law(obedient=float(s.rng.uniform(0.0, 0.15)))
+    start, law = s.learning(), SampleLaw(obedient=float(s.rng.uniform(0.0, 0.15)))
     laws = s.then([replace(law, stray=one.stray) for one in start], law)
     return Script("ignores labels", _decent(laws), laws)
 
@@ -249,7 +251,7 @@ def ignores_labels(s: Setting) -> Script:
 def forgets_labels(s: Setting) -> Script:
     """Follows its labels, and from some probe on none of them."""
     at = s.late()
-    return Script("forgets labels", at, s.then(s.then(s.learning(), Law())[:at], Law(obedient=0.0)))
+    return Script("forgets labels", at, s.then(s.then(s.learning(), SampleLaw())[:at], SampleLaw(obedient=0.0)))
 
 
 Make = Callable[[Setting], Script]
@@ -283,7 +285,7 @@ def fits(make: Make, problem: Problem) -> bool:
     )
 
 
-def draw(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Batch:
+def draw(problem: Problem, law: SampleLaw, n: int, generator: torch.Generator) -> Batch:
     """Draw fakes [n, *shape] from a scripted law, each with the label it was made for where the problem gives any."""
     of = _mixture if problem.modes else _images
     weights = _weights(law, len(problem.group_weights()), generator)
@@ -292,7 +294,7 @@ def draw(problem: Problem, law: Law, n: int, generator: torch.Generator) -> Batc
     return Batch(samples, _labels(problem, law, weights, mode, generator) if problem.gives else None)
 
 
-def _labels(problem: Problem, law: Law, used: Tensor, mode: Tensor, generator: torch.Generator) -> Tensor:
+def _labels(problem: Problem, law: SampleLaw, used: Tensor, mode: Tensor, generator: torch.Generator) -> Tensor:
     """Draw what the samples of these modes [n] were asked for: their own mode, or one that cannot or will not be made.
 
     A generator that follows its labels makes something else only of those whose mode it does not use.
@@ -306,7 +308,9 @@ def _labels(problem: Problem, law: Law, used: Tensor, mode: Tensor, generator: t
     return torch.where(torch.rand(n, generator=generator) < law.obedient, heard, anything)
 
 
-def _mixture(problem: Problem, law: Law, used: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _mixture(
+    problem: Problem, law: SampleLaw, used: Tensor, n: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     assert problem.modes is not None
     modes = problem.modes
     index = torch.multinomial(modes.weights * used, n, replacement=True, generator=generator)
@@ -324,7 +328,7 @@ def _mixture(problem: Problem, law: Law, used: Tensor, n: int, generator: torch.
     return torch.where(chance < law.stray, far, samples).float(), index
 
 
-def _weights(law: Law, modes: int, generator: torch.Generator) -> Tensor:
+def _weights(law: SampleLaw, modes: int, generator: torch.Generator) -> Tensor:
     """Return what each mode's true weight is multiplied by, [modes]: 0 for those that a law does not use."""
     uneven = (law.uneven * torch.randn(modes, generator=generator, dtype=torch.float64)).exp()
     used = torch.ones(modes, dtype=torch.bool)
@@ -333,7 +337,9 @@ def _weights(law: Law, modes: int, generator: torch.Generator) -> Tensor:
     return torch.where(used, uneven, 0.0)
 
 
-def _images(problem: Problem, law: Law, used: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _images(
+    problem: Problem, law: SampleLaw, used: Tensor, n: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Draw held-out images: distinct ones where there are enough; repeated ones are told apart by a little noise."""
     assert isinstance(problem, LabelledImages)
     pool, labels = problem.held_out_images, problem.held_out_labels

@@ -13,10 +13,11 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
-Values = NDArray[np.float64]
+from ganbench.arrays import Values
+
 Statistic = Callable[[Values], ArrayLike]
 """A summary over the last axis, [..., n] -> [...]."""
 
@@ -105,7 +106,7 @@ def overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
     return first[0] <= second[1] and second[0] <= first[1]
 
 
-def iqm(values: ArrayLike) -> NDArray[np.float64] | float:
+def iqm(values: ArrayLike) -> Values | float:
     """Return the interquartile mean over the last axis [..., n] -> [...]: the mean without a quarter at each end.
 
     As scipy's `trim_mean(., 0.25)`: floor(n / 4) values leave at each end. Infinite values are allowed (a run without
@@ -122,7 +123,7 @@ def iqm(values: ArrayLike) -> NDArray[np.float64] | float:
     return float(middle) if ordered.ndim == 1 else middle
 
 
-def median(values: ArrayLike) -> NDArray[np.float64] | float:
+def median(values: ArrayLike) -> Values | float:
     """Return the median over the last axis [..., n] -> [...]. Infinite values are allowed, as in `iqm`; n >= 1.
 
     >>> float(median([0, 1, float("inf")]))

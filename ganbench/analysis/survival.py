@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import CensoredData, ecdf, logrank
 
 from ganbench.analysis.statistics import CONFIDENCE, wilson
-
-Values = NDArray[np.float64]
+from ganbench.arrays import Flags, Values
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Survival:
     runs: int
 
 
-def times(runs: pd.DataFrame) -> tuple[Values, NDArray[np.bool_]]:
+def times(runs: pd.DataFrame) -> tuple[Values, Flags]:
     """Return the step of failure or of the end, and whether it is a failure, for judged runs.
 
     Columns: steps, failed, onset (a failure that was never different has onset 0 or none, and fails at step 0).

@@ -22,7 +22,7 @@ Critic = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Trial:
+class TermTrial:
     """One call of a regularizer.
 
     given: what it is called with, each [runs, ...]. shape: that of its result. learns: the names of what its result has
@@ -70,7 +70,7 @@ def bent(w: Tensor, x: Tensor) -> Tensor:
     return linear(w, x).tanh() + linear(w.flip(-1), x).square()
 
 
-def trial(plugin: Plugin, critic: Critic = bent, shape: tuple[int, ...] = (DIM,)) -> Trial:
+def trial(plugin: Plugin, critic: Critic = bent, shape: tuple[int, ...] = (DIM,)) -> TermTrial:
     """Return how the engine calls a regularizer.
 
     `critic` maps weights [runs, size] and samples [runs, batch, *shape] to logits [runs, batch].
@@ -78,22 +78,22 @@ def trial(plugin: Plugin, critic: Critic = bent, shape: tuple[int, ...] = (DIM,)
     what, real = plugin.declared("acts_on"), drawn("real", RUNS, BATCH, *shape)
     if what == "weights":
         weights = drawn("weights", RUNS, 20)
-        return Trial({"weights": weights}, lambda t: plugin(t["weights"], **plugin.hypers), (RUNS, 20))
+        return TermTrial({"weights": weights}, lambda t: plugin(t["weights"], **plugin.hypers), (RUNS, 20))
     if what == "matrices":
         both = {"matrix 1": drawn("weights", RUNS, 5, 6), "matrix 2": drawn("matrix", RUNS, 2, 5)}
-        return Trial(both, lambda t: plugin(list(t.values()), **plugin.hypers), (RUNS,), tuple(both))
+        return TermTrial(both, lambda t: plugin(list(t.values()), **plugin.hypers), (RUNS,), tuple(both))
     if what == "samples":
         given, progress = {"samples": real, "noise": drawn("numbers", *real.shape)}, torch.tensor(0.4).double()
         call = lambda t: plugin(t["samples"], t["noise"], progress, **plugin.hypers)  # noqa: E731
-        return Trial(given, call, tuple(real.shape), ("samples",))
+        return TermTrial(given, call, tuple(real.shape), ("samples",))
     if what == "latents":
         given = {"weights": drawn("weights", RUNS, DIM * LATENT), "latents": drawn("latents", RUNS, BATCH, LATENT),
                  "noise": drawn("numbers", RUNS, BATCH, DIM)}  # fmt: skip
-        return Trial(given, _of_generator(plugin), (RUNS,), ("weights",), ("latents", "noise"))
+        return TermTrial(given, _of_generator(plugin), (RUNS,), ("weights",), ("latents", "noise"))
     given = {"weights": drawn("weights", RUNS, real[0, 0].numel()), "real": real,
              "fake": drawn("fake", *real.shape) + 3, "numbers": _numbers(plugin, real)}  # fmt: skip
     learns = ("weights",) if what == "inputs" else ()
-    return Trial(given, _penalty(plugin, critic), (RUNS,), learns, ("real", "fake", "numbers"))
+    return TermTrial(given, _penalty(plugin, critic), (RUNS,), learns, ("real", "fake", "numbers"))
 
 
 def _penalty(plugin: Plugin, critic: Critic) -> Callable[[dict[str, Tensor]], Tensor]:

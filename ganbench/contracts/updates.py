@@ -15,7 +15,7 @@ from ganbench.binding import Bound, bind
 from ganbench.contracts.base import Breach, Outcome, law, law_about
 from ganbench.gan.linear import Unknown
 from ganbench.plan import Run
-from ganbench.problems.games import Game
+from ganbench.problems.games import ClosedFormGame
 from ganbench.registry import Plugin
 from ganbench.suite import resolve
 from ganbench.training import checkpoint
@@ -47,7 +47,7 @@ def population(plugin: Plugin, *, regularizer: str = "none", rows: slice = slice
 
 def path(own: Population, steps: int = STEPS) -> Tensor:
     """Play some steps and return the displacements before and after each [steps + 1, runs, 2]."""
-    assert isinstance(own.problem, Game)
+    assert isinstance(own.problem, ClosedFormGame)
     places = []
     for _ in range(steps + 1):
         places.append(own.problem.displacement(own.generator.flat, own.discriminator.flat).clone())

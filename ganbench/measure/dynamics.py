@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganbench.arrays import Array
 from ganbench.gan.optimizers import adam, unbiased
-from ganbench.measure.spectrum import Array, Operator, eigenvalue_extremes, symmetric_extremes
+from ganbench.measure.spectrum import Operator, eigenvalue_extremes, symmetric_extremes
 from ganbench.problems.base import stream
 
 Field = Callable[[Tensor], Tensor]

@@ -12,9 +12,9 @@ import torch
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, eigsh
 from torch import Tensor
 
+from ganbench.arrays import Array
 from ganbench.problems.base import stream
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Operator = Callable[[Array], Array]
 
 # below this size all columns cost no more than a Krylov space, and ARPACK needs some room

@@ -15,8 +15,8 @@ WINDOW = 25
 PLAYERS = ("d_loss", "g_loss")
 
 
-class Losses:
-    """Losses of both players since the last probe, and since when they have not been finite.
+class ToldLosses:
+    """ToldLosses of both players since the last probe, and since when they have not been finite.
 
     broken_since: the first of the steps with a loss that is not finite, where no finite one came after it.
     """

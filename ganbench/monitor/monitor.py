@@ -17,9 +17,9 @@ from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series
 from ganbench.errors import UserError, unknown
 from ganbench.monitor.inputs import Latent, Real
 from ganbench.monitor.isolation import is_main_process
-from ganbench.monitor.losses import Losses
-from ganbench.monitor.probing import Features, Prober, Sizes, Target
-from ganbench.monitor.record import Record, Settings
+from ganbench.monitor.losses import ToldLosses
+from ganbench.monitor.probing import Features, LoopProber, Sizes, Target
+from ganbench.monitor.record import LoopSettings, Record
 from ganbench.monitor.watched import Loss
 from ganbench.problems.base import Problem
 from ganbench.registry import COSTS, playing
@@ -108,8 +108,8 @@ class Monitor:
         sizes = Sizes(samples, neighbours, batch_size, diagnostics)
         device = next((own.device for own in generator.parameters()), torch.device("cpu"))
         target = Target(real, problem, features, sizes, device)
-        self._prober = Prober(generator, discriminator, target, latent, sizes, loss=loss, mode=mode)
-        settings = Settings(variant, seed, every, sizes, start, fresh)
+        self._prober = LoopProber(generator, discriminator, target, latent, sizes, loss=loss, mode=mode)
+        settings = LoopSettings(variant, seed, every, sizes, start, fresh)
         players = self._prober.generator, self._prober.discriminator
         self._open(Record(self.out, target, players, loss, settings))
 
@@ -125,7 +125,7 @@ class Monitor:
         self._rows: list[dict[str, float]] = []
         self._held: dict[str, int] = {}
         self._told: set[str] = set()
-        self._losses = Losses()
+        self._losses = ToldLosses()
         self._clock = {"train": 0.0, "probe": 0.0}
 
     @property

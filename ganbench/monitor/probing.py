@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ganbench import registry
 from ganbench.analysis.verdicts import view
+from ganbench.arrays import Array
 from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
@@ -22,7 +23,6 @@ from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, final_sigmo
 from ganbench.problems.base import Problem, stream
 from ganbench.training.loop import KEPT_SAMPLES
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Features = Callable[[Tensor], Tensor]
 
 # below this share of the oracle's quality the real samples are not of the problem that was named
@@ -162,7 +162,7 @@ class Probe:
     broken: str = ""
 
 
-class Prober:
+class LoopProber:
     """Measures a loop's two networks, on the same latents and real samples at every probe."""
 
     def __init__(

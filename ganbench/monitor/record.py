@@ -14,18 +14,18 @@ import torch
 from torch import nn
 
 from ganbench import registry
+from ganbench.arrays import Array
 from ganbench.errors import UserError
 from ganbench.monitor.probing import Sizes, Target
 from ganbench.plan import OWN, OWN_NAME, Plan, Run, Variant
 from ganbench.provenance import begin_session, end_session
-from ganbench.results.reading import Array
 from ganbench.results.store import Store
 
 NAME = re.compile(r"[A-Za-z0-9_.+=-]+")
 
 
 @dataclass(frozen=True)
-class Settings:
+class LoopSettings:
     """What the user says of a run: its variant's name and seed, how it is measured, and how to treat an earlier one."""
 
     variant: str | None
@@ -42,7 +42,9 @@ class Record:
     problem: the recorded oracle and number of modes; rows: the probes kept of an earlier part of the run.
     """
 
-    def __init__(self, out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: Settings):
+    def __init__(
+        self, out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: LoopSettings
+    ):
         plan = make_plan(out, target, modules, loss, settings)
         run, store = plan.runs[0], Store(out)
         store.enlist(plan)
@@ -67,7 +69,7 @@ class Record:
         self._log()
         self._lock.close()
 
-    def _begin(self, run: Run, settings: Settings) -> None:
+    def _begin(self, run: Run, settings: LoopSettings) -> None:
         folder = self._folder
         folder.path.mkdir(parents=True, exist_ok=True)
         self._lock.enter_context(folder.lock())
@@ -96,7 +98,9 @@ class Record:
         self._store.log_session(end_session(self._session, time.monotonic() - self._clock))
 
 
-def make_plan(out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: Settings) -> Plan:
+def make_plan(
+    out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: LoopSettings
+) -> Plan:
     """Return the plan of one watched run."""
     names = [type(module).__name__ for module in modules]
     told = (

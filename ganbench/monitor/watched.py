@@ -41,7 +41,7 @@ class WatchedLoss:
         return d_loss.reshape(1), g_loss.reshape(1)
 
 
-class Player:
+class WatchedPlayer:
     """One network with stand-ins for its state: detached parameters that take gradients, and copies of its buffers.
 
     Running statistics and power iterations move the copies; gradients reach the stand-ins, whatever the `requires_grad`
@@ -95,7 +95,7 @@ class Watched:
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, loss: WatchedLoss, sigmoid: nn.Module | None):
         self.losses: Sequence[WatchedLoss] = [loss]
-        self.players = {"g": Player(generator), "d": Player(discriminator, sigmoid)}
+        self.players = {"g": WatchedPlayer(generator), "d": WatchedPlayer(discriminator, sigmoid)}
 
     @property
     def g_names(self) -> dict[str, str]:
@@ -141,7 +141,7 @@ class Watched:
         """
         if self.losses[0].function is None:
             raise NotKnown
-        generator, discriminator = (Player(own.module, own.sigmoid) for own in self.players.values())
+        generator, discriminator = (WatchedPlayer(own.module, own.sigmoid) for own in self.players.values())
 
         def losses(g: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
             with flagged(iterate, generator.module, discriminator.module):
@@ -168,7 +168,7 @@ def final_sigmoid(discriminator: nn.Module, samples: Tensor) -> nn.Module | None
     hooks = [part.register_forward_hook(keep) for part in discriminator.modules() if type(part) is nn.Sigmoid]
     try:
         with torch.no_grad():
-            out = Player(discriminator).raw(samples)
+            out = WatchedPlayer(discriminator).raw(samples)
     finally:
         for hook in hooks:
             hook.remove()

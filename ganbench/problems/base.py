@@ -43,7 +43,7 @@ def stacked(givens: Sequence[Given]) -> Given:
 
 
 @dataclass(frozen=True)
-class Table:
+class SampleTable:
     """All training samples of a problem whose data are finite, as they are stored, and what is given with each.
 
     rows: [N, *shape], float32 as samples are, or whole numbers that stand for low + width x row.
@@ -54,7 +54,7 @@ class Table:
     low: float = 0.0
     width: float = 1.0
 
-    def to(self, device: torch.device) -> Table:
+    def to(self, device: torch.device) -> SampleTable:
         """Return it on a device."""
         return replace(self, rows=self.rows.to(device), given=on_device(self.given, device))
 
@@ -111,7 +111,7 @@ class Problem(ABC):
     modes: Modes | None = None
     labels: Tensor | None = None
     gives: Label | None = None
-    table: Table | None = None
+    table: SampleTable | None = None
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:

@@ -15,7 +15,7 @@ from ganbench.problems.base import Problem
 from ganbench.registry import register
 
 
-class Game(Problem):
+class ClosedFormGame(Problem):
     """A game of two players of as many parameters each, for a network of its own."""
 
     feature_spaces = ()
@@ -25,7 +25,7 @@ class Game(Problem):
         return torch.cat([g, d], dim=1)
 
 
-class PointGame(Game):
+class PointGame(ClosedFormGame):
     """All data at the origin of n dimensions, where both players end."""
 
     capabilities = frozenset({"game", "game_of_points"})
@@ -40,7 +40,7 @@ class PointGame(Game):
         return torch.zeros(n, *self.shape)
 
 
-class ScaleGame(Game):
+class ScaleGame(ClosedFormGame):
     """Data at 1 and -1 in turn, so that every batch of even size has variance 1; G learns the scale."""
 
     capabilities = frozenset({"game", "game_of_scales"})

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganbench.problems.base import Batch, Label, Problem, Table, stream
+from ganbench.problems.base import Batch, Label, Problem, SampleTable, stream
 from ganbench.registry import register
 
 HELD_OUT = 500
@@ -38,7 +38,7 @@ class LabelledImages(Problem):
         self.name = name
         self.value_range = value_range
         low, high = value_range
-        tables = [Table(images, low=low, width=(high - low) / levels) for images, _ in (train, held_out)]
+        tables = [SampleTable(images, low=low, width=(high - low) / levels) for images, _ in (train, held_out)]
         self.table, self.labels = tables[0], train[1]
         self.held_out_images, self.held_out_labels = tables[1].samples(torch.arange(len(held_out[0]))), held_out[1]
         self.shape = tuple(self.table.rows.shape[1:])
@@ -49,7 +49,7 @@ class LabelledImages(Problem):
         return self._table.samples(torch.arange(len(self._table.rows)))
 
     @property
-    def _table(self) -> Table:
+    def _table(self) -> SampleTable:
         assert self.table is not None
         return self.table
 

@@ -17,12 +17,12 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
-from numpy.typing import NDArray
 
 from ganbench.analysis import Study
 from ganbench.analysis.ranking import axes, joined, level
 from ganbench.analysis.scores import worst_value
 from ganbench.analysis.views import ranked_by
+from ganbench.arrays import Array
 from ganbench.registry import playing
 from ganbench.report.context import DASH
 
@@ -41,8 +41,6 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

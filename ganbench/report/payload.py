@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 
 from ganbench.analysis.ranking import axes, level
 from ganbench.analysis.scores import worst_value
 from ganbench.analysis.views import view_of
+from ganbench.arrays import Array
 from ganbench.report import thumbnails
 from ganbench.report.context import Context
 from ganbench.report.figures import diagnostics, measures_of
@@ -37,8 +37,6 @@ MISSING = 4095
 """The code of a number that is not there; the others run from 0 to LEVELS - 1."""
 DECADES = 2.5
 """A measure without bounds above or values below 0, whose positive values span as much, has a logarithmic scale."""
-
-Array = NDArray[Any]
 
 
 def payload(context: Context) -> dict[str, Any]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from ganbench.arrays import Array
 
 SIDE = 100
 WHITE, RING, POINT, CLIPPED = range(4)
 PALETTE = (255, 255, 255, 176, 176, 170, 0, 90, 160, 213, 94, 0)
 """White, the modes in grey, samples in blue, samples outside of the frame in vermillion: safe for the colour-blind."""
 
-Array = NDArray[Any]
 Frame = tuple[Array, Array]
 
 

@@ -22,7 +22,7 @@ _SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-class _Loader(_SafeLoader):  # type: ignore[misc] # one of two classes
+class _PlanLoader(_SafeLoader):  # type: ignore[misc] # one of two classes
     """A safe loader that refuses the same key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -45,7 +45,7 @@ def load(file: Path) -> Plan:
     text = read_text(file)
     try:
         _check_depth(text)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - made of a safe loader
+        data = yaml.load(text, Loader=_PlanLoader)  # noqa: S506 - made of a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable("is not YAML") from error
     if not isinstance(data, Mapping):

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ganbench.arrays import Array
 from ganbench.files import append_line, earlier, locked, remove, replace_file, write_text
 from ganbench.plan import Plan, Run
 from ganbench.results import reading
-from ganbench.results.reading import Array, Damage, Unreadable, exists
+from ganbench.results.reading import Damage, Unreadable, exists
 
 DECIDING = ("runs.json", "done.json", "series.jsonl")
 """The files of a population without which its runs do not count as ended."""

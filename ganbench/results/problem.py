@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ganbench.arrays import Array
 from ganbench.files import file_name, remove, replace_file, write_text
 from ganbench.results import reading
-from ganbench.results.reading import Array, Damage, Unreadable, exists
+from ganbench.results.reading import Damage, Unreadable, exists
 
 
 class ProblemFolder:

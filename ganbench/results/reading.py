@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Values = dict[str, list[float]]
+from ganbench.arrays import Array
+
+Probed = dict[str, list[float]]
 T = TypeVar("T")
 
 
@@ -165,10 +166,10 @@ def run_ids(value: Any) -> list[str]:
     return value
 
 
-def probe_of(runs: int) -> Callable[[Any], tuple[int, Values]]:
+def probe_of(runs: int) -> Callable[[Any], tuple[int, Probed]]:
     """Return what reads a line of a series: its step, and the values of every run by column."""
 
-    def parse(record: Any) -> tuple[int, Values]:
+    def parse(record: Any) -> tuple[int, Probed]:
         _need(isinstance(record, dict) and is_count(record.get("step")), "is no probe")
         values = record.get("values")
         _need(isinstance(values, dict) and bool(values), "is no probe")

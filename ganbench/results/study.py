@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from ganbench import registry
+from ganbench.arrays import Array
 from ganbench.plan import MEASURING, OWN_NAME, Plan, Variant, plugin_axes
 from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
 from ganbench.repeat import commands
 from ganbench.results.population import PopulationFolder
-from ganbench.results.reading import Array, Damage
+from ganbench.results.reading import Damage
 from ganbench.results.store import Store
 
 _COSTS = ("seconds", "gflop", "memory_mb")

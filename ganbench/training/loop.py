@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ganbench.arrays import Array
 from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
@@ -33,7 +33,6 @@ LINGER_SECONDS = 2 * PROGRESS_SECONDS
 KEPT_SAMPLES = {"image": 25, "points": 400}
 
 Emit = Callable[[dict[str, Any]], None]
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Sink(Protocol):

@@ -15,7 +15,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from ganbench.problems.base import Batch, Given, Problem, Table, mapped, stacked, stream
+from ganbench.problems.base import Batch, Given, Problem, SampleTable, mapped, stacked, stream
 
 BLOCK = 32
 LIKE = 16  # samples by which a table is held to what is drawn
@@ -28,7 +28,7 @@ class Places:
     """The draw of n places [n] in a table, from which the samples are taken where they are needed."""
 
     draw: Draw
-    table: Table
+    table: SampleTable
 
 
 def latents(kind: str, dim: int) -> Draw:

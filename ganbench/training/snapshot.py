@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.problems.base import Given, mapped
-from ganbench.problems.games import Game
+from ganbench.problems.games import ClosedFormGame
 from ganbench.training import batched
 from ganbench.training.losses import LossSlice
 from ganbench.training.players import Player, by_name
@@ -98,7 +98,7 @@ class Snapshot:
     def displacement(self) -> Tensor | None:
         """Return how far both players are from the nearest known equilibrium [runs, n], None where none is known."""
         problem = self._population.problem
-        if not isinstance(problem, Game):
+        if not isinstance(problem, ClosedFormGame):
             return None
         return problem.displacement(self._population.generator.flat, self._population.discriminator.flat)
 

@@ -10,7 +10,7 @@ from scipy.stats import chi
 from ganbench import registry
 from ganbench.analysis import calibration, scripted
 from ganbench.analysis.calibration import calibrate, confusion, main, perfect_samplers, script_for
-from ganbench.analysis.scripted import SCRIPTS, Law, draw
+from ganbench.analysis.scripted import SCRIPTS, SampleLaw, draw
 from ganbench.analysis.verdicts import FAILURES, VERDICTS
 from ganbench.measure.evaluate import Evaluator
 from ganbench.problems.base import stream
@@ -25,7 +25,7 @@ def evaluators() -> dict[str, Evaluator]:
     return {name: Evaluator(registry.get("problem", name).function(), n, 100) for name, n in sizes.items()}
 
 
-def measured(evaluator: Evaluator, law: Law, seed: int = 0) -> dict[str, float]:
+def measured(evaluator: Evaluator, law: SampleLaw, seed: int = 0) -> dict[str, float]:
     fake = draw(evaluator.problem, law, evaluator.samples, stream("test", seed))
     return {name: value.item() for name, value in evaluator.measure(fake.x[None]).items()}
 
@@ -35,22 +35,22 @@ def test_laws_are_what_they_say(name: str, evaluators: dict[str, Evaluator]) -> 
     evaluator = evaluators[name]
     dimension = evaluator.problem.shape[0]
     radius, noise = float(chi.ppf(WITHIN, dimension)), 4 * 0.5 / math.sqrt(evaluator.samples)
-    assert measured(evaluator, Law())["high_quality"] == pytest.approx(WITHIN, abs=0.01)
-    two = measured(evaluator, Law(modes=(0, 2)))
+    assert measured(evaluator, SampleLaw())["high_quality"] == pytest.approx(WITHIN, abs=0.01)
+    two = measured(evaluator, SampleLaw(modes=(0, 2)))
     assert two["modes_hit"] == 2
     weights = evaluator.problem.modes.weights  # type: ignore[union-attr]
     assert two["mode_share.0"] == pytest.approx(WITHIN * (weights[0] / (weights[0] + weights[2])).item(), abs=noise)
     assert two["high_quality"] == pytest.approx(two["mode_share.0"] + two["mode_share.2"])
-    wide = measured(evaluator, Law(width=2.0))["high_quality"]
+    wide = measured(evaluator, SampleLaw(width=2.0))["high_quality"]
     assert wide == pytest.approx(chi.cdf(radius / 2, dimension), abs=noise)
-    assert measured(evaluator, Law(bridge=0.4))["high_quality"] == pytest.approx(0.6 * WITHIN, abs=noise)
-    assert measured(evaluator, Law(bridge=1.0))["high_quality"] < 0.01
+    assert measured(evaluator, SampleLaw(bridge=0.4))["high_quality"] == pytest.approx(0.6 * WITHIN, abs=noise)
+    assert measured(evaluator, SampleLaw(bridge=1.0))["high_quality"] < 0.01
     # far samples cover the plane: they hit a mode in proportion to its area, which on the line is not little
-    assert measured(evaluator, Law(stray=1.0))["high_quality"] < (0.15 if dimension == 1 else 0.05)
-    assert measured(evaluator, Law(stuck=True))["high_quality"] < 0.01
-    assert math.isnan(measured(evaluator, Law(finite=False))["high_quality"])
-    uneven = measured(evaluator, Law(uneven=0.3))
-    assert uneven["mode_kl"] > 4 * measured(evaluator, Law())["mode_kl"]
+    assert measured(evaluator, SampleLaw(stray=1.0))["high_quality"] < (0.15 if dimension == 1 else 0.05)
+    assert measured(evaluator, SampleLaw(stuck=True))["high_quality"] < 0.01
+    assert math.isnan(measured(evaluator, SampleLaw(finite=False))["high_quality"])
+    uneven = measured(evaluator, SampleLaw(uneven=0.3))
+    assert uneven["mode_kl"] > 4 * measured(evaluator, SampleLaw())["mode_kl"]
     assert uneven["modes_covered"] == len(weights)
 
 
@@ -62,39 +62,41 @@ def test_labels_are_followed_as_the_law_says(name: str, fidelity: str) -> None:
     oracle, weights = evaluator.oracle()[fidelity], evaluator.problem.group_weights()
     noise = 4 * 0.5 / math.sqrt(evaluator.samples)
 
-    def measured(law: Law) -> float:
+    def measured(law: SampleLaw) -> float:
         fake = draw(evaluator.problem, law, evaluator.samples, stream("test", 0))
         return float(evaluator.measure(fake.x[None], fake.given[None])[fidelity])  # type: ignore[index,call-overload]
 
     chance = float(weights.square().sum())
-    assert measured(Law()) == pytest.approx(oracle, abs=noise)
-    assert measured(Law(obedient=0.0)) == pytest.approx(oracle * chance, abs=noise)
-    assert measured(Law(obedient=0.5)) == pytest.approx(oracle * (0.5 + 0.5 * chance), abs=noise)
+    assert measured(SampleLaw()) == pytest.approx(oracle, abs=noise)
+    assert measured(SampleLaw(obedient=0.0)) == pytest.approx(oracle * chance, abs=noise)
+    assert measured(SampleLaw(obedient=0.5)) == pytest.approx(oracle * (0.5 + 0.5 * chance), abs=noise)
     # what it does not have is asked for all the same
-    assert measured(Law(modes=(1, 2, 3))) == pytest.approx(oracle * float(weights[1:4].sum()), abs=noise)
+    assert measured(SampleLaw(modes=(1, 2, 3))) == pytest.approx(oracle * float(weights[1:4].sum()), abs=noise)
 
 
 def test_laws_of_images(evaluators: dict[str, Evaluator]) -> None:
     digits = evaluators["digits"]
-    perfect, two = measured(digits, Law()), measured(digits, Law(modes=(3, 7)))
+    perfect, two = measured(digits, SampleLaw()), measured(digits, SampleLaw(modes=(3, 7)))
     assert perfect["classes_covered"] == 10
     assert two["classes_covered"] == 2
     assert two["class_share.3"] + two["class_share.7"] > 0.8
     assert two["precision"] > 0.75 * perfect["precision"]
-    assert measured(digits, Law(stray=1.0))["precision"] < 0.05
-    assert measured(digits, Law(stuck=True))["precision"] < 0.05
-    assert math.isnan(measured(digits, Law(finite=False))["precision"])
+    assert measured(digits, SampleLaw(stray=1.0))["precision"] < 0.05
+    assert measured(digits, SampleLaw(stuck=True))["precision"] < 0.05
+    assert math.isnan(measured(digits, SampleLaw(finite=False))["precision"])
 
 
 def test_shares_of_modes_are_what_is_counted(evaluators: dict[str, Evaluator]) -> None:
-    for name, law in itertools.product(MIXTURES, (Law(stray=0.3), Law(modes=(1, 3), uneven=0.5), Law(width=3.0))):
+    for name, law in itertools.product(
+        MIXTURES, (SampleLaw(stray=0.3), SampleLaw(modes=(1, 3), uneven=0.5), SampleLaw(width=3.0))
+    ):
         weights = evaluators[name].problem.modes.weights  # type: ignore[union-attr]
         found = measured(evaluators[name], law)
         shares = np.array([found[f"mode_share.{k}"] for k in range(len(weights))])
         assert shares.sum() == pytest.approx(found["high_quality"])
         assert (shares > 0).sum() == found["modes_hit"]
         assert (shares >= 0.25 * weights.numpy()).sum() == found["modes_covered"]
-    found = measured(evaluators["digits"], Law(stray=0.3))
+    found = measured(evaluators["digits"], SampleLaw(stray=0.3))
     shares = np.array([found[f"class_share.{k}"] for k in range(10)])
     assert shares.sum() == pytest.approx(found["confident"])
     assert (shares >= 0.025).sum() == found["classes_covered"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ganbench import api, cli, contracts, registry, zoo
 from ganbench.analysis.calibration import calibrate, confusion
 from ganbench.analysis.ranking import rank
-from ganbench.analysis.scripted import SCRIPTS, Law, Script, every_script, script_name
+from ganbench.analysis.scripted import SCRIPTS, SampleLaw, Script, every_script, script_name
 from ganbench.analysis.verdicts import (
     FAILURES,
     ORDER,
@@ -193,7 +193,7 @@ def test_a_script_of_its_own_is_calibrated_with_the_others():
     def late(setting):
         """Strays for most of training, then has everything."""
         at = int(0.8 * setting.probes)
-        return Script("learns late", at, setting.then([Law(stray=1.0)] * at, Law()))
+        return Script("learns late", at, setting.then([SampleLaw(stray=1.0)] * at, SampleLaw()))
 
     @register("verdict", failure=False, rank=95, symbol="S", evidence=lambda case, held: f"Since {held.onset}.",
               scripts=(late,))  # fmt: skip

@@ -9,7 +9,7 @@ from torch import nn
 import ganbench
 from ganbench import Monitor, TrainingStopped, UserError
 from ganbench.monitor import monitor as module
-from ganbench.monitor.losses import WINDOW, Losses
+from ganbench.monitor.losses import WINDOW, ToldLosses
 from ganbench.problems.mixtures import ring8
 
 SIZES = {"samples": 64, "neighbours": 32, "batch_size": 16, "every": 5}
@@ -201,8 +201,8 @@ def test_loops_that_share_a_study_are_listed_in_their_order(tmp_path, watch):
 
 
 def read(*steps):
-    """Losses of D and G, a pair a step from step 1 on, read at the end."""
-    losses = Losses()
+    """ToldLosses of D and G, a pair a step from step 1 on, read at the end."""
+    losses = ToldLosses()
     for step, pair in enumerate(steps, 1):
         losses.add(step, *pair)
     losses.read()
@@ -210,7 +210,7 @@ def read(*steps):
 
 
 def test_losses_are_read_when_the_window_is_full():
-    losses = Losses()
+    losses = ToldLosses()
     due = [losses.add(step, 1.0, None) for step in range(1, WINDOW + 1)]
     assert due == [False] * (WINDOW - 1) + [True]
     losses.read()

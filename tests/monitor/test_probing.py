@@ -11,7 +11,7 @@ from ganbench import UserError, registry
 from ganbench.analysis.verdicts import view
 from ganbench.measure.evaluate import Evaluator
 from ganbench.monitor.inputs import RealSamples, real_samples
-from ganbench.monitor.probing import Prober, Sizes, Target
+from ganbench.monitor.probing import LoopProber, Sizes, Target
 from ganbench.problems.mixtures import ring8
 from ganbench.training.loop import KEPT_SAMPLES
 
@@ -37,7 +37,7 @@ class Twice(nn.Module):
 
 
 def prober(generator=None, discriminator=None, latent=2, sizes=SIZES, real=POINTS, **options):
-    return Prober(generator or Twice(), discriminator or nn.Linear(2, 1), target(real, sizes=sizes), latent, sizes,
+    return LoopProber(generator or Twice(), discriminator or nn.Linear(2, 1), target(real, sizes=sizes), latent, sizes,
                   **options)  # fmt: skip
 
 

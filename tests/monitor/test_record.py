@@ -9,7 +9,7 @@ from torch import nn
 import ganbench
 from ganbench import Monitor, UserError, registry
 from ganbench.monitor.probing import Sizes, Target
-from ganbench.monitor.record import Settings, make_plan
+from ganbench.monitor.record import LoopSettings, make_plan
 from ganbench.plan import OWN
 from ganbench.results.store import Store
 
@@ -179,7 +179,7 @@ def plan_of(out, loss=None, **options):
     modules = nn.Linear(4, 2), nn.ReLU()
     target = Target(None, "ring8", None, Sizes(64, 32, 16, "medium"), torch.device("cpu"))
     settings = {"variant": None, "seed": 3, "every": 5, "sizes": Sizes(64, 32, 16, "medium"), **options}
-    return make_plan(out, target, modules, loss, Settings(**settings))
+    return make_plan(out, target, modules, loss, LoopSettings(**settings))
 
 
 def bare(real_logits, fake_logits):

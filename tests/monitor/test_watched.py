@@ -7,7 +7,7 @@ from torch import nn
 
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.monitor.isolation import untouched, unwrapped
-from ganbench.monitor.watched import NotKnown, Player, Watched, WatchedLoss, final_sigmoid, placed
+from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, WatchedPlayer, final_sigmoid, placed
 from ganbench.suite import resolve
 from ganbench.training.batched import layer_names
 from ganbench.training.building import make_problem
@@ -125,7 +125,7 @@ def test_wrappers_are_looked_through():
 
 def test_a_player_at_other_parameters_is_back_at_its_own():
     module = nn.Linear(2, 1)
-    player, x = Player(module), torch.randn(3, 2)
+    player, x = WatchedPlayer(module), torch.randn(3, 2)
     here = player(x)
     moved = player.flat() + 1
     away = player.at(moved, x)
@@ -177,7 +177,7 @@ def test_parameters_that_are_whole_numbers_take_no_gradient():
 def test_buffers_that_a_forward_pass_moves_are_copies():
     module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)).train()
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    Player(module)(5 + torch.randn(16, 2))
+    WatchedPlayer(module)(5 + torch.randn(16, 2))
     assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
 
 
@@ -236,7 +236,7 @@ def test_samples_are_placed_in_the_precision_of_the_parameters():
     x = torch.ones(2, 2)
     assert placed(x, nn.Linear(2, 1).double()).dtype == torch.float64
     assert placed(x, nn.ReLU()) is x
-    assert Player(nn.Linear(2, 1).double())(x).dtype == torch.float32
+    assert WatchedPlayer(nn.Linear(2, 1).double())(x).dtype == torch.float32
     whole = nn.ReLU()
     whole.count = nn.Parameter(torch.tensor([1]), requires_grad=False)
     assert placed(x, whole).dtype == torch.float32
@@ -247,7 +247,7 @@ def test_what_a_sigmoid_is_looked_for_leaves_no_hook():
     x = torch.randn(4, 2)
     final_sigmoid(ending, x)
     assert not any(part._forward_hooks for part in ending.modules())
-    player = Player(ending, ending.end)
+    player = WatchedPlayer(ending, ending.end)
     player(x)
     assert not any(part._forward_hooks for part in ending.modules())
     # a sigmoid of another kind is none that could be left out

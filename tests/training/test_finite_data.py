@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from ganbench import registry
-from ganbench.problems.base import Problem, Table, stream
+from ganbench.problems.base import Problem, SampleTable, stream
 from ganbench.problems.images import ImagesWithLabels, LabelledImages
 from ganbench.training.noise import BLOCK, Places, Stream, source
 
@@ -110,7 +110,7 @@ def test_data_without_end_has_no_table():
 
 
 def test_what_is_given_may_be_a_tuple():
-    table = Table(torch.arange(6.0)[:, None], (torch.arange(6), (torch.arange(6.0) / 2,)))
+    table = SampleTable(torch.arange(6.0)[:, None], (torch.arange(6), (torch.arange(6.0) / 2,)))
     x, (label, (half,)) = table.batch(torch.tensor([4, 1]))
     assert x.tolist() == [[4], [1]]
     assert label.tolist() == [4, 1]

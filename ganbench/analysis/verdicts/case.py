@@ -18,10 +18,8 @@ from scipy.special import bdtr, pdtr
 
 from ganbench.analysis.verdicts.records import limit, limits
 from ganbench.analysis.verdicts.view import View
+from ganbench.arrays import Flags, Values
 from ganbench.errors import unknown
-
-Flags = NDArray[np.bool_]
-Values = NDArray[np.float64]
 
 
 def since(condition: Flags, steps: NDArray[np.generic]) -> int | None:

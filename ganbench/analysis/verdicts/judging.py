@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganbench.analysis import Study
-from ganbench.analysis.verdicts.case import Case, Ended, Held, Values, since
+from ganbench.analysis.verdicts.case import Case, Ended, Held, since
 from ganbench.analysis.verdicts.records import Rule, Verdict, rules
 from ganbench.analysis.verdicts.view import View, judged_columns, view_through
+from ganbench.arrays import Values
 from ganbench.errors import UserError, quoted, told
 from ganbench.registry import playing
 

@@ -98,7 +98,7 @@ def foreign() -> list[Rule]:
     return [rule for rule in rules() if not rule.plugin.is_own]
 
 
-class Table(Mapping[str, T]):
+class RuleTable(Mapping[str, T]):
     """A table by name that is derived from the records anew whenever it is read."""
 
     def __init__(self, made: Callable[[], Mapping[str, T]]) -> None:
@@ -114,22 +114,22 @@ class Table(Mapping[str, T]):
         return len(self._made())
 
 
-VERDICTS = Table(lambda: {rule.name: rule.meaning for rule in rules()})
+VERDICTS = RuleTable(lambda: {rule.name: rule.meaning for rule in rules()})
 """Every verdict and its meaning, from best to worst."""
 
-FAILURES = Table(lambda: {rule.name: rule for rule in rules() if rule.failure}).keys()
+FAILURES = RuleTable(lambda: {rule.name: rule for rule in rules() if rule.failure}).keys()
 """The verdicts that count as a failure. A run that is merely unconverged does not: more steps may be all it needs."""
 
-ORDER = Table(lambda: {rule.name: rule for rule in sorted(rules(), key=lambda rule: rule.rank)}).keys()
+ORDER = RuleTable(lambda: {rule.name: rule for rule in sorted(rules(), key=lambda rule: rule.rank)}).keys()
 """Where several verdicts hold, the first of these counts: what ended the run, then what it did, then where it ended."""
 
-SYMBOLS = Table(lambda: {rule.name: rule.symbol for rule in rules()})
+SYMBOLS = RuleTable(lambda: {rule.name: rule.symbol for rule in rules()})
 """By verdict, the one character that stands for it in a report."""
 
-REMEDIES = Table(lambda: {rule.name: rule.remedy for rule in rules() if rule.remedy})
+REMEDIES = RuleTable(lambda: {rule.name: rule.remedy for rule in rules() if rule.remedy})
 """By verdict, what usually helps against it: a place to start, not a promise. A converged run needs none."""
 
-THRESHOLDS = Table(lambda: {name: threshold for rule in rules() for name, threshold in rule.thresholds.items()})
+THRESHOLDS = RuleTable(lambda: {name: threshold for rule in rules() for name, threshold in rule.thresholds.items()})
 """Every number that a verdict depends on; how often they are right is measured in docs/verdicts.md."""
 
 

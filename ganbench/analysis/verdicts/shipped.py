@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ganbench.analysis.verdicts import wording
-from ganbench.analysis.verdicts.case import Case, Ended, Flags, Held, since
+from ganbench.analysis.verdicts.case import Case, Ended, Held, since
+from ganbench.arrays import Flags
 from ganbench.registry import Remedy, Threshold, register
 
 

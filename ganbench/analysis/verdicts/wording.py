@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ganbench.analysis.verdicts.case import Case, Ended, Held, Movement, Values
+from ganbench.analysis.verdicts.case import Case, Ended, Held, Movement
+from ganbench.arrays import Values
 
 TIGHT = 5
 """Probes in a row with a quality above the oracle's before the evidence calls the samples too tight."""

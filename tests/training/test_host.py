@@ -7,6 +7,7 @@ import torch
 
 from ganbench.errors import UserError
 from ganbench.training.host import Clock, Inputs, Now, Phases
+from ganbench.training.kept import Kept
 
 CPU = torch.device("cpu")
 
@@ -27,8 +28,8 @@ def test_the_clock_tells_step_progress_and_rate_in_place(step, steps):
 
 
 def test_a_phase_is_all_answers_that_were_asked_for_and_what_is_remembered():
-    remembered = [0]
-    phases = Phases(lambda: remembered[0])
+    kept = [Kept(), Kept()]
+    phases = Phases(kept)
     now, later = Now(0, 0.0, {"d": 0, "g": 0}), Now(1, 0.1, {"d": 1, "g": 1})
     assert phases.key(now) == phases.key(later) == (0,)
     assert phases.ask("odd", lambda at: at.step % 2, later) == 1
@@ -36,7 +37,8 @@ def test_a_phase_is_all_answers_that_were_asked_for_and_what_is_remembered():
     # a question is one question, whoever asks it again
     assert phases.ask("odd", lambda at: at.step % 2, now) == 0
     assert phases.key(later) == (0, 1)
-    remembered[0] = 3
+    kept[0].update(mean=torch.zeros(1), square=torch.zeros(1))
+    kept[1]["last"] = torch.zeros(1)
     assert phases.key(later) == (3, 1)
 
 

@@ -77,6 +77,7 @@ def test_groups_are_drawn_with_their_weights(name):
 @pytest.mark.parametrize("name", [p.name for p in registry.plugins("problem") if "label" in p.provides])
 def test_labels_are_those_of_their_samples(name):
     problem = built(name)
+    assert set(problem.draw(4000, stream("test", 3)).given.tolist()) == set(range(problem.gives.classes))
     for batch in (problem.draw(N, stream("test", 2)), problem.oracle(N), problem.oracle(10**4)):
         assert batch.given.dtype == torch.int64
         assert len(batch.given) == len(batch.x)

@@ -399,6 +399,7 @@ def test_the_generators_normalization_is_called_so(fake: Any, tmp_path: Any) -> 
 @pytest.mark.parametrize(("other", "told"), [
     (5.99, ""), (6.0, " Training takes 1.2 x as long with b as with a."),
     (12.5, " Training takes 2.5 x as long with b as with a."), (0.0, ""),
+    (0.5, " Training takes 10.0 x as long with a as with b."),
 ])  # fmt: skip
 def test_what_a_level_costs_from_a_fifth_more_on(fake: Any, tmp_path: Any, other: float, told: str) -> None:
     # the median of what was trained to its end

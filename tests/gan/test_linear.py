@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ganbench.gan import linear
-from ganbench.gan.linear import LinearGame, LinearStep, Unknown
+from ganbench.gan.linear import LinearGame, LinearStep, Slopes, Unknown
+from ganbench.gan.networks.games import _of_scales
 
 N = 2
 RATES = (0.3, 0.2)  # of G and of D
@@ -191,3 +192,15 @@ def test_noise_falls_to_nothing(progress, until, left):
     found = linear.fading_noise(progress, sigma=0.4, until=until)
     assert found.keys() == {"noise"}
     assert math.isclose(found["noise"], (0.4 * left) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("real", "pull", "known"), [(-1.0, 1.0, True), (0.5, -0.5, True), (-1.0, 0.9, False), (1.0, 1.0, False)]
+)
+def test_scales_are_at_rest_only_where_ds_two_sides_balance(real, pull, known):
+    slopes = Slopes(**{name: {"real": real, "pull": pull}.get(name, 0.25) for name in Slopes.__dataclass_fields__})
+    if known:
+        assert _of_scales(None, slopes).pull.tolist() == [2 * pull]
+    else:
+        with pytest.raises(Unknown):
+            _of_scales(None, slopes)

@@ -6,22 +6,20 @@ So a step could be recorded, once for each phase, and played again.
 import math
 
 import pytest
+import stepping
 import torch
 from overriding import over
+from stepping import IMAGES, SMALL, plugins
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganbench import registry
 from ganbench.gan.optimizers import at_step, unbiased
-from ganbench.kinds import KINDS
 from ganbench.suite import resolve
 from ganbench.training.building import make_problem
 from ganbench.training.learner import make_learner
-from ganbench.training.population import Population
 from ganbench.training.step import move, train_step
 
 CPU = torch.device("cpu")
-SMALL = ["problem=ring8", "seeds=2", "steps=40", "batch_size=8", "network.mlp.width=4"]
-IMAGES = ["problem=digits", "network=dcgan", "network.dcgan.width=2", "seeds=1", "steps=40", "batch_size=8"]
 HOST = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique", "_unique2", "bincount",
         "set_", "resize_", "randn", "rand", "randint", "normal_", "uniform_", "bernoulli", "lift_fresh")  # fmt: skip
 """What reads a tensor on the host, gives shapes that depend on data, draws, or brings numbers of Python to a device."""
@@ -37,9 +35,7 @@ class OnDevice(TorchDispatchMode):
 
 
 def population(*overrides, base=SMALL):
-    keys = {override.split("=")[0] for override in overrides}
-    runs = resolve(None, over([*(own for own in base if own.split("=")[0] not in keys), *overrides])).runs
-    return Population(list(runs), make_problem(runs[0].variant), CPU)
+    return stepping.population("cpu", *overrides, base=base)
 
 
 def tensors(state, path=""):
@@ -78,16 +74,6 @@ def held(own, warm=6, steps=6):
         own.count(inputs)
         assert places(own) == before
     assert own.alive.all()
-
-
-def plugins():
-    """Every plug-in of what a step is made of, from the registry, on its axes."""
-    for kind in ("update", "trick", "regularizer", "optimizer", "loss", "normalization"):
-        for axis in KINDS[kind].axes:
-            for plugin in registry.plugins(kind):
-                what = plugin.meta.get("acts_on", KINDS[kind].default("acts_on") if axis.acts_on else "")
-                if not axis.acts_on or what in axis.acts_on:
-                    yield pytest.param(axis.name, plugin, id=f"{axis.name}-{plugin.name}")
 
 
 @pytest.mark.parametrize(("axis", "plugin"), list(plugins()))

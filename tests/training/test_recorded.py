@@ -8,20 +8,14 @@ import weakref
 
 import pytest
 import torch
-from overriding import over
+from stepping import IMAGES, SMALL, plugins, population
 
 from ganbench import registry
-from ganbench.kinds import KINDS
-from ganbench.suite import resolve
-from ganbench.training.building import make_problem
 from ganbench.training.loop import steady_numerics
 from ganbench.training.noise import Stream
-from ganbench.training.population import Population
 from ganbench.training.recorded import MOST, CudaGraph, RecordedSteps
 from ganbench.training.step import train_step
 
-SMALL = ["problem=ring8", "seeds=2", "steps=40", "batch_size=8", "network.mlp.width=4"]
-IMAGES = ["problem=digits", "network=dcgan", "network.dcgan.width=2", "seeds=1", "steps=40", "batch_size=8"]
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here"))
 DEVICES = ["cpu", CUDA]
 
@@ -53,12 +47,6 @@ class Apart:
 TAPES = {"cpu": Again, "cuda": CudaGraph}
 
 
-def population(device, *overrides, base=SMALL):
-    keys = {override.split("=")[0] for override in overrides}
-    runs = resolve(None, over([*(own for own in base if own.split("=")[0] not in keys), *overrides])).runs
-    return Population(list(runs), make_problem(runs[0].variant), torch.device(device))
-
-
 def numbers(state):
     if isinstance(state, torch.Tensor):
         return state.tolist()
@@ -73,16 +61,6 @@ def both(device, *overrides, base=SMALL, steps=14):
         train_step(plain)
         own.advance()
     return plain, own
-
-
-def plugins():
-    """Every plug-in of what a step is made of, on its axes."""
-    for kind in ("update", "trick", "regularizer", "optimizer", "loss", "normalization"):
-        for axis in KINDS[kind].axes:
-            for plugin in registry.plugins(kind):
-                what = plugin.meta.get("acts_on", KINDS[kind].default("acts_on") if axis.acts_on else "")
-                if not axis.acts_on or what in axis.acts_on:
-                    yield pytest.param(axis.name, plugin, id=f"{axis.name}-{plugin.name}")
 
 
 @pytest.mark.parametrize("device", DEVICES)

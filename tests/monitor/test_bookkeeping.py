@@ -60,13 +60,13 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
-    original = module.Prober.probe
+    original = module.LoopProber.probe
 
     def probe(self):
         clock.now += 1.0
         return original(self)
 
-    monkeypatch.setattr(module.Prober, "probe", probe)
+    monkeypatch.setattr(module.LoopProber, "probe", probe)
     return clock
 
 

@@ -23,11 +23,14 @@ TOP, SEEDS = 5, 20
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The plan that trains the leaders of a study on new seeds, and what the study had shown of each, by variant."""
+    """The plan that trains the leaders of a study on new seeds, and what the study had shown of each, a row a variant.
+
+    shown: variant, label (as the study calls it), shown_failures, shown_seeds.
+    """
 
     plan: Plan
     folder: Path
-    shown: dict[str, tuple[int, int]]
+    shown: pd.DataFrame
     changed: list[str]
     """Plug-ins, or ganbench itself, whose code is no longer what the study was trained with."""
 
@@ -54,11 +57,12 @@ def confirmation(study: api.Study, top: int = TOP, seeds: int = SEEDS, out: str 
     asked = replace(
         plan,
         name=f"{plan.name}-confirmed",
-        description=f"New seeds for the first {top} variants of each problem of the study '{plan.name}' ({plan.hash}).",
+        description=f"The leaders of the study '{plan.name}' ({plan.hash}), up to {top} a problem, on new seeds.",
         variants=variants, skipped=(), listed=(), seeds=tuple(range(first, first + seeds)),
         versions=versions_of(variants), code=code_digest(), plugin_files=tuple(registry.loaded_files()),
     )  # fmt: skip
-    shown = {row["variant"]: (int(row["failures"]), int(row["seeds"])) for row in leaders.to_dict("records")}
+    shown = leaders[["variant", "label", "failures", "seeds"]]
+    shown = shown.rename(columns={"failures": "shown_failures", "seeds": "shown_seeds"})
     folder = Path(out) if out else study.path.with_name(f"{study.path.resolve().name}-confirmed")
     return Confirmation(asked, folder, shown, drifted(replace(plan, variants=variants)))
 
@@ -95,8 +99,6 @@ def confirmed(asked: Confirmation, trained: api.Study) -> pd.DataFrame:
     ranking = trained.ranking()
     if ranking.empty:
         raise UserError(f"No run of '{trained.path}' has finished, so nothing is confirmed.")
-    shown = pd.DataFrame(
-        [(name, *counts) for name, counts in asked.shown.items()], columns=["variant", "shown_failures", "shown_seeds"]
-    )
     columns = ["problem", "variant", "label", "shown_failures", "shown_seeds", "failures", "seeds", "failure_rate"]
-    return ranking.merge(shown, on="variant", how="left")[[*columns, "failure_low", "failure_high"]]
+    found = ranking.drop(columns="label").merge(asked.shown, on="variant", how="left")
+    return found[[*columns, "failure_low", "failure_high"]]

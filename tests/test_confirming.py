@@ -32,7 +32,8 @@ def test_leaders_are_the_first_of_the_ranking_on_seeds_that_chose_nobody(tiny_st
     assert asked.plan.name == f"{tiny_study.plan.name}-confirmed"
     assert asked.plan.samples == tiny_study.plan.samples
     assert asked.changed == []
-    assert set(asked.shown.values()) <= {(failures, 2) for failures in range(3)}
+    first = tiny_study.ranking()[["variant", "label", "failures", "seeds"]][:2]
+    assert asked.shown.to_numpy().tolist() == first.to_numpy().tolist()
 
 
 def test_more_leaders_than_variants_are_all_variants(tiny_study):
@@ -41,7 +42,7 @@ def test_more_leaders_than_variants_are_all_variants(tiny_study):
 
 def test_leaders_are_taken_from_each_problem(tmp_path):
     plan = resolve(None, ["problem=ring8,grid25", "loss=hinge,minimax,wasserstein", "seeds=2"])
-    rows = [{"problem": v.problem, "variant": v.id, "failures": 1, "seeds": 2} for v in plan.variants]
+    rows = [{"problem": v.problem, "variant": v.id, "label": v.loss, "failures": 1, "seeds": 2} for v in plan.variants]
     study = SimpleNamespace(plan=plan, path=tmp_path / "two", ranking=lambda: pd.DataFrame(rows[::-1]))
     asked = confirmation(study, top=2, seeds=1)
     assert [(v.problem, v.loss) for v in asked.plan.variants] == [
@@ -71,6 +72,7 @@ def test_confirming_trains_new_runs_and_tells_both_counts(tiny_study):
     first = tiny_study.ranking().set_index("variant")
     for row in table.to_dict("records"):
         assert (row["shown_failures"], row["shown_seeds"]) == (first.loc[row["variant"], "failures"], 2)
+        assert row["label"] == first.loc[row["variant"], "label"], "as the study calls it, which compares more"
         of_variant = trained.runs[trained.runs["variant"] == row["variant"]]
         assert (row["failures"], row["seeds"]) == (of_variant["failed"].sum(), 3)
         assert (row["failure_low"], row["failure_high"]) == pytest.approx(wilson(row["failures"], 3))
@@ -139,11 +141,11 @@ def test_new_seeds_are_without_the_bias_of_the_choice(tiny_study):
     base = confirmation(tiny_study)
     for _ in range(200):
         leaders = Coins([0.5] * 66, 5, generator).ranking().head(5)
-        shown = {row["variant"]: (row["failures"], row["seeds"]) for row in leaders.to_dict("records")}
-        asked = type(base)(base.plan, base.folder, shown, [])
+        shown = leaders.rename(columns={"failures": "shown_failures", "seeds": "shown_seeds"})
+        asked = replace(base, shown=shown[["variant", "label", "shown_failures", "shown_seeds"]])
         new = Coins([0.5] * 66, 20, generator)
         of_leaders = new.ranking()
-        new.ranking = lambda table=of_leaders, names=shown: table[table["variant"].isin(names)]
+        new.ranking = lambda table=of_leaders, names=shown["variant"]: table[table["variant"].isin(names)]
         table = confirmed(asked, new)
         assert len(table) == 5
         where_chosen.append((table["shown_failures"] / table["shown_seeds"]).mean())

@@ -16,7 +16,7 @@ from ganbench import api, registry
 from ganbench.errors import UserError
 from ganbench.identity.environment import code_digest
 from ganbench.plan import OWN_NAME, Plan
-from ganbench.suite import drifted, versions_of
+from ganbench.versions import drifted, versions_of
 
 TOP, SEEDS = 5, 20
 

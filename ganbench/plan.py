@@ -21,7 +21,7 @@ NO_SPACE = "none"
 # settings that came after the first studies, beside axes of plug-ins that did: see `later`
 _LATER = {
     "generator_steps": 1, "diagnostics": "cheap", "feature_spaces": NO_SPACE, "listed": [], "margins": {},
-    "time_limit": 0.0,
+    "time_limit": 0.0, "tuned": [],
 }  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
@@ -148,6 +148,7 @@ class Plan:
     `versions` are the identities of its plug-ins, `code` is that of this package, which a study's environment is held
     against rather than the plan's hash (see ganbench.identity). `time_limit` is what a population may take, in seconds,
     0 for any time: it decides who ends, and no result.
+    `tuned` are the keys in which the settings of a method differ: a variant without them is the method.
     """
 
     name: str
@@ -167,6 +168,7 @@ class Plan:
     margins: Mapping[str, float] = field(default_factory=dict)
     code: str = ""
     time_limit: float = 0.0
+    tuned: tuple[str, ...] = ()
 
     @property
     def uncovered(self) -> list[str]:
@@ -254,6 +256,7 @@ class Plan:
             "listed": list(self.listed),
             "margins": dict(self.margins),
             "time_limit": self.time_limit,
+            "tuned": list(self.tuned),
             "code": self.code,
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
@@ -286,6 +289,7 @@ class Plan:
             margins=data.get("margins", {}),
             code=data.get("code", ""),
             time_limit=data.get("time_limit", _LATER["time_limit"]),
+            tuned=tuple(data.get("tuned", ())),
         )
 
 

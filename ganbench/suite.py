@@ -6,9 +6,7 @@ import itertools
 import math
 import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -23,7 +21,7 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import kinds, registry
+from ganbench import kinds, registry, tuning
 from ganbench.combining import impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
@@ -33,7 +31,6 @@ from ganbench.plan import (
     NO_SPACE,
     NUMBER_AXES,
     TOGETHER,
-    UNCOVERED,
     Plan,
     Variant,
     axes,
@@ -41,7 +38,7 @@ from ganbench.plan import (
     plugin_axes,
 )  # fmt: skip
 from ganbench.reading import parse_overrides, read_suite
-from ganbench.registry import Plugin
+from ganbench.versions import used_plugins, versions_of
 
 LATENTS = ("normal", "uniform")
 SHARED = ("description", "seeds", *MEASURING, "margins", "time_limit")
@@ -169,37 +166,52 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     changes = parse_overrides(overrides)
     registry.check_needs()
     base["margins"] = _margins(base) | _margins(changes)
-    problems = _problems(changes.get("problem", base.get("problem", [kinds.axes()["problem"].default])))
-    per_problem = _per_problem(base)
-    _check_hypers({**base, **changes})
-    grids = [_settings({**base, **per_problem.get(each, {}), **changes, "problem": each}) for each in problems]
+    grids, tuned = _grids(base, changes)
     common = grids[0].model_dump(include=set(SHARED))
-    for each, grid in zip(problems, grids, strict=True):
-        if grid.model_dump(include=set(SHARED)) != common:
-            raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{each}'.")
     _check_size(grids)
 
     reasons = {variant: impossible(variant) for variant in itertools.chain.from_iterable(map(_expand, grids))}
     variants = [variant for variant, reason in reasons.items() if not reason]
     skipped = {variant: reason for variant, reason in reasons.items() if reason}
     used = {key for variant in (*variants, *skipped) for key, _ in variant.hypers}
-    for key in changes:
+    for key in (*changes, *tuned):
         if HYPER.match(key) and key not in used:
             raise UserError(f"The key '{key}' changes nothing: no variant of this plan uses it.")
     if not variants:
         reason = next(iter(skipped.values()), "the grid is empty")
         raise UserError(f"The plan has no runs: every combination is skipped ({reason}).")
-    told = [*_used((*variants, *skipped)), *_spaces(common["feature_spaces"], variants)]
+    told = [*used_plugins((*variants, *skipped)), *_spaces(common["feature_spaces"], variants)]
     return Plan(
         name=name,
         variants=tuple(variants),
         skipped=tuple(skipped.items()),
         **{**common, "seeds": tuple(common["seeds"])},
+        tuned=tuple(tuned),
         versions=versions_of(variants),
         code=code_digest(),
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in told},
         plugin_files=tuple(registry.loaded_files()),
     )
+
+
+def _grids(base: dict[str, Any], changes: dict[str, Any]) -> tuple[list[Settings], list[str]]:
+    """Return a grid for every problem and setting of `tuning`, and the keys in which these settings differ."""
+    problems = _problems(changes.get("problem", base.get("problem", [kinds.axes()["problem"].default])))
+    per_problem = _per_problem(base)
+    parts = {each: {**base, **per_problem.get(each, {})} for each in problems}
+    tried = {each: tuning.settings_of(changes.get("tuning", part.pop("tuning", None))) for each, part in parts.items()}
+    for data in (base, changes):
+        data.pop("tuning", None)
+    _check_hypers({**base, **changes})
+    points = [(each, setting) for each, settings in tried.items() for setting in settings or [{}]]
+    grids = [_settings({**parts[each], **setting, **changes, "problem": each}) for each, setting in points]
+    common = grids[0].model_dump(include=set(SHARED))
+    for (each, setting), grid in zip(points, grids, strict=True):
+        if grid.model_dump(include=set(SHARED)) != common:
+            where = "a setting of 'tuning'" if setting.keys() & set(SHARED) else f"'{each}'"
+            raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for {where}.")
+    tuned = dict.fromkeys(key for settings in tried.values() for key in tuning.tuned(settings))
+    return grids, [key for key in tuned if key not in changes]
 
 
 def _spaces(asked: str, variants: Iterable[Variant]) -> list[tuple[str, str]]:
@@ -281,7 +293,9 @@ def _settings(data: dict[str, Any]) -> Settings:
     plain = {key: value for key, value in data.items() if "." not in key}
     for key in plain:
         if key not in model.model_fields or key in ("hypers", "per_problem"):
-            raise unknown("key", key, [*(f for f in model.model_fields if f not in ("hypers", "per_problem")), "suite"])
+            raise unknown(
+                "key", key, [*(f for f in model.model_fields if f not in ("hypers", "per_problem")), "suite", "tuning"]
+            )
     listed = {key: value if isinstance(value, list) else [value] for key, value in hypers.items()}
     try:
         settings = model.model_validate({**plain, "hypers": listed})
@@ -366,27 +380,3 @@ def _expand(settings: Settings) -> Iterable[Variant]:
                 choices[key] = [float(v) if isinstance(default, float) else v for v in given]
         for point in itertools.product(*choices.values()):
             yield Variant(**plain, hypers=tuple(zip(choices, point, strict=True)))
-
-
-def _used(variants: Iterable[Variant]) -> list[tuple[str, str]]:
-    return sorted({pair for variant in variants for pair in variant.plugins()})
-
-
-def versions_of(variants: Iterable[Variant]) -> dict[str, str]:
-    used = set(_used(variants))
-    measured = {(plugin.kind, plugin.name) for plugin in registry.measuring()}
-    return {f"{kind}.{name}": _version(registry.get(kind, name), variants) for kind, name in sorted(used | measured)}
-
-
-def drifted(plan: Plan) -> list[str]:
-    """Return what this process does not have as the plan was made with: plug-ins, or the code of ganbench."""
-    now = replace(plan, versions=versions_of(plan.variants))
-    moved = [key for key in now.changed(plan) if key not in plan.uncovered]
-    return moved + ["ganbench"] * (plan.code != code_digest())
-
-
-def _version(plugin: Plugin, variants: Iterable[Variant]) -> str:
-    key = (plugin.kind, plugin.name)
-    chosen = [variant.hypers_of(*key) for variant in variants if key in variant.plugins()] or [dict(plugin.hypers)]
-    # what cannot be covered is of this plan alone: nothing that was trained with it is used again
-    return plugin.version_with(chosen) or f"{UNCOVERED}{secrets.token_hex(6)}"

@@ -114,7 +114,7 @@ def test_numbers_below_one_are_refused(tiny_study, given, message):
 
 
 def test_what_has_changed_since_is_named(tiny_study, monkeypatch):
-    monkeypatch.setattr("ganbench.suite.code_digest", lambda: "other")
+    monkeypatch.setattr("ganbench.versions.code_digest", lambda: "other")
     asked = confirmation(tiny_study, top=1)
     assert asked.changed == ["ganbench"]
 

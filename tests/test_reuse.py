@@ -14,7 +14,7 @@ import ganbench
 from ganbench import api, checking, cli, registry, reuse
 from ganbench.errors import Exit, UserError
 from ganbench.results.store import Store
-from ganbench.suite import drifted
+from ganbench.versions import drifted
 
 LOSS = '''
 from helper import scale

@@ -22,7 +22,7 @@ from ganbench.executors.base import ENDS
 from ganbench.executors.work import Job, perform
 from ganbench.plan import Plan
 from ganbench.results.store import Store
-from ganbench.suite import drifted
+from ganbench.versions import drifted
 
 
 def main() -> None:

@@ -58,6 +58,11 @@ class Study:
         return ["problem"] * (len({label for label, _ in seen}) > 1) + list(keys)
 
     @property
+    def tuned(self) -> list[str]:
+        """The keys in which the settings of one method differ: variants that differ in no other are one method."""
+        return [key for key in self.plan.tuned if key in self.axes]
+
+    @property
     def variants(self) -> tuple[Variant, ...]:
         """The plan's variants, without those that were skipped."""
         return self.plan.variants

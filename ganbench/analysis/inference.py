@@ -171,3 +171,27 @@ def _chance_of_lead(lost: NDArray[np.int64], of: NDArray[np.int64], place: int) 
     reach = np.floor((mine[:, None] / of[place] - lead) * sizes + 1e-9)
     none = np.prod(binom.sf(reach, sizes, RATES[:, None, None]) ** times, axis=-1)
     return float((binom.pmf(mine, of[place], RATES[:, None]) * (1 - none)).sum(axis=1).max())
+
+
+def may_be_best_matched(rates: ArrayLike, confidence: float = CONFIDENCE) -> Flags:
+    """Return which methods [methods] may have the highest mean rate over new settings; rates [methods, settings].
+
+    Comparisons with the best (Hsu 1984) in pairs of one setting, by changes of sign and Bonferroni: a method is left
+    out where another one's lead is so rare under changes of sign that fewer than 1 - confidence of the sets would lose
+    the true best. With few settings no lead is so rare, and all methods stay.
+
+    >>> may_be_best_matched([[1.0] * 8, [0.0] * 8]).tolist()
+    [True, False]
+    """
+    table = np.asarray(rates, dtype=float)
+    methods, settings = table.shape
+    if methods < 2 or not settings:
+        return np.ones(methods, dtype=bool)
+    signs, extra = _signs(settings), int(settings > FLIPS)
+    keep = np.ones(methods, dtype=bool)
+    for place in range(methods):
+        leads = np.delete(table, place, axis=0) - table[place]
+        as_far = (signs @ np.abs(leads).T >= leads.sum(axis=1) - 1e-9).sum(axis=0)
+        rarest = float((as_far + extra).min()) / (len(signs) + extra)
+        keep[place] = rarest * (methods - 1) > 1 - confidence
+    return keep

@@ -79,7 +79,7 @@ TABLES = frozenset(
     {
         "run", "step", "problem", "rank", "variant", "label", "planned", "seeds", "failures", "failure_rate",
         "failure_low", "failure_high", "tied", "covered_of", "quality_of", "covered_area", "seconds", "gflop",
-        "memory_mb", "seconds_per_survivor", "gflop_per_survivor",
+        "memory_mb", "undecided", "seconds_per_survivor", "gflop_per_survivor",
         *(f"{key}{end}" for key in ("covered", "quality") for end in ("", "_iqm", "_low", "_high")),
     }
 )  # fmt: skip
@@ -236,6 +236,7 @@ LOSS = {
 KEEPS = Declaration("a tuple of axes, or one invariant", _is_kept, choices=(*AXES, *KEPT))
 VERDICT = {
     "failure": flag(required=True),
+    "undecided": flag(False),
     "rank": Declaration("a number: of the verdicts that hold, that of the lowest counts", is_number, required=True),
     "symbol": Declaration(
         "one character", lambda v: isinstance(v, str) and len(v) == 1 and v.isprintable() and v != " ", required=True

@@ -61,10 +61,11 @@ class JudgedRuns:
 
         texts, holds = [], True
         for label, rows in self._by_variant(variant).items():
-            failures, seeds = int(rows["failed"].sum()), len(rows)
+            rows = rows.assign(lost=rows["failed"] | rows["undecided"])
+            failures, seeds = int(rows["lost"].sum()), len(rows)
             low, high = (1 - end for end in reversed(wilson(failures, seeds)))
             holds = holds and (seeds - failures) / seeds >= rate
-            how = ", ".join(f"seed {r.seed}: {r.verdict} ({r.evidence})" for r in rows[rows["failed"]].itertuples())
+            how = ", ".join(f"seed {r.seed}: {r.verdict} ({r.evidence})" for r in rows[rows["lost"]].itertuples())
             survived = f"{label} survives in {seeds - failures} of {seeds} seeds ({low:.0%} to {high:.0%})"
             texts.append(f"{survived}; {how}" if how else survived)
         return Claim(holds, f"at least {rate:.0%} should survive: " + " | ".join(texts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,26 +89,39 @@ def _overview(finished: pd.DataFrame, ranking: pd.DataFrame) -> str:
     unconverged = int((finished["verdict"] == "unconverged").sum())
     if unconverged:
         text += f" {unconverged} more are unconverged: not a failure, but below the quality bar."
-    safe = int((ranking["failures"] == 0).sum())
+    short = int(finished["undecided"].astype(bool).sum())
+    if short:
+        text += f" {short} more were too short to tell: they still learn when training ends, and have not survived."
+    safe = int((_lost(ranking) == 0).sum())
     return f"{text} Variants that survive in all of their seeds: {safe} of {len(ranking)}."
+
+
+def _lost(rows: Any) -> Any:
+    """How many of a variant's runs have not survived: they failed, or were too short to tell."""
+    return rows["failures"] + rows["undecided"]
+
+
+def _failed(row: pd.Series) -> str:
+    short = f", {row['undecided']} too short to tell" if row["undecided"] else ""
+    return f"{row['failures']}/{row['seeds']} fail{short}"
 
 
 def _problem(problem: str, table: pd.DataFrame) -> str:
     best, worst = table.iloc[0], table.iloc[-1]
-    safe, lost = table[table["failures"] == 0], table[table["failures"] == table["seeds"]]
+    safe, lost = table[_lost(table) == 0], table[table["failures"] == table["seeds"]]
     if len(table) == 1:
         how = _outcomes({name: best[name] for name in VERDICTS})
         return f"{problem}: {best['label']} fails in {best['failures']} of {best['seeds']} seeds ({how})."
     text = f"{problem}: {len(safe)} of {len(table)} variants survive in all of their seeds"
     text += f", {len(lost)} {'fails' if len(lost) == 1 else 'fail'} in all of them." if len(lost) else "."
-    text += f" First is {best['label']} ({best['failures']}/{best['seeds']} fail, {_score(best)})"
+    text += f" First is {best['label']} ({_failed(best)}, {_score(best)})"
     others = int(table["tied"].sum()) - 1
     or_one = "1 other" if others == 1 else f"one of {others} others"
     text += f"; the best is it or {or_one}" if others else "; it is the best"
     text += " (95 % sure, for new seeds)."
-    if worst["failures"] > best["failures"]:
+    if _lost(worst) > _lost(best):
         how = _outcomes({name: worst[name] for name in VERDICTS if name in FAILURES}, 3)
-        text += f" Last is {worst['label']} ({worst['failures']}/{worst['seeds']} fail: {how})."
+        text += f" Last is {worst['label']} ({_failed(worst)}{f': {how}' if how else ''})."
     return text
 
 
@@ -155,7 +169,8 @@ class _Compared:
 
 def _by_axes(study: Study, finished: pd.DataFrame) -> list[str]:
     """Compare the levels of every axis with one of them, in runs that share seed and all other settings."""
-    found = {axis: _compared(study, finished, axis) for axis in axes(study) if finished[axis].nunique() > 1}
+    asked = [axis for axis in axes(study) if axis not in study.tuned and finished[axis].nunique() > 1]
+    found = {axis: _compared(study, finished, axis) for axis in asked}
     pairs = [one.matched for _, compared, _ in found.values() for one in compared]
     adjusted = {
         id(one): both
@@ -174,17 +189,18 @@ def _by_axes(study: Study, finished: pd.DataFrame) -> list[str]:
             continue
         told = [one.told(*adjusted[id(one.matched)]) for one in sorted(compared, key=lambda one: one.gap)]
         text.append(f"{name}, against {against}: {'; '.join(told)}.{cost}")
-    return text + _how_compared(len(pairs))
+    return text + _how_compared(len(pairs), one_setting=not study.tuned)
 
 
-def _how_compared(count: int) -> list[str]:
+def _how_compared(count: int, *, one_setting: bool) -> list[str]:
     if not count:
         return []
+    fixed = " No method was tuned: at other learning rates the order may be another."
     return [
         "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact test, "
         f"adjusted by Holm for the {'comparison' if count == 1 else f'{count} comparisons'} above. What holds for new "
         "seeds holds for these settings; for new ones each setting counts once. Pairs count "
-        "as independent: seeds that are hard for one level alone may tell it apart."
+        f"as independent: seeds that are hard for one level alone may tell it apart.{fixed * one_setting}"
     ]
 
 

@@ -1,7 +1,8 @@
 """The ranking of a study's variants, and what its settings and their levels are called.
 
-Variants are ranked by their failure rate first, then by the coverage of modes, then by quality: never by a distance
-such as Frechet's, which is blind to symmetric mode dropping. Diverged and failed runs stay in every count and median.
+Variants are ranked by how many of their runs failed or were too short to tell, then by the coverage of modes, then by
+quality: never by a distance such as Frechet's, which is blind to symmetric mode dropping. Diverged and failed runs stay
+in every count and median.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
     """Return one row a variant that has finished runs, the best first within its problem.
 
     Columns: problem, rank (ties share one), variant, label; seeds (finished), planned, failures, failure_rate,
-    failure_low, failure_high (Wilson); tied (it may be the best of its problem, see `may_be_best`); one count for each
+    failure_low, failure_high (Wilson), undecided (runs that were too short to tell, which are no failures and have not
+    survived); tied (it may be the best of its problem, see `may_be_best`); one count for each
     verdict; covered, quality and each measure of diversity (recall): median of the final score, with _iqm, _low, _high
     (interquartile mean and its bootstrap interval over seeds), covered_of and quality_of (which measures these are, see
     `ranked_by`), covered_area (median of the area under its curve over training, see `area_under_curve`); of each
@@ -107,7 +109,14 @@ def _counts(finished: pd.DataFrame) -> dict[str, Any]:
     low, high = wilson(failures, seeds)
     counts = finished["verdict"].value_counts()
     rate = {"failure_rate": failures / seeds, "failure_low": low, "failure_high": high}
-    return {"seeds": seeds, "failures": failures, **rate, **{name: int(counts.get(name, 0)) for name in VERDICTS}}
+    undecided = int(finished["undecided"].astype(bool).sum())
+    return {
+        "seeds": seeds,
+        "failures": failures,
+        "undecided": undecided,
+        **rate,
+        **{name: int(counts.get(name, 0)) for name in VERDICTS},
+    }
 
 
 def _typical(finished: pd.DataFrame, wide: pd.DataFrame, key: Mapping[str, str | None]) -> dict[str, Any]:
@@ -149,8 +158,9 @@ def _median(values: np.ndarray) -> float:
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    keys = ["failure_rate", "covered", "quality"]
+    keys = ["lost", "failure_rate", "covered", "quality"]
     order = table.assign(covered=-table["covered"].fillna(-np.inf), quality=-table["quality"].fillna(-np.inf))
+    order["lost"] = (table["failures"] + table["undecided"]) / table["seeds"]
     order["position"] = table["problem"].map({name: i for i, name in enumerate(table["problem"].unique())})
     order = order.sort_values(["position", *keys], kind="stable")
     place = order.groupby("position").cumcount() + 1
@@ -159,5 +169,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     table = table.loc[order.index]
     table.insert(1, "rank", ranks)
     of = table.groupby("problem", sort=False)
-    table["tied"] = np.concatenate([may_be_best(group["failures"], group["seeds"]) for _, group in of])
+    table["tied"] = np.concatenate(
+        [may_be_best(group["failures"] + group["undecided"], group["seeds"]) for _, group in of]
+    )
     return table.reset_index(drop=True)

@@ -85,7 +85,7 @@ def runs_by_method(study: Study, verdicts: pd.DataFrame | None = None) -> pd.Dat
         "method": [joined(named, row) or "all" for row in runs[named].itertuples(index=False)],
         "setting": [joined(study.tuned, row) for row in runs[study.tuned].itertuples(index=False)],
     }
-    return runs.assign(**told, survived=~runs["failed"].astype(bool))
+    return runs.assign(**told, survived=~(runs["failed"].astype(bool) | runs["undecided"].astype(bool)))
 
 
 def robustness(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -111,6 +111,29 @@ def robustness(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFra
     place = table["problem"].map({name: i for i, name in enumerate(table["problem"].unique())})
     order = table.assign(place=place, least=-table["share"]).sort_values(["place", "least"], kind="stable").index
     return table.loc[order].reset_index(drop=True)
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """Return what `robustness` found, a sentence a problem: who survives most, over what that holds, and who may."""
+    return [
+        _sentence(str(problem), rows) for problem, rows in (table.groupby("problem", sort=False) if len(table) else ())
+    ]
+
+
+def _sentence(problem: str, rows: pd.DataFrame) -> str:
+    first, last = rows.iloc[0], rows.iloc[-1]
+    text = f"Robustness on {problem}: of {first['settings']} settings x {first['seeds']} seeds, {_share(first)}"
+    if len(rows) == 1:
+        return f"{text}."
+    others = int(rows["tied"].sum()) - int(first["tied"])
+    who = "it" if not others else f"it or {'1 other' if others == 1 else f'one of {others} others'}"
+    text += f", most of {len(rows)} methods; at new settings of this design the first is {who} (95 % sure)"
+    return f"{text}. Least survive with {_share(last).replace(' survive with ', ': ')}."
+
+
+def _share(row: pd.Series) -> str:
+    low, high = (f"{100 * row[key]:.0f}" for key in ("settings_low", "settings_high"))
+    return f"{100 * row['share']:.0f} % ({low} to {high} % at new settings) survive with {row['method']}"
 
 
 def _row(group: pd.DataFrame) -> dict[Hashable, object]:

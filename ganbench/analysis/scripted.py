@@ -190,6 +190,19 @@ def frozen(s: Setting) -> Script:
     return Script("frozen at initialisation", 0, s.then([], SampleLaw(stuck=True)))
 
 
+def wanders(s: Setting) -> Script:
+    """Has one to four good samples in ten, now more and now fewer, and never more."""
+    shares = s.rng.uniform(0.62, 0.88, s.probes)
+    return Script("wanders", 0, tuple(SampleLaw(stray=float(share)) for share in shares))
+
+
+def learns_slowly(s: Setting) -> Script:
+    """Learns nothing in the first half, and has not learned half of it when training ends."""
+    share = float(s.rng.uniform(0.3, 0.45))
+    shares = share * np.clip(np.linspace(-1, 1, s.probes), 0, 1)
+    return Script("learns slowly", None, tuple(SampleLaw(stray=1 - float(good)) for good in shares))
+
+
 def vanishes(s: Setting) -> Script:
     """Begins to learn, then gets stuck while its gradient goes to nothing and its loss saturates."""
     at = s.late()
@@ -257,8 +270,8 @@ def forgets_labels(s: Setting) -> Script:
 Make = Callable[[Setting], Script]
 SCRIPTS: tuple[Make, ...] = (
     perfect, learns, drops, drops_one, collapses, one_mode, rotates_slowly, rotates_fast, widens, strays, leaks,
-    leaks_badly, frozen, vanishes, collapses_late, explodes, swings_modes, swings_quality, swings_sets, ignores_labels,
-    forgets_labels,
+    leaks_badly, frozen, wanders, learns_slowly, vanishes, collapses_late, explodes, swings_modes, swings_quality,
+    swings_sets, ignores_labels, forgets_labels,
 )  # fmt: skip
 MIXTURES_ONLY = (widens, leaks, leaks_badly)
 """What has no plain meaning for images: how wide a class is, and what lies between two."""

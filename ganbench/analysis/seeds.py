@@ -72,13 +72,18 @@ def complete(studies: Iterable[Study]) -> None:
 
 
 def seed_results(studies: Iterable[Study]) -> dict[str, list[SeedResult]]:
-    """Return the results of every finished run by variant, with their scores as of `final_scores`."""
+    """Return the results of every finished run by variant, with their scores as of `final_scores`.
+
+    A run that was too short to tell counts as failed: the gate asks what comes out of so many steps.
+    """
     results: dict[str, list[SeedResult]] = {}
     for study in studies:
         scores = final_scores(study)
         for run in study.runs[study.runs["run"].isin(scores)].to_dict("records"):
             score = round(scores[run["run"]], 6)
-            result = SeedResult(int(run["seed"]), str(run["verdict"]), bool(run["failed"]), score)
+            # in the same number of steps the baseline was judged: what no longer gets there has got worse
+            lost = bool(run["failed"]) or bool(run["undecided"])
+            result = SeedResult(int(run["seed"]), str(run["verdict"]), lost, score)
             results.setdefault(run["variant"], []).append(result)
     return results
 

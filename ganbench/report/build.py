@@ -22,6 +22,7 @@ from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.payload import payload
 from ganbench.report.profiles import statistics
+from ganbench.report.robustness import robustness_page
 from ganbench.report.survival import survival
 from ganbench.report.theory import theory
 from ganbench.report.thumbnails import png_uri
@@ -30,9 +31,9 @@ PAGE = Path(__file__).parent / "page"
 SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
 """The page's own script, in the order of its parts: `pages.js`, which puts it together, is the last."""
 PAGES = (
-    ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("survival", "Survival"),
-    ("statistics", "Statistics"), ("curves", "Curves"), ("samples", "Samples"), ("diagnosis", "Diagnosis"),
-    ("classes", "Classes"), ("theory", "Theory"), ("settings", "Settings"),
+    ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("robustness", "Robustness"),
+    ("survival", "Survival"), ("statistics", "Statistics"), ("curves", "Curves"), ("samples", "Samples"),
+    ("diagnosis", "Diagnosis"), ("classes", "Classes"), ("theory", "Theory"), ("settings", "Settings"),
     ("missing", "Skipped and failed"), ("measures", "Measures"), ("provenance", "Provenance"),
 )  # fmt: skip
 """Pages in the order of the navigation: each is a section with this id in template.html, or in a file that it includes,
@@ -73,7 +74,9 @@ def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any],
     }
     data = {"prefix": prefix, "name": study.name, **payload(context), **lines}
     figures = {"survival": alive, "statistics": over, "curves": _curves(study, folder, prefix)}
-    return {**page, **figures, "classes": classes(context), "theory": _theory(context, folder, prefix)}, data
+    robust = _robustness(context, folder, prefix)
+    more = {"robustness": robust, "classes": classes(context), "theory": _theory(context, folder, prefix)}
+    return {**page, **figures, **more}, data
 
 
 def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:
@@ -132,6 +135,16 @@ def _theory(context: Context, folder: Path, prefix: str) -> dict[str, Any] | Non
             _save(figure, folder, prefix)
         game["pictures"] = _embedded([figure] if figure else [])
     return page
+
+
+def _robustness(context: Context, folder: Path, prefix: str) -> list[dict[str, Any]] | None:
+    groups = robustness_page(context)
+    for group in groups or []:
+        figures = group.pop("figures")
+        for figure in figures:
+            _save(figure, folder, prefix)
+        group["pictures"] = _embedded(figures)
+    return groups
 
 
 def _statistics(context: Context, folder: Path, prefix: str) -> dict[str, Any]:

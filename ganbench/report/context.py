@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study, courses
+from ganbench.analysis import robustness as robust
 from ganbench.analysis.findings import sentences
 from ganbench.analysis.ranking import labels, rank
 from ganbench.analysis.scores import SCORES, scores
@@ -71,7 +72,13 @@ class Context:
     def findings(self) -> list[str]:
         """What the study shows, in sentences."""
         found = sentences(self.study, self.verdicts, self.ranking, self.scores)
-        return [*found[:1], *courses.sentences(self.theory), *found[1:]]
+        over_settings = robust.sentences(self.robustness)
+        return [*found[:1], *courses.sentences(self.theory), *over_settings, *found[1:]]
+
+    @cached_property
+    def robustness(self) -> pd.DataFrame:
+        """How each method fares over its settings; empty where all have one."""
+        return robust.robustness(self.study, self.verdicts)
 
     @cached_property
     def theory(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ganbench.analysis.findings import percent
 from ganbench.analysis.ranking import axes, joined, level
-from ganbench.analysis.verdicts import FAILURES, SYMBOLS, VERDICTS
+from ganbench.analysis.verdicts import FAILURES, SYMBOLS, UNDECIDED, VERDICTS
 from ganbench.report.context import DASH, SHOWN, TIMES, Context, number
 from ganbench.report.figures import at, levels
 
@@ -136,9 +136,9 @@ def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale
     row = ranked[first["variant"]]
     seeds = f"{row['seeds']} of {row['planned']} seeds finished"
     if scale.measure is None:
-        found = [(row[name], name) for name in VERDICTS if name in FAILURES and row[name]]
+        found = [(row[name], name) for name in VERDICTS if name in {*FAILURES, *UNDECIDED} and row[name]]
         small = " ".join(f"{n}{SYMBOLS[name]}" for n, name in sorted(found, reverse=True))
-        good, text = 1 - row["failure_rate"], f"{row['failures']}/{row['seeds']}"
+        good, text = 1 - row["failure_rate"] - row["undecided"] / row["seeds"], f"{row['failures']}/{row['seeds']}"
         low, high = percent(row["failure_low"]), percent(row["failure_high"])
         how = ", ".join(f"{n} {name}" for n, name in found) or "no failure"
         title = f"{row['label']}: {how}; {low} to {high} %; {seeds}"

@@ -30,7 +30,7 @@ def summary(context: Context) -> list[tuple[str, str, str]]:
     finished = runs[runs["status"].isin(FINISHED)]
     failures = int(finished["failed"].fillna(False).astype(bool).sum())
     share = f"{percent(failures / len(finished))} %" if len(finished) else DASH
-    safe = int((ranking["failures"] == 0).sum()) if len(ranking) else 0
+    safe = int((ranking["failures"] + ranking["undecided"] == 0).sum()) if len(ranking) else 0
     skipped = int((runs["status"] == "skipped").sum())
     waiting = int(runs["status"].isin(["pending", "running"]).sum())
     seeds = int(runs["seed"].nunique())

@@ -52,7 +52,8 @@ def _tally(context: Context) -> str:
     runs = context.runs[context.runs["status"] != "skipped"]
     finished = runs[runs["status"].isin(FINISHED)]
     failures = int(finished["failed"].astype("boolean").fillna(False).sum())
-    survive = int((context.ranking["failures"] == 0).sum()) if len(context.ranking) else 0
+    lost = context.ranking["failures"] + context.ranking["undecided"] if len(context.ranking) else pd.Series()
+    survive = int((lost == 0).sum())
     text = f"{len(finished)} of {len(runs)} runs finished, {failures} of them are failures"
     return f"{text}; {survive} of {runs['variant'].nunique()} variants survive in all of their seeds."
 

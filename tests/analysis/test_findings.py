@@ -125,7 +125,7 @@ def test_levels_that_do_not_share_all_combinations_are_compared_in_pairs(fake: A
         "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact test, "
         "adjusted by Holm for the 3 comparisons above. What holds for new seeds holds for these settings; for new "
         "ones each setting counts once. Pairs count as independent: seeds that are hard for "
-        "one level alone may tell it apart.",
+        "one level alone may tell it apart. No method was tuned: at other learning rates the order may be another.",
     ]
 
 
@@ -282,7 +282,7 @@ def test_two_losses_of_which_either_may_be_best_and_a_last_one(fake: Any, tmp_pa
         "How levels were compared: in pairs of runs that share seed and all other settings, by McNemar's exact test, "
         "adjusted by Holm for the 2 comparisons above. What holds for new seeds holds for these settings; for new "
         "ones each setting counts once. Pairs count as independent: seeds that are hard for "
-        "one level alone may tell it apart.",
+        "one level alone may tell it apart. No method was tuned: at other learning rates the order may be another.",
         BARE,
     ]
 

@@ -33,10 +33,11 @@ def study(*variants: list[dict[str, Any]], varying: tuple[str, ...] = ("loss",))
     """A study with its verdicts and scores: best is the final, the worst after it 0.1 and the area 0.2 above."""
     rows = [{**row, "run": f"r{place}"} for place, row in enumerate(row for rows in variants for row in rows)]
     table = pd.DataFrame(rows)
-    good = ("converged", "unconverged")
+    good = ("converged", "unconverged", "too short")
     verdicts = table.assign(onset=0, evidence="", failed=~table["verdict"].isin(good), also="")
+    verdicts["undecided"] = verdicts["verdict"] == "too short"
     verdicts = verdicts.loc[~table["status"].isin(["skipped", "pending"]), [
-        "run", "verdict", "onset", "evidence", "failed", "also"]]  # fmt: skip
+        "run", "verdict", "onset", "evidence", "failed", "undecided", "also"]]  # fmt: skip
     scored = [(row["run"], name, value, value, value + 0.1, value + 0.2)
               for row in rows for name, value in zip(MEASURES, row["finals"], strict=False)]  # fmt: skip
     scored = pd.DataFrame(scored, columns=["run", "measure", "final", "best", "worst_after_best", "area"])
@@ -58,7 +59,7 @@ def test_every_column_of_a_row_by_hand() -> None:
     low, high = wilson(2, 4)
     expected = {
         "problem": "p", "rank": 1, "variant": "v", "label": "hinge", "seeds": 4, "planned": 5, "failures": 2,
-        "failure_rate": 0.5, "failure_low": low, "failure_high": high, "tied": True,
+        "failure_rate": 0.5, "failure_low": low, "failure_high": high, "undecided": 0, "tied": True,
         **dict.fromkeys(VERDICTS, 0), "converged": 1, "unconverged": 1, "collapsed": 1, "failed": 1,
         "covered_of": "modes_covered", "quality_of": "high_quality", "covered_area": pytest.approx(3.7),
         "frechet_final": 2.0, "frechet_best": 2.0, "frechet_worst_after_best": pytest.approx(2.1),
@@ -98,16 +99,18 @@ def test_rows_go_by_failures_then_coverage_then_quality_within_their_problem() -
         "blank": [("converged", NAN, NAN, free)] * 5, "unsure": [("converged", 8.0, NAN, free)] * 5,
         "bad": [("collapsed", 8.0, 1.0, free)] * 5, "one": [("collapsed", 8.0, 1.0, free)] + [
             ("converged", 8.0, 1.0, free)] * 4,
+        # no failure, and no success either: behind all that survive, before what fails as often
+        "short": [("too short", 8.0, 1.0, free)] + [("converged", 8.0, 1.0, free)] * 4,
     }  # fmt: skip
     other = finished("other", ("collapsed", free), problem="q", loss="other")
     table = rank(*study(other, *(finished(name, *runs, loss=name) for name, runs in ends.items())))
-    order = ["other", "first", "same", "quality", "unsure", "coverage", "blank", "one", "bad"]
+    order = ["other", "first", "same", "quality", "unsure", "coverage", "blank", "short", "one", "bad"]
     assert table["variant"].tolist() == order
     # equal rows share the better place
-    assert table["rank"].tolist() == [1, 1, 1, 3, 4, 5, 6, 7, 8]
-    assert table["problem"].tolist() == ["q", *["p"] * 8]
-    assert table["tied"].tolist() == [True] * 8 + [False]
-    assert table.index.tolist() == list(range(9))
+    assert table["rank"].tolist() == [1, 1, 1, 3, 4, 5, 6, 7, 8, 9]
+    assert table["problem"].tolist() == ["q", *["p"] * 9]
+    assert table["tied"].tolist() == [True] * 9 + [False]
+    assert table.index.tolist() == list(range(10))
     # a problem that nothing measures is ranked by its failures alone
     assert table.loc[0, ["covered_of", "quality_of", "covered", "quality"]].isna().all()
 

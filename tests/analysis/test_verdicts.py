@@ -12,6 +12,7 @@ from ganbench.analysis.verdicts import (
     FAILURES,
     ORDER,
     THRESHOLDS,
+    UNDECIDED,
     VERDICTS,
     Verdict,
     judge,
@@ -345,10 +346,69 @@ def test_judge_judges_as_judge_series(fake: Any, tmp_path: Any) -> None:
 def test_judge_of_nothing(fake: Any, tmp_path: Any) -> None:
     table = judge(fake.study_of([({"seed": None}, "skipped")], tmp_path))
     assert table.empty
-    assert list(table.columns) == ["run", "verdict", "onset", "evidence", "failed", "also"]
+    assert list(table.columns) == ["run", "verdict", "onset", "evidence", "failed", "undecided", "also"]
 
 
 def test_every_verdict_has_a_place_and_every_threshold_a_reason() -> None:
     assert set(VERDICTS) == set(ORDER)
-    assert {"converged", "unconverged"} == set(VERDICTS) - FAILURES
+    assert {"converged", "unconverged", "too short"} == set(VERDICTS) - FAILURES
+    assert {"too short"} == set(UNDECIDED)
     assert all(t.value > 0 and len(t.reason) > 20 for t in THRESHOLDS.values())
+
+
+def risen(*quality: float, every: int = 100) -> pd.DataFrame:
+    """Return the probes of a generator of all eight modes at these qualities, of an oracle's 1."""
+    rows = [{"high_quality": q, "modes_covered": 8.0, **{f"mode_share.{k}": q / 8 for k in range(8)}} for q in quality]
+    return pd.DataFrame(rows).assign(step=np.arange(len(rows)) * every)
+
+
+# seventeen probes, steps 0 to 1600: the last quarter begins at step 1200, the last half at 800
+FLAT = [0.1] * 13
+
+
+@pytest.mark.parametrize(
+    ("quality", "told"),
+    [
+        ([*FLAT, 0.15, 0.2, 0.25, 0.3], "too short"),
+        ([*FLAT, 0.1, 0.1, 0.1, 0.2], "too short"),  # just a tenth
+        ([*FLAT, 0.1, 0.1, 0.1, 0.19], "never learned"),
+        ([*FLAT, 0.4, 0.4, 0.4, 0.4], "too short"),  # it came after step 1200
+        ([0.1] * 12 + [0.4, 0.4, 0.4, 0.4, 0.4], "never learned"),  # and here before it
+        ([*FLAT, 0.3, 0.19, 0.3, 0.3], "never learned"),  # a fall of .11 is more than half of a rise of .2
+        ([*FLAT, 0.3, 0.21, 0.3, 0.3], "too short"),
+        ([0.1] * 9 + [0.3, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.4], "never learned"),  # it fell after step 800
+        ([0.1] * 6 + [0.3] + [0.1] * 6 + [0.1, 0.2, 0.3, 0.4], "too short"),  # and here before it
+        ([*FLAT, 0.3, 0.5, 0.6, 0.7], "too short"),  # learned, below the bar, and rising
+        ([*FLAT, 0.6, 0.6, 0.6, 0.6], "too short"),
+        ([0.1] * 8 + [0.6] * 9, "unconverged"),
+        ([*FLAT, 0.3, 0.5, 0.7, 0.9], "converged"),
+        ([0.1] * 4 + [0.9] * 5 + [0.1] * 4 + [0.2, 0.3, 0.4, 0.45], "degraded"),  # a failure holds
+    ],
+)
+def test_what_still_rises_at_the_end_was_too_short(quality: list[float], told: str) -> None:
+    oracle = {**RING, "high_quality": 1.0}
+    assert first(risen(*quality), oracle)[0] == told
+
+
+def test_too_short_holds_since_the_last_quarter_and_says_what_came() -> None:
+    (verdict,) = judge_series(risen(*FLAT, 0.15, 0.2, 0.25, 0.3), {**RING, "high_quality": 1.0}, 8)
+    assert verdict.onset == 1200
+    assert (verdict.failed, verdict.undecided) == (False, True)
+    assert "high quality was 0.1 at step 1200, and still rises." in verdict.evidence
+
+
+def test_the_untrained_first_probe_is_no_start_of_a_rise() -> None:
+    oracle = {**RING, "high_quality": 1.0}
+    assert first(risen(0.0, 0.4), oracle)[0] == "never learned"
+    assert first(risen(0.0, 0.1, 0.2, 0.4), oracle)[0] == "too short"
+
+
+@given(arrays(float, 17, elements=st.floats(0, 0.49)))
+def test_a_run_that_never_learned_is_either_too_short_or_a_failure(quality: Any) -> None:
+    verdicts = judge_series(risen(*quality), {**RING, "high_quality": 1.0}, 8)
+    undecided = [verdict.undecided for verdict in verdicts]
+    assert len(set(undecided)) == 1
+    assert "never learned" in [verdict.verdict for verdict in verdicts] or undecided[0] or verdicts[0].failed
+    # a course that never rises from one probe to the next was not too short
+    falling = judge_series(risen(*sorted(quality, reverse=True)), {**RING, "high_quality": 1.0}, 8)
+    assert not falling[0].undecided

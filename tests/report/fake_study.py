@@ -112,6 +112,7 @@ class FakeStudy:
     variants: tuple[()] = ()
     damage: tuple[()] = ()
     axes: list[str] = field(default_factory=lambda: ["problem", "loss", "normalization", "regularizer"])
+    tuned: list[str] = field(default_factory=list)
     oracle: dict[str, dict[str, float]] = field(default_factory=lambda: ORACLE)
     modes: dict[str, int] = field(default_factory=lambda: MODES)
     measures: dict[str, Measure] = field(default_factory=lambda: MEASURES)

@@ -219,6 +219,24 @@ class Case:
         fallen = self.breadth <= self.limit("lost") * best
         return (best >= self.limit("most_modes")) & fallen & (self.narrow | self.dropping)
 
+    @cached_property
+    def rise(self) -> float:
+        """How much of the oracle's quality was gained over the last quarter of training, where it rises steadily: 0
+        where it fell, at any time in the last half, by more than half of that."""
+        quality, end = np.clip(self.quality, 0.0, 1.0), float(self.steps[-1])
+        quarter, half = (int(np.searchsorted(self.steps, share * end, side="right")) - 1 for share in (0.75, 0.5))
+        if quarter < 0 or not self.trained[quarter]:
+            return 0.0
+        gained = float(quality[-1] - quality[quarter])
+        recent = quality[max(half, 0) :]
+        fall = float((np.maximum.accumulate(recent) - recent).max())
+        return gained if fall <= gained / 2 else 0.0
+
+    @property
+    def still_rising(self) -> bool:
+        """Whether quality still rises at the end, by more than chance."""
+        return self.rise >= self.limit("rise")
+
     def swinging(self) -> Movement | None:
         """Return the swings of quality or of breadth that go on until the end; None where there are none."""
         found = []

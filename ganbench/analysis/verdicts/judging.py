@@ -31,7 +31,7 @@ def view(columns: Mapping[str, Any] | pd.DataFrame) -> View | None:
 
 
 def judge(study: Study) -> pd.DataFrame:
-    """Return a row for every finished run: run, verdict, onset (Int64), evidence, failed (bool), also.
+    """Return a row for every finished run: run, verdict, onset (Int64), evidence, failed, undecided (bool), also.
 
     The verdict is the first that holds in ORDER; `also` names the others, "collapsed since step 500; ...". Runs that
     are skipped, pending or still training have no row. "failed" runs of the machine count as failures: they stay in
@@ -57,9 +57,9 @@ def judge(study: Study) -> pd.DataFrame:
             continue
         first, *others = found(how)
         also = "; ".join(map(_brief, others))
-        rows.append((run["run"], first.verdict, first.onset, first.evidence, first.failed, also))
-    table = pd.DataFrame(rows, columns=["run", "verdict", "onset", "evidence", "failed", "also"])
-    return table.astype({"onset": "Int64", "failed": bool})
+        rows.append((run["run"], first.verdict, first.onset, first.evidence, first.failed, first.undecided, also))
+    table = pd.DataFrame(rows, columns=["run", "verdict", "onset", "evidence", "failed", "undecided", "also"])
+    return table.astype({"onset": "Int64", "failed": bool, "undecided": bool})
 
 
 def judged(study: Study, verdicts: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,11 @@ class Verdict:
         """Whether it counts as a failure."""
         return self.verdict in FAILURES
 
+    @property
+    def undecided(self) -> bool:
+        """Whether training was too short to tell: no failure, and no success either."""
+        return self.verdict in UNDECIDED
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -50,6 +55,11 @@ class Rule:
     def failure(self) -> bool:
         """Whether it counts as a failure; what does not is asked only where no failure holds."""
         return bool(self.plugin.declared("failure"))
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it says that training was too short to tell: no failure, and no success either."""
+        return bool(self.plugin.declared("undecided"))
 
     @property
     def rank(self) -> float:
@@ -119,6 +129,9 @@ VERDICTS = RuleTable(lambda: {rule.name: rule.meaning for rule in rules()})
 
 FAILURES = RuleTable(lambda: {rule.name: rule for rule in rules() if rule.failure}).keys()
 """The verdicts that count as a failure. A run that is merely unconverged does not: more steps may be all it needs."""
+
+UNDECIDED = RuleTable(lambda: {rule.name: rule for rule in rules() if rule.undecided}).keys()
+"""The verdicts of runs that were too short: they have not failed, and have not survived either."""
 
 ORDER = RuleTable(lambda: {rule.name: rule for rule in sorted(rules(), key=lambda rule: rule.rank)}).keys()
 """Where several verdicts hold, the first of these counts: what ended the run, then what it did, then where it ended."""

@@ -32,6 +32,23 @@ def converged(case: Case) -> Flags:
 
 
 @register(
+    "verdict", failure=False, undecided=True, rank=105, symbol="T", evidence=wording.how_it_rises,
+    remedy=Remedy("Train longer before anything else is changed: what comes out is not known.", "Lucic et al. 2018"),
+    thresholds={
+        "rise": Threshold(
+            0.1, "of the oracle's quality gained over the last quarter: four deviations between probes of 1000 samples"
+        ),
+    },
+    scripts=("learns slowly",),
+)  # fmt: skip
+def too_short(case: Case) -> Held | None:
+    """Is below the quality bar, and its quality still rises when training ends: more steps would tell."""
+    if case.good[-1] or not case.still_rising:
+        return None
+    return Held(int(case.steps[np.searchsorted(case.steps, 0.75 * case.steps[-1], side="right") - 1]))
+
+
+@register(
     "verdict", acts_on="run", failure=False, rank=110, symbol="~", evidence=wording.what_it_lacks,
     remedy=Remedy("Train longer, or average the generator's weights over steps.", "Yazici et al. 2019"),
     scripts=("leaks",),
@@ -41,7 +58,7 @@ def unconverged(ended: Ended) -> Held | None:
     case = ended.case
     if case is None:
         return Held()
-    return None if case.good[-1] else Held(since(case.learned & case.decent, case.steps))
+    return None if case.good[-1] or case.still_rising else Held(since(case.learned & case.decent, case.steps))
 
 
 MODES = Remedy(
@@ -227,11 +244,11 @@ def vanished(case: Case) -> Flags:
             0.5, "half of the oracle's quality: most samples are recognisable, so something was learned"
         ),
     },
-    scripts=("frozen at initialisation",),
+    scripts=("frozen at initialisation", "wanders"),
 )  # fmt: skip
 def never_learned(case: Case) -> Flags:
-    """Never reached half of the oracle's quality."""
-    return np.full(len(case.steps), not case.learned[-1])
+    """Never reached half of the oracle's quality, and does not come nearer to it any more."""
+    return np.full(len(case.steps), not (case.learned[-1] or case.still_rising))
 
 
 @register(

@@ -88,6 +88,12 @@ def what_it_lacks(ended: Ended, held: Held) -> str:
     return f"{numbers(case)}{best(case, case.quality + case.breadth)}{missed(case)}{tight(case)}."
 
 
+def how_it_rises(case: Case, held: Held) -> str:
+    """Return the last probe, and how much of its quality came at the end."""
+    before = float(case.columns[case.view.quality][case.steps == held.onset][0])
+    return f"{numbers(case)}; {named(case.view.quality)} was {before:.2g} at step {held.onset}, and still rises."
+
+
 def gradient(case: Case, held: Held) -> str:
     """Return the last probe with what tells that the generator's gradient is gone."""
     text = numbers(case)

@@ -49,7 +49,7 @@ from ganbench.registry import Remedy
 
 @register("verdict", acts_on="run", failure=True, rank=5, symbol="Z", evidence=lambda ended, held: "20 steps only.",
           remedy=Remedy("Train for <i>longer</i>.", "nobody 2026"))
-def too_short(ended):
+def cut_short(ended):
     """Was trained for too short a time."""
     return Held(0)
 '''
@@ -90,7 +90,7 @@ def test_the_tables_follow_the_registry(slow_starter, own_registry):
     shipped = [list(table) for table in (VERDICTS, FAILURES, ORDER, SYMBOLS, REMEDIES, THRESHOLDS)]
     registry.load_file(slow_starter)
     assert VERDICTS[NAME] == MEANING
-    assert list(VERDICTS) == [*shipped[0][:2], NAME, *shipped[0][2:]], "before the failures"
+    assert list(VERDICTS) == [*shipped[0][:3], NAME, *shipped[0][3:]], "before the failures"
     assert NAME not in FAILURES
     assert list(ORDER).index(NAME) == list(ORDER).index("converged") - 1
     assert (SYMBOLS[NAME], REMEDIES[NAME].text) == ("S", "Raise both learning rates.")
@@ -140,7 +140,7 @@ def test_it_is_in_the_ranking_and_the_report(slow_starter, fake, tmp_path):
         assert told in page
     assert "verdict of yours" in page
     assert f"{NAME}, {slow_starter}" in page
-    assert sections.rules()[2]["slug"] == "slow-starter"
+    assert sections.rules()[3]["slug"] == "slow-starter"
 
 
 def test_a_monitor_stops_on_it(slow_starter):
@@ -161,23 +161,23 @@ def test_plans_know_nothing_of_it(slow_starter):
 
 
 def test_report_export_and_check_take_it_and_say_so(command, tiny, tmp_path):
-    study, baseline, file = tmp_path / "study", tmp_path / "baseline.json", tmp_path / "too_short.py"
+    study, baseline, file = tmp_path / "study", tmp_path / "baseline.json", tmp_path / "cut_short.py"
     file.write_text(TOO_SHORT)
     api.run(None, tiny, out=study, workers=1)
     assert command("baseline", study, "--out", baseline)[0] == 0
     code, out, _ = command("check", study, "--baseline", baseline, "--canary")
     assert code == 0
-    assert "too short" not in out
+    assert "cut short" not in out
     assert set(api.load(study).runs["verdict"]) == {"never learned"}
     assert command("report", study, "--plugin", file)[0] == 0
     page = (study / "report.html").read_text(encoding="utf-8")
     assert "Train for &lt;i&gt;longer&lt;/i&gt;." in page
-    assert f"too short, {file}" in page
-    assert "verdict of yours too short" in (study / "report.md").read_text(encoding="utf-8")
+    assert f"cut short, {file}" in page
+    assert "verdict of yours cut short" in (study / "report.md").read_text(encoding="utf-8")
     assert command("export", study, "--format", "csv", "--plugin", file)[0] == 0
-    assert set(pd.read_csv(study / "results.csv")["verdict"]) == {"too short"}
+    assert set(pd.read_csv(study / "results.csv")["verdict"]) == {"cut short"}
     _, out, _ = command("check", study, "--baseline", baseline, "--canary", "--plugin", file)
-    assert f"note: The verdict 'too short' is of {file}." in out
+    assert f"note: The verdict 'cut short' is of {file}." in out
 
 
 # ------------------------------------------------------------------------------------------ its laws and scripts
@@ -268,15 +268,15 @@ def test_a_record_holds_all_there_is_to_know():
         assert rule.remedy or rule.name == "converged"
         assert rule.scripts or rule.name == "failed"
         assert rule.meaning == rule.plugin.legend[0].lower() + rule.plugin.legend[1:-1]
-    assert len(set(SYMBOLS.values())) == len({rule.rank for rule in rules()}) == len(VERDICTS) == 13
+    assert len(set(SYMBOLS.values())) == len({rule.rank for rule in rules()}) == len(VERDICTS) == 14
 
 
 def test_the_order_in_which_verdicts_count():
     assert list(ORDER) == [
         "failed", "diverged", "vanished", "never learned", "rotating", "oscillating", "late collapse", "collapsed",
-        "ignoring labels", "dropping modes", "degraded", "converged", "unconverged",
+        "ignoring labels", "dropping modes", "degraded", "converged", "too short", "unconverged",
     ]  # fmt: skip
     assert list(VERDICTS) == [
-        "converged", "unconverged", "dropping modes", "ignoring labels", "late collapse", "collapsed", "oscillating",
+        "converged", "too short", "unconverged", "dropping modes", "ignoring labels", "late collapse", "collapsed", "oscillating",
         "rotating", "degraded", "vanished", "never learned", "diverged", "failed",
     ]  # fmt: skip

@@ -70,8 +70,13 @@ class PlayedRound:
         return self._marked(player, loss, total, self.population.players[player].gradient(total))
 
     def unrolled_gradient(self, steps: int, rate: float) -> Tensor:
-        """Return G's gradient [runs, size] through the steps that D would make on the same batch."""
+        """Return G's gradient [runs, size] through the steps that D would make on the same batch.
+
+        D's buffers are in the end what they were: what looks at weights that D never has, such as the vectors of
+        spectral normalization, leaves no trace.
+        """
         population, moment = self.population, self._next("g")
+        before = {name: buffer.clone() for name, buffer in population.discriminator.buffers.items()}
         latents = moment.draw("g latent")
         real, fake = self._shown(
             moment.draw("g data"), population.generate(latents, moment.given, trained=True), moment
@@ -87,7 +92,10 @@ class PlayedRound:
         # the real samples' logits follow G too, through the steps that D would make, and enter by D's loss
         against_d, _ = population.objective.losses(unrolled(real), unrolled(fake).detach())
         total = self._g_total(g_loss, latents, moment) - against_d
-        return self._marked("g", g_loss, total, population.generator.gradient(total))
+        gradient = population.generator.gradient(total)
+        for name, buffer in before.items():
+            population.discriminator.buffers[name].copy_(buffer)
+        return self._marked("g", g_loss, total, gradient)
 
     def field(self) -> PlayedField:
         """Return both players' gradients on D's next batch, differentiable in the parameters of both."""

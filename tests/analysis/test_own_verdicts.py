@@ -277,6 +277,6 @@ def test_the_order_in_which_verdicts_count():
         "ignoring labels", "dropping modes", "degraded", "converged", "too short", "unconverged",
     ]  # fmt: skip
     assert list(VERDICTS) == [
-        "converged", "too short", "unconverged", "dropping modes", "ignoring labels", "late collapse", "collapsed", "oscillating",
-        "rotating", "degraded", "vanished", "never learned", "diverged", "failed",
+        "converged", "too short", "unconverged", "dropping modes", "ignoring labels", "late collapse", "collapsed",
+        "oscillating", "rotating", "degraded", "vanished", "never learned", "diverged", "failed",
     ]  # fmt: skip

@@ -99,19 +99,20 @@ class Player:
     ) -> Tensor:
         """Map x [runs, batch, ...] with the parameters of all runs, a slice of them, or others by name.
 
-        given: what the problem gives with each of x, of all runs.
+        given: what the problem gives with each of x, of all runs. tensors: the others, which may hold buffers, too.
         """
-        tensors = {**(tensors or (self.trained if trained else self.frozen)), **self.buffers}
+        tensors = {**self.buffers, **(tensors or (self.trained if trained else self.frozen))}
         if runs != slice(None):
             tensors = {name: tensor[runs] for name, tensor in tensors.items()}
             given = mapped(lambda part: part[runs], given)
         return batched.forward(self.module, tensors, x, given=given, tap=tap)
 
-    def matrices(self) -> list[Tensor]:
-        """Return the trained weights of all linear and convolution layers as matrices [runs, out, in]."""
+    def matrices(self, tensors: Tensors | None = None) -> list[Tensor]:
+        """Return the trained weights, or others by name, of all linear and convolution layers [runs, out, in]."""
+        tensors = tensors or self.trained
         layers = {f"{name}.weight".removeprefix("."): layer for name, layer in self.module.named_modules()
                   if isinstance(layer, batched.LAYERS)}  # fmt: skip
-        return [as_matrix(self.trained[name], layer) for name, layer in layers.items() if name in self.trained]
+        return [as_matrix(tensors[name], layer) for name, layer in layers.items() if name in self.trained]
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Return the gradient [runs, size] of each run's own loss [runs]."""

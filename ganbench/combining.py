@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ganbench import kinds, registry
 from ganbench.binding import bind, chain
+from ganbench.errors import unknown
 from ganbench.kinds import kind_of
-from ganbench.plan import Variant, plugin_axes
+from ganbench.plan import NOTHING_ALLOWED, TOGETHER, Variant, plugin_axes
 from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, Plugin
 
+ALLOWED = {
+    "batch_norm_with_penalty": (
+        "independent_samples",
+        "gradient penalties on a critic with batch normalization, which are skipped otherwise: its statistics mix the "
+        "samples, so that a sample's slope is not its own",
+    )
+}
+"""What a suite may allow: what D then counts as providing, whatever its normalization, and what that is in words."""
 
-def impossible(variant: Variant) -> str:
-    """Return why a combination cannot be trained, or an empty text. Every plug-in declares its own needs."""
+
+def allowed(text: str) -> tuple[str, ...]:
+    """Return the names in a suite's key `allow`; UserError for one that nothing stands behind."""
+    names = () if text == NOTHING_ALLOWED else tuple(text.split(TOGETHER))
+    for name in names:
+        if name not in ALLOWED:
+            raise unknown("exception of 'allow'", name, ALLOWED)
+    return names
+
+
+def impossible(variant: Variant, allow: Collection[str] = ()) -> str:
+    """Return why a combination cannot be trained, or an empty text. Every plug-in declares its own needs.
+
+    allow: names of ALLOWED.
+    """
     chosen = [(axis, bound.plugin) for axis in kinds.axes().values() for bound in chain(variant, axis.name)]
     provided = {p: {what for axis, plugin in chosen if p in axis.gives for what in plugin.provides} for p in "GD"}
-    provided["D"] |= {LOSS_OF_LOGITS}
+    provided["D"] |= {LOSS_OF_LOGITS, *(ALLOWED[name][0] for name in allow)}
     if not bind(variant, "problem").declared("gives"):
         provided = {player: {*own, NOTHING_GIVEN} for player, own in provided.items()}
     provided["D"] -= _withheld(variant).keys()

@@ -18,10 +18,12 @@ NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent
 MEASURING = ("probe_every", "samples", "neighbours", "diagnostics", "feature_spaces")
 # that no feature space is asked for beside the problems' own
 NO_SPACE = "none"
+# that no combination is trained which is refused otherwise
+NOTHING_ALLOWED = "none"
 # settings that came after the first studies, beside axes of plug-ins that did: see `later`
 _LATER = {
     "generator_steps": 1, "diagnostics": "cheap", "feature_spaces": NO_SPACE, "listed": [], "margins": {},
-    "time_limit": 0.0,
+    "time_limit": 0.0, "allow": NOTHING_ALLOWED,
 }  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
@@ -180,7 +182,8 @@ class Plan:
     grows with every loop that reports. `margins` are the gate's where the suite declares some, and decide no result.
     `versions` are the identities of its plug-ins, `code` is that of this package, which a study's environment is held
     against rather than the plan's hash (see ganbench.identity). `time_limit` is what a population may take, in seconds,
-    0 for any time: it decides who ends, and no result.
+    0 for any time: it decides who ends, and no result. `allow` names the exceptions by which variants are in it that
+    would be skipped (combining.ALLOWED), joined by TOGETHER, "none" for no such one.
     """
 
     name: str
@@ -200,6 +203,7 @@ class Plan:
     margins: Mapping[str, float] = field(default_factory=dict)
     code: str = ""
     time_limit: float = 0.0
+    allow: str = NOTHING_ALLOWED
 
     @property
     def uncovered(self) -> list[str]:
@@ -247,7 +251,7 @@ class Plan:
     def hash(self) -> str:
         """A hash of what was asked for, with the identities of plug-ins, without this package and the machine."""
         content = self.to_dict()
-        for aside in ("description", "plugin_files", "legends", "margins", "code", "time_limit"):
+        for aside in ("description", "plugin_files", "legends", "margins", "code", "time_limit", "allow"):
             content.pop(aside, None)
         return _digest(content, 12)
 
@@ -287,6 +291,7 @@ class Plan:
             "listed": list(self.listed),
             "margins": dict(self.margins),
             "time_limit": self.time_limit,
+            "allow": self.allow,
             "code": self.code,
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
@@ -319,6 +324,7 @@ class Plan:
             margins=data.get("margins", {}),
             code=data.get("code", ""),
             time_limit=data.get("time_limit", _LATER["time_limit"]),
+            allow=data.get("allow", _LATER["allow"]),
         )
 
 

@@ -48,7 +48,7 @@ def _words(plan: Plan, variant: Variant) -> list[str] | None:
 
 def _settings(plan: Plan, variant: Variant) -> dict[str, Any]:
     settings: dict[str, Any] = variant.values
-    return {**settings, **dict(variant.hypers), **{key: getattr(plan, key) for key in MEASURING}}
+    return {**settings, **dict(variant.hypers), **{key: getattr(plan, key) for key in (*MEASURING, "allow")}}
 
 
 def _is_in_reach(plan: Plan, kind: str, name: str) -> bool:

@@ -24,13 +24,14 @@ from pydantic import (
 )
 
 from ganbench import kinds, registry
-from ganbench.combining import impossible
+from ganbench.combining import allowed, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
 from ganbench.kinds import KINDS, kind_of
 from ganbench.plan import (
     MEASURING,
     NO_SPACE,
+    NOTHING_ALLOWED,
     NUMBER_AXES,
     TOGETHER,
     UNCOVERED,
@@ -44,7 +45,7 @@ from ganbench.reading import parse_overrides, read_suite
 from ganbench.registry import Plugin
 
 LATENTS = ("normal", "uniform")
-SHARED = ("description", "seeds", *MEASURING, "margins", "time_limit")
+SHARED = ("description", "seeds", *MEASURING, "margins", "time_limit", "allow")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
 LARGEST = {
@@ -54,6 +55,7 @@ LARGEST = {
 LARGEST_SEED = 2**63 - 1
 MOST_VARIANTS, MOST_RUNS = 20_000, 200_000
 """How large a grid may be, the combinations that are skipped included."""
+OWN_SETTINGS = "Register one of your own to measure with another setting."
 LONGEST_VALUE = 100
 """Characters of a hyper-parameter that is a text: it stands in labels."""
 
@@ -148,6 +150,7 @@ class Settings(BaseModel):
     feature_spaces: Annotated[str, BeforeValidator(_together)] = NO_SPACE
     margins: Annotated[dict[str, float], BeforeValidator(_shares)] = {}
     time_limit: float = Field(0.0, ge=0, le=10**9)
+    allow: Annotated[str, BeforeValidator(_together)] = NOTHING_ALLOWED
     hypers: dict[str, list[Any]] = {}
     per_problem: dict[str, dict[str, Any]] = {}
 
@@ -179,7 +182,8 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
             raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for '{each}'.")
     _check_size(grids)
 
-    reasons = {variant: impossible(variant) for variant in itertools.chain.from_iterable(map(_expand, grids))}
+    allow = allowed(common["allow"])
+    reasons = {variant: impossible(variant, allow) for variant in itertools.chain.from_iterable(map(_expand, grids))}
     variants = [variant for variant, reason in reasons.items() if not reason]
     skipped = {variant: reason for variant, reason in reasons.items() if reason}
     used = {key for variant in (*variants, *skipped) for key, _ in variant.hypers}
@@ -329,6 +333,8 @@ def _check_hypers(data: Mapping[str, Any]) -> None:
                 raise UserError(f"Cannot read the key '{key}': a hyper-parameter is written kind.plugin.name.")
             kind, name, hyper = match.groups()
             plugin = registry.get(kind, name)
+            if not KINDS[kind].axes:
+                raise UserError(f"The key '{key}' cannot be set: a {kind} measures all studies alike. {OWN_SETTINGS}")
             if hyper not in plugin.hypers:
                 raise unknown(f"hyper-parameter of the {kind} '{name}'", hyper, plugin.hypers)
             for item in value if isinstance(value, list) else [value]:

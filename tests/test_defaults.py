@@ -10,6 +10,7 @@ from ganbench.monitor.probing import Sizes
 from ganbench.suite import resolve
 
 OURS = "ours: chosen on the shipped suites, where training lasts 2000 steps"
+ADAMS = ("adam", "adamw", "optimistic_adam")
 DEFAULTS = {
     "problem.bilinear.dimension": (2, "a plane for each player"),
     "problem.line.modes": (5, OURS), "problem.line.spacing": (2.0, "as on the grid"),
@@ -24,6 +25,14 @@ DEFAULTS = {
     "network.mlp.width": (32, OURS), "network.mlp.depth": (2, OURS),
     "network.conditional_mlp.width": (32, "as mlp"), "network.conditional_mlp.depth": (2, "as mlp"),
     "network.conditional_mlp.how": ("projection", "Miyato & Koyama 2018"),
+    **{f"network.{name}.{player}_{what}": (0, "that of both players") for name in ("mlp", "conditional_mlp")
+       for player in "gd" for what in ("width", "depth")},
+    **{f"network.dcgan.{player}_width": (0, "that of both players") for player in "gd"},
+    **{f"network.{name}.{key}": (value, source) for name in ("mlp", "conditional_mlp", "dcgan")
+       for key, value, source in (
+           ("g_activation", "relu", "Radford 2016"), ("d_activation", "leaky_relu", "Radford 2016"),
+           ("init", "default", "torch's own"), ("init_scale", 1.0, "as they are drawn"))},
+    **{f"network.{name}.pieces": (5, "Lin 2018, as published with the code") for name in ("mlp", "conditional_mlp")},
     "model.vae.width": (32, "as mlp"), "model.vae.depth": (2, "as mlp"), "model.vae.beta": (1.0, "Kingma 2014"),
     "model.vae.scale": (0.1, OURS),
     **{f"loss.{name}.label_smoothing": (0.0, "none") for name in ("minimax", "nonsaturating", "least_squares")},
@@ -51,13 +60,17 @@ DEFAULTS = {
     "regularizer.orthogonal.beta": (1e-4, "Brock 2019, sec. 3.1"),
     "regularizer.orthonormal.beta": (1e-4, "as orthogonal"),
     **{f"optimizer.{name}.{player}_lr": (rate, OURS) for player in "gd" for name, rate in
-       (("sgd", 0.01), ("optimistic_sgd", 0.01), ("rmsprop", 5e-4), ("adam", 2e-3), ("optimistic_adam", 2e-3))},
+       (("sgd", 0.01), ("optimistic_sgd", 0.01), ("rmsprop", 5e-4), ("adam", 2e-3), ("adamw", 2e-3),
+        ("optimistic_adam", 2e-3))},
+    **{f"optimizer.{name}.weight_decay": (0.0, "none")
+       for name in ("sgd", "optimistic_sgd", "rmsprop", "adam", "optimistic_adam")},
+    "optimizer.adamw.weight_decay": (0.01, "torch.optim.AdamW"),
     **{f"optimizer.{name}.decay": ("none", OURS) for name in ("sgd", "optimistic_sgd", "rmsprop")},
-    **{f"optimizer.{name}.decay": ("sqrt", OURS) for name in ("adam", "optimistic_adam")},
+    **{f"optimizer.{name}.decay": ("sqrt", OURS) for name in ADAMS},
     "optimizer.sgd.momentum": (0.0, "none"), "optimizer.rmsprop.alpha": (0.99, "torch.optim.RMSprop"),
-    **{f"optimizer.{name}.eps": (1e-8, "Kingma 2015; torch.optim") for name in ("rmsprop", "adam", "optimistic_adam")},
-    **{f"optimizer.{name}.beta1": (0.5, "Radford 2016") for name in ("adam", "optimistic_adam")},
-    **{f"optimizer.{name}.beta2": (0.999, "Kingma 2015") for name in ("adam", "optimistic_adam")},
+    **{f"optimizer.{name}.eps": (1e-8, "Kingma 2015; torch.optim") for name in ("rmsprop", *ADAMS)},
+    **{f"optimizer.{name}.beta1": (0.5, "Radford 2016") for name in ADAMS},
+    **{f"optimizer.{name}.beta2": (0.999, "Kingma 2015") for name in ADAMS},
     **{f"update.{name}.every": (5, OURS) for name in ("lookahead", "simultaneous_lookahead")},
     **{f"update.{name}.share": (0.5, "half of the way") for name in ("lookahead", "simultaneous_lookahead")},
     "update.consensus.order": ("simultaneous", "Mescheder 2017, alg. 1"),

@@ -193,15 +193,22 @@ def unrolled(step: LinearStep, *, steps: int, rate: float, as_trained: bool) -> 
 # ------------------------------------------------------------------------------------------ the optimizers
 
 
-def heavy_ball(gradient: Matrix, last: Matrix, *, momentum: float) -> tuple[Matrix, Matrix]:
+def heavy_ball(gradient: Matrix, last: Matrix, *, momentum: float, weight_decay: float = 0.0) -> tuple[Matrix, Matrix]:
     """Return the velocity, by which it moves and which it keeps."""
+    _without_decay(weight_decay)
     velocity = momentum * last + gradient
     return velocity, velocity
 
 
-def optimistic(gradient: Matrix, last: Matrix) -> tuple[Matrix, Matrix]:
+def optimistic(gradient: Matrix, last: Matrix, *, weight_decay: float = 0.0) -> tuple[Matrix, Matrix]:
     """Return twice the gradient less the last one, and the gradient."""
+    _without_decay(weight_decay)
     return 2 * gradient - last, gradient
+
+
+def _without_decay(weight_decay: float) -> None:
+    if weight_decay:
+        raise Unknown  # it pulls to the origin, which is not every game's equilibrium
 
 
 # ------------------------------------------------------------------------------------------ the regularizers

@@ -9,6 +9,9 @@ optimizer declares `g_lr` and `d_lr`, the rates of G and D, and `decay`, their c
 What it needs to know of the step it may declare as `numbers`, a function `(step, *, hypers) -> tuple` of a number of
 Python, called outside the step: that tuple, its numbers as tensors, then comes in place of `step`.
 
+`weight_decay` is L2 regularization, as in `torch.optim`: it adds so many times the parameters, all of them, to the
+gradient of both players. `adamw` alone decouples it from the gradient's scale.
+
 One that is linear may declare `linear`, `(gradient, last, *, hypers) -> (move, kept)` without rates and decay: what it
 keeps is `last` in the next step.
 """
@@ -52,7 +55,15 @@ def at_step(optimizer: Plugin, step: int, hypers: Mapping[str, Any], device: tor
     return placed(step) if numbers is None else tuple(placed(number) for number in numbers(step, **hypers))
 
 
-@register("optimizer", linear=linear.heavy_ball)
+def _with_decay(gradient: Tensor, parameters: Tensor, weight_decay: Any) -> Tensor:
+    """Return the gradient with that of weight_decay / 2 times the squared parameters."""
+    # a number of Python where all runs share it: without decay there is nothing to add, nor to pay for
+    if not isinstance(weight_decay, Tensor) and weight_decay == 0:
+        return gradient
+    return gradient + weight_decay * parameters
+
+
+@register("optimizer", linear=linear.heavy_ball, later="weight_decay")
 def sgd(
     parameters: Tensor,
     gradient: Tensor,
@@ -64,15 +75,16 @@ def sgd(
     d_lr: float = 1e-2,
     momentum: float = 0.0,
     decay: str = "none",
+    weight_decay: float = 0.0,
 ) -> None:
     """Gradient descent with heavy-ball momentum, which may be negative (Polyak 1964; Gidel 2019b)."""
     if not state:
         state["velocity"] = torch.zeros_like(parameters)
-    velocity = state["velocity"].mul_(momentum).add_(gradient)
+    velocity = state["velocity"].mul_(momentum).add_(_with_decay(gradient, parameters, weight_decay))
     parameters.sub_(velocity * lr)
 
 
-@register("optimizer")
+@register("optimizer", later="weight_decay")
 def rmsprop(
     parameters: Tensor,
     gradient: Tensor,
@@ -85,15 +97,17 @@ def rmsprop(
     alpha: float = 0.99,
     eps: float = 1e-8,
     decay: str = "none",
+    weight_decay: float = 0.0,
 ) -> None:
     """RMSProp without momentum, the optimizer of weight-clipped critics (Tieleman & Hinton 2012; Arjovsky 2017)."""
     if not state:
         state["square"] = torch.zeros_like(parameters)
+    gradient = _with_decay(gradient, parameters, weight_decay)
     square = state["square"].lerp_(gradient.square(), 1 - alpha)
     parameters.sub_(gradient / (square.sqrt() + eps) * lr)
 
 
-@register("optimizer", linear=linear.optimistic)
+@register("optimizer", linear=linear.optimistic, later="weight_decay")
 def optimistic_sgd(
     parameters: Tensor,
     gradient: Tensor,
@@ -104,9 +118,10 @@ def optimistic_sgd(
     g_lr: float = 1e-2,
     d_lr: float = 1e-2,
     decay: str = "none",
+    weight_decay: float = 0.0,
 ) -> None:
     """Optimistic gradient descent: twice this gradient less the last one (Daskalakis 2018)."""
-    _optimistic(parameters, gradient, state, lr)
+    _optimistic(parameters, _with_decay(gradient, parameters, weight_decay), state, lr)
 
 
 def unbiased(step: int, *, beta1: Any = 0.5, beta2: Any = 0.999, **others: Any) -> tuple[Any, Any]:
@@ -114,7 +129,7 @@ def unbiased(step: int, *, beta1: Any = 0.5, beta2: Any = 0.999, **others: Any) 
     return 1 - beta1**step, (1 - beta2**step) ** -0.5
 
 
-@register("optimizer", numbers=unbiased)
+@register("optimizer", numbers=unbiased, later="weight_decay")
 def adam(
     parameters: Tensor,
     gradient: Tensor,
@@ -128,10 +143,12 @@ def adam(
     beta2: float = 0.999,
     eps: float = 1e-8,
     decay: str = "sqrt",
+    weight_decay: float = 0.0,
 ) -> None:
     """Adam with bias correction (Kingma & Ba 2015, alg. 1)."""
     if not state:
         state.update(mean=torch.zeros_like(parameters), square=torch.zeros_like(parameters))
+    gradient = _with_decay(gradient, parameters, weight_decay)
     mean = state["mean"].lerp_(gradient, 1 - beta1)
     square = state["square"].lerp_(gradient.square(), 1 - beta2)
     divisor, factor = bias
@@ -140,6 +157,27 @@ def adam(
 
 
 @register("optimizer", numbers=unbiased)
+def adamw(
+    parameters: Tensor,
+    gradient: Tensor,
+    state: dict[str, Tensor],
+    bias: tuple[Any, Any],
+    lr: Any,
+    *,
+    g_lr: float = 2e-3,
+    d_lr: float = 2e-3,
+    beta1: float = 0.5,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    decay: str = "sqrt",
+) -> None:
+    """Adam with decoupled weight decay: parameters shrink by lr x weight_decay a step (Loshchilov & Hutter 2019)."""
+    parameters.mul_(1 - lr * weight_decay)
+    adam(parameters, gradient, state, bias, lr, beta1=beta1, beta2=beta2, eps=eps)
+
+
+@register("optimizer", numbers=unbiased, later="weight_decay")
 def optimistic_adam(
     parameters: Tensor,
     gradient: Tensor,
@@ -153,9 +191,10 @@ def optimistic_adam(
     beta2: float = 0.999,
     eps: float = 1e-8,
     decay: str = "sqrt",
+    weight_decay: float = 0.0,
 ) -> None:
     """Optimistic Adam: twice Adam's step less its last one (Daskalakis 2018, alg. 1)."""
-    direction = torch.zeros_like(parameters)
+    direction, gradient = torch.zeros_like(parameters), _with_decay(gradient, parameters, weight_decay)
     adam(direction, gradient, state, bias, -1.0, beta1=beta1, beta2=beta2, eps=eps)
     _optimistic(parameters, direction, state, lr)
 

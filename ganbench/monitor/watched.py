@@ -13,7 +13,7 @@ from torch.func import functional_call
 from ganbench.gan.normalizations import Reweighted, as_matrix
 from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.monitor.isolation import flagged
-from ganbench.training.batched import ELEMENTWISE, LAYERS, layer_names
+from ganbench.training.batched import ACTIVATIONS, LAYERS, layer_names
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -190,7 +190,7 @@ def _matrices(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def _activations(module: nn.Module, units: dict[nn.Module, Tensor] | None) -> list[nn.Module]:
-    return [] if units is None else [part for part in module.modules() if type(part) in ELEMENTWISE]
+    return [] if units is None else [part for part in module.modules() if type(part) in ACTIVATIONS]
 
 
 def _keep_in(units: dict[nn.Module, Tensor] | None) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -15,6 +15,8 @@ from ganbench.analysis.scores import FINISHED, SCORES
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, THRESHOLDS, VERDICTS
 from ganbench.analysis.verdicts import rules as records
 from ganbench.analysis.views import ranked_by
+from ganbench.combining import ALLOWED
+from ganbench.plan import TOGETHER
 from ganbench.report import settings, thumbnails
 from ganbench.report.context import DASH, Context, number
 from ganbench.report.heatmaps import maps
@@ -223,6 +225,13 @@ def set_values(context: Context) -> list[dict[str, Any]]:
     return [table for table in tables if table["same"] or table["rows"]]
 
 
+def allowances(context: Context) -> list[str]:
+    """Return what the suite has allowed of what is skipped otherwise, in words."""
+    asked = {str(values.get("allow", "")) for values in context.study.settings.values()}
+    names = dict.fromkeys(name for text in sorted(asked) for name in text.split(TOGETHER))
+    return [f"{name}: {ALLOWED[name][1]}." for name in names if name in ALLOWED]
+
+
 def _value(value: object) -> str:
     return "" if value is None else str(value)
 
@@ -285,6 +294,7 @@ def section(context: Context, prefix: str) -> dict[str, Any]:
         "measures": measure_rows(context),
         "problem_names": context.problems,
         "settings": set_values(context),
+        "allowances": allowances(context),
         "mixed": context.study.provenance.get("mixed", ""),
         "command": context.study.provenance.get("command", ""),
         "provenance": provenance(context),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ganbench import registry
 from ganbench.arrays import Array
-from ganbench.plan import MEASURING, OWN_NAME, Plan, Variant, plugin_axes
+from ganbench.plan import MEASURING, NOTHING_ALLOWED, OWN_NAME, Plan, Variant, plugin_axes
 from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
 from ganbench.repeat import commands
@@ -160,6 +160,8 @@ class Study:
         Of a watched loop no more is known than its name and how it is measured.
         """
         measuring = {key: getattr(self.plan, key) for key in MEASURING}
+        if self.plan.allow != NOTHING_ALLOWED:
+            measuring["allow"] = self.plan.allow
         variants = [*self.variants, *(variant for variant, _ in self.plan.skipped)]
         return {v.id: {**({} if self.plan.listed else v.values), **dict(v.hypers), **measuring} for v in variants}
 

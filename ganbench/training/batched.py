@@ -19,6 +19,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ganbench.errors import UserError
 from ganbench.gan.conditioning import Concatenated, Projected
+from ganbench.gan.networks.layers import Maxout
 from ganbench.gan.normalizations import PixelNorm, Reweighted, as_matrix
 from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
 from ganbench.problems.base import Given
@@ -26,8 +27,9 @@ from ganbench.problems.base import Given
 Tensors = Mapping[str, Tensor]
 Tap = Callable[[nn.Module, Tensor], None]
 
-ELEMENTWISE = (
-    nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh,
+# which do the same whatever axes come before: element by element, or on the last one alone
+ACTIVATIONS = (
+    nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh, Maxout,
 )  # fmt: skip
 IN_PLACE: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
     nn.ReLU: lambda _, x: F.relu(x, inplace=True),
@@ -115,7 +117,7 @@ def forward(
             x = forward(child, tensors, x, f"{prefix}{name}.", tap, ours)
             ours = _returns_its_own(child)
         return x
-    if kind in ELEMENTWISE:
+    if kind in ACTIVATIONS:
         x = IN_PLACE[kind](module, x) if ours and kind in IN_PLACE else module(x)
         if tap:
             tap(module, x)

@@ -47,9 +47,10 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
     """Build one run's generator and discriminator; the initial weights depend on seed and architecture alone."""
     layers: dict[str, Normalize] = {}
     for role, axis in (("g", "g_normalization"), ("d", "normalization")):
-        normalization = bind(variant, axis)
+        bound = bind(variant, axis)
+        normalization = _Normalization(bound, stream(f"{axis} at the start", seed))
         layers[f"{role}_norm"] = normalization
-        layers[f"{role}_weight"] = normalization if normalization.declared("acts_on") == "weights" else _as_is
+        layers[f"{role}_weight"] = normalization if bound.declared("acts_on") == "weights" else _as_is
     parts = parts_of(variant)
     d_batch = partial(batch_module, parts) if any(part.sees_batch for part in parts) else None
     spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers, d_batch=d_batch,
@@ -59,6 +60,20 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
     if shape != problem.shape:
         discriminator = _pair(variant, replace(spec, shape=tuple(shape)), seed)[1]
     return generator, discriminator
+
+
+class _Normalization:
+    """A normalization whose draws are its own: the layers that are built after it start as without it."""
+
+    def __init__(self, normalization: Normalize, generator: torch.Generator) -> None:
+        self._normalization, self._state = normalization, generator.get_state()
+
+    def __call__(self, layer: nn.Module) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.random.set_rng_state(self._state)
+            module = self._normalization(layer)
+            self._state = torch.random.get_rng_state()
+        return module
 
 
 def _pair(variant: Variant, spec: NetworkSpec, seed: int) -> tuple[nn.Module, nn.Module]:

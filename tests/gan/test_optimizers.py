@@ -8,6 +8,7 @@ import torch
 
 from ganbench import registry
 from ganbench.errors import UserError
+from ganbench.gan.linear import Unknown
 from ganbench.gan.optimizers import DECAYS, at_step, rate_factor
 
 RUNS, SIZE, STEPS = 3, 7, 50
@@ -128,3 +129,63 @@ def test_every_decay_has_its_values_above_and_never_rises():
 def test_unknown_decay_names_the_nearest():
     with pytest.raises(UserError, match=r"'cosin'.*'cosine'"):
         rate_factor("cosin", 0, 1)
+
+
+@pytest.mark.parametrize(("name", "hypers", "theirs"), [
+    ("sgd", {"momentum": 0.9}, torch.optim.SGD), ("rmsprop", {"alpha": 0.9}, torch.optim.RMSprop),
+    ("adam", {"beta1": 0.5, "beta2": 0.9}, torch.optim.Adam),
+    ("adamw", {"beta1": 0.5, "beta2": 0.9}, torch.optim.AdamW),
+])  # fmt: skip
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01, 0.5])
+def test_weight_decay_is_torchs(name, hypers, theirs, weight_decay):
+    plugin, state = registry.get("optimizer", name), {}
+    ours = torch.linspace(-2, 2, SIZE, dtype=torch.float64).reshape(1, -1)
+    parameter = ours.clone().requires_grad_()
+    told = {"betas": (0.5, 0.9)} if "beta1" in hypers else hypers
+    optimizer = theirs([parameter], lr=1e-3, weight_decay=weight_decay, **told)
+    for step, gradient in enumerate(gradients()[:, :1], 1):
+        plugin(ours, gradient, state, at_step(plugin, step, hypers), 1e-3, weight_decay=weight_decay, **hypers)
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    torch.testing.assert_close(ours, parameter.detach(), rtol=1e-11, atol=1e-11)
+
+
+DECAYING = [p.name for p in registry.plugins("optimizer") if "weight_decay" in p.hypers]
+
+
+@pytest.mark.parametrize("name", [name for name in DECAYING if name != "adamw"])
+def test_weight_decay_is_the_gradient_of_half_the_squared_parameters(name):
+    plugin = registry.get("optimizer", name)
+    (x, y), of_x, of_y = torch.ones(2, RUNS, SIZE, dtype=torch.float64), {}, {}
+    for step, gradient in enumerate(gradients(), 1):
+        plugin(x, gradient, of_x, at_step(plugin, step, plugin.hypers), 1e-3, weight_decay=0.3)
+        plugin(y, gradient + 0.3 * y, of_y, at_step(plugin, step, plugin.hypers), 1e-3)
+    torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-12)
+    assert (x - 1).abs().min() > 1e-4
+
+
+@pytest.mark.parametrize("name", DECAYING)
+def test_runs_of_one_population_decay_each_by_its_own(name):
+    plugin, decays, start = (
+        registry.get("optimizer", name),
+        [0.0, 0.1, 2.0],
+        torch.ones(RUNS, SIZE, dtype=torch.float64),
+    )
+    column = torch.tensor(decays, dtype=torch.float64).unsqueeze(1)
+    together, state = start.clone(), {}
+    alone, states = [start[:1].clone() for _ in decays], [{} for _ in decays]
+    for step, gradient in enumerate(gradients(), 1):
+        given = at_step(plugin, step, plugin.hypers)
+        plugin(together, gradient, state, given, 1e-2, weight_decay=column)
+        for row, decay in enumerate(decays):
+            plugin(alone[row], gradient[row : row + 1], states[row], given, 1e-2, weight_decay=decay)
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["sgd", "optimistic_sgd"])
+def test_theory_says_nothing_of_weight_decay(name):
+    declared, one = registry.get("optimizer", name).declared("linear"), np.eye(2)
+    hypers = {"momentum": 0.5} if name == "sgd" else {}
+    assert len(declared(one, one, **hypers, weight_decay=0.0)) == 2
+    with pytest.raises(Unknown):
+        declared(one, one, **hypers, weight_decay=0.1)

@@ -133,6 +133,18 @@ def test_unrolling_with_steps_that_lead_nowhere_is_gs_own_gradient(rate):
     assert torch.allclose(unrolled, plain, rtol=1e-4, atol=1e-6) == (rate == 0)
 
 
+def test_steps_that_d_only_would_make_leave_no_trace_in_its_spectral_vectors():
+    own = population("normalization=spectral")
+    before = {name: buffer.clone() for name, buffer in own.discriminator.buffers.items()}
+    gradient = played(own).unrolled_gradient(3, 0.5, as_trained=True)
+    assert gradient.any(1).all()
+    assert len(before) == 3
+    assert all(torch.equal(own.discriminator.buffers[name], buffer) for name, buffer in before.items())
+    played(own).gradient("d")
+    changed = [not torch.equal(own.discriminator.buffers[name], buffer) for name, buffer in before.items()]
+    assert any(changed), "D's own pass moves them"
+
+
 def test_the_field_is_of_ds_next_batch_and_both_losses_are_known():
     own, twin = population(), population()
     now = played(own)

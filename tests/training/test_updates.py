@@ -217,6 +217,24 @@ def test_population_equals_loop(rule, regularizer, optimizer):
     assert not torch.equal(*population.generator.flat)
 
 
+def test_a_penalty_on_batch_norm_is_of_the_gradient_with_the_whole_batch():
+    rates = [f"optimizer.sgd.{player}_lr={RATE}" for player in "gd"]
+    allowed = [
+        "normalization=batch",
+        "allow=batch_norm_with_penalty",
+        "regularizer=r1",
+        f"regularizer.r1.gamma={GAMMA}",
+    ]
+    runs = resolve(None, [*BASE, *rates, "optimizer.sgd.decay=none", "optimizer=sgd", *allowed, "seeds=2"]).runs
+    population, loops = Population(runs, make_problem(runs[0].variant), CPU, torch.float64), [Loop(run) for run in runs]
+    for step in range(STEPS):
+        train_step(population)
+        for loop in loops:
+            alternating(loop, step, {})
+    for row, loop in enumerate(loops):
+        assert difference(population, row, loop) < 1e-8
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_diverged_run_stays_and_its_neighbour_does_not_notice(rule):
     both = [*BASE, f"update={rule}", "optimizer=sgd", "optimizer.sgd.d_lr=1e30,0.01", "seeds=1"]

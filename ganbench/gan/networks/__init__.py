@@ -6,6 +6,7 @@ its normalized layers; what it is made of is its own affair, `nn.Sequential`s of
 """
 
 from ganbench.gan.networks import conditional, dcgan, games, mlp
-from ganbench.gan.networks.spec import NetworkSpec, Normalize
+from ganbench.gan.networks.layers import Normalize
+from ganbench.gan.networks.spec import NetworkSpec
 
 __all__ = ["NetworkSpec", "Normalize", "conditional", "dcgan", "games", "mlp"]

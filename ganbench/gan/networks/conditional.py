@@ -1,11 +1,13 @@
 """Multilayer perceptrons that take a label."""
 
 import math
+from functools import partial
 
 from torch import nn
 
-from ganbench.errors import UserError, unknown
+from ganbench.errors import unknown
 from ganbench.gan.conditioning import Concatenated, Projected
+from ganbench.gan.networks.layers import PLAYERS_LATER, Body, apart, bodies
 from ganbench.gan.networks.spec import NetworkSpec
 from ganbench.registry import register
 
@@ -13,36 +15,57 @@ HOW = ("projection", "concatenation")
 
 
 @register(
-    "network", needs={"label": "it needs a problem that gives labels"}, provides={"batch_features", "hidden_features"}
+    "network",
+    needs={"label": "it needs a problem that gives labels"},
+    provides={"batch_features", "hidden_features"},
+    later=PLAYERS_LATER,
 )
 def conditional_mlp(
-    spec: NetworkSpec, *, width: int = 32, depth: int = 2, how: str = "projection"
+    spec: NetworkSpec,
+    *,
+    width: int = 32,
+    depth: int = 2,
+    how: str = "projection",
+    g_width: int = 0,
+    d_width: int = 0,
+    g_depth: int = 0,
+    d_depth: int = 0,
+    g_activation: str = "relu",
+    d_activation: str = "leaky_relu",
+    pieces: int = 5,
+    init: str = "default",
+    init_scale: float = 1.0,
 ) -> tuple[nn.Module, nn.Module]:
     """The perceptrons of `mlp` given labels: beside G's latents, and in D by projection or beside samples (`how`).
 
-    Concatenation: Mirza & Osindero 2014. Projection: Miyato & Koyama 2018, eq. 5.
+    Concatenation: Mirza & Osindero 2014. Projection: Miyato & Koyama 2018, eq. 5. The other settings are those of
+    `mlp`; the rows by which labels project start as torch has them.
     """
     if how not in HOW:
         raise unknown("way of 'network.conditional_mlp.how'", how, HOW)
-    if width < 1 or depth < 1:
-        raise UserError(
-            f"The network 'conditional_mlp' needs a width and a depth of at least 1, got {width} and {depth}."
-        )
+    sizes = (g_width, g_depth, g_activation), (d_width, d_depth, d_activation)
+    g, d = bodies("conditional_mlp", (width, depth), *sizes, pieces)
+    return apart(partial(_perceptrons, spec.started("conditional_mlp", init, init_scale), how), g, d)
+
+
+def _perceptrons(spec: NetworkSpec, how: str, g: Body, d: Body) -> tuple[nn.Module, nn.Module]:
     assert spec.given is not None
     classes, size = spec.given.classes, math.prod(spec.shape)
     beside = classes if how == "concatenation" else 0
     generator: list[nn.Module] = []
     body: list[nn.Module] = [nn.Flatten()] if len(spec.shape) > 1 and not beside else []
-    for index in range(depth):
-        generator += [spec.g_norm(nn.Linear(width if index else spec.latent_dim + classes, width)), nn.ReLU()]
-        body += [spec.d_norm(nn.Linear(width if index else size + beside, width)), nn.LeakyReLU(0.2)]
-    generator.append(spec.g_weight(nn.Linear(width, size)))
+    for index in range(max(g.depth, d.depth)):
+        if index < g.depth:
+            generator += g.layer(spec.g_norm, g.width if index else spec.latent_dim + classes)
+        if index < d.depth:
+            body += d.layer(spec.d_norm, d.width if index else size + beside)
+    generator.append(spec.g_weight(nn.Linear(g.width, size)))
     if spec.value_range:
         generator.append(nn.Tanh())
     if len(spec.shape) > 1:
         generator.append(nn.Unflatten(1, spec.shape))
-    last = spec.d_last(width)
+    last = spec.d_last(d.width)
     critic = Concatenated(nn.Sequential(*body, last), classes) if beside else (
-        Projected(nn.Sequential(*body), last, width, classes)
+        Projected(nn.Sequential(*body), last, d.width, classes)
     )  # fmt: skip
     return Concatenated(nn.Sequential(*generator), classes), critic

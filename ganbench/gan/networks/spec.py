@@ -1,14 +1,15 @@
 """What a network is built for."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
+from ganbench.gan.networks.layers import Normalize, started
 from ganbench.problems.base import Label
-
-Normalize = Callable[[nn.Module], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,14 @@ class NetworkSpec:
             return self.d_weight(nn.Linear(features, 1))
         seen: Any = self.d_batch(features)
         return nn.Sequential(seen, self.d_weight(nn.Linear(seen.out_features, 1)))
+
+    def started(self, network: str, init: str, scale: float) -> NetworkSpec:
+        """Return the spec whose layers have other initial weights when they are normalized (see layers.INITIAL)."""
+        if (init, scale) == ("default", 1.0):
+            return self
+
+        def behind(norm: Normalize) -> Normalize:
+            return lambda layer: norm(started(layer, network, init, scale))
+
+        g_norm, g_weight, d_norm, d_weight = map(behind, (self.g_norm, self.g_weight, self.d_norm, self.d_weight))
+        return replace(self, g_norm=g_norm, g_weight=g_weight, d_norm=d_norm, d_weight=d_weight)

@@ -6,6 +6,7 @@ Gauss-Hermite sum.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +161,77 @@ def test_the_first_steps_are_those_of_two_numbers(method, order):
 @pytest.mark.parametrize("start", STARTS)
 def test_norms_after_500_steps_are_those_of_two_numbers(method, order, start):
     agree(method, order, STARTS[start])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("order", ["simultaneous", "generator_first"])
+def test_sampled_noise_is_a_mean_over_its_own_numbers(loss, order):
+    own = [*settings("noise", order, (1.0, -1.0)), "regularizer.constant_noise.sampled=true", "batch_size=8"]
+    (run,) = resolve(None, over([*own, f"loss={loss}"])).runs
+    population = Population([run], make_problem(run.variant), torch.device("cpu"), torch.float64)
+    theta, psi = 1.0, -1.0
+    for step in range(20):
+        d_real, d_fake, g_fake = (
+            (SIGMA * population.draw(f"{side} noise", step)).flatten().tolist()
+            for side in ("d real", "d fake", "g fake")
+        )
+        train_step(population)
+        for movers in ORDERS[order]:
+            g = sum(psi * slopes(loss, psi * (theta + e))[0] for e in g_fake) / 8
+            d = sum((theta + e) * slopes(loss, psi * (theta + e))[1] for e in d_fake) / 8
+            d += sum(e * (-1.0 if loss == "wasserstein" else -sigmoid(-psi * e)) for e in d_real) / 8
+            theta -= RATE * g * ("g" in movers)
+            psi -= RATE * d * ("d" in movers)
+    assert population.generator.flat.item() == pytest.approx(theta, rel=1e-8)
+    assert population.discriminator.flat.item() == pytest.approx(psi, rel=1e-8)
+
+
+def test_sampled_noise_has_the_expectation_of_the_iteration():
+    samples, start = 20_000, (1.0, -1.0)
+    own = [*settings("noise", "simultaneous", start), "regularizer.constant_noise.sampled=true",
+           f"batch_size={samples}", "loss=minimax"]  # fmt: skip
+    (run,) = resolve(None, over(own)).runs
+    population = Population([run], make_problem(run.variant), torch.device("cpu"), torch.float64)
+    train_step(population)
+    expected = dict(zip("gd", noisy("minimax", *start), strict=True))
+    # two means of a standard deviation below 1 each: five standard errors
+    for player, was in zip("gd", start, strict=True):
+        gradient = (was - population.players[player].flat.item()) / RATE
+        assert gradient == pytest.approx(expected[player], abs=5 * math.sqrt(2 / samples))
+
+
+def test_the_docs_have_the_iterations_numbers():
+    text = (Path(__file__).parents[2] / "docs" / "theory.md").read_text(encoding="utf-8")
+    rows = text.partition("<!-- dirac -->")[2].partition("<!-- end of dirac -->")[0].strip().splitlines()[2:]
+    told = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    by_name = {"unregularised GAN": "none", "unregularised, non-saturating": "none", "WGAN": "clipping",
+               "WGAN-GP": "gradient penalty", "instance noise": "noise", "R1": "R1", "R1, critical": "critical R1",
+               "consensus": "consensus", "R1, non-saturating": "R1", "R2": "R2", "DRAGAN": "DRAGAN"}  # fmt: skip
+    assert [row[0] for row in told] == list(by_name)
+    for name, loss, _, *distances in told:
+        known = [iterated(by_name[name], loss, order, STARTS["the paper's"]) for order in ORDERS]
+        assert distances == [f"{distance:.4g}" for distance in known], name
+
+
+def test_the_suite_holds_every_method_at_the_same_settings():
+    plan, trained_at = resolve("dirac_table"), set()
+    for variant in plan.variants:
+        own = dict(variant.hypers)
+        starts = own["network.point.g_start"], own["network.point.d_start"]
+        assert starts == STARTS["the paper's"]
+        assert (variant.steps, own["optimizer.sgd.g_lr"], own["optimizer.sgd.d_lr"]) == (STEPS, RATE, RATE)
+        penalty = {key.split(".")[2]: value for key, value in own.items() if key.startswith("regularizer.")}
+        order = own.get("update.consensus.order", variant.update)
+        trained_at.add(
+            (variant.loss, variant.regularizer, tuple(penalty.values()), order, variant.update == "consensus")
+        )
+    for name, (_, overrides) in METHODS.items():
+        values = {key.partition("=")[0]: key.partition("=")[2] for key in overrides}
+        of_penalty = [float(value) if value[0].isdigit() else value == "true" for key, value in values.items()
+                      if key.startswith("regularizer.")]  # fmt: skip
+        if name == "DRAGAN":
+            of_penalty += [0.5, 1]
+        for loss in LOSSES:
+            for order in ORDERS:
+                method = (loss, values["regularizer"], tuple(of_penalty), order, name == "consensus")
+                assert method in trained_at, method

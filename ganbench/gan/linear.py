@@ -174,12 +174,12 @@ def _look_ahead(step: LinearStep, play: Callable[[LinearStep], None], every: int
     step.steps = every
 
 
-def unrolled(step: LinearStep, *, steps: int, rate: float, as_trained: bool) -> None:
+def unrolled(step: LinearStep, *, steps: int, rate: float, penalties: bool) -> None:
     """D's turns, then G's through some steps that D would make, with its penalty or without."""
     game = step.game
     if game.follow is None:
         raise Unknown
-    stays = 1 - rate * (game.own + (game.penalty if as_trained else 0.0))
+    stays = 1 - rate * (game.own + (game.penalty if penalties else 0.0))
     kept = stays**steps
     gained = -rate * game.pull * sum(stays**i for i in range(steps))
     of_theta = -2 * game.push * gained + game.follow * gained**2

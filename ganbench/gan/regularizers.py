@@ -262,8 +262,8 @@ def normal_points(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def orthogonal(matrices: Sequence[Tensor], *, beta: float = 1e-4) -> Tensor:
     """Orthogonal regularization: beta times the squared off-diagonals of W W^T, over all layers (Brock 2019, eq. 3).
 
-    The paper regularizes G, `g_regularizer=orthogonal`, with this beta; as `regularizer` it is the same of D, which the
-    paper has under spectral normalization instead.
+    The paper regularizes G alone, with this beta: that is `g_regularizer=orthogonal`. `regularizer=orthogonal` is the
+    same of D.
     """
     return beta * torch.stack([_off_diagonal(matrix @ matrix.mT) for matrix in matrices]).sum(0)
 

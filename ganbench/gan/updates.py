@@ -61,10 +61,10 @@ class Round(Protocol):
     def gradient(self, player: str) -> Tensor:
         """Return the gradient [runs, size] of a player's loss on its next batch, where both players now stand."""
 
-    def unrolled_gradient(self, steps: int, rate: float, as_trained: bool) -> Tensor:
+    def unrolled_gradient(self, steps: int, rate: float, penalties: bool = False) -> Tensor:
         """Return G's gradient through `steps` gradient steps of size `rate` that D would make on the same batch.
 
-        as_trained: on all that D descends, and without a trace in what D keeps, not on its loss alone.
+        penalties: on D's loss with its terms, not on its loss alone.
         """
 
     def field(self) -> Field:
@@ -213,21 +213,20 @@ def _dot(a: Gradients, b: Gradients) -> Tensor:
     return torch.stack([(a[player] * b[player]).sum(1, keepdim=True) for player in PLAYERS]).sum(0)
 
 
-@register("update", linear=linear.unrolled, later=("as_trained",))
-def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1, as_trained: bool = False) -> None:
+@register("update", linear=linear.unrolled, later=("penalties",))
+def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1, penalties: bool = False) -> None:
     """Unrolled critic: G descends through `steps` gradient steps that D would make (Metz 2017).
 
     Alternating, D first. The steps that D would make are plain gradient steps of size `rate` on G's own batch. Their
     objective is D's loss on both sides: G descends its own loss on the samples, which may be the non-saturating one,
-    and ascends D's loss on the real data, whose logits those steps move. The paper's D has no penalty and no spectral
-    norm: where it has, those steps leave the penalty out, and advance the vectors from which D goes on. With as_trained
-    they are on D's loss with its regularizers, and leave its vectors and what regularizers remember as they were.
+    and ascends D's loss on the real data, whose logits those steps move. The paper's D has no regularizer: those steps
+    leave ours out, and with `penalties` they are on its loss with all of them. Spectral vectors stay as they were.
     """
     _at_least_one("unrolled.steps", steps)
     for _ in range(round.turns["d"]):
         round.descend("d", round.gradient("d"))
     for _ in range(round.turns["g"]):
-        round.descend("g", round.unrolled_gradient(steps, rate, as_trained))
+        round.descend("g", round.unrolled_gradient(steps, rate, penalties))
 
 
 def _at_least_one(key: str, value: int) -> None:

@@ -99,9 +99,9 @@ class Player:
     ) -> Tensor:
         """Map x [runs, batch, ...] with the parameters of all runs, a slice of them, or others by name.
 
-        given: what the problem gives with each of x, of all runs. tensors: the others, which may hold buffers, too.
+        given: what the problem gives with each of x, of all runs.
         """
-        tensors = {**self.buffers, **(tensors or (self.trained if trained else self.frozen))}
+        tensors = {**(tensors or (self.trained if trained else self.frozen)), **self.buffers}
         if runs != slice(None):
             tensors = {name: tensor[runs] for name, tensor in tensors.items()}
             given = mapped(lambda part: part[runs], given)

@@ -69,49 +69,51 @@ class PlayedRound:
         loss, total = (self._d_loss if player == "d" else self._g_loss)(self._next(player))
         return self._marked(player, loss, total, self.population.players[player].gradient(total))
 
-    def unrolled_gradient(self, steps: int, rate: float, as_trained: bool = False) -> Tensor:
-        """Return G's gradient [runs, size] through the steps that D would make on the same batch."""
+    def unrolled_gradient(self, steps: int, rate: float, penalties: bool = False) -> Tensor:
+        """Return G's gradient [runs, size] through the steps that D would make on the same batch.
+
+        D's buffers are in the end what they were: what looks at weights that D never has, such as the vectors of
+        spectral normalization, leaves no trace. penalties: whether those steps are on D's terms, too.
+        """
         population, moment = self.population, self._next("g")
+        before = {name: buffer.clone() for name, buffer in population.discriminator.buffers.items()}
         latents = moment.draw("g latent")
         real, fake = self._shown(
             moment.draw("g data"), population.generate(latents, moment.given, trained=True), moment
         )
-        ahead = self._with_its_terms if as_trained else self._on_its_loss
+        ahead = self._with_its_terms if penalties else self._on_its_loss
         unrolled = Critic(population, moment.given, ahead(real, fake, moment, (steps, rate)))
         g_loss = population.objective.of_g(Judged(unrolled, real, fixed=True), Judged(unrolled, fake), moment)
         # the real samples' logits follow G too, through the steps that D would make, and enter by D's loss
         against_d, _ = population.objective.losses(unrolled(real), unrolled(fake).detach())
         total = self._g_total(g_loss, latents, moment) - against_d
-        return self._marked("g", g_loss, total, population.generator.gradient(total))
+        gradient = population.generator.gradient(total)
+        for name, buffer in before.items():
+            population.discriminator.buffers[name].copy_(buffer)
+        return self._marked("g", g_loss, total, gradient)
 
     def _on_its_loss(self, real: Tensor, fake: Tensor, moment: Moment, way: tuple[int, float]) -> Tensors:
         """Return D's parameters after some gradient steps on its loss alone."""
         losses = self.population.objective.losses
-        return self._ahead(lambda now: losses(now(real), now(fake))[0], moment, {}, way)
+        return self._ahead(lambda now: losses(now(real), now(fake))[0], moment, way)
 
     def _with_its_terms(self, real: Tensor, fake: Tensor, moment: Moment, way: tuple[int, float]) -> Tensors:
-        """Return D's parameters after some gradient steps on its loss with its terms, with the buffers of these steps.
-
-        Nothing of it is left in D's buffers and in what parts remember.
-        """
+        """Return D's parameters after some gradient steps on its loss with its terms; parts forget them."""
         objective, parts = self.population.objective, self.population.objective.parts
         kept = [{name: own.clone() for name, own in part.memory.items()} for part in parts]
-        buffers = {name: own.clone() for name, own in self.population.discriminator.buffers.items()}
         shown = self._ready(real, fake, moment)
-        critic = self._ahead(lambda now: objective.of_d(now, *shown, moment)[1], moment, buffers, way)
+        critic = self._ahead(lambda now: objective.of_d(now, *shown, moment)[1], moment, way)
         for part, before in zip(parts, kept, strict=True):
             part.memory.clear()
             part.memory.update(before)
-        return {**critic, **buffers}
+        return critic
 
-    def _ahead(
-        self, loss: Callable[[Critic], Tensor], moment: Moment, buffers: Tensors, way: tuple[int, float]
-    ) -> Tensors:
+    def _ahead(self, loss: Callable[[Critic], Tensor], moment: Moment, way: tuple[int, float]) -> Tensors:
         """Return D's parameters after some gradient steps of a size; `way` holds both."""
         critic: Tensors = self.population.discriminator.trained
         steps, rate = way
         for _ in range(steps):
-            value = loss(Critic(self.population, moment.given, {**critic, **buffers}))
+            value = loss(Critic(self.population, moment.given, critic))
             moves = torch.autograd.grad(value.sum(), list(critic.values()), create_graph=True)
             critic = {name: own - rate * move for (name, own), move in zip(critic.items(), moves, strict=True)}
         return critic

@@ -178,7 +178,7 @@ RULES = {
     "consensus, D first": (partial(consensus, movers="dg"), [*PULL, "update.consensus.order=alternating"]),
     "consensus, G first": (partial(consensus, movers="gd"), [*PULL, "update.consensus.order=generator_first"]),
     "unrolled": (unrolled, AHEAD), "unrolled as trained": (partial(unrolled, whole=True),
-                                                           [*AHEAD, "update.unrolled.as_trained=true"]),
+                                                           [*AHEAD, "update.unrolled.penalties=true"]),
     "momentum": (momentum, ["update=simultaneous", f"optimizer.sgd.momentum={MOMENTUM}"]),
     "optimism": (optimism, [*OPTIMISTIC, f"optimizer.optimistic_sgd.d_lr={D_LR}"]),
 }  # fmt: skip

@@ -118,14 +118,14 @@ def symplectic(loop, weight, align):
     loop.both(np.split(field + weight * 0.5 * (own.T @ field - own @ field), 2))
 
 
-def unrolled(loop, steps, rate, as_trained):
+def unrolled(loop, steps, rate, penalties):
     """G's gradient by D's steps one after the other, and by differences of what it then is worth."""
     loop.turn("d")
 
     def worth(i, theta):
         psi = loop.psi[i]
         for _ in range(steps):  # D's loss, with its penalty or without
-            psi = psi - rate * (GAME.pull[i] * theta + (GAME.own[i] + as_trained * GAME.penalty[i]) * psi)
+            psi = psi - rate * (GAME.pull[i] * theta + (GAME.own[i] + penalties * GAME.penalty[i]) * psi)
         return -GAME.push[i] * psi * theta + GAME.follow / 2 * psi**2
 
     for _ in range(TURNS["g"]):
@@ -151,7 +151,7 @@ RULES = {
     **{f"consensus-{order}": (consensus, {"weight": 0.7, "order": order})
        for order in ("simultaneous", "alternating", "generator_first")},
     "symplectic": (symplectic, {"weight": 0.7, "align": True}),
-    **{f"unrolled-{whole}": (unrolled, {"steps": 3, "rate": 0.15, "as_trained": whole}) for whole in (False, True)},
+    **{f"unrolled-{whole}": (unrolled, {"steps": 3, "rate": 0.15, "penalties": whole}) for whole in (False, True)},
 }  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def test_every_rule_of_the_zoo_is_played_here():
 def test_unrolling_where_more_than_the_curvatures_matters_is_not_known(steps):
     game = LinearGame(GAME.push, GAME.pull, GAME.own, follow=None)
     with pytest.raises(Unknown):
-        linear.unrolled(LinearStep(game, RATES, TURNS, PLAIN[0]), steps=steps, rate=0.1, as_trained=False)
+        linear.unrolled(LinearStep(game, RATES, TURNS, PLAIN[0]), steps=steps, rate=0.1, penalties=False)
 
 
 def test_a_field_is_given_by_its_blocks():

@@ -136,7 +136,7 @@ def test_unrolling_with_steps_that_lead_nowhere_is_gs_own_gradient(rate):
 def test_steps_that_d_only_would_make_leave_no_trace_in_its_spectral_vectors():
     own = population("normalization=spectral")
     before = {name: buffer.clone() for name, buffer in own.discriminator.buffers.items()}
-    gradient = played(own).unrolled_gradient(3, 0.5, as_trained=True)
+    gradient = played(own).unrolled_gradient(3, 0.5)
     assert gradient.any(1).all()
     assert len(before) == 3
     assert all(torch.equal(own.discriminator.buffers[name], buffer) for name, buffer in before.items())

@@ -427,7 +427,7 @@ def test_consensus_takes_turns(order, movers):
     assert difference(population, 0, loop) < 1e-9
 
 
-AHEAD = ["update=unrolled", "update.unrolled.steps=3", "update.unrolled.rate=0.2", "update.unrolled.as_trained=true"]
+AHEAD = ["update=unrolled", "update.unrolled.steps=3", "update.unrolled.rate=0.2", "update.unrolled.penalties=true"]
 
 
 class Spectral(torch.nn.Module):

@@ -153,7 +153,7 @@ def test_a_suite_is_named_once_as_an_argument_or_among_the_overrides():
             api.make_plan(suite, overrides)
 
 
-def test_a_plugin_that_is_missing_is_named_by_the_study_that_was_trained_with_it(tmp_path, monkeypatch):
+def test_a_plugin_that_is_missing_is_named_by_the_study_that_wpenalties_with_it(tmp_path, monkeypatch):
     store = Store(tmp_path / "study")
     store.begin(replace(api.make_plan(None, ["loss=hinge"]), plugin_files=("/there/my loss.py", "/there/b.py")))
     told = "Unknown loss 'mine'.*The study in '.*study' was trained with plug-ins: add "

@@ -244,5 +244,5 @@ def test_what_is_reused_is_said_in_one_sentence(environments, sessions, planned,
     ([], False), (["check"], True), (["check", "check"], True), (["run"], False), (["check", "run"], False),
     (["run", "check"], False), ([None], False),
 ])  # fmt: skip
-def test_a_study_of_checks_is_one_that_nothing_else_has_trained(by, checks):
+def test_a_study_of_checks_is_one_that_nothing_else_hpenalties(by, checks):
     assert reuse.made_by_checks(store([{"by": one} if one else {} for one in by])) is checks

@@ -122,10 +122,13 @@ def simultaneous(step: LinearStep) -> None:
     step.descend(step.game.field @ step.x)
 
 
-def consensus(step: LinearStep, *, weight: float) -> None:
-    """Both along J + weight J^T J."""
+def consensus(step: LinearStep, *, weight: float, order: str) -> None:
+    """Along J + weight J^T J, both at once or one after the other."""
     field = step.game.field
-    step.descend((field + weight * field.T @ field) @ step.x)
+    pulled = field + weight * field.T @ field
+    players: tuple[str | None, ...] = {"alternating": ("d", "g"), "generator_first": ("g", "d")}.get(order, (None,))
+    for player in players:
+        step.descend(pulled @ step.x, player)
 
 
 def symplectic(step: LinearStep, *, weight: float, align: bool) -> None:
@@ -155,20 +158,30 @@ def past_extragradient(step: LinearStep) -> None:
 
 def lookahead(step: LinearStep, *, every: int, share: float) -> None:
     """The way of some alternating steps, made again for a share, in positions alone."""
+    _look_ahead(step, alternating, every, share)
+
+
+def simultaneous_lookahead(step: LinearStep, *, every: int, share: float) -> None:
+    """The same of simultaneous steps."""
+    _look_ahead(step, simultaneous, every, share)
+
+
+def _look_ahead(step: LinearStep, play: Callable[[LinearStep], None], every: int, share: float) -> None:
     start = step.x
     for _ in range(every):
-        alternating(step)
+        play(step)
     step.x = share * step.x + (1 - share) * start
     step.steps = every
 
 
-def unrolled(step: LinearStep, *, steps: int, rate: float) -> None:
-    """D's turns, then G's through some steps that D would make."""
+def unrolled(step: LinearStep, *, steps: int, rate: float, penalties: bool) -> None:
+    """D's turns, then G's through some steps that D would make, with its penalty or without."""
     game = step.game
     if game.follow is None:
         raise Unknown
-    kept = (1 - rate * game.own) ** steps
-    gained = -rate * game.pull * sum((1 - rate * game.own) ** i for i in range(steps))
+    stays = 1 - rate * (game.own + (game.penalty if penalties else 0.0))
+    kept = stays**steps
+    gained = -rate * game.pull * sum(stays**i for i in range(steps))
     of_theta = -2 * game.push * gained + game.follow * gained**2
     of_psi = -game.push * kept + game.follow * kept * gained
     through = game.field.copy()
@@ -226,3 +239,10 @@ def half_squared_slope(*where: str, weight: str, times: float = 1.0) -> Callable
 def fading_noise(progress: float, *, sigma: float, until: float) -> Added:
     """Return the variance of noise that falls linearly from sigma to 0."""
     return {"noise": (sigma * max(0.0, 1 - progress / until)) ** 2}
+
+
+def steady_noise(progress: float, *, sigma: float, sampled: bool) -> Added:
+    """Return the variance of noise that stays; nothing is known of a path that its sampling keeps in motion."""
+    if sampled:
+        raise Unknown
+    return {"noise": sigma**2}

@@ -113,7 +113,8 @@ def packing(samples: Tensor, *, m: int = 2) -> Tensor:
 
     Points become m d-dimensional, images m C channels deep; logits, and the losses that compare them, are one a pack.
     D is a critic of packs, so a gradient penalty is taken in the whole pack, as for a critic of any one input, and
-    random points between real and fake have one share a pack. UserError where the batch does not divide by m.
+    random points between real and fake have one share a pack. `batch_size` counts samples, of which D sees batch_size /
+    m packs; the paper's counts packs: its 100 is batch_size=100 m. UserError where the batch does not divide by m.
     """
     if m < 2:
         raise UserError(f"The key 'trick.packing.m' must be at least 2, got {m}.")
@@ -149,21 +150,84 @@ def ema(average: Tensor, parameters: Tensor, *, decay: float = 0.99) -> Tensor:
 
 @register("trick", acts_on="samples", draws=3, needs={"image": "it moves and brightens images"})
 def augmentation(images: Tensor, uniform: Tensor, *, brightness: float = 0.5, translation: float = 0.125) -> Tensor:
-    """Differentiable augmentation of all that D is shown, by brightness and translation (DiffAugment, Zhao 2020).
+    """Differentiable augmentation of all that D is shown, by brightness and translation (after Zhao 2020).
 
-    Each image gets a number of U[-brightness, brightness] added, in the units of its pixels, and is moved by a whole
-    number of pixels, at most the share `translation` of its side either way, with 0 where nothing is left. Penalties
-    are taken at the augmented images: D is shown no others.
+    Two of the five of DiffAugment; `diffaugment` has all. Each image gets a number of U[-brightness, brightness] added,
+    in the units of its pixels, and is moved by a whole number of pixels, at most the share `translation` of its side
+    either way, with 0 where nothing is left. Penalties are taken at the augmented images: D is shown no others.
     """
-    if not 0 <= translation <= 1:
-        raise UserError(f"The key 'trick.augmentation.translation' must lie between 0 and 1, got {translation:g}.")
-    shifted = images + brightness * (2 * uniform[..., 0] - 1)[..., None, None, None]
+    _check_share("augmentation.translation", translation)
+    return _moved(images + brightness * _signed(uniform[..., 0]), uniform[..., 1:], translation)
+
+
+@register("trick", acts_on="samples", draws=7, needs={"image": "it changes images"})
+def diffaugment(
+    images: Tensor,
+    uniform: Tensor,
+    *,
+    brightness: float = 0.5,
+    saturation: float = 1.0,
+    contrast: float = 0.5,
+    translation: float = 0.125,
+    cutout: float = 0.5,
+) -> Tensor:
+    """DiffAugment of all that D is shown, "color, translation, cutout" in this order (Zhao 2020, sec. 3.2).
+
+    Color: a number of U[-brightness, brightness] is added, in the units of the pixels; then each pixel's distance from
+    the mean of its channels is multiplied by one of U[1 - saturation, 1 + saturation], which does nothing in one
+    channel, and each pixel's from the mean of the image by one of U[1 - contrast, 1 + contrast]. Translation is that of
+    `augmentation`. Cutout: a rectangle of the share `cutout` of each side is 0, its middle anywhere in it: it may
+    reach over the border. `translation` and `cutout` lie in [0, 1]; a strength of 0 leaves its part out.
+    """
+    _check_share("diffaugment.translation", translation)
+    _check_share("diffaugment.cutout", cutout)
+    light, color, depth = (_signed(numbers) for numbers in uniform[..., :3].unbind(-1))
+    images = images + brightness * light
+    images = _stretched(images, -3, 1 + saturation * color)
+    images = _stretched(images, (-3, -2, -1), 1 + contrast * depth)
+    return _cut(_moved(images, uniform[..., 3:5], translation), uniform[..., 5:], cutout)
+
+
+def _check_share(key: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UserError(f"The key 'trick.{key}' must lie between 0 and 1, got {value:g}.")
+
+
+def _signed(uniform: Tensor) -> Tensor:
+    """Return numbers of U[-1, 1), one an image, from those of U[0, 1)."""
+    return (2 * uniform - 1)[..., None, None, None]
+
+
+def _stretched(images: Tensor, axes: int | tuple[int, ...], factor: Tensor) -> Tensor:
+    """Return images whose distances from their mean over some axes are multiplied."""
+    mean = images.mean(axes, keepdim=True)
+    return mean + factor * (images - mean)
+
+
+def _moved(images: Tensor, uniform: Tensor, share: float) -> Tensor:
+    """Return images moved by whole pixels, at most a share of each side, with 0 where nothing is left."""
     rows, columns = (
-        _selector(side, translation, numbers)
-        for side, numbers in zip(images.shape[-2:], uniform[..., 1:].unbind(-1), strict=True)
+        _selector(side, share, numbers) for side, numbers in zip(images.shape[-2:], uniform.unbind(-1), strict=True)
     )
     # matrices of zeros and ones: exact, and differentiable any number of times
-    return rows @ shifted @ columns.mT
+    return rows @ images @ columns.mT
+
+
+def _cut(images: Tensor, uniform: Tensor, share: float) -> Tensor:
+    """Return images with a rectangle of 0, a share of each side long."""
+    rows, columns = (
+        _within(side, int(side * share + 0.5), numbers)
+        for side, numbers in zip(images.shape[-2:], uniform.unbind(-1), strict=True)
+    )
+    return images * ~(rows[..., :, None] & columns[..., None, :]).unsqueeze(-3)
+
+
+def _within(side: int, length: int, uniform: Tensor) -> Tensor:
+    """Return which places [..., side] lie in a stretch whose middle is uniform over the side, ends included."""
+    ends = side + 1 - length % 2
+    first = (uniform * ends).floor().clamp(max=ends - 1) - length // 2
+    place = torch.arange(side, device=uniform.device)
+    return (place >= first[..., None]) & (place < first[..., None] + length)
 
 
 def _selector(side: int, share: float, uniform: Tensor) -> Tensor:

@@ -10,17 +10,19 @@ theory can tell where it leads on the games in closed form. `plain` are rules th
 where they stand and do nothing else: what is proven of gradient descent holds for them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ganbench.errors import UserError
+from ganbench.errors import UserError, unknown
 from ganbench.gan import linear
 from ganbench.registry import register
 
 PLAYERS = ("d", "g")
+ORDERS = {"simultaneous": (PLAYERS,), "alternating": (("d",), ("g",)), "generator_first": (("g",), ("d",))}
+"""Who moves on a gradient, one gradient after the other, by the name of the plain rule."""
 ONE_EACH = {"one_turn_each": "the rule moves both players at once: it has no turns to count (critic_steps=1, "
             "generator_steps=1)"}  # fmt: skip
 Gradients = dict[str, Tensor]
@@ -59,8 +61,11 @@ class Round(Protocol):
     def gradient(self, player: str) -> Tensor:
         """Return the gradient [runs, size] of a player's loss on its next batch, where both players now stand."""
 
-    def unrolled_gradient(self, steps: int, rate: float) -> Tensor:
-        """Return G's gradient through `steps` gradient steps of size `rate` that D would make on the same batch."""
+    def unrolled_gradient(self, steps: int, rate: float, penalties: bool = False) -> Tensor:
+        """Return G's gradient through `steps` gradient steps of size `rate` that D would make on the same batch.
+
+        penalties: on D's loss with its terms, not on its loss alone.
+        """
 
     def field(self) -> Field:
         """Return both gradients on D's next batch, differentiable."""
@@ -145,24 +150,44 @@ def lookahead(round: Round, *, every: int = 5, share: float = 0.5) -> None:
 
     The steps between are alternating ones; `share` is in (0, 1], 1 is no lookahead.
     """
-    _at_least_one("lookahead.every", every)
+    _look_ahead(round, "lookahead", alternating, every, share)
+
+
+@register("update", needs=ONE_EACH, linear=linear.simultaneous_lookahead)
+def simultaneous_lookahead(round: Round, *, every: int = 5, share: float = 0.5) -> None:
+    """Lookahead-minimax over simultaneous steps, which alone leave a bilinear game (Chavdarova 2021, alg. 1).
+
+    As `lookahead`, with `simultaneous` steps between. At small rates it converges there where every (1 - share) > 1.
+    """
+    _look_ahead(round, "simultaneous_lookahead", simultaneous, every, share)
+
+
+def _look_ahead(round: Round, name: str, step: Callable[[Round], None], every: int, share: float) -> None:
+    _at_least_one(f"{name}.every", every)
     if not 0 < share <= 1:
-        raise UserError(f"The key 'update.lookahead.share' must be above 0 and at most 1, got {share:g}.")
+        raise UserError(f"The key 'update.{name}.share' must be above 0 and at most 1, got {share:g}.")
     if not round.memory:
         round.memory.update(round.positions())
-    _take_turns(round, ("d", "g"))
+    step(round)
     if round.is_due(every):
         slow = {player: torch.lerp(round.memory[player], fast, share) for player, fast in round.positions().items()}
         round.place(slow)
         round.memory.update(round.positions())
 
 
-@register("update", needs=ONE_EACH, linear=linear.consensus)
-def consensus(round: Round, *, weight: float = 1.0) -> None:
-    """Consensus optimisation: both also descend weight/2 times the squared norm of all gradients (Mescheder 2017)."""
-    field = round.field()
-    pulled = field.pulled_back(field.gradients)
-    _descend(round, {player: field.gradients[player] + weight * pulled[player] for player in PLAYERS})
+@register("update", needs=ONE_EACH, linear=linear.consensus, later=("order",))
+def consensus(round: Round, *, weight: float = 1.0, order: str = "simultaneous") -> None:
+    """Consensus optimisation: both also descend weight/2 times the squared norm of all gradients (Mescheder 2017).
+
+    order: who moves on which of these gradients, as the update rules of these names: "simultaneous", "alternating" (D
+    first) or "generator_first"; all are taken on batches of D's.
+    """
+    if order not in ORDERS:
+        raise unknown("order of the update rule 'consensus'", order, ORDERS)
+    for movers in ORDERS[order]:
+        field = round.field()
+        pulled = field.pulled_back(field.gradients)
+        _descend(round, {player: field.gradients[player] + weight * pulled[player] for player in movers})
 
 
 @register("update", needs=ONE_EACH, linear=linear.symplectic)
@@ -188,19 +213,20 @@ def _dot(a: Gradients, b: Gradients) -> Tensor:
     return torch.stack([(a[player] * b[player]).sum(1, keepdim=True) for player in PLAYERS]).sum(0)
 
 
-@register("update", linear=linear.unrolled)
-def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1) -> None:
+@register("update", linear=linear.unrolled, later=("penalties",))
+def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1, penalties: bool = False) -> None:
     """Unrolled critic: G descends through `steps` gradient steps that D would make (Metz 2017).
 
     Alternating, D first. The steps that D would make are plain gradient steps of size `rate` on G's own batch. Their
     objective is D's loss on both sides: G descends its own loss on the samples, which may be the non-saturating one,
-    and ascends D's loss on the real data, whose logits those steps move.
+    and ascends D's loss on the real data, whose logits those steps move. The paper's D has no regularizer: those steps
+    leave ours out, and with `penalties` they are on its loss with all of them. Spectral vectors stay as they were.
     """
     _at_least_one("unrolled.steps", steps)
     for _ in range(round.turns["d"]):
         round.descend("d", round.gradient("d"))
     for _ in range(round.turns["g"]):
-        round.descend("g", round.unrolled_gradient(steps, rate))
+        round.descend("g", round.unrolled_gradient(steps, rate, penalties))
 
 
 def _at_least_one(key: str, value: int) -> None:

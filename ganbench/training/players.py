@@ -107,11 +107,12 @@ class Player:
             given = mapped(lambda part: part[runs], given)
         return batched.forward(self.module, tensors, x, given=given, tap=tap)
 
-    def matrices(self) -> list[Tensor]:
-        """Return the trained weights of all linear and convolution layers as matrices [runs, out, in]."""
+    def matrices(self, tensors: Tensors | None = None) -> list[Tensor]:
+        """Return the trained weights, or others by name, of all linear and convolution layers [runs, out, in]."""
+        tensors = tensors or self.trained
         layers = {f"{name}.weight".removeprefix("."): layer for name, layer in self.module.named_modules()
                   if isinstance(layer, batched.LAYERS)}  # fmt: skip
-        return [as_matrix(self.trained[name], layer) for name, layer in layers.items() if name in self.trained]
+        return [as_matrix(tensors[name], layer) for name, layer in layers.items() if name in self.trained]
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Return the gradient [runs, size] of each run's own loss [runs]."""

@@ -44,7 +44,7 @@ class Critic:
 
     def matrices(self) -> list[Tensor]:
         """Return the trained weights of D's layers as matrices [runs, out, in]."""
-        return self.population.discriminator.matrices()
+        return self.population.discriminator.matrices(self.tensors)
 
 
 class Generator:

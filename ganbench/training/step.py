@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 import torch
@@ -69,11 +69,11 @@ class PlayedRound:
         loss, total = (self._d_loss if player == "d" else self._g_loss)(self._next(player))
         return self._marked(player, loss, total, self.population.players[player].gradient(total))
 
-    def unrolled_gradient(self, steps: int, rate: float) -> Tensor:
+    def unrolled_gradient(self, steps: int, rate: float, penalties: bool = False) -> Tensor:
         """Return G's gradient [runs, size] through the steps that D would make on the same batch.
 
         D's buffers are in the end what they were: what looks at weights that D never has, such as the vectors of
-        spectral normalization, leaves no trace.
+        spectral normalization, leaves no trace. penalties: whether those steps are on D's terms, too.
         """
         population, moment = self.population, self._next("g")
         before = {name: buffer.clone() for name, buffer in population.discriminator.buffers.items()}
@@ -81,13 +81,8 @@ class PlayedRound:
         real, fake = self._shown(
             moment.draw("g data"), population.generate(latents, moment.given, trained=True), moment
         )
-        critic: Tensors = population.discriminator.trained
-        for _ in range(steps):
-            now = Critic(population, moment.given, critic)
-            d_loss, _ = population.objective.losses(now(real), now(fake))
-            moves = torch.autograd.grad(d_loss.sum(), list(critic.values()), create_graph=True)
-            critic = {name: own - rate * move for (name, own), move in zip(critic.items(), moves, strict=True)}
-        unrolled = Critic(population, moment.given, critic)
+        ahead = self._with_its_terms if penalties else self._on_its_loss
+        unrolled = Critic(population, moment.given, ahead(real, fake, moment, (steps, rate)))
         g_loss = population.objective.of_g(Judged(unrolled, real, fixed=True), Judged(unrolled, fake), moment)
         # the real samples' logits follow G too, through the steps that D would make, and enter by D's loss
         against_d, _ = population.objective.losses(unrolled(real), unrolled(fake).detach())
@@ -96,6 +91,32 @@ class PlayedRound:
         for name, buffer in before.items():
             population.discriminator.buffers[name].copy_(buffer)
         return self._marked("g", g_loss, total, gradient)
+
+    def _on_its_loss(self, real: Tensor, fake: Tensor, moment: Moment, way: tuple[int, float]) -> Tensors:
+        """Return D's parameters after some gradient steps on its loss alone."""
+        losses = self.population.objective.losses
+        return self._ahead(lambda now: losses(now(real), now(fake))[0], moment, way)
+
+    def _with_its_terms(self, real: Tensor, fake: Tensor, moment: Moment, way: tuple[int, float]) -> Tensors:
+        """Return D's parameters after some gradient steps on its loss with its terms; parts forget them."""
+        objective, parts = self.population.objective, self.population.objective.parts
+        kept = [{name: own.clone() for name, own in part.memory.items()} for part in parts]
+        shown = self._ready(real, fake, moment)
+        critic = self._ahead(lambda now: objective.of_d(now, *shown, moment)[1], moment, way)
+        for part, before in zip(parts, kept, strict=True):
+            part.memory.clear()
+            part.memory.update(before)
+        return critic
+
+    def _ahead(self, loss: Callable[[Critic], Tensor], moment: Moment, way: tuple[int, float]) -> Tensors:
+        """Return D's parameters after some gradient steps of a size; `way` holds both."""
+        critic: Tensors = self.population.discriminator.trained
+        steps, rate = way
+        for _ in range(steps):
+            value = loss(Critic(self.population, moment.given, critic))
+            moves = torch.autograd.grad(value.sum(), list(critic.values()), create_graph=True)
+            critic = {name: own - rate * move for (name, own), move in zip(critic.items(), moves, strict=True)}
+        return critic
 
     def field(self) -> PlayedField:
         """Return both players' gradients on D's next batch, differentiable in the parameters of both."""
@@ -155,11 +176,15 @@ class PlayedRound:
         return population.objective.of_place(total, "g", population.generator)
 
     def _shown(self, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
-        """Return real and fake samples as D sees them, ready for gradients at them where a term takes these."""
+        """Return real and fake samples as D sees them, those of its own update ready for its terms."""
         objective, player = self.population.objective, moment.player
         fake = objective.shown(fake, f"{player} fake", moment)
         real = objective.shown(real, f"{player} real", moment)
-        if player == "d" and objective.takes_gradients_at_samples(moment):
+        return self._ready(real, fake, moment) if player == "d" else (real, fake)
+
+    def _ready(self, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
+        """Return samples as they are shown to D, with gradients at them where a term takes these."""
+        if self.population.objective.takes_gradients_at_samples(moment):
             real, fake = (batch if batch.requires_grad else batch.requires_grad_() for batch in (real, fake))
         return real, fake
 

@@ -1,18 +1,22 @@
 """Predictions against the formulas that the papers print, rates read off paths whose rate is known."""
 
 import math
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given as drawn_from
+from hypothesis import strategies as st
 from overriding import over
 
 from ganbench import registry
-from ganbench.analysis import courses
+from ganbench.analysis import courses, theory
 from ganbench.analysis.courses import contraction, course
 from ganbench.analysis.theory import behaviour, linear_games, predict
+from ganbench.binding import Bound
 from ganbench.suite import resolve
 
 ETA = 0.2
@@ -63,6 +67,57 @@ def test_an_unrolled_critic_on_the_bilinear_game_is_its_formula(steps):
     known = np.abs(np.linalg.eigvals(step_g @ step_d)).max()
     given = [f"update.unrolled.steps={steps}", f"update.unrolled.rate={rate}"]
     assert radius(*BILINEAR, "update=unrolled", *given) == pytest.approx(known, abs=1e-12)
+
+
+def walked(rule, eta, weight, steps=400):
+    """By how much two numbers approach 0 in a step of consensus or of the adjustment on x y, without any matrix."""
+    x = y = 1.0
+    for _ in range(steps):
+        # gradients y and -x; the slope of half their squares is (x, y), and A^T xi the same for the antisymmetric J
+        of_x, of_y = y + weight * x, -x + weight * y
+        x, y = x - eta * of_x, y - eta * of_y
+    return (math.hypot(x, y) / math.sqrt(2)) ** (1 / steps)
+
+
+@cache
+def bilinear():
+    return linear_games(resolve(None, over([*GAME, *BILINEAR])).variants[0])[0]
+
+
+@pytest.mark.parametrize("rule", ["consensus", "symplectic"])
+@drawn_from(st.floats(0.02, 2.0), st.floats(0.02, 2.0))
+def test_consensus_and_the_adjustment_converge_only_at_a_rate_below_their_bound(rule, eta, weight):
+    plugin, sgd = registry.get("update", rule), registry.get("optimizer", "sgd")
+    rates = Bound(sgd, {**sgd.hypers, "g_lr": eta, "d_lr": eta})
+    got = theory.factor(bilinear(), Bound(plugin, {**plugin.hypers, "weight": weight}), rates, {"g": 1, "d": 1})
+    assert got == pytest.approx(walked(rule, eta, weight), rel=1e-9)
+    if abs(margin := eta * (weight**2 + 1) - 2 * weight) > 1e-3:
+        assert (got < 1) is (margin < 0)
+
+
+@pytest.mark.parametrize(("every", "share"), [(2, 0.5), (5, 0.5), (5, 0.8), (10, 0.5), (2, 0.4)])
+def test_lookahead_over_simultaneous_steps_is_its_formula(every, share):
+    given = [f"update.simultaneous_lookahead.{key}={value}" for key, value in (("every", every), ("share", share))]
+    known = abs(1 - share + share * (1 + IETA) ** every) ** (1 / every)
+    assert radius(*BILINEAR, "update=simultaneous_lookahead", *given) == pytest.approx(known, abs=1e-12)
+    # to the second order in eta, (k (1 - a) - 1) a k eta^2 / 2 is gained in a round
+    small = [f"optimizer.sgd.{player}_lr=0.01" for player in "gd"]
+    slow = radius(*small, *BILINEAR, "update=simultaneous_lookahead", *given)
+    gained = (every * (1 - share) - 1) * share * 0.01**2 / 2
+    assert 1 - slow == pytest.approx(gained, abs=2e-7)
+
+
+def test_constant_noise_has_a_rate_where_it_is_not_sampled():
+    given = [*DIRAC, "regularizer=constant_noise", "regularizer.constant_noise.sigma=0.8"]
+    (sampled,) = resolve(None, over([*GAME, *given])).variants
+    (exact,) = resolve(None, over([*GAME, *given, "regularizer.constant_noise.sampled=false"])).variants
+    assert predict(sampled) is None
+    (game,) = linear_games(exact)
+    assert game.penalty == pytest.approx([0.8**2 / 2])
+    assert not predict(exact).scheduled
+    # 1 - eta / 2 (0.32 +- root(0.32^2 - 1)) of the simultaneous step
+    simultaneous = radius(*given, "regularizer.constant_noise.sampled=false", "update=simultaneous")
+    assert simultaneous == pytest.approx(abs(1 - ETA / 2 * (0.32 + 1j * math.sqrt(1 - 0.32**2))), abs=1e-9)
 
 
 def test_optimism_is_popovs_recursion():

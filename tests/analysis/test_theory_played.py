@@ -5,6 +5,7 @@ factor of a step is the spectral radius of the played step's Jacobian at the equ
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -74,11 +75,11 @@ class Played:
         theta = torch.autograd.grad(g_loss, x, create_graph=True)[0][: self.n]
         return torch.cat([theta, torch.autograd.grad(d_loss, x, create_graph=True)[0][self.n :]])
 
-    def through(self, x, steps):
-        """G's gradient [2 n, zero for D] through some steps of D's bare loss (Metz 2017, eq. 7 to 9)."""
+    def through(self, x, steps, whole=False):
+        """G's gradient [2 n, zero for D] through some steps of D, of its loss alone or all (Metz 2017, eq. 7 to 9)."""
         theta, psi = x.split(self.n)
         for _ in range(steps):
-            d_loss, _ = self.loss(*self.logits(theta, psi))
+            d_loss = self.losses(theta, psi)[0] if whole else self.loss(*self.logits(theta, psi))[0]
             psi = psi - UNROLLED * torch.autograd.grad(d_loss, psi, create_graph=True)[0]
         real, fake = self.logits(theta, psi)
         # the fakes go by G's loss; real logits, which move with the unrolled critic, against D's
@@ -106,10 +107,12 @@ def alternating(game, x, order="dg", turns=TURNS):
     return x
 
 
-def consensus(game, x, memory, weight=0.4):
-    gradient = game.field(x)
-    pulled = torch.autograd.grad(gradient.square().sum() / 2, x, create_graph=True)[0]
-    return x - game.players()["both"] * (gradient + weight * pulled), memory
+def consensus(game, x, memory, weight=0.4, movers=("both",)):
+    for player in movers:
+        gradient = game.field(x)
+        pulled = torch.autograd.grad(gradient.square().sum() / 2, x, create_graph=True)[0]
+        x = x - game.players()[player] * (gradient + weight * pulled)
+    return x, memory
 
 
 def symplectic(game, x, memory, weight=0.4):
@@ -127,17 +130,21 @@ def past_extragradient(game, x, memory):
     return x - game.players()["both"] * now, now
 
 
-def lookahead(game, x, memory):
+def simultaneous(game, x):
+    return x - game.players()["both"] * game.field(x)
+
+
+def lookahead(game, x, memory, step=alternating):
     there = x
     for _ in range(3):
-        there = alternating(game, there)
+        there = step(game, there)
     return x + 0.8 * (there - x), memory
 
 
-def unrolled(game, x, memory):
+def unrolled(game, x, memory, whole=False):
     x = alternating(game, x, "d")
     for _ in range(TURNS["g"]):
-        x = x - game.players()["g"] * game.through(x, 2)
+        x = x - game.players()["g"] * game.through(x, 2, whole)
     return x, memory
 
 
@@ -153,18 +160,25 @@ def optimism(game, x, memory):
 
 EACH = [f"critic_steps={TURNS['d']}", f"generator_steps={TURNS['g']}"]
 OPTIMISTIC = ["optimizer=optimistic_sgd", f"optimizer.optimistic_sgd.g_lr={G_LR}", "update=simultaneous"]
+PULL = ["update=consensus", "update.consensus.weight=0.4"]
+AHEAD = ["update=unrolled", "update.unrolled.steps=2", f"update.unrolled.rate={UNROLLED}", *EACH]
 RULES = {
     "alternating": (lambda game, x, memory: (alternating(game, x), memory), ["update=alternating", *EACH]),
     "generator_first": (lambda game, x, memory: (alternating(game, x, "gd"), memory),
                         ["update=generator_first", *EACH]),
-    "simultaneous": (lambda game, x, memory: (x - game.players()["both"] * game.field(x), memory),
-                     ["update=simultaneous"]),
-    "consensus": (consensus, ["update=consensus", "update.consensus.weight=0.4"]),
+    "simultaneous": (lambda game, x, memory: (simultaneous(game, x), memory), ["update=simultaneous"]),
+    "consensus": (consensus, PULL),
     "symplectic": (symplectic, ["update=symplectic", "update.symplectic.weight=0.4"]),
     "extragradient": (extragradient, ["update=extragradient"]),
     "past_extragradient": (past_extragradient, ["update=past_extragradient"]),
     "lookahead": (lookahead, ["update=lookahead", "update.lookahead.every=3", "update.lookahead.share=0.8", *EACH]),
-    "unrolled": (unrolled, ["update=unrolled", "update.unrolled.steps=2", f"update.unrolled.rate={UNROLLED}", *EACH]),
+    "simultaneous_lookahead": (partial(lookahead, step=simultaneous),
+                               ["update=simultaneous_lookahead", "update.simultaneous_lookahead.every=3",
+                                "update.simultaneous_lookahead.share=0.8"]),
+    "consensus, D first": (partial(consensus, movers="dg"), [*PULL, "update.consensus.order=alternating"]),
+    "consensus, G first": (partial(consensus, movers="gd"), [*PULL, "update.consensus.order=generator_first"]),
+    "unrolled": (unrolled, AHEAD), "unrolled as trained": (partial(unrolled, whole=True),
+                                                           [*AHEAD, "update.unrolled.penalties=true"]),
     "momentum": (momentum, ["update=simultaneous", f"optimizer.sgd.momentum={MOMENTUM}"]),
     "optimism": (optimism, [*OPTIMISTIC, f"optimizer.optimistic_sgd.d_lr={D_LR}"]),
 }  # fmt: skip
@@ -226,10 +240,10 @@ def test_declared_games_are_the_jacobians_of_their_losses(name, penalty):
 def test_factors_of_steps_are_those_of_the_played_steps(rule, name, loss, penalty):
     play, own = RULES[rule]
     said = predict(variant_of(name, loss, penalty, own))
-    if rule == "unrolled" and loss.startswith("relativistic"):
+    if rule.startswith("unrolled") and loss.startswith("relativistic"):
         assert said is None  # the critic's real and fake sides do not part
         return
-    known = played_factor(Played(name, loss, penalty), play, 3 if rule == "lookahead" else 1)
+    known = played_factor(Played(name, loss, penalty), play, 3 if rule.endswith("lookahead") else 1)
     # double eigenvalues keep half of the digits
     assert said.radius == pytest.approx(known, abs=1e-7)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from ganbench import registry
 from ganbench.gan import linear
 from ganbench.gan.linear import LinearGame, LinearStep, Slopes, Unknown
 from ganbench.gan.networks.games import _of_scales
@@ -82,11 +83,15 @@ def past_extragradient(loop):
     loop.both((loop.memory_g, loop.memory_d))
 
 
-def lookahead(loop, every, share):
+def lookahead(loop, every, share, step=alternating):
     start = loop.theta, loop.psi
     for _ in range(every):
-        alternating(loop)
+        step(loop)
     loop.theta, loop.psi = (was + share * (now - was) for was, now in zip(start, (loop.theta, loop.psi), strict=True))
+
+
+def simultaneous_lookahead(loop, every, share):
+    lookahead(loop, every, share, simultaneous)
 
 
 def jacobian():
@@ -97,9 +102,15 @@ def jacobian():
     return np.array(columns).T
 
 
-def consensus(loop, weight):
-    own, field = jacobian(), np.concatenate(loop.gradients())
-    loop.both(np.split(field + weight * own.T @ field, 2))
+def consensus(loop, weight, order):
+    own = jacobian()
+    for movers in {"simultaneous": ["gd"], "alternating": "dg", "generator_first": "gd"}[order]:
+        field = np.concatenate(loop.gradients())
+        of_g, of_d = np.split(field + weight * own.T @ field, 2)
+        if "g" in movers:
+            loop.step_g(of_g)
+        if "d" in movers:
+            loop.step_d(of_d)
 
 
 def symplectic(loop, weight, align):
@@ -107,14 +118,14 @@ def symplectic(loop, weight, align):
     loop.both(np.split(field + weight * 0.5 * (own.T @ field - own @ field), 2))
 
 
-def unrolled(loop, steps, rate):
+def unrolled(loop, steps, rate, penalties):
     """G's gradient by D's steps one after the other, and by differences of what it then is worth."""
     loop.turn("d")
 
     def worth(i, theta):
         psi = loop.psi[i]
-        for _ in range(steps):  # D's loss without its penalty
-            psi = psi - rate * (GAME.pull[i] * theta + GAME.own[i] * psi)
+        for _ in range(steps):  # D's loss, with its penalty or without
+            psi = psi - rate * (GAME.pull[i] * theta + (GAME.own[i] + penalties * GAME.penalty[i]) * psi)
         return -GAME.push[i] * psi * theta + GAME.follow / 2 * psi**2
 
     for _ in range(TURNS["g"]):
@@ -135,8 +146,12 @@ MOVES = {
 RULES = {
     "alternating": (alternating, {}), "generator_first": (generator_first, {}), "simultaneous": (simultaneous, {}),
     "extragradient": (extragradient, {}), "past_extragradient": (past_extragradient, {}),
-    "lookahead": (lookahead, {"every": 3, "share": 0.4}), "consensus": (consensus, {"weight": 0.7}),
-    "symplectic": (symplectic, {"weight": 0.7, "align": True}), "unrolled": (unrolled, {"steps": 3, "rate": 0.15}),
+    "lookahead": (lookahead, {"every": 3, "share": 0.4}),
+    "simultaneous_lookahead": (simultaneous_lookahead, {"every": 3, "share": 0.4}),
+    **{f"consensus-{order}": (consensus, {"weight": 0.7, "order": order})
+       for order in ("simultaneous", "alternating", "generator_first")},
+    "symplectic": (symplectic, {"weight": 0.7, "align": True}),
+    **{f"unrolled-{whole}": (unrolled, {"steps": 3, "rate": 0.15, "penalties": whole}) for whole in (False, True)},
 }  # fmt: skip
 
 
@@ -146,7 +161,7 @@ def test_a_step_is_what_a_loop_over_numbers_makes_of_every_state(rule, move):
     by_hand, hypers = RULES[rule]
     ours, theirs = MOVES[move]
     step = LinearStep(GAME, RATES, TURNS, ours)
-    getattr(linear, rule)(step, **hypers)
+    getattr(linear, rule.partition("-")[0])(step, **hypers)
     remembers = rule == "past_extragradient"
     size = (6 if remembers else 4) * N
     got = step.map()
@@ -159,11 +174,16 @@ def test_a_step_is_what_a_loop_over_numbers_makes_of_every_state(rule, move):
         np.testing.assert_allclose(got @ unit[:size], np.concatenate(parts)[:size], rtol=1e-7, atol=1e-9)
 
 
+def test_every_rule_of_the_zoo_is_played_here():
+    declared = {plugin.declared("linear").__name__ for plugin in registry.plugins("update")}
+    assert declared == {rule.partition("-")[0] for rule in RULES}
+
+
 @pytest.mark.parametrize("steps", [1, 2])
 def test_unrolling_where_more_than_the_curvatures_matters_is_not_known(steps):
     game = LinearGame(GAME.push, GAME.pull, GAME.own, follow=None)
     with pytest.raises(Unknown):
-        linear.unrolled(LinearStep(game, RATES, TURNS, PLAIN[0]), steps=steps, rate=0.1)
+        linear.unrolled(LinearStep(game, RATES, TURNS, PLAIN[0]), steps=steps, rate=0.1, penalties=False)
 
 
 def test_a_field_is_given_by_its_blocks():

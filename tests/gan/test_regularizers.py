@@ -1,5 +1,6 @@
 """Regularizers against closed forms: a linear critic w.x has the gradient w, the critic |x|^2 / 2 the gradient x."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -8,11 +9,14 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from overriding import over
 from torch import Tensor
 
 from ganbench import registry
 from ganbench.errors import UserError
+from ganbench.gan.regularizers import FEWEST_POINTS, normal_points
 from ganbench.suite import resolve
 from ganbench.training.building import make_problem
 from ganbench.training.population import Population
@@ -210,6 +214,40 @@ def test_instance_noise_falls_linearly_and_is_gone(progress, until, left):
     )
     torch.testing.assert_close(got, samples + 0.4 * left * normal, rtol=1e-12, atol=0)
     assert torch.equal(got, samples) == (left == 0)
+
+
+def test_constant_noise_is_the_same_from_first_to_last():
+    samples, normal = drawn(RUNS, BATCH, DIM), drawn(RUNS, BATCH, DIM, seed=1)
+    plugin = registry.get("regularizer", "constant_noise")
+    for progress in (0.0, 0.5, 0.999):
+        got = plugin(samples, normal, torch.tensor(progress).double(), sigma=0.4)
+        torch.testing.assert_close(got, samples + 0.4 * normal, rtol=1e-12, atol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(FEWEST_POINTS, 3000))
+def test_points_of_equal_weight_have_the_moments_of_a_normal_law(n):
+    points = normal_points(n, torch.float64, torch.device("cpu"))
+    assert points.diff().min() > 0
+    for order in range(10):
+        # (order - 1)!! where it is even
+        known = 0 if order % 2 else math.prod(range(1, order, 2))
+        assert points.pow(order).mean().item() == pytest.approx(known, rel=1e-9, abs=1e-9 * 3**order)
+    # what is no polynomial: E cos(t x) = e^(-t^2 / 2)
+    for t in (0.3, 1.0):
+        assert (t * points).cos().mean().item() == pytest.approx(math.exp(-(t**2) / 2), abs=2e-5 * t)
+
+
+def test_noise_that_is_not_sampled_has_no_mean_and_is_the_same_for_all():
+    plugin, samples = registry.get("regularizer", "constant_noise"), drawn(RUNS, FEWEST_POINTS, 1)
+    got = plugin(samples, drawn(RUNS, FEWEST_POINTS, 1, seed=1), torch.tensor(0.0), sigma=0.4, sampled=False)
+    noise = got - samples
+    torch.testing.assert_close(noise, noise[:1].expand_as(noise))
+    assert noise.mean().item() == pytest.approx(0, abs=1e-12)
+    assert noise[0].square().mean().item() == pytest.approx(0.16)
+    for shape in ((FEWEST_POINTS - 1, 1), (FEWEST_POINTS, 2)):
+        with pytest.raises(UserError, match=r"'regularizer\.constant_noise\.sampled' .* at least 256, got samples \["):
+            plugin(drawn(RUNS, *shape), drawn(RUNS, *shape), torch.tensor(0.0), sampled=False)
 
 
 @pytest.mark.parametrize("leading", [(), (RUNS,)])

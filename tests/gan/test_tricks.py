@@ -247,6 +247,59 @@ def test_augmentation_can_be_differentiated_through():
     assert gradient.sum((-2, -1)).min() >= 49
 
 
+def diffaugmented(images, *rows, **strengths):
+    """Images under one row of numbers each."""
+    off = dict.fromkeys(("brightness", "saturation", "contrast", "translation", "cutout"), 0.0)
+    return trick("diffaugment")(images, torch.tensor([rows], dtype=torch.float64), **{**off, **strengths})
+
+
+HALF = [0.5] * 7
+
+
+def test_diffaugment_without_strength_changes_nothing():
+    images = drawn(1, 2, 3, 8, 8)
+    torch.testing.assert_close(diffaugmented(images, [0.1] * 7, [0.9] * 7), images)
+
+
+def test_diffaugment_changes_saturation_and_contrast_about_their_means():
+    images = drawn(1, 2, 3, 8, 8)
+    gray, mean = images.mean(2, keepdim=True), images.mean((2, 3, 4), keepdim=True)
+    # U = 0 leaves no colour, 1/4 half of it, 1/2 all; the mean over pixels and channels stays
+    none, half = ([*HALF[:1], u, *HALF[2:]] for u in (0.0, 0.25))
+    got = diffaugmented(images, none, half, saturation=1.0)
+    torch.testing.assert_close(got[:, 0], gray[:, 0].expand(1, 3, 8, 8))
+    torch.testing.assert_close(got[:, 1], (gray + (images - gray) / 2)[:, 1])
+    torch.testing.assert_close(diffaugmented(images[:, :, :1], none, half, saturation=1.0), images[:, :, :1])
+    # U = 0 is a contrast of 1/2, 3/4 one of 5/4
+    low, high = ([*HALF[:2], u, *HALF[3:]] for u in (0.0, 0.75))
+    got = diffaugmented(images, low, high, contrast=0.5)
+    torch.testing.assert_close(got[:, 0], (mean + (images - mean) / 2)[:, 0])
+    torch.testing.assert_close(got[:, 1], (mean + (images - mean) * 1.25)[:, 1])
+
+
+@pytest.mark.parametrize(("share", "length"), [(0.5, 4), (0.375, 3), (1.0, 8), (0.0, 0)])
+def test_diffaugment_cuts_a_rectangle_that_may_reach_over_the_border(share, length):
+    images, seen = torch.ones(1, 400, 2, 8, 8, dtype=torch.float64), set()
+    uniform = torch.rand(400, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    out = diffaugmented(images, *uniform.tolist(), cutout=share)[0]
+    for image, numbers in zip(out, uniform.tolist(), strict=True):
+        # as many places for the middle as there are, both ends of the image included for an even length
+        places = 8 + (length % 2 == 0)
+        y, x = (int(u * places) - length // 2 for u in numbers[5:])
+        hole = torch.ones(8, 8, dtype=torch.float64)
+        hole[max(0, y) : max(0, y + length), max(0, x) : max(0, x + length)] = 0
+        torch.testing.assert_close(image, hole.expand(2, 8, 8))
+        seen.add((y, x))
+    for ways in zip(*seen, strict=True):
+        assert set(ways) == {place - length // 2 for place in range(9 if length % 2 == 0 else 8)}
+
+
+def test_diffaugment_has_the_brightness_and_translation_of_augmentation():
+    images, uniform = drawn(1, 50, 1, 8, 8), torch.rand(1, 50, 7, dtype=torch.float64)
+    got = trick("diffaugment")(images, uniform, saturation=0.0, contrast=0.0, cutout=0.0)
+    torch.testing.assert_close(got, trick("augmentation")(images, uniform[..., [0, 3, 4]]))
+
+
 def test_real_and_fake_are_augmented_alike_with_numbers_of_their_own():
     own = population("trick=augmentation", *IMAGES)
     sides = [own.draw(f"{player} {side} trick", 0) for player in "dg" for side in ("real", "fake")]

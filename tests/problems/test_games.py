@@ -66,6 +66,28 @@ def test_players_are_the_games_own():
     assert d(torch.tensor([[2.0], [-3.0]])).flatten().tolist() == pytest.approx([4 * w, 9 * w])
 
 
+@pytest.mark.parametrize("name", NETWORK)
+def test_players_start_where_they_are_told_to(name):
+    network = NETWORK[name]
+    both = variant_of(name, f"network.{network}.g_start=1", f"network.{network}.d_start=-0.5")
+    population = Population(both.runs, make_problem(both.variants[0]), torch.device("cpu"))
+    assert population.generator.flat.eq(1).all()
+    assert population.discriminator.flat.eq(-0.5).all()
+    # one that is not told starts as it would without the other
+    one, none = (
+        Population(plan.runs, make_problem(plan.variants[0]), torch.device("cpu"))
+        for plan in (variant_of(name, f"network.{network}.d_start=0"), variant_of(name))
+    )
+    assert torch.equal(one.generator.flat, none.generator.flat)
+    assert not one.discriminator.flat.any()
+
+
+def test_a_start_stays_out_of_the_ids_of_variants_that_have_none():
+    (plain,), (placed,) = variant_of("dirac").variants, variant_of("dirac", "network.point.g_start=0.5").variants
+    assert plain.id != placed.id
+    assert not [key for key in plain.filed if "start" in key]
+
+
 def test_the_nearer_equilibrium_of_a_scale_counts():
     problem = registry.get("problem", "covariance")()
     v, w = torch.tensor([[1.25], [-0.5]]), torch.tensor([[0.5], [0.0]])

@@ -74,7 +74,9 @@ def parts():
     of_g = [plugin.name for plugin in keeping if plugin.declared("acts_on") == "latents"]
     of_d = [plugin.name for plugin in keeping if plugin.name not in of_g]
     names = {axis: registry.names(axis) for axis in ("optimizer", "trick", "update")}
-    names["trick"] = [name for name in names["trick"] if name not in ("augmentation", "weighted_sampling")]
+    names["trick"] = [
+        name for name in names["trick"] if name not in ("augmentation", "diffaugment", "weighted_sampling")
+    ]
     for axis, those in {
         **names,
         "regularizer": of_d,

@@ -132,6 +132,8 @@ def plain_loop(run: Run, dtype: torch.dtype, steps: int = STEPS) -> tuple[nn.Mod
     hypers, memory = variant.hypers_of("regularizer", regularizer), {}
 
     def noisy(x, purpose, index):
+        if regularizer == "constant_noise":
+            return x + hypers["sigma"] * draw(purpose, index)
         if regularizer != "instance_noise":
             return x
         return x + hypers["sigma"] * max(0, 1 - step / (hypers["until"] * variant.steps)) * draw(purpose, index)

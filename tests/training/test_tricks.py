@@ -24,12 +24,13 @@ BASE = [f"steps={OF}", f"batch_size={BATCH}", "seeds=[3]", "trick.historical_ave
 BASE += ["trick.ema.decay=0.8", "trick.packing.m=3", "network.mlp.width=6"]
 PROBLEMS = {"mixture": ["problem=ring8_imbalanced"], "images": ["problem=digits", "network=dcgan",
                                                                 "network.dcgan.width=2"]}  # fmt: skip
+OF_IMAGES = ("augmentation", "diffaugment")
 PAIRS = "loss=nonsaturating,relativistic_pairing"
 
 
 def settings(trick, problem=None):
     """Return the overrides under which a trick trains; the keys of other tricks would change nothing."""
-    problem = problem or ("images" if trick == "augmentation" else "mixture")
+    problem = problem or ("images" if trick in OF_IMAGES else "mixture")
     own = [key for key in BASE if not key.startswith("trick.") or key.startswith(f"trick.{trick}.")]
     network = "dcgan" if problem == "images" else "mlp"
     own = [key for key in own if not key.startswith("network.") or key.startswith(f"network.{network}.")]
@@ -64,6 +65,22 @@ def augmented(images, numbers):
     for image, (light, *ways) in zip(images, numbers.tolist(), strict=True):
         y, x = (int(way * (2 * most + 1)) for way in ways)
         out.append(pad(image + light - 0.5, (most,) * 4)[:, y : y + side, x : x + side])
+    return torch.stack(out)
+
+
+def augmented_by_all(images, numbers):
+    """Zhao 2020: color (brightness, saturation, contrast), translation and cutout, one image after the other."""
+    side = images.shape[-1]
+    half, out = side // 2, []
+    for image, (light, color, depth, down, right, *middle) in zip(images, numbers.tolist(), strict=True):
+        image = image + light - 0.5
+        image = (image - image.mean(0)) * 2 * color + image.mean(0)
+        image = (image - image.mean()) * (depth + 0.5) + image.mean()
+        image = augmented(image[None], torch.tensor([[0.5, down, right]]))[0].clone()
+        # of the even side of the hole, the middle may lie on either end of the image
+        y, x = (int(u * (side + 1 - half % 2)) - half // 2 for u in middle)
+        image[:, max(0, y) : max(0, y + half), max(0, x) : max(0, x + half)] = 0
+        out.append(image)
     return torch.stack(out)
 
 
@@ -111,6 +128,8 @@ class Loop:
     def shown(self, x, side, index):
         if self.trick == "augmentation":
             x = augmented(x, self.draw(f"{side} trick", index))
+        if self.trick == "diffaugment":
+            x = augmented_by_all(x, self.draw(f"{side} trick", index))
         if self.trick == "packing":
             x = torch.stack([torch.cat(list(x[i : i + 3])) for i in range(0, BATCH, 3)])
         return x
@@ -244,7 +263,7 @@ def trained_beside(overrides, play, steps=STEPS):
 def cases():
     for trick in TRICKS:
         for problem in PROBLEMS:
-            if problem == "mixture" and trick == "augmentation":
+            if problem == "mixture" and trick in OF_IMAGES:
                 continue
             yield pytest.param(trick, problem, "alternating", "adam", id=f"{trick}-{problem}-adam")
             for rule in RULES:
@@ -302,7 +321,7 @@ def slopes(d, x):
     return slope.flatten(1).norm(dim=1)
 
 
-@pytest.mark.parametrize("trick", ["packing", "augmentation"])
+@pytest.mark.parametrize("trick", ["packing", *OF_IMAGES])
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_penalties_act_on_what_d_is_shown(penalty, trick):
     overrides = [*settings(trick, "images"), "loss=nonsaturating", f"regularizer={penalty}", "optimizer=sgd"]

@@ -13,7 +13,7 @@ from ganbench.suite import resolve
 from ganbench.training import checkpoint
 from ganbench.training.building import build_networks, make_problem
 from ganbench.training.population import Population
-from ganbench.training.step import train_step
+from ganbench.training.step import PlayedRound, train_step
 
 CPU, STEPS, RATE, GAMMA = torch.device("cpu"), 12, 0.05, 0.3
 RULES = registry.names("update")
@@ -126,20 +126,26 @@ def past_extragradient(loop, step, memory):
     loop.move(memory["last"])
 
 
-def lookahead(loop, step, memory):
+def lookahead(loop, step, memory, play=alternating):
     memory.setdefault("slow", loop.positions())
-    alternating(loop, step, memory)
+    play(loop, step, memory)
     if step % 5 == 4:
         fast = loop.positions()
         memory["slow"] = {p: [(a + b) / 2 for a, b in zip(memory["slow"][p], fast[p], strict=True)] for p in "dg"}
         loop.place(memory["slow"])
 
 
-def consensus(loop, step, memory):
-    parameters, field = loop.field()
-    energy = sum(part.pow(2).sum() for part in field) / 2
-    pull = torch.autograd.grad(energy, parameters)
-    loop.move(loop.split([part + extra for part, extra in zip(field, pull, strict=True)]))
+def simultaneous_lookahead(loop, step, memory):
+    lookahead(loop, step, memory, simultaneous)
+
+
+def consensus(loop, step, memory, order=("dg",)):
+    for movers in order:
+        parameters, field = loop.field()
+        energy = sum(part.pow(2).sum() for part in field) / 2
+        pull = torch.autograd.grad(energy, parameters)
+        gradients = loop.split([part + extra for part, extra in zip(field, pull, strict=True)])
+        loop.move({player: gradients[player] for player in movers})
 
 
 def symplectic(loop, step, memory):
@@ -179,8 +185,8 @@ def unrolled(loop, step, memory):
 
 FROM_PAPERS = {
     f.__name__: f
-    for f in (alternating, generator_first, simultaneous, extragradient, past_extragradient, lookahead, consensus,
-              symplectic, unrolled)
+    for f in (alternating, generator_first, simultaneous, extragradient, past_extragradient, lookahead,
+              simultaneous_lookahead, consensus, symplectic, unrolled)
 }  # fmt: skip
 
 
@@ -409,7 +415,87 @@ def test_lookahead_goes_back_by_its_share(every, share):
         assert all(torch.allclose(other.players[p].flat, population.players[p].flat, atol=1e-12) for p in "dg")
 
 
+@pytest.mark.parametrize(("order", "movers"), [("alternating", "dg"), ("generator_first", "gd")])
+def test_consensus_takes_turns(order, movers):
+    rates = ["optimizer=sgd", f"optimizer.sgd.g_lr={RATE}", f"optimizer.sgd.d_lr={RATE}", "optimizer.sgd.decay=none"]
+    own = ["update=consensus", f"update.consensus.order={order}", "regularizer=r1", f"regularizer.r1.gamma={GAMMA}"]
+    (run,) = resolve(None, over([*BASE, *rates, *own, "seeds=1"])).runs
+    population, loop = Population([run], make_problem(run.variant), CPU, torch.float64), Loop(run)
+    for step in range(STEPS):
+        train_step(population)
+        consensus(loop, step, {}, movers)
+    assert difference(population, 0, loop) < 1e-9
+
+
+AHEAD = ["update=unrolled", "update.unrolled.steps=3", "update.unrolled.rate=0.2", "update.unrolled.penalties=true"]
+
+
+class Spectral(torch.nn.Module):
+    """D of two layers with weights over their largest singular values, whose vectors are handed in and come back."""
+
+    def __init__(self, d):
+        super().__init__()
+        self.layers = [layer.layer for layer in d if hasattr(layer, "layer")]
+
+    def forward(self, x, weights, vectors):
+        for place, (weight, bias) in enumerate(weights):
+            matrix, u = weight.detach(), vectors[place]
+            v = torch.nn.functional.normalize(matrix.T @ u, dim=0)
+            vectors[place] = u = torch.nn.functional.normalize(matrix @ v, dim=0)
+            x = x @ (weight / (u @ weight @ v)).T + bias
+            x = torch.nn.functional.leaky_relu(x, 0.2) if place < len(weights) - 1 else x
+        return x.flatten()
+
+
+@pytest.mark.parametrize("normalization", ["none", "spectral"])
+def test_an_unrolled_critic_steps_as_it_is_trained(normalization):
+    own = [*AHEAD, f"normalization={normalization}", "regularizer=r1", f"regularizer.r1.gamma={GAMMA}", "optimizer=sgd"]
+    (run,) = resolve(None, over([*BASE, *own, "seeds=1"])).runs
+    population = Population([run], make_problem(run.variant), CPU, torch.float64)
+    d, loop = population.discriminator, Loop(run)
+    train_step(population)
+    before = {name: buffer.clone() for name, buffer in d.buffers.items()}
+    trained = [{name: own[0].detach().requires_grad_() for name, own in d.views(d.flat).items()}]
+    got = PlayedRound(population, population.inputs(1), population.clock).unrolled_gradient(3, 0.2, True)[0]
+    assert all(torch.equal(buffer, before[name]) for name, buffer in d.buffers.items())
+    real, latents = (population.draw(purpose, 1)[0] for purpose in ("g data", "g latent"))
+    g = dict(zip(dict(loop.g.named_parameters()), (p[0].detach().requires_grad_() for p in population.generator.views(
+        population.generator.flat).values()), strict=True))  # fmt: skip
+    fake = torch.func.functional_call(loop.g, g, (latents,))
+    vectors = [buffer[0] for buffer in before.values()]
+
+    def logits(x):
+        if normalization == "none":
+            return torch.func.functional_call(loop.d, trained[-1], (x,)).flatten()
+        pairs = list(trained[-1].values())
+        return Spectral(loop.d)(x, list(zip(pairs[::2], pairs[1::2], strict=True)), vectors)
+
+    real.requires_grad_()
+    for _ in range(3):
+        of_real, of_fake = logits(real), logits(fake)
+        (slope,) = torch.autograd.grad(of_real.sum(), real, create_graph=True)
+        loss = softplus(-of_real).mean() + softplus(of_fake).mean() + GAMMA / 2 * slope.square().sum(1).mean()
+        moves = torch.autograd.grad(loss, list(trained[-1].values()), create_graph=True)
+        trained.append({name: own - 0.2 * move for (name, own), move in zip(trained[-1].items(), moves, strict=True)})
+    of_real, of_fake = logits(real), logits(fake)
+    value = softplus(-of_fake).mean() - softplus(-of_real).mean()
+    theirs = torch.cat([part.flatten() for part in torch.autograd.grad(value, list(g.values()))])
+    torch.testing.assert_close(got, theirs, rtol=1e-7, atol=1e-10)
+
+
+def test_an_unrolled_critic_leaves_nothing_in_what_a_regularizer_remembers():
+    (run,) = resolve(None, over([*BASE, *AHEAD, "regularizer=lecam", "seeds=1"])).runs
+    own = Population([run], make_problem(run.variant), CPU)
+    train_step(own)
+    before = {name: mean.clone() for name, mean in own.memory["regularizer.lecam"].items()}
+    steps = [PlayedRound(own, own.inputs(own.step), own.clock).unrolled_gradient(3, 0.2, whole) for whole in (0, 1)]
+    assert not torch.allclose(*steps), "the penalty is in them"
+    assert sorted(before) == ["fake", "real"]
+    assert all(torch.equal(mean, before[name]) for name, mean in own.memory["regularizer.lecam"].items())
+
+
 @pytest.mark.parametrize(("setting", "told"), [
+    ("update.consensus.order=both", "Unknown order of the update rule 'consensus' 'both'"),
     ("update.lookahead.every=0", "at least 1, got 0"),
     ("update.lookahead.share=0", "above 0 and at most 1, got 0"),
     ("update.lookahead.share=1.001", "above 0 and at most 1, got 1.001"),

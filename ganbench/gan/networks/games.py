@@ -1,14 +1,17 @@
 """The players of the games in closed form (problems.games): a few parameters each, and nothing to normalize.
 
-They start in a random direction from the equilibrium, at a distance that is known. What they declare as `linear` is the
-game that they play near it: `(problem, slopes, *, hypers) -> LinearGame`, for the derivatives of the losses there.
+They start in a random direction from the equilibrium, at a distance that is known, or where they are told to. What
+they declare as `linear` is the game that they play near it: `(problem, slopes, *, hypers) -> LinearGame`, for the
+derivatives of the losses there.
 """
+
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganbench.errors import UserError
+from ganbench.errors import UserError, quoted
 from ganbench.gan.linear import LinearGame, Slopes, Unknown
 from ganbench.gan.networks.spec import NetworkSpec
 from ganbench.problems.base import Problem
@@ -59,13 +62,22 @@ def _start(size: int) -> Tensor:
     return START * drawn / drawn.norm()
 
 
+def _placed(drawn: Tensor, start: float | None, key: str) -> Tensor:
+    """Return where a player starts [n]: as drawn, or at one number in every dimension."""
+    if start is None:
+        return drawn
+    if isinstance(start, bool) or not isinstance(start, int | float):
+        raise UserError(f"The key 'network.{key}' takes a number, got {quoted(start)}.")
+    return torch.full_like(drawn, start)
+
+
 def interactions(dimension: int, condition: float) -> Tensor:
     """Return the diagonal of a bilinear game's matrix [dimension], float64, from 1 down to 1 / condition."""
     exponents = torch.linspace(0, -1, dimension, dtype=torch.float64)
     return torch.tensor(condition, dtype=torch.float64) ** exponents
 
 
-def _of_points(problem: Problem, slopes: Slopes, *, condition: float) -> LinearGame:
+def _of_points(problem: Problem, slopes: Slopes, *, condition: float, **start: Any) -> LinearGame:
     """Return the game at the origin, where all data are: D's slope in a sample is A y."""
     (size,) = problem.shape
     a = interactions(size, condition).numpy()
@@ -75,7 +87,7 @@ def _of_points(problem: Problem, slopes: Slopes, *, condition: float) -> LinearG
     return LinearGame(slopes.push * a, slopes.pull * a, np.zeros_like(a), added, np.zeros_like(a), dirac=size == 1)
 
 
-def _of_scales(problem: Problem, slopes: Slopes) -> LinearGame:
+def _of_scales(problem: Problem, slopes: Slopes, **start: Any) -> LinearGame:
     """Return the game at v = 1, w = 0: D's slope in w is x^2 = 1, in x it is 2 w x."""
     if abs(slopes.real + slopes.pull) > 1e-12:
         raise Unknown  # D's real and fake sides do not balance there
@@ -91,16 +103,21 @@ def _of_scales(problem: Problem, slopes: Slopes) -> LinearGame:
     needs={"game_of_points": "it plays the games 'dirac' and 'bilinear'", **PLAIN},
     provides={"point"},
     linear=_of_points,
+    later=("g_start", "d_start"),
 )
-def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.Module]:
+def point(
+    spec: NetworkSpec, *, condition: float = 1.0, g_start: float | None = None, d_start: float | None = None
+) -> tuple[nn.Module, nn.Module]:
     """G puts out one point x, D is linear: D(s) = y^T A s (Mescheder 2018); A is diagonal, from 1 to 1 / condition.
 
-    Both start a distance of START from the equilibrium, near enough for the game to be linear.
+    Both start a distance of START from the equilibrium, near enough for the game to be linear; G at g_start and D at
+    d_start in every dimension where these are given (1 and 1 in Mescheder 2018).
     """
     if not condition >= 1:
         raise UserError(f"The network 'point' needs a condition of at least 1, got {condition:g}.")
     (size,) = spec.shape
     x, y = _start(2 * size).split(size)
+    x, y = _placed(x, g_start, "point.g_start"), _placed(y, d_start, "point.d_start")
     generator = nn.Sequential(_One(), _layer(x, size))
     return generator, nn.Sequential(_Scaled(interactions(size, condition).float()), _layer(y, 1))
 
@@ -110,8 +127,15 @@ def point(spec: NetworkSpec, *, condition: float = 1.0) -> tuple[nn.Module, nn.M
     needs={"game_of_scales": "it plays the game 'covariance'", **PLAIN},
     provides={"scale"},
     linear=_of_scales,
+    later=("g_start", "d_start"),
 )
-def scale(spec: NetworkSpec) -> tuple[nn.Module, nn.Module]:
-    """G puts out v and -v, D(s) = w s^2; both start a distance of START from v = 1, w = 0."""
+def scale(
+    spec: NetworkSpec, *, g_start: float | None = None, d_start: float | None = None
+) -> tuple[nn.Module, nn.Module]:
+    """G puts out v and -v, D(s) = w s^2; both start a distance of START from v = 1, w = 0.
+
+    v starts at g_start and w at d_start where these are given.
+    """
     v, w = _start(2) + torch.tensor([1.0, 0.0])
+    v, w = _placed(v, g_start, "scale.g_start"), _placed(w, d_start, "scale.d_start")
     return nn.Sequential(_Sign(), _layer(v, 1)), nn.Sequential(_Square(), _layer(w, 1))

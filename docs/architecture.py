@@ -28,6 +28,7 @@ ORDER = {
         "revision",
         "declarations",
         "kinds",
+        "refusals",
         "identity",
         "registry",
         "provenance",

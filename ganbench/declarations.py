@@ -266,4 +266,5 @@ RESOLUTION = Declaration(
 ANY_KIND = {
     "sources": Declaration("files whose content decides results: a path, a list of paths or a function", _is_sources),
     "environment": Declaration("names of environment variables that decide results", is_names, ()),
+    "later": Declaration("names of hyper-parameters that came when studies were made already", is_names, ()),
 }

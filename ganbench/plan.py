@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ganbench import kinds
+from ganbench import kinds, registry
 from ganbench.errors import UserError, unknown
 
 SCHEMA = 1
@@ -48,10 +48,26 @@ def later() -> dict[str, Any]:
     return {axis.name: axis.default for axis in kinds.axes().values() if axis.later} | _LATER
 
 
+def later_hyper(key: str) -> Any:
+    """Return the default of a hyper-parameter that came later, None for any other one."""
+    kind, name, hyper = (*key.split(".", 2), "", "")[:3]
+    return _later_of(kind, name).get(hyper)
+
+
+def _later_of(kind: str, name: str) -> dict[str, Any]:
+    """Return the hyper-parameters of a plug-in that came later; none of one that is not known here."""
+    if kind not in kinds.KINDS:  # a file may be of another version
+        return {}
+    registry.load(kind)
+    plugin = registry.known().get((kind, name))
+    return plugin.later if plugin else {}
+
+
 class Variant:
     """One point of the grid without the seed: a value for each of the `axes`, and hyper-parameters.
 
-    `hypers` holds every hyper-parameter of its plug-ins, defaults too. An axis that is not given has its later default.
+    `hypers` holds every hyper-parameter of its plug-ins, defaults too. An axis that is not given, and a hyper-parameter
+    that came later, has its default.
     """
 
     latent: str
@@ -61,6 +77,7 @@ class Variant:
     generator_steps: int
     latent_dim: int
     hypers: tuple[tuple[str, Any], ...]
+    _added: dict[str, Any]
 
     def __init__(self, *, hypers: tuple[tuple[str, Any], ...] = (), **values: Any) -> None:
         late = later()
@@ -68,7 +85,15 @@ class Variant:
             self.__dict__[axis] = values.pop(axis) if axis in values else late[axis]
         if values:
             raise TypeError(f"a variant has no axis {', '.join(values)}")
-        self.__dict__["hypers"] = hypers
+        # in one order, whoever named them
+        added = {
+            f"{kind}.{name}.{hyper}": default
+            for kind, name in sorted(self.plugins())
+            for hyper, default in sorted(_later_of(kind, name).items())
+        }
+        known, given = dict(hypers), tuple((key, value) for key, value in hypers if key not in added)
+        self.__dict__["_added"] = added
+        self.__dict__["hypers"] = (*given, *((key, known.get(key, default)) for key, default in added.items()))
 
     def __getattr__(self, axis: str) -> str:
         """The name of the plug-in of an axis; several that act together are joined by TOGETHER."""
@@ -76,6 +101,14 @@ class Variant:
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a variant does not change: {name}")
+
+    @property
+    def filed(self) -> dict[str, Any]:
+        """The hyper-parameters as ids and files know them: without those that came later, where at their defaults."""
+        # to the letter, as a file holds them: 0 is not 0.0 here
+        return {
+            key: value for key, value in self.hypers if key not in self._added or repr(value) != repr(self._added[key])
+        }
 
     @property
     def values(self) -> dict[str, Any]:
@@ -102,7 +135,7 @@ class Variant:
     @cached_property
     def id(self) -> str:
         """A readable name with a hash of everything that it stands for."""
-        digest = _digest(_without_later({**self.values, "hypers": self.hypers}), 6)
+        digest = _digest(_without_later({**self.values, "hypers": list(self.filed.items())}), 6)
         if name := dict(self.hypers).get(OWN_NAME):
             return f"{self.problem}-{name}-{digest}"
         words = [
@@ -234,7 +267,7 @@ class Plan:
         """The keys of axes and hyper-parameters that take more than one value in the plan."""
         values: dict[str, set[Any]] = {}
         for variant in (*self.variants, *(variant for variant, _ in self.skipped)):
-            for key, value in _flat(variant).items():
+            for key, value in {**variant.values, **dict(variant.hypers)}.items():
                 values.setdefault(key, set()).add(value)
         return [key for key, seen in values.items() if len(seen) > 1]
 
@@ -302,7 +335,7 @@ def check_margins(margins: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _flat(variant: Variant) -> dict[str, Any]:
-    return _without_later({**variant.values, **dict(variant.hypers)})
+    return {**_without_later(variant.values), **variant.filed}
 
 
 def _without_later(data: dict[str, Any]) -> dict[str, Any]:

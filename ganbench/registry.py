@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ganbench import kinds
+from ganbench import refusals
 from ganbench.declarations import TABLES
 from ganbench.errors import UserError, told, unknown
 from ganbench.files import is_file
@@ -91,6 +91,11 @@ class Plugin:
         read = [("source", contents.of_path(file)) for file in files]
         return contents.combined([("version", self.version), *read]) if read and self.version else self.version
 
+    @property
+    def later(self) -> dict[str, Any]:
+        """Its hyper-parameters that came when studies were made already, with their defaults."""
+        return {name: self.hypers[name] for name in self.declared("later")}
+
     def declared(self, key: str) -> Any:
         """Return what it declares, or what its kind takes for it where it declares nothing."""
         return self.meta[key] if key in self.meta else KINDS[self.kind].default(key)
@@ -122,8 +127,9 @@ def register(
         raise unknown("kind of plug-in", kind, KINDS)
 
     def decorate(function: F) -> F:
-        kinds.check(KINDS[kind], function, needs or {}, provides, meta)
-        plugin = _plugin(kind, function, dict(needs or {}), frozenset(provides), _tidy(meta))
+        declared = _tidy(meta)
+        refusals.check(KINDS[kind], function, needs or {}, provides, declared)
+        plugin = _plugin(kind, function, dict(needs or {}), frozenset(provides), declared)
         _check_free(plugin)
         _registry.plugins[kind, plugin.name] = plugin
         if _registry.fresh is not None:
@@ -134,9 +140,9 @@ def register(
 
 
 def _tidy(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return declarations with one name of a variable as a list of one."""
-    variables = meta.get("environment")
-    return {**meta, "environment": (variables,)} if isinstance(variables, str) else meta
+    """Return declarations with one name, of a variable or of what came later, as a list of one."""
+    single = {key: (meta[key],) for key in ("environment", "later") if isinstance(meta.get(key), str)}
+    return {**meta, **single}
 
 
 def _check_free(plugin: Plugin) -> None:

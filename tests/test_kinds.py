@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.kinds import KINDS, Measure, Threshold, axes, check, kind_of, share
+from ganbench.kinds import KINDS, Measure, Threshold, axes, kind_of, share
+from ganbench.refusals import check
 from ganbench.registry import register
 from ganbench.suite import resolve
 

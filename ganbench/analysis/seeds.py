@@ -12,7 +12,7 @@ from ganbench.analysis.ranking import labels
 from ganbench.analysis.scores import FINISHED
 from ganbench.analysis.views import view_of
 from ganbench.errors import Exit, UserError, unknown
-from ganbench.plan import Variant, axes, later
+from ganbench.plan import Variant, axes, later, later_hyper
 from ganbench.provenance import changes, environments, mixed, plugin_changes
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
 from ganbench.results.study import Study
@@ -34,7 +34,7 @@ def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
         BaselineVariant(
             f"{variant.problem}: {names[variant.id]}",
             settings_of(variant),
-            dict(variant.hypers),
+            variant.filed,
             tuple(results[variant.id]),
         )
         for variant in study.plan.variants
@@ -173,7 +173,9 @@ def _is_wanted(label: str, wanted: Sequence[str]) -> bool:
 def identity(settings: Mapping[str, Any], hypers: Mapping[str, Any], swept: Sequence[str]) -> tuple[Any, ...]:
     """Return what a variant is known by in another study: its settings and those hyper-parameters that vary."""
     late = later()
-    return tuple(settings.get(axis, late.get(axis)) for axis in axes()) + tuple(hypers.get(key) for key in swept)
+    return tuple(settings.get(axis, late.get(axis)) for axis in axes()) + tuple(
+        hypers.get(key, later_hyper(key)) for key in swept
+    )
 
 
 def _rows(label: str, runs: Sequence[SeedResult]) -> pd.DataFrame:
@@ -183,8 +185,10 @@ def _rows(label: str, runs: Sequence[SeedResult]) -> pd.DataFrame:
 
 def _changed(variant: Variant, old: BaselineVariant) -> list[str]:
     new = dict(variant.hypers)
-    keys = [key for key in {*new, *old.hypers} if new.get(key) != old.hypers.get(key)]
-    return [f"{key} is {new.get(key)}, in the baseline {old.hypers.get(key)}." for key in keys]
+    before = {key: old.hypers.get(key, later_hyper(key)) for key in {*new, *old.hypers}}
+    return [
+        f"{key} is {new.get(key)}, in the baseline {value}." for key, value in before.items() if new.get(key) != value
+    ]
 
 
 def _difference(variant: Variant, baseline: Baseline) -> str:

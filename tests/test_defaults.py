@@ -31,7 +31,7 @@ DEFAULTS = {
     "problem.swiss_roll.noise": (0.25, "Gulrajani 2017, as published with the code"),
     "problem.swiss_roll.raw": (False, "unit variance, as all that is ours"),
     "problem.uniform_cube.dimension": (2, "a square"), "problem.noise_images.side": (8, "as digits"),
-    "problem.triangles.side": (16, OURS), "problem.triangles.corners": (4, "516 triangles, which 1000 samples can show"),
+    "problem.triangles.side": (16, OURS), "problem.triangles.corners": (4, "516 triangles, most in 1000 samples"),
     **{f"problem.{name}.samples": (0, "data without end") for name in (*MIXTURES, *SHAPES)},
     **{f"problem.{name}.within": (0.0, "the quantile of chi") for name in MIXTURES},
     **{f"problem.{name}.raw": (name in ("ring8_metz", "grid25_veegan"), "unit variance, but for published data")

@@ -234,7 +234,7 @@ def embedded_mixture(
     # samples are float32: what is narrower still is lost to the rounding of their coordinates
     if not std / 1000 <= null_std <= std:
         raise UserError(
-            f"The problem '{name}' needs a null_std from a thousandth of its std {std:g} to all of it, got {null_std:g}."
+            f"The problem '{name}' needs a null_std from {std / 1000:g} to its std {std:g}, got {null_std:g}."
         )
     side = next(side for side in range(1, modes + 1) if side**intrinsic >= modes)
     basis = _directions(dimension, intrinsic)

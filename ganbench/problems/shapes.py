@@ -91,8 +91,8 @@ class Triangles(Mixture):
 def triangle_images(side: int, corners: int) -> Tensor:
     """Return how much of each pixel each triangle covers, [triangles, side^2] in [0, 1].
 
-    Corners lie on a lattice of corners x corners points over the whole image; covered is the share of 4 x 4 points of a
-    pixel.
+    Corners lie on a lattice of corners x corners points over the whole image; covered is the share of a pixel's 4 x 4
+    points.
     """
     axis = torch.linspace(0, side, corners, dtype=torch.float64)
     lattice = torch.cartesian_prod(axis, axis)
@@ -103,8 +103,10 @@ def triangle_images(side: int, corners: int) -> Tensor:
     turn = area[area.abs() > 1e-9].sign()[:, None]
     points = (torch.arange(4 * side, dtype=torch.float64) + 0.5) / 4
     grid = torch.cartesian_prod(points, points)
-    sides = [turn * _cross((to - at)[:, None], grid - at[:, None]) >= 0 for at, to in ((a, b), (b, c), (c, a))]
-    inside = (sides[0] & sides[1] & sides[2]).double().unflatten(1, (side, 4, side, 4))
+    beyond = [turn * _cross((to - at)[:, None], grid - at[:, None]) for at, to in ((a, b), (b, c), (c, a))]
+    # a point on an edge is half inside
+    sides = [torch.where(far.abs() < 1e-9, 0.5, (far > 0).double()) for far in beyond]
+    inside = (sides[0] * sides[1] * sides[2]).unflatten(1, (side, 4, side, 4))
     return inside.mean((2, 4)).flatten(1)
 
 

@@ -38,8 +38,7 @@ class KnownLaw(Problem):
         """Train on a set of so many samples; 0: on fresh ones without end. UserError for any other number."""
         if not 0 <= samples <= MOST_SAMPLES:
             raise UserError(
-                f"The problem '{self.name}' needs samples from 1 to {MOST_SAMPLES} to train on, or 0 for no end, got "
-                f"{samples}."
+                f"The problem '{self.name}' takes 1 to {MOST_SAMPLES} samples, or 0 for no end, got {samples}."
             )
         if samples:
             rows, self._groups = self.fresh(samples, stream("training samples", 0))
@@ -102,4 +101,4 @@ def positive_numbers(problem: str, **values: float) -> None:
 def whole_number(problem: str, name: str, value: int, least: int, most: int) -> None:
     """Raise UserError for a number that is not from `least` to `most`."""
     if not least <= value <= most:
-        raise UserError(f"The problem '{problem}' needs a {name} from {least} to {most}, got {value}.")
+        raise UserError(f"The problem '{problem}' takes {least} to {most} as '{name}', got {value}.")

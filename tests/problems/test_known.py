@@ -192,6 +192,7 @@ def test_a_group_without_a_sample_leaves_its_weight_to_the_others():
     expected = 4000 * there / there.sum()
     assert (groups[~there] == 0).all()
     assert (groups - expected).abs().max() < 5 * math.sqrt(4000 / 4)
+    assert isinstance(source(own, CPU, even), Places)
     absent = torch.where(there, 0.0, even)
     with pytest.raises(UserError, match="none of the groups"):
         own.sample_groups(absent / absent.sum(), 10, stream("test", 0))

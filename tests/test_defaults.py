@@ -11,6 +11,9 @@ from ganbench.suite import resolve
 
 OURS = "ours: chosen on the shipped suites, where training lasts 2000 steps"
 ADAMS = ("adam", "adamw", "optimistic_adam")
+MIXTURES = ("line", "ring8", "ring8_labelled", "grid25", "ring8_imbalanced", "ring8_metz", "grid25_veegan",
+            "embedded_mixture")  # fmt: skip
+SHAPES = ("swiss_roll", "uniform_cube", "noise_images", "triangles")
 DEFAULTS = {
     "problem.bilinear.dimension": (2, "a plane for each player"),
     "problem.line.modes": (5, OURS), "problem.line.spacing": (2.0, "as on the grid"),
@@ -20,6 +23,20 @@ DEFAULTS = {
     "problem.ring8_labelled.radius": (2.0, "as ring8"), "problem.ring8_labelled.std": (0.1, "as ring8"),
     "problem.ring8_imbalanced.radius": (2.0, "as ring8"), "problem.ring8_imbalanced.std": (0.1, "as ring8"),
     "problem.ring8_imbalanced.ratio": (8.0, OURS),
+    "problem.ring8_metz.radius": (2.0, "Metz 2017, app. A"), "problem.ring8_metz.std": (0.02, "Metz 2017, app. A"),
+    "problem.grid25_veegan.spacing": (2.0, "Lin 2018, PacGAN"), "problem.grid25_veegan.std": (0.05, "Lin 2018, PacGAN"),
+    "problem.embedded_mixture.dimension": (16, OURS), "problem.embedded_mixture.intrinsic": (2, "a plane"),
+    "problem.embedded_mixture.modes": (9, "3 x 3 in a plane"), "problem.embedded_mixture.spacing": (2.0, "as grid25"),
+    "problem.embedded_mixture.std": (0.1, "neighbours 20 standard deviations apart"),
+    "problem.embedded_mixture.null_std": (0.02, "a fifth of a mode's"),
+    "problem.swiss_roll.noise": (0.25, "Gulrajani 2017, as published with the code"),
+    "problem.swiss_roll.raw": (False, "unit variance, as all that is ours"),
+    "problem.uniform_cube.dimension": (2, "a square"), "problem.noise_images.side": (8, "as digits"),
+    "problem.triangles.side": (16, OURS), "problem.triangles.corners": (4, "516 triangles, most in 1000 samples"),
+    **{f"problem.{name}.samples": (0, "data without end") for name in (*MIXTURES, *SHAPES)},
+    **{f"problem.{name}.within": (0.0, "the quantile of chi") for name in MIXTURES},
+    **{f"problem.{name}.raw": (name in ("ring8_metz", "grid25_veegan"), "unit variance, but for published data")
+       for name in MIXTURES},
     "network.dcgan.width": (16, OURS), "network.point.condition": (1.0, "A is the identity"),
     **{f"network.{name}.{player}_start": (None, "as drawn") for name in ("point", "scale") for player in "gd"},
     "network.mlp.width": (32, OURS), "network.mlp.depth": (2, OURS),

@@ -17,6 +17,7 @@ from ganbench.metrics.classes import histogram_divergences
 from ganbench.metrics.inputs import measures_of
 from ganbench.metrics.neighbours import prdc
 from ganbench.metrics.reference import Reference, squared_distances
+from ganbench.problems.base import Modes
 from ganbench.registry import positive, register, share
 
 # the share of a 2-D Gaussian within three standard deviations; the same share bounds high quality in every dimension
@@ -58,7 +59,8 @@ def mode_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> di
     """Modes hit and covered, high-quality share, KL of the mode histogram (Srivastava 2017, Lin 2018).
 
     High quality means within the chi quantile that holds 98.889 % of a Gaussian in any dimension, three standard
-    deviations in two. A mode is covered by `quota` of its true weight in high-quality samples.
+    deviations in two, unless the problem says within how many (`Modes.within`). A mode is covered by `quota` of its
+    true weight in high-quality samples.
     """
     good, counts, weights = _on_modes(real, fake)
     return {
@@ -72,10 +74,22 @@ def mode_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> di
 def _on_modes(real: Reference, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return which fakes are of high quality [..., n], their number on each mode [..., K], and the true weights [K]."""
     assert real.modes is not None
-    centres, weights = real.modes.centres.to(fake.device), real.modes.weights.to(fake.device)
-    squared, nearest = squared_distances(fake.double(), centres).min(-1)
-    good = squared <= (real.modes.std * float(chi.ppf(WITHIN, fake.shape[-1]))) ** 2
-    return good, _histogram(nearest, good, len(centres)), weights
+    good, nearest = _nearest_mode(real.modes, fake)
+    return good, _histogram(nearest, good, len(real.modes.centres)), real.modes.weights.to(fake.device)
+
+
+def _nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which fakes are of high quality, and which mode is nearest to each, both [..., n]."""
+    fake, centres = fake.double(), modes.centres.to(fake.device)
+    apart = squared_distances(fake, centres)
+    if modes.basis is not None:
+        # as far in the null directions as it were in the others, in standard deviations
+        basis = modes.basis.to(fake.device)
+        along = squared_distances(fake @ basis, centres @ basis)
+        apart = along + (apart - along).clamp(min=0) * (modes.std / modes.null_std) ** 2
+    squared, nearest = apart.min(-1)
+    within = float(chi.ppf(WITHIN, fake.shape[-1])) if modes.within is None else modes.within
+    return squared <= (modes.std * within) ** 2, nearest
 
 
 @register(
@@ -161,8 +175,7 @@ def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> d
 def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Share of samples that are of high quality and nearest to the mode of their label, in all and by label."""
     assert real.modes is not None
-    squared, nearest = squared_distances(fake.double(), real.modes.centres.to(fake.device)).min(-1)
-    good = squared <= (real.modes.std * float(chi.ppf(WITHIN, fake.shape[-1]))) ** 2
+    good, nearest = _nearest_mode(real.modes, fake)
     return _fidelity("label_fidelity", good & (nearest == label), label, len(real.modes.centres))
 
 

@@ -147,6 +147,8 @@ def mode_samples(modes: Modes, value: object, name: str, *, least: int = 1) -> T
     """Return samples [..., n, d] in the coordinates of the modes; InputError otherwise."""
     if not isinstance(modes, Modes):
         raise InputError(f"'modes' must be a problem's Modes (centres, std and weights), got {type(modes).__name__}.")
+    if modes.basis is not None:
+        raise InputError("'modes' must have one std in all directions, and those of the problem have another in some.")
     points = samples(value, name, least=least)
     if points.shape[-1] != modes.centres.shape[1]:
         raise InputError(

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ganbench.errors import UserError
+
 Given = Tensor | tuple["Given", ...] | None
 """What a problem hands to both players beside noise and samples: nothing, a tensor [n, ...], or a tuple of these."""
 
@@ -72,6 +74,22 @@ class SampleTable:
         return Batch(self.samples(places), self.given_at(places))
 
 
+def places_of_groups(groups: Tensor, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Draw places [n] in a table whose samples are of these groups [N], each group with its weight; they sum to 1.
+
+    A group of which the table has no sample leaves its weight to the others; UserError where none is left.
+    """
+    sizes = groups.bincount(minlength=len(weights)).double()
+    each = torch.where(sizes > 0, weights / sizes, 0.0)[groups].cumsum(0)
+    uniform = torch.rand(n, dtype=torch.float64, generator=generator)
+    if not sizes.all():
+        if not each[-1] > 0:
+            raise UserError("The training samples hold none of the groups that are asked for.")
+        uniform = uniform * each[-1]
+    # the cumulated weights may end a rounding error below 1
+    return torch.searchsorted(each, uniform, right=True).clamp_(max=len(each) - 1)
+
+
 def _picked(rows: Tensor, places: Tensor) -> Tensor:
     # row by row, where advanced indexing goes number by number
     return rows.index_select(0, places.flatten()).unflatten(0, places.shape)
@@ -86,11 +104,19 @@ class Label:
 
 @dataclass(frozen=True)
 class Modes:
-    """The exact modes of a mixture of isotropic Gaussians: centres [K, d], one std, weights [K]; all float64."""
+    """The exact modes of a mixture of Gaussians of one shape: centres [K, d], std, weights [K]; all float64.
+
+    within: how many standard deviations a sample of high quality may be from its centre; None: as many as hold the same
+    share of a Gaussian in every dimension. basis: orthonormal columns [d, k] that span the directions in which the
+    modes have `std`, where in all others they have `null_std`; None: they are isotropic.
+    """
 
     centres: Tensor
     std: float
     weights: Tensor
+    within: float | None = None
+    basis: Tensor | None = None
+    null_std: float = 0.0
 
 
 class Problem(ABC):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganbench.problems.base import Batch, Label, Problem, SampleTable, stream
+from ganbench.problems.base import Batch, Label, Problem, SampleTable, places_of_groups, stream
 from ganbench.registry import register
 
 HELD_OUT = 500
@@ -69,9 +69,8 @@ class LabelledImages(Problem):
         return self._table.samples(self.places_in_groups(weights, n, generator))
 
     def places_in_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        each = (weights / self._class_sizes())[self.labels]
-        uniform = torch.rand(n, dtype=torch.float64, generator=generator)
-        return torch.searchsorted(each.cumsum(0), uniform, right=True).clamp_(max=len(each) - 1)
+        assert self.labels is not None
+        return places_of_groups(self.labels, weights, n, generator)
 
     def _class_sizes(self) -> Tensor:
         assert self.labels is not None

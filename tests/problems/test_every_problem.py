@@ -96,12 +96,13 @@ def test_labels_are_those_of_their_samples(name):
 def test_spaces_that_are_asked_for_are_those_that_fit(name):
     problem = built(name)
     got = spaces(problem, registry.names("feature_space"))
-    images, points = ["conv", "pixels", "classifier"], ["data"]
+    offered = problem.capabilities
+    fitting = [s.name for s in registry.plugins("feature_space") if s.needs.keys() <= offered]
     if not problem.feature_spaces:
         assert got == {}
-    elif len(problem.shape) == 3:
-        assert [*got] == [*images, *points]
     else:
-        assert [*got] == points
+        assert [*got] == list(dict.fromkeys((*problem.feature_spaces, *fitting)))
+        assert ({"conv", "pixels"} <= set(got)) is ("image" in offered)
+        assert ("classifier" in got) is ("classes" in offered)
     for own in got.values():
         assert (own.class_head is not None) is (own.name == "classifier")

@@ -12,12 +12,24 @@ from ganbench.problems.base import stream
 from ganbench.problems.mixtures import Mixture
 
 MIXTURES = [plugin for plugin in registry.plugins("problem") if "modes" in plugin.provides]
+STANDARDISED = [plugin for plugin in MIXTURES if "raw" in plugin.hypers]
 every_mixture = pytest.mark.parametrize("plugin", MIXTURES, ids=lambda plugin: plugin.name)
-COUNTS = {"line": 5, "ring8": 8, "grid25": 25, "ring8_imbalanced": 8}
+every_standardised = pytest.mark.parametrize("plugin", STANDARDISED, ids=lambda plugin: plugin.name)
+COUNTS = {
+    "line": 5, "ring8": 8, "grid25": 25, "ring8_imbalanced": 8, "ring8_metz": 8, "grid25_veegan": 25,
+    "embedded_mixture": 9, "triangles": 516,
+}  # fmt: skip
+
+
+def variance_in_a_mode(modes):
+    """Return the sum over the axes of a mode's variances."""
+    d = modes.centres.shape[1]
+    wide = d if modes.basis is None else modes.basis.shape[1]
+    return wide * modes.std**2 + (d - wide) * modes.null_std**2
 
 
 def shares(problem, n=20_000):
-    samples = problem.sample(n, stream("test", 0)).double()
+    samples = problem.sample(n, stream("test", 0)).double().flatten(1)
     nearest = torch.cdist(samples, problem.modes.centres).argmin(1)
     return torch.bincount(nearest, minlength=len(problem.modes.centres)).double() / n
 
@@ -59,17 +71,18 @@ def test_weights(plugin):
     assert weights.dtype == plugin().modes.centres.dtype == torch.float64
 
 
-@every_mixture
+@every_standardised
 def test_variance_is_exactly_one(plugin):
-    modes = plugin().modes
+    modes = plugin(raw=False).modes
     assert (modes.weights @ modes.centres).abs().max() < 1e-12
-    variance = (modes.weights @ modes.centres.square()).mean().item() + modes.std**2
+    d = modes.centres.shape[1]
+    variance = (modes.weights @ modes.centres.square()).mean().item() + variance_in_a_mode(modes) / d
     assert variance == pytest.approx(1, abs=1e-12)
 
 
-@every_mixture
+@every_standardised
 def test_samples_have_that_mean_and_variance(plugin):
-    n, samples = 100_000, plugin().sample(100_000, stream("test", 0)).double()
+    n, samples = 100_000, plugin(raw=False).sample(100_000, stream("test", 0)).double()
     assert samples.mean(0).abs().max() < 5 / math.sqrt(n)
     # a variable of variance 1 has a variance of its square below 2 here: lighter tails than a Gaussian
     assert abs(samples.square().mean().item() - 1) < 5 * math.sqrt(2 / n)
@@ -78,18 +91,18 @@ def test_samples_have_that_mean_and_variance(plugin):
 @every_mixture
 def test_samples_scatter_about_their_mode_by_its_std(plugin):
     problem = plugin()
-    samples = problem.sample(20_000, stream("test", 0)).double()
+    samples = problem.sample(20_000, stream("test", 0)).double().flatten(1)
     squared = torch.cdist(samples, problem.modes.centres).min(1).values.square()
     # squared radius over std^2 is chi-squared: mean d, variance 2 d
-    d = problem.shape[0]
-    assert (squared.mean().item() / problem.modes.std**2 - d) == pytest.approx(0, abs=5 * math.sqrt(2 * d / 20_000))
+    d, whole = samples.shape[1], variance_in_a_mode(problem.modes) / problem.modes.std**2
+    assert (squared.mean().item() / problem.modes.std**2 - whole) == pytest.approx(0, abs=5 * math.sqrt(2 * d / 20_000))
 
 
-@every_mixture
+@every_standardised
 def test_standardisation_keeps_the_geometry(plugin):
     # doubling every length changes nothing once standardised
-    lengths = {key: 2 * value for key, value in plugin.hypers.items() if key in ("radius", "spacing", "std")}
-    one, two = plugin().modes, plugin(**lengths).modes
+    lengths = {k: 2 * value for k, value in plugin.hypers.items() if k in ("radius", "spacing", "std", "null_std")}
+    one, two = plugin(raw=False).modes, plugin(raw=False, **lengths).modes
     torch.testing.assert_close(one.centres, two.centres)
     assert one.std == pytest.approx(two.std)
 
@@ -147,7 +160,11 @@ def test_capabilities_are_what_the_registry_says(plugin):
 
 @pytest.mark.parametrize(("name", "hypers"), [
     ("ring8", {"std": 0.0}), ("ring8", {"radius": -1.0}), ("line", {"modes": 0}), ("grid25", {"spacing": float("nan")}),
-    ("ring8_imbalanced", {"ratio": 0.0}),
+    ("ring8_imbalanced", {"ratio": 0.0}), ("ring8", {"samples": -1}), ("ring8", {"samples": 10**9}),
+    ("line", {"within": -1.0}), ("embedded_mixture", {"intrinsic": 17}), ("embedded_mixture", {"dimension": 0}),
+    ("embedded_mixture", {"null_std": 0.2}), ("embedded_mixture", {"null_std": 1e-9}), ("swiss_roll", {"noise": 0.0}),
+    ("uniform_cube", {"dimension": 0}), ("noise_images", {"side": 1}), ("triangles", {"corners": 9}),
+    ("triangles", {"side": 65}),
 ])  # fmt: skip
 def test_impossible_parameters_are_named(name, hypers):
     (key,) = hypers

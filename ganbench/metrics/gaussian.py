@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,7 +47,11 @@ def frechet_distance(real: Samples | Reference, fake: Samples) -> Tensor:
 
 def _powers(real: Tensor, fake: Tensor) -> Tensor:
     """Return the powers of 2 that runs of numbers far from 1 are in the range of, 0 for all others, as [...]."""
-    largest = fake.abs().amax((-1, -2)).double().clamp(min=real.abs().max().double())
+    return _power(fake.abs().amax((-1, -2)).double().clamp(min=real.abs().max().double()))
+
+
+def _power(largest: Tensor) -> Tensor:
+    """Return the power of 2 to divide by where the largest number is far from 1, 0 elsewhere."""
     far = (largest < ORDINARY[0]) | (largest > ORDINARY[1])
     return torch.where(far & (largest > 0), largest.log2().floor(), 0.0)
 
@@ -58,7 +63,8 @@ def _rescaled(reference: Reference, fake: Tensor, powers: Tensor) -> Tensor:
     for run, power in zip(flat, powers.reshape(-1).tolist(), strict=True):
         scale = 2.0**power
         own = reference if power == 0 else Reference(reference.real.double() / scale)
-        found.append(_distance(own, (run.double() / scale if power else run).unsqueeze(0))[0] * scale**2)
+        distance = _distance(own, (run.double() / scale if power else run).unsqueeze(0))[0]
+        found.append(_scaled_up(distance, scale))
     return torch.stack(found).reshape(powers.shape)
 
 
@@ -125,7 +131,37 @@ def frechet_from_moments(
     if mean.dim() != 1:
         raise InputError(f"'real_mean' must be one mean [d], got the shape {list(mean.shape)}.")
     same_dimension(len(mean), fake_mean)
-    mean, covariance = mean.to(fake_mean.device), covariance.to(fake_mean.device)
+    real = mean.to(fake_mean.device), covariance.to(fake_mean.device)
+    largest = _reach(fake_mean, fake_covariance).clamp(min=_reach(*real))
+    powers = _power(largest)
+    if not powers.any():
+        return _of_moments(*real, fake_mean, fake_covariance)
+    fakes = zip(fake_mean.reshape(-1, len(mean)), fake_covariance.reshape(-1, *covariance.shape), strict=True)
+    found = []
+    for run, power in zip(fakes, powers.reshape(-1).tolist(), strict=True):
+        scale = 2.0**power
+        found.append(_scaled_up(_of_moments(*_divided(*real, scale), *_divided(*run, scale)), scale))
+    return torch.stack(found).reshape(powers.shape)
+
+
+def _divided(mean: Tensor, covariance: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    return mean / scale, covariance / scale / scale
+
+
+def _scaled_up(distance: Tensor, scale: float) -> Tensor:
+    """Return a distance of samples divided by a power of 2 as it is of the samples; InputError where it vanishes."""
+    found = distance * scale * scale
+    if bool((distance > 0) & (found == 0)):
+        raise InputError("The distance of 'real' and 'fake' is too small for float64: scale both sides up.")
+    return found
+
+
+def _reach(mean: Tensor, covariance: Tensor) -> Tensor:
+    """Return how large samples with these moments are, as [...]."""
+    return covariance.abs().amax((-1, -2)).sqrt().maximum(mean.abs().amax(-1))
+
+
+def _of_moments(mean: Tensor, covariance: Tensor, fake_mean: Tensor, fake_covariance: Tensor) -> Tensor:
     apart = (fake_mean - mean).square().sum(-1)
     if len(mean) <= 2:
         return (apart + _small(covariance, fake_covariance)).clamp(min=0)
@@ -135,7 +171,9 @@ def frechet_from_moments(
 
 def _moments(mean: Any, covariance: Any, side: str) -> tuple[Tensor, Tensor]:
     covariance = samples(covariance, f"{side}_covariance").double()
-    mean = samples(mean[..., None, :] if getattr(mean, "ndim", 0) else mean, f"{side}_mean").double().squeeze(-2)
+    rows = mean.unsqueeze(-2) if isinstance(mean, Tensor) and mean.dim() else mean
+    rows = rows[..., None, :] if isinstance(rows, np.ndarray) and rows.ndim else rows
+    mean = samples(rows, f"{side}_mean").double().squeeze(-2)
     if covariance.shape != (*mean.shape, mean.shape[-1]):
         raise InputError(
             f"'{side}_covariance' has the shape {list(covariance.shape)}, for the mean's shape {list(mean.shape)} it "
@@ -164,10 +202,14 @@ def frechet_floor(covariance: Samples, n: int, m: int) -> Tensor:
         raise InputError(f"'covariance' must be [..., d, d], got the shape {list(covariance.shape)}.")
     whole(n, "n", least=2), whole(m, "m", least=2)
     values = torch.linalg.eigvalsh(covariance).clamp(min=0)
+    # in units of a power of 2, in which no product vanishes or overflows
+    largest = values.amax(-1, keepdim=True)
+    unit = torch.exp2(torch.where(largest > 0, largest.log2().floor(), 0.0))
+    values = values / unit
     sums = values.unsqueeze(-1) + values.unsqueeze(-2)
     pairs = values.unsqueeze(-1) * values.unsqueeze(-2) / torch.where(sums > 0, sums, 1.0)
     inner = (pairs.sum((-1, -2)) + pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / 2
-    return (1 / n + 1 / m) * (values.sum(-1) + inner)
+    return (1 / n + 1 / m) * (values.sum(-1) + inner) * unit.squeeze(-1)
 
 
 @measured(frechet_infinity=Measure("Frechet distance extrapolated to infinitely many fakes", "down"))

@@ -86,10 +86,10 @@ def twin_tolerance(real: Tensor, tolerance: float | None) -> float:
     return above("tolerance", tolerance)
 
 
-def above(name: str, value: float, bound: float = 0) -> float:
-    """Return the value; InputError unless it is finite and above the bound."""
-    if not bound < value < float("inf"):
-        raise InputError(f"'{name}' must be above {bound}, got {value}.")
+def above(name: str, value: float) -> float:
+    """Return the value; InputError unless it is above 0 and its square neither vanishes nor is infinite."""
+    if not (value > 0 and 0 < value * value < float("inf")):
+        raise InputError(f"'{name}' must be above 0, and its square finite and above 0, got {value}.")
     return value
 
 

@@ -23,14 +23,14 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import kinds, registry
+from ganbench import asking, kinds, registry
 from ganbench.combining import impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
 from ganbench.kinds import KINDS, kind_of
 from ganbench.plan import (
     MEASURING,
-    NO_SPACE,
+    NOT_ASKED,
     NUMBER_AXES,
     TOGETHER,
     UNCOVERED,
@@ -145,7 +145,8 @@ class Settings(BaseModel):
     samples: int = Field(1000, ge=16, le=10**6)
     neighbours: int = Field(500, ge=16, le=10**6)
     diagnostics: str = "cheap"
-    feature_spaces: Annotated[str, BeforeValidator(_together)] = NO_SPACE
+    feature_spaces: Annotated[str, BeforeValidator(_together)] = NOT_ASKED
+    metrics: Annotated[str, BeforeValidator(_together)] = NOT_ASKED
     margins: Annotated[dict[str, float], BeforeValidator(_shares)] = {}
     time_limit: float = Field(0.0, ge=0, le=10**9)
     hypers: dict[str, list[Any]] = {}
@@ -189,7 +190,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     if not variants:
         reason = next(iter(skipped.values()), "the grid is empty")
         raise UserError(f"The plan has no runs: every combination is skipped ({reason}).")
-    told = [*_used((*variants, *skipped)), *_spaces(common["feature_spaces"], variants)]
+    told = [*_used((*variants, *skipped)), *asking.plugins(common, {variant.problem for variant in variants})]
     return Plan(
         name=name,
         variants=tuple(variants),
@@ -200,17 +201,6 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in told},
         plugin_files=tuple(registry.loaded_files()),
     )
-
-
-def _spaces(asked: str, variants: Iterable[Variant]) -> list[tuple[str, str]]:
-    """Return the feature spaces that are asked for; UserError for one that fits no problem of the variants."""
-    names = [] if asked == NO_SPACE else asked.split(TOGETHER)
-    problems = [registry.get("problem", name) for name in {variant.problem for variant in variants}]
-    for space in (registry.get("feature_space", name) for name in names):
-        if not any(space.needs.keys() <= problem.provides for problem in problems):
-            reasons = " and ".join(space.needs.values())
-            raise UserError(f"The feature space '{space.name}' fits no problem of this plan: it {reasons}.")
-    return [("feature_space", name) for name in names]
 
 
 def _problems(value: Any) -> list[str]:
@@ -296,8 +286,9 @@ def _settings(data: dict[str, Any]) -> Settings:
             raise unknown("latent distribution", latent, LATENTS)
     if settings.diagnostics not in registry.COSTS:
         raise unknown("class of diagnostics", settings.diagnostics, registry.COSTS)
-    if settings.feature_spaces != NO_SPACE:
-        _check_names("feature_spaces", "feature_space", settings.feature_spaces)
+    for key, kind in asking.KINDS_OF.items():
+        if (names := getattr(settings, key)) != NOT_ASKED:
+            _check_names(key, kind, names)
     return settings
 
 

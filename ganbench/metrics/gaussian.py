@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -186,6 +186,117 @@ def _moments(mean: Any, covariance: Any, side: str) -> tuple[Tensor, Tensor]:
             f"'{side}_covariance' is not symmetric: pass a covariance, such as numpy.cov(x, rowvar=False)."
         )
     return mean, covariance
+
+
+class ClassFrechet(NamedTuple):
+    """The mean of the classes' Frechet distances, [...], and that of each class, [..., classes]."""
+
+    class_frechet: Tensor
+    by_class: Tensor
+
+
+@measured(
+    class_frechet=positive(
+        "mean over classes of the Frechet distance within each (intra-FID)", "down", perfect=0.0, scale="log",
+        blind="With fewer samples in a class than features, most of it is the bias of small samples: compare equal "
+        "numbers only, and with the oracle.",
+    ),
+    by_class=positive("Frechet distance within a class", "down", perfect=0.0, scale="log"),
+)  # fmt: skip
+def class_frechet(
+    real: Samples | Reference, fake: Samples, *, real_labels: Samples, fake_labels: Samples
+) -> ClassFrechet:
+    """Frechet distance within each class, and its mean over classes (intra-FID: Miyato & Koyama 2018, section 6).
+
+    real [n, d] or its Reference, fake [..., m, d]; their labels [n] and [m] or [..., m], whole numbers from 0; float64.
+    It sees what the distance of all together cannot: classes that are mixed up, or alike within. Each class has the
+    bias of its own few samples (`frechet_floor` at n and m over the number of classes), and with fewer samples of it
+    than features the covariances are singular: such values compare with others of the same numbers only. Raises
+    InputError for labels that are not whole numbers or do not fit, and for a class with fewer than 2 samples of either.
+
+    >>> line, label = np.array([[0.0], [2.0], [10.0], [12.0]]), np.array([0, 0, 1, 1])
+    >>> class_frechet(line, line + 1, real_labels=label, fake_labels=label).by_class.tolist()
+    [1.0, 1.0]
+    """
+    reference, fake = prepared(real, fake, least=2)
+    own = _labels(real_labels, "real_labels", reference.real.shape[:1])
+    given = _labels(fake_labels, "fake_labels", fake.shape[:-1])
+    found = by_class(reference, fake, own.to(fake.device), given.to(fake.device))
+    if bool(found.isnan().any()):
+        few = int(found.isnan().reshape(-1, found.shape[-1]).any(0).nonzero()[0, 0])
+        raise InputError(
+            f"The class {few} has fewer than 2 samples in 'real' or 'fake': give it more, or leave it out."
+        )
+    return ClassFrechet(found.mean(-1), found)
+
+
+def by_class(real: Reference, fake: Tensor, real_labels: Tensor, fake_labels: Tensor) -> Tensor:
+    """Return the Frechet distance within each class [..., classes]; NaN for one with fewer than 2 samples of either."""
+    classes = 1 + int(max(real_labels.max(), fake_labels.max()))
+    key = ("classes", classes, real_labels.cpu().numpy().tobytes())
+    sides = real.once(key, lambda: [_class_side(real.real[real_labels == each]) for each in range(classes)])
+    if fake_labels.dim() == 1:
+        found = [_within(side, fake[..., fake_labels == each, :]) for each, side in enumerate(sides)]
+        return torch.stack(found, -1)
+    runs = zip(fake.reshape(-1, *fake.shape[-2:]), fake_labels.reshape(-1, fake.shape[-2]), strict=True)
+    each_run = [
+        torch.stack([_within(side, run[label == each]) for each, side in enumerate(sides)]) for run, label in runs
+    ]
+    return torch.stack(each_run).reshape(*fake.shape[:-2], classes)
+
+
+def _class_side(real: Tensor) -> Reference | Tensor:
+    """Return a class's real samples prepared, but as they are where they are few or all the same."""
+    return real if len(real) < 2 or bool((real == real[:1]).all()) else Reference(real)
+
+
+def _within(real: Reference | Tensor, fake: Tensor) -> Tensor:
+    if fake.shape[-2] < 2 or (isinstance(real, Tensor) and len(real) < 2):
+        return torch.full(fake.shape[:-2], math.nan, dtype=torch.float64, device=fake.device)
+    if isinstance(real, Reference):
+        return frechet_distance(real, fake)
+    centre = real[0].double()
+    return frechet_from_moments(centre, centre.new_zeros(len(centre), len(centre)), *moments.mean_and_covariance(fake))
+
+
+def _labels(value: Any, name: str, shape: torch.Size) -> Tensor:
+    labels = torch.as_tensor(value)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or bool((labels < 0).any()):
+        raise InputError(f"'{name}' must be whole numbers from 0.")
+    if labels.shape not in (shape, shape[-1:]):
+        raise InputError(f"'{name}' must be {list(shape)}, one for each sample, got the shape {list(labels.shape)}.")
+    return labels.long()
+
+
+@measured(
+    spatial_frechet=positive(
+        "Frechet distance of spatial features (sFID)", "down", perfect=0.0, scale="log",
+        blind="Few channels at every place: what is drawn, rather than where, is seen by pooled features.",
+    )
+)  # fmt: skip
+def spatial_frechet(real_maps: Samples, fake_maps: Samples, *, channels: int = 7) -> Tensor:
+    """sFID (Nash et al. 2021, section 5): Frechet distance of feature maps that keep their places, as [...].
+
+    real_maps [n, c, h, w], fake_maps [..., m, c, h, w] of one layer of any network (there: 17 x 17 maps of Inception's
+    `mixed_6/conv`); the first `channels` of them, flattened, are the features; float64. Pooled features do not know
+    where something is; these do. As they are many (2023 there), its bias is large: see `frechet_floor`. Raises
+    InputError for what are no maps, and for more channels than there are.
+
+    >>> corners = np.eye(4).reshape(4, 1, 2, 2)
+    >>> round(float(spatial_frechet(corners, corners[:, :, ::-1].copy(), channels=1)), 6)
+    0.0
+    """
+    sides = [_flat_maps(value, name, channels) for value, name in ((real_maps, "real_maps"), (fake_maps, "fake_maps"))]
+    return frechet_distance(*sides)
+
+
+def _flat_maps(value: object, name: str, channels: int) -> Tensor:
+    maps = samples(value, name)
+    if maps.dim() < 4:
+        raise InputError(f"'{name}' must be maps [..., n, channels, h, w], got the shape {list(maps.shape)}.")
+    if whole(channels, "channels") > maps.shape[-3]:
+        raise InputError(f"'channels' must be at most the {maps.shape[-3]} of '{name}', got {channels}.")
+    return maps[..., :channels, :, :].flatten(-3)
 
 
 def frechet_floor(covariance: Samples, n: int, m: int) -> Tensor:

@@ -43,6 +43,8 @@ def measures_of(function: Callable[..., Any]) -> Mapping[str, Measure]:
 @lru_cache(maxsize=16)
 def has_float64(device: torch.device) -> bool:
     """Return whether a device computes in float64: Apple's (MPS) and some of Intel's do not."""
+    if device.type in ("cpu", "cuda", "meta"):
+        return True
     try:
         torch.ones((), dtype=torch.float64, device=device).add(1)
     except (TypeError, RuntimeError):
@@ -50,20 +52,21 @@ def has_float64(device: torch.device) -> bool:
     return True
 
 
+def home(device: torch.device) -> torch.device:
+    """Return where float64 is computed of what lies on a device: there or, where it has none, on the CPU."""
+    return device if has_float64(device) else torch.device("cpu")
+
+
 def exact(values: Tensor) -> Tensor:
-    """Return numbers in float64: on their device, or on the CPU where their device has none."""
-    return at_home(values).double()
-
-
-def at_home(values: Tensor) -> Tensor:
-    """Return numbers as they are, where float64 can be computed of them: on their device or, without it, the CPU."""
-    return values if has_float64(values.device) else values.cpu()
+    """Return numbers in float64, on their device's `home`."""
+    return values.to(home(values.device)).double()
 
 
 def samples(value: object, name: str, *, least: int = 1) -> Tensor:
     """Return an array or tensor [..., n, d] as a finite floating-point tensor with n >= least, without gradients.
 
-    It stays on its device where that computes in float64, and goes to the CPU otherwise. Raises InputError naming the argument for integers, NaN or infinity, too few samples or axes.
+    It stays on its device where that computes in float64, and goes to the CPU otherwise. Raises InputError naming the
+    argument for integers, NaN or infinity, too few samples or axes.
     """
     tensor = _tensor(value) if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" else value
     if not isinstance(tensor, Tensor):
@@ -88,7 +91,7 @@ def samples(value: object, name: str, *, least: int = 1) -> Tensor:
         )
     if tensor.numel() == 0:
         raise InputError(f"'{name}' is empty, got the shape {list(tensor.shape)}: give it samples of some features.")
-    tensor = at_home(tensor)
+    tensor = tensor.to(home(tensor.device))
     # the extremes are NaN where anything is, at a tenth of the time of looking at each number
     largest = torch.stack(tensor.aminmax()).abs().max()
     if not bool(largest.isfinite()):

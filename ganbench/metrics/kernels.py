@@ -13,7 +13,7 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics.distances import PAIRS, spans, squared_distances
 from ganbench.metrics.inputs import Samples, measured, whole
-from ganbench.metrics.pairwise import above
+from ganbench.metrics.pairwise import above, directions
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive
@@ -68,11 +68,36 @@ def _of_subsets(real: Reference, fake: Tensor, widths: _Widths | None, drawn: tu
     n, m = len(real.real), fake.shape[-2]
     if not 2 <= whole(size, "subset_size") <= min(n, m):
         raise InputError(f"'subset_size' must be from 2 to {min(n, m)}, the fewest samples given, got {size}.")
-    generator, scores = stream("kernel subsets", seed), []
-    for _ in range(subsets):
-        own, other = (torch.randperm(count, generator=generator)[:size].to(fake.device) for count in (n, m))
-        scores.append(_distance(Reference(real.real[own]), fake[..., other, :], widths))
-    return torch.stack(scores)
+    generator, device = stream("kernel subsets", seed), fake.device
+    draws = [[torch.randperm(count, generator=generator)[:size] for count in (n, m)] for _ in range(subsets)]
+    own, other = (torch.stack(chosen).to(device) for chosen in zip(*draws, strict=True))
+    if subsets * size**2 < max(n, m) ** 2:
+        parts = (Reference(real.real[rows]) for rows in own)
+        return torch.stack([_distance(p, fake[..., rows, :], widths) for p, rows in zip(parts, other, strict=True)])
+    # a kernel of all pairs costs less than one of each subset's
+    kernel = _kernel(real, fake, widths)
+    known = real.once(("subsets", widths, drawn, m), lambda: _of_chosen(real.real, real.real, own, own, kernel))
+    scores = [
+        (known + _of_chosen(run, run, other, other, kernel)) / (size * (size - 1))
+        - 2 * _of_chosen(run, real.real, other, own, kernel) / size**2
+        for run in fake.reshape(-1, *fake.shape[-2:])
+    ]
+    return torch.stack(scores, 1).reshape(subsets, *fake.shape[:-2])
+
+
+def _of_chosen(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor, kernel: Kernel) -> Tensor:
+    """Return the kernel's sum [subsets] over a[rows], b[columns], both [subsets, size]; within one, of different."""
+    left, right = (
+        torch.zeros(len(chosen), len(side), dtype=torch.float64, device=side.device).scatter_(1, chosen, 1.0)
+        for side, chosen in ((a, rows), (b, columns))
+    )
+    total = left.new_zeros(len(left))
+    for part in spans(len(a), len(b), a.device):
+        block = kernel(a[part].double(), b.double())
+        if a is b:
+            block.diagonal(part.start).zero_()
+        total += ((left[:, part] @ block) * right).sum(1)
+    return total
 
 
 class KID(NamedTuple):
@@ -97,9 +122,7 @@ class KID(NamedTuple):
         blind="Subsets share samples and come from one generator: it is no error of the training, nor of the mean.",
     ),
 )  # fmt: skip
-def kid(
-    real: Samples | Reference, fake: Samples, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0
-) -> KID:
+def kid(real: Samples | Reference, fake: Samples, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> KID:
     """KID with its spread (Binkowski et al. 2018, section 4): of all pairs, and over subsets, each [...].
 
     real [n, d] or its Reference, fake [..., m, d]; float64. kernel_distance: the unbiased estimate from all pairs,
@@ -146,24 +169,15 @@ def cmmd(real: Samples | Reference, fake: Samples) -> Tensor:
     any others, as they are; each is divided by its length here. The unbiased estimate of the paper's equation, 0 in
     expectation for a perfect sampler; the authors' program keeps the pairs of a sample with itself and is higher by
     less than 20 (1/n + 1/m). On unit vectors the kernel is almost linear, so that nearly all it sees is the distance of
-    mean directions. Raises InputError for fewer than 2 samples and for one at the origin, which has no direction.
+    mean directions. A sample at the origin stays there. Raises InputError for fewer than 2 samples, and where all real
+    ones have one direction.
 
     >>> round(float(cmmd(np.eye(2), -np.eye(2))), 2)
     9.95
     """
     reference, fake = prepared(real, fake, least=2)
-    directions = reference.once("directions", lambda: Reference(_directions(reference.real, "real")))
-    widths = _Widths(CMMD_BANDWIDTH, 1)
-    return CMMD_SCALE * _gaussian(directions, _directions(fake, "fake"), widths)
-
-
-def _directions(samples: Tensor, name: str) -> Tensor:
-    # the largest entry first, so that no square vanishes
-    largest = samples.abs().amax(-1, keepdim=True).double()
-    if not bool((largest > 0).all()):
-        raise InputError(f"'{name}' holds a sample at the origin, which has no direction.")
-    scaled = samples.double() / largest
-    return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+    known = reference.once("reference of directions", lambda: Reference(directions(reference.real)))
+    return CMMD_SCALE * _distance(known, directions(fake), _Widths(CMMD_BANDWIDTH, 1))
 
 
 class _Widths(NamedTuple):
@@ -182,16 +196,17 @@ class _Moments(NamedTuple):
 
 def _distance(real: Reference, fake: Tensor, widths: _Widths | None) -> Tensor:
     """Return the unbiased MMD^2 with Gaussian kernels of these widths, or with the cubic kernel."""
-    return _cubic(real, fake) if widths is None else _gaussian(real, fake, widths)
+    if widths is None:
+        return _cubic(real, fake)
+    return _by_pairs(real, fake, _kernel(real, fake, widths), widths)
 
 
 def _cubic(real: Reference, fake: Tensor) -> Tensor:
     n, m, d = len(real.real), *fake.shape[-2:]
-    if max(float(side.abs().max()) for side in (real.real, fake)) > CUBED:
-        raise InputError(f"The cubic kernel of numbers beyond {CUBED:g} is infinite: scale both samples down.")
+    kernel = _kernel(real, fake, None)
     # what moments cost grows with d^2, what pairs cost with their number
     if d**2 > n + m or d**3 > PAIRS["cpu"]:
-        return _by_pairs(real, fake, partial(_cubic_kernel, d), "cubic")
+        return _by_pairs(real, fake, kernel, "cubic")
     known = real.once("cubic moments", lambda: _cubic_moments(real.real))
     flat = fake.reshape(-1, m, d)
     parts = []
@@ -220,19 +235,29 @@ def _cubic_moments(samples: Tensor) -> _Moments:
 
 
 def _cubic_kernel(dimension: int, a: Tensor, b: Tensor) -> Tensor:
-    """Return the kernel less 1, which drops out of the distance, so that small inner products keep their digits."""
     inner = (a @ b.transpose(-1, -2)).div_(dimension)
     return (inner + 3).mul_(inner).add_(3).mul_(inner)
 
 
-def _gaussian(real: Reference, fake: Tensor, widths: _Widths) -> Tensor:
+def _kernel(real: Reference, fake: Tensor, widths: _Widths | None) -> Kernel:
+    """Return the Gaussian kernel of these widths or the cubic one, each maybe less 1; InputError where it says nothing.
+
+    What is the same for all pairs drops out of the distance, and near 1 it would take the digits.
+    """
+    if widths is not None:
+        return _gaussian_kernel(real, widths)
+    if max(float(side.abs().max()) for side in (real.real, fake)) > CUBED:
+        raise InputError(f"The cubic kernel of numbers beyond {CUBED:g} is infinite: scale both samples down.")
+    return partial(_cubic_kernel, fake.shape[-1])
+
+
+def _gaussian_kernel(real: Reference, widths: _Widths) -> Kernel:
     wide = widths.number == 1 and widths.widest > _typical_distance(real)
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         # distances keep their digits near the origin
         apart = squared_distances(a - real.centre, b - real.centre).div_(-2 * widths.widest**2)
         if wide:
-            # less 1, which drops out of the distance, so that a wide kernel keeps its digits
             return apart.expm1_()
         value = apart.exp_()
         total = value.clone()
@@ -246,7 +271,7 @@ def _gaussian(real: Reference, fake: Tensor, widths: _Widths) -> Tensor:
             f"'bandwidth' is {widths.widest:g}, by which no two real samples are nearer to each other than others: "
             "take one that is nearer to their distances."
         )
-    return _by_pairs(real, fake, kernel, widths)
+    return kernel
 
 
 def _widths(real: Reference, bandwidth: float | None) -> _Widths:

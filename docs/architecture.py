@@ -32,7 +32,7 @@ ORDER = {
         "registry",
         "provenance",
     ),
-    "what is asked for": ("plan", "reading", "binding", "combining", "suite", "repeat"),
+    "what is asked for": ("plan", "reading", "binding", "combining", "asking", "suite", "repeat"),
     "what is trained and measured": ("problems", "gan", "metrics", "measure"),
     "training": ("training", "models"),
     "results": ("results", "reuse"),

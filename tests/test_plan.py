@@ -126,7 +126,8 @@ def test_a_plan_survives_its_file_with_all_that_it_holds():
 
 @pytest.mark.parametrize(("changes", "counts"), [
     ({"name": "other"}, True), ({"seeds": (1, 3)}, True), ({"probe_every": 6}, True), ({"samples": 21}, True),
-    ({"neighbours": 17}, True), ({"diagnostics": "cheap"}, True), ({"feature_spaces": "data"}, True), ({"metrics": "kid"}, True),
+    ({"neighbours": 17}, True), ({"diagnostics": "cheap"}, True), ({"feature_spaces": "data"}, True),
+    ({"metrics": "kid"}, True),
     ({"versions": {}}, True), ({"listed": ("a",)}, True), ({"variants": (variant(steps=11),)}, True),
     ({"skipped": ()}, True), ({"description": "x"}, False), ({"plugin_files": ()}, False), ({"legends": {}}, False),
     ({"margins": {}}, False), ({"code": "d"}, False), ({"time_limit": 0.0}, False),

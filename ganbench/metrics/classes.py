@@ -10,7 +10,7 @@ from scipy.stats import binom
 from torch import Tensor
 
 from ganbench.errors import InputError
-from ganbench.metrics.inputs import Samples, exact, measured, samples, whole
+from ganbench.metrics.inputs import Samples, exact, measured, numbers, samples, whole
 from ganbench.registry import Measure, positive
 
 # probabilities in float32 over a thousand classes sum to 1 within this
@@ -89,10 +89,10 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def _counts(value: object) -> Tensor:
-    counts = torch.as_tensor(value)
+    counts = numbers(value)
     if counts.dim() < 1 or not counts.shape[-1]:
         raise InputError(f"'counts' must be [..., K], got the shape {list(counts.shape)}.")
-    counts = exact(counts)
+    counts = counts.double()
     if not bool((counts.isfinite() & (counts >= 0)).all()):
         raise InputError("'counts' must be numbers of samples, 0 or more; it holds negative ones, NaN or infinity.")
     return counts

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics import moments
 from ganbench.metrics.distances import PAIRS
-from ganbench.metrics.inputs import Samples, measured, same_dimension, samples, whole
+from ganbench.metrics.inputs import Samples, measured, numbers, same_dimension, samples, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive
@@ -260,7 +260,7 @@ def _within(real: Reference | Tensor, fake: Tensor) -> Tensor:
 
 
 def _labels(value: Any, name: str, shape: torch.Size) -> Tensor:
-    labels = torch.as_tensor(value)
+    labels = numbers(value)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or bool((labels < 0).any()):
         raise InputError(f"'{name}' must be whole numbers from 0.")
     if labels.shape not in (shape, shape[-1:]):

@@ -62,6 +62,12 @@ def exact(values: Tensor) -> Tensor:
     return values.to(home(values.device)).double()
 
 
+def numbers(value: Any) -> Tensor:
+    """Return numbers of any kind as a tensor, on their device's `home`."""
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    return tensor.to(home(tensor.device))
+
+
 def samples(value: object, name: str, *, least: int = 1) -> Tensor:
     """Return an array or tensor [..., n, d] as a finite floating-point tensor with n >= least, without gradients.
 

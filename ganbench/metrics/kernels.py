@@ -137,7 +137,9 @@ def kid(real: Samples | Reference, fake: Samples, *, subsets: int = 100, subset_
     """
     reference, fake = prepared(real, fake, least=2)
     scores = _of_subsets(reference, fake, None, (whole(subsets, "subsets"), subset_size, seed))
-    return KID(_distance(reference, fake, None), scores.mean(0), scores.std(0, correction=0))
+    # in units of the largest, whose squares neither vanish nor overflow
+    unit = scores.abs().amax(0).clamp(min=torch.finfo(scores.dtype).tiny)
+    return KID(_distance(reference, fake, None), scores.mean(0), (scores / unit).std(0, correction=0) * unit)
 
 
 @measured(gaussian_mmd=Measure("unbiased squared distance by Gaussian kernels", "down", (-2.0, 2.0), perfect=0.0))

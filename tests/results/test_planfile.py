@@ -59,7 +59,8 @@ WRONG = {
                  [*rows(), {1: 2, **rows()[0]}]],
     "skipped": [[{k: v for k, v in SKIPPED.items() if k != "reason"}], [{**SKIPPED, "reason": 3}], [3],
                 [SKIPPED, {**SKIPPED, "loss": 3}], SKIPPED],
-    "diagnostics": [1], "feature_spaces": [1, ["a"]], "metrics": [1, ["a"]], "legends": [[], {"a": 1}], "listed": ["a", [1], ["a", 1]],
+    "diagnostics": [1], "feature_spaces": [1, ["a"]], "metrics": [1, ["a"]], "legends": [[], {"a": 1}],
+    "listed": ["a", [1], ["a", 1]],
     "code": [1], "time_limit": ["5", True], "uncovered": ["a", [1]],
     "margins": [[], {1: 0.1}, {"score": "much"}, {"score": 0}, {"score": 1}, {"other": 0.1}],
 }  # fmt: skip

@@ -251,6 +251,8 @@ def test_how_much_is_held_at_a_time_changes_no_score(metric, budget, monkeypatch
     given = arguments(metric, normal(2, 31, 1 if metric is transport.wasserstein_1d else D, seed=5))
     if "logits" in given:
         given["logits"] = normal(2, 62, seed=6)
+    if "fake_labels" in given:
+        given["fake_labels"] = torch.arange(31) % 3
     expected = columns(metric, metric(**given))
     monkeypatch.setitem(distances.PAIRS, "cpu", budget)
     monkeypatch.setitem(distances.NUMBERS, "cpu", budget)

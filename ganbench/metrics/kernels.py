@@ -175,7 +175,7 @@ def cmmd(real: Samples | Reference, fake: Samples) -> Tensor:
     ones have one direction.
 
     >>> round(float(cmmd(np.eye(2), -np.eye(2))), 2)
-    9.95
+    9.85
     """
     reference, fake = prepared(real, fake, least=2)
     known = reference.once("reference of directions", lambda: Reference(directions(reference.real)))

@@ -105,6 +105,18 @@ def test_copies_of_training_samples_show():
     assert columns["cosine_distance"][0] < 1e-9 < columns["cosine_distance"][1]
 
 
+@pytest.mark.parametrize("name", ["ring8_labelled", "digits_labelled"])
+def test_a_run_that_diverged_or_collapsed_has_numbers_of_its_own(name):
+    """NaN for the one, numbers for the other, on the origin too, and neither changes their neighbour's."""
+    columns, evaluator, fakes, given = measured(name)
+    worse = torch.stack([torch.full_like(fakes[0], torch.nan), fakes[1], torch.zeros_like(fakes[0])])
+    found = evaluator.measure(worse, given[0].expand(3, -1))
+    for column in {each for each in columns if each.partition(".")[0] in {*EVERYWHERE, "class_frechet"}}:
+        assert found[column][0].isnan(), column
+        assert found[column][1].item() == pytest.approx(columns[column][1].item(), rel=1e-6, abs=1e-9)
+        assert found[column][2].isfinite(), column
+
+
 # ---- in a plan
 
 

@@ -233,14 +233,16 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             "metric",
-            "ganbench.measure.metrics",
+            "ganbench.measure.asked",
             {"": ("real", "fake")},
             {
                 "measures": MEASURES,
                 "space": Declaration("the name of a feature space", lambda v: isinstance(v, str) and bool(v)),
                 "spaces": flag(False),
                 "labelled": flag(False),
+                "asked": flag(False),
             },
+            composes=True,
             laws=("ganbench.contracts.metrics",),
         ),
         Kind(

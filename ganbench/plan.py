@@ -15,15 +15,15 @@ from ganbench.errors import UserError, unknown
 SCHEMA = 1
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 # what is measured, and when: the same for all runs of a plan
-MEASURING = ("probe_every", "samples", "neighbours", "diagnostics", "feature_spaces")
-# that no feature space is asked for beside the problems' own
-NO_SPACE = "none"
+MEASURING = ("probe_every", "samples", "neighbours", "diagnostics", "feature_spaces", "metrics")
+# that nothing is asked for beside what is always measured
+NOT_ASKED = "none"
 # that no combination is trained which is refused otherwise
 NOTHING_ALLOWED = "none"
 # settings that came after the first studies, beside axes of plug-ins that did: see `later`
 _LATER = {
-    "generator_steps": 1, "diagnostics": "cheap", "feature_spaces": NO_SPACE, "listed": [], "margins": {},
-    "time_limit": 0.0, "tuned": [], "allow": NOTHING_ALLOWED,
+    "generator_steps": 1, "diagnostics": "cheap", "feature_spaces": NOT_ASKED, "metrics": NOT_ASKED,
+    "listed": [], "margins": {}, "time_limit": 0.0, "tuned": [], "allow": NOTHING_ALLOWED,
 }  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
@@ -177,7 +177,8 @@ class Run:
 class Plan:
     """The resolved, validated, frozen list of what to train. `hash` names its content.
 
-    `feature_spaces` are those asked for beside the problems' own, joined by TOGETHER, "none" for no other.
+    `feature_spaces` are those asked for beside the problems' own, `metrics` those asked for beside what is always
+    measured, joined by TOGETHER, "none" for no other.
     `listed` holds the ids of the runs where these are not all seeds of all variants: the plan of loops that are watched
     grows with every loop that reports. `margins` are the gate's where the suite declares some, and decide no result.
     `versions` are the identities of its plug-ins, `code` is that of this package, which a study's environment is held
@@ -196,7 +197,8 @@ class Plan:
     samples: int
     neighbours: int
     diagnostics: str = "cheap"
-    feature_spaces: str = NO_SPACE
+    feature_spaces: str = NOT_ASKED
+    metrics: str = NOT_ASKED
     versions: Mapping[str, str] = field(default_factory=dict)
     legends: Mapping[str, str] = field(default_factory=dict)
     plugin_files: tuple[str, ...] = ()
@@ -221,7 +223,12 @@ class Plan:
     @property
     def asked_spaces(self) -> tuple[str, ...]:
         """The names of the feature spaces that are asked for beside the problems' own."""
-        return () if self.feature_spaces == NO_SPACE else tuple(self.feature_spaces.split(TOGETHER))
+        return asked_for(self.feature_spaces)
+
+    @property
+    def asked_metrics(self) -> tuple[str, ...]:
+        """The names of the metrics that are asked for beside what is always measured."""
+        return asked_for(self.metrics)
 
     @cached_property
     def steps_of(self) -> dict[str, int]:
@@ -289,6 +296,7 @@ class Plan:
             "neighbours": self.neighbours,
             "diagnostics": self.diagnostics,
             "feature_spaces": self.feature_spaces,
+            "metrics": self.metrics,
             "plugin_files": list(self.plugin_files),
             "listed": list(self.listed),
             "margins": dict(self.margins),
@@ -320,6 +328,7 @@ class Plan:
             neighbours=data["neighbours"],
             diagnostics=data.get("diagnostics", _LATER["diagnostics"]),
             feature_spaces=data.get("feature_spaces", _LATER["feature_spaces"]),
+            metrics=data.get("metrics", _LATER["metrics"]),
             versions=data["versions"],
             legends=data.get("legends", {}),
             plugin_files=tuple(data["plugin_files"]),
@@ -330,6 +339,11 @@ class Plan:
             tuned=tuple(data.get("tuned", ())),
             allow=data.get("allow", _LATER["allow"]),
         )
+
+
+def asked_for(names: str) -> tuple[str, ...]:
+    """Return names that are joined by TOGETHER, none where nothing is asked for."""
+    return () if names == NOT_ASKED else tuple(names.split(TOGETHER))
 
 
 def check_margins(margins: Mapping[str, Any]) -> dict[str, float]:

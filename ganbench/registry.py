@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 OWN = "ganbench"
 """The version of what this package ships: its code has one digest, in the plan."""
 
-LOSS_OF_LOGITS, NOTHING_GIVEN = "loss_of_logits", "nothing_given"
-ENGINE_PROVIDES = frozenset({"one_turn_each", LOSS_OF_LOGITS, NOTHING_GIVEN})
+LOSS_OF_LOGITS, NOTHING_GIVEN, FINITE = "loss_of_logits", "nothing_given", "training_samples"
+ENGINE_PROVIDES = frozenset({"one_turn_each", LOSS_OF_LOGITS, NOTHING_GIVEN, FINITE})
 """What no plug-in provides but training does: one update of each player a step, a loss of G on logits, and, where the
-problem gives nothing, players of one argument."""
+problem gives nothing, players of one argument; and, where training samples have an end, all of them."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -278,12 +278,12 @@ def get(kind: str, name: str) -> Plugin:
 
 
 def measuring() -> list[Plugin]:
-    """Return what measures the runs of every plan: metrics, diagnostics, and the feature spaces of others.
+    """Return what measures the runs of every plan: metrics, diagnostics, and whatever of others can be asked for.
 
-    Those that are shipped are covered by the digest of this package's code.
+    What is shipped and measured only where a suite asks for it is covered by the digest of this package's code.
     """
-    others = [space for space in plugins("feature_space") if not space.is_own]
-    return [*plugins("metric"), *plugins("diagnostic"), *others]
+    metrics = [metric for metric in plugins("metric") if not (metric.is_own and metric.declared("asked"))]
+    return [*metrics, *plugins("diagnostic"), *(space for space in plugins("feature_space") if not space.is_own)]
 
 
 def measures() -> dict[str, Measure]:

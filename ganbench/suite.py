@@ -21,14 +21,14 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import kinds, registry, tuning
+from ganbench import asking, kinds, registry, tuning
 from ganbench.combining import allowed, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
 from ganbench.kinds import KINDS, kind_of
 from ganbench.plan import (
     MEASURING,
-    NO_SPACE,
+    NOT_ASKED,
     NOTHING_ALLOWED,
     NUMBER_AXES,
     TOGETHER,
@@ -144,7 +144,8 @@ class Settings(BaseModel):
     samples: int = Field(1000, ge=16, le=10**6)
     neighbours: int = Field(500, ge=16, le=10**6)
     diagnostics: str = "cheap"
-    feature_spaces: Annotated[str, BeforeValidator(_together)] = NO_SPACE
+    feature_spaces: Annotated[str, BeforeValidator(_together)] = NOT_ASKED
+    metrics: Annotated[str, BeforeValidator(_together)] = NOT_ASKED
     margins: Annotated[dict[str, float], BeforeValidator(_shares)] = {}
     time_limit: float = Field(0.0, ge=0, le=10**9)
     allow: Annotated[str, BeforeValidator(_together)] = NOTHING_ALLOWED
@@ -184,7 +185,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     if not variants:
         reason = next(iter(skipped.values()), "the grid is empty")
         raise UserError(f"The plan has no runs: every combination is skipped ({reason}).")
-    told = [*used_plugins((*variants, *skipped)), *_spaces(common["feature_spaces"], variants)]
+    told = [*used_plugins((*variants, *skipped)), *asking.plugins(common, {variant.problem for variant in variants})]
     return Plan(
         name=name,
         variants=tuple(variants),
@@ -216,17 +217,6 @@ def _grids(base: dict[str, Any], changes: dict[str, Any]) -> tuple[list[Settings
             raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for {where}.")
     tuned = dict.fromkeys(key for settings in tried.values() for key in tuning.tuned(settings))
     return grids, [key for key in tuned if key not in changes]
-
-
-def _spaces(asked: str, variants: Iterable[Variant]) -> list[tuple[str, str]]:
-    """Return the feature spaces that are asked for; UserError for one that fits no problem of the variants."""
-    names = [] if asked == NO_SPACE else asked.split(TOGETHER)
-    problems = [registry.get("problem", name) for name in {variant.problem for variant in variants}]
-    for space in (registry.get("feature_space", name) for name in names):
-        if not any(space.needs.keys() <= problem.provides for problem in problems):
-            reasons = " and ".join(space.needs.values())
-            raise UserError(f"The feature space '{space.name}' fits no problem of this plan: it {reasons}.")
-    return [("feature_space", name) for name in names]
 
 
 def _problems(value: Any) -> list[str]:
@@ -314,8 +304,9 @@ def _settings(data: dict[str, Any]) -> Settings:
             raise unknown("latent distribution", latent, LATENTS)
     if settings.diagnostics not in registry.COSTS:
         raise unknown("class of diagnostics", settings.diagnostics, registry.COSTS)
-    if settings.feature_spaces != NO_SPACE:
-        _check_names("feature_spaces", "feature_space", settings.feature_spaces)
+    for key, kind in asking.KINDS_OF.items():
+        if (names := getattr(settings, key)) != NOT_ASKED:
+            _check_names(key, kind, names)
     return settings
 
 

@@ -70,9 +70,9 @@ MISTAKES = {
     "two suites": (["suite=smoke", "suite=stability"], "One suite at a time, got smoke, stability."),
     "unknown key": (["los=hinge"], "Unknown key 'los'. Did you mean 'loss'? Available: allow, batch_size, "
         "critic_steps, description, diagnostics, feature_spaces, g_normalization, g_regularizer, generator_steps, "
-        "latent, latent_dim, loss, margins, model, neighbours, network, "
+        "latent, latent_dim, loss, margins, metrics, model, neighbours, network, "
         "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, "
-        "steps, suite, time_limit, trick, update."),
+        "steps, suite, time_limit, trick, tuning, update."),
     "unknown loss": (["loss=hing"], "Unknown loss 'hing'. Did you mean 'hinge'? Available: {losses}."),
     "no value": (["loss"], "Cannot read 'loss': an override is written key=value, for example loss=hinge,minimax."),
     "wrong type": (["steps=many"],

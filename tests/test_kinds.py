@@ -362,7 +362,8 @@ DECLARED = {
                     **LINEAR},
     "optimizer": {**LINEAR, "numbers": None}, "update": {"plain": False, **LINEAR},
     "trick": {"acts_on": ..., "withholds": (), "draws": 1, "phase": None},
-    "metric": {"measures": ..., "space": None, "spaces": False, "labelled": False}, "feature_space": {},
+    "metric": {"measures": ..., "space": None, "spaces": False, "labelled": False, "asked": False},
+    "feature_space": {},
     "diagnostic": {"measures": ..., "cost": "cheap"},
     "verdict": {"acts_on": "probes", "failure": ..., "rank": ..., "symbol": ..., "evidence": ..., "thresholds": {},
                 "remedy": None, "scripts": ()},
@@ -382,7 +383,12 @@ def test_the_keys_of_a_suite():
     assert found == KEYS_OF_SUITES
     limited = {axis.name: (axis.acts_on, axis.once) for axis in axes().values() if axis.acts_on or axis.once}
     assert limited == {"regularizer": (D_ACTS, ()), "g_regularizer": (G_ACTS, ()), "trick": ((), ("average",))}
-    assert {name for name, kind in KINDS.items() if kind.composes} == {"regularizer", "trick", "feature_space"}
+    assert {name for name, kind in KINDS.items() if kind.composes} == {
+        "regularizer",
+        "trick",
+        "metric",
+        "feature_space",
+    }
 
 
 def test_what_each_kind_may_declare():

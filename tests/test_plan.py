@@ -69,10 +69,10 @@ def plan(*variants, **changes):
     kept = {
         "name": "mine", "description": "words", "variants": variants or (variant(),),
         "skipped": ((variant(loss="minimax"), "a reason"),), "seeds": (3, 1), "probe_every": 5, "samples": 20,
-        "neighbours": 16, "diagnostics": "medium", "feature_spaces": "data+conv",
+        "neighbours": 16, "diagnostics": "medium", "feature_spaces": "data+conv", "metrics": "kid+cmmd",
         "versions": {"loss.hinge": "abc", "loss.odd": f"{UNCOVERED}1"}, "legends": {"loss.hinge": "A hinge."},
         "plugin_files": ("/a.py",), "listed": (), "margins": {"score": 0.2}, "code": "c", "time_limit": 2.5,
-        "allow": "batch_norm_with_penalty",
+        "allow": "batch_norm_with_penalty", "tuned": ("steps",),
     }  # fmt: skip
     return Plan(**{**kept, **changes})
 
@@ -99,7 +99,7 @@ def test_the_names_of_old_studies_never_change():
     late = {axis: value for axis, value in later().items() if axis in one.values}
     assert set(late) == {"model", "g_regularizer", "update", "trick", "generator_steps"}
     assert variant(hypers=one.hypers, steps=2000, **late) == one
-    assert plan().hash == "3a6bfe2786a5"
+    assert plan(metrics="none").hash == "3a6bfe2786a5"
 
 
 def test_hyper_parameters_are_told_apart_by_the_whole_name_of_their_plugin():
@@ -116,10 +116,12 @@ def test_a_plan_survives_its_file_with_all_that_it_holds():
     assert Plan.from_dict(data).hash == one.hash
     assert data["skipped"][0]["reason"] == "a reason"
     assert list(data["versions"]) == ["loss.hinge", "loss.odd"]
-    bare = ("diagnostics", "feature_spaces", "legends", "listed", "margins", "code", "time_limit", "allow")
-    old = Plan.from_dict({key: value for key, value in data.items() if key not in bare})
-    assert [getattr(old, key) for key in bare] == ["cheap", "none", {}, (), {}, "", 0.0, "none"]
-    assert not set(old.to_dict()) & {"diagnostics", "feature_spaces", "listed", "margins", "time_limit", "allow"}
+    bare = ("diagnostics", "feature_spaces", "metrics", "legends", "listed", "margins", "code", "time_limit", "allow")
+    old = Plan.from_dict({key: value for key, value in data.items() if key not in (*bare, "tuned")})
+    assert [getattr(old, key) for key in bare] == ["cheap", "none", "none", {}, (), {}, "", 0.0, "none"]
+    assert old.tuned == ()
+    kept = {"diagnostics", "feature_spaces", "metrics", "listed", "margins", "time_limit", "allow", "tuned"}
+    assert not set(old.to_dict()) & kept
     for schema in ({"schema": 2}, {"schema": 0}, {"schema": None}):
         with pytest.raises(UserError, match=r"^The plan has schema (2|0|None); this version of ganbench reads 1\.$"):
             Plan.from_dict({**data, **schema})
@@ -128,6 +130,7 @@ def test_a_plan_survives_its_file_with_all_that_it_holds():
 @pytest.mark.parametrize(("changes", "counts"), [
     ({"name": "other"}, True), ({"seeds": (1, 3)}, True), ({"probe_every": 6}, True), ({"samples": 21}, True),
     ({"neighbours": 17}, True), ({"diagnostics": "cheap"}, True), ({"feature_spaces": "data"}, True),
+    ({"metrics": "kid"}, True),
     ({"versions": {}}, True), ({"listed": ("a",)}, True), ({"variants": (variant(steps=11),)}, True),
     ({"skipped": ()}, True), ({"description": "x"}, False), ({"plugin_files": ()}, False), ({"legends": {}}, False),
     ({"margins": {}}, False), ({"code": "d"}, False), ({"time_limit": 0.0}, False),
@@ -145,6 +148,8 @@ def test_the_runs_of_a_plan_are_all_or_those_listed():
     assert plan(one).uncovered == ["loss.odd"]
     assert plan(one).asked_spaces == ("data", "conv")
     assert plan(one, feature_spaces="none").asked_spaces == ()
+    assert plan(one).asked_metrics == ("kid", "cmmd")
+    assert plan(one, metrics="none").asked_metrics == ()
     assert plan(one).changed(plan(one, versions={"loss.hinge": "x"})) == ["loss.hinge"]
     assert plan(one).changed(plan(one, versions={"loss.odd": "x", "other": "y"})) == ["loss.odd"]
 

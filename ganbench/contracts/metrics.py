@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganbench.contracts.base import Breach, Outcome, law
-from ganbench.metrics.reference import Reference
+from ganbench.metrics.reference import Reference, Training
 from ganbench.problems.base import Modes, stream
 from ganbench.registry import Plugin
 
@@ -30,8 +30,12 @@ def _mixture(name: str, *shape: int) -> Tensor:
 def reference() -> Reference:
     """Return real samples of a mixture of three modes, which are the classes too."""
     modes = Modes(CENTRES, 0.2, torch.full((3,), 1 / 3, dtype=torch.float64))
+    real = _mixture("real", 200)
     return Reference(
-        _mixture("real", 200), modes=modes, class_head=lambda x: (-torch.cdist(x.double(), CENTRES)).softmax(-1)
+        real,
+        modes=modes,
+        class_head=lambda x: (-torch.cdist(x.double(), CENTRES)).softmax(-1),
+        training=lambda: Training(Reference(real), torch.arange(len(real)) % len(CENTRES)),
     )
 
 

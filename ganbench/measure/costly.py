@@ -12,6 +12,7 @@ from ganbench.measure import dynamics
 from ganbench.measure.diagnostics import Game, Playable, input_gradient_norm
 from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.measure.spectrum import collapsed_share, effective_rank, singular_values, stable_rank
+from ganbench.metrics.inputs import home
 from ganbench.registry import Measure, positive, register, share
 
 PLAYERS = {"g": "G", "d": "D"}
@@ -157,7 +158,7 @@ def _run_by_run(
     if not isinstance(population, Playable):
         return {}
     games = (population.differentiable(game.real, game.latents, slice(run, run + 1)) for run in runs)
-    values = torch.tensor([numbers(one) for one in games], device=game.real.device, dtype=torch.float64)
+    values = torch.tensor([numbers(one) for one in games], device=home(game.real.device), dtype=torch.float64)
     return dict(zip(columns, values.unbind(1), strict=True))
 
 

@@ -19,6 +19,7 @@ from ganbench import registry
 from ganbench.errors import unknown
 from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.measure.spectrum import singular_values
+from ganbench.metrics.inputs import exact
 from ganbench.registry import COSTS, Measure, Plugin, positive, register, share
 
 
@@ -212,9 +213,9 @@ def logits(game: Game) -> dict[str, Tensor]:
         "real_logit": real.mean(1),
         "fake_logit": fake.mean(1),
         "logit_margin": real.mean(1) - fake.mean(1),
-        "d_real_accuracy": (real > boundary).double().mean(1) + undefined,
-        "d_fake_accuracy": (fake < boundary).double().mean(1) + undefined,
-        "d_ranking": ((pairs > 0).double() + 0.5 * (pairs == 0)).mean((1, 2)),
+        "d_real_accuracy": exact(real > boundary).mean(1) + exact(undefined),
+        "d_fake_accuracy": exact(fake < boundary).mean(1) + exact(undefined),
+        "d_ranking": (exact(pairs > 0) + 0.5 * exact(pairs == 0)).mean((1, 2)),
     }
 
 
@@ -263,7 +264,7 @@ def saturation(game: Game) -> dict[str, Tensor]:
     # a loss that compares is undecided where both sides score the same
     undecided = game.boundary.nan_to_num(0.0).unsqueeze(1).to(fake.dtype)
     least = 0.01 * _slope(game, undecided, undecided.clone().requires_grad_())
-    return {"saturation": (slope < least).double().mean(1)}
+    return {"saturation": exact(slope < least).mean(1)}
 
 
 def _slope(game: Game, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -276,7 +277,7 @@ def _never_positive(units: Mapping[nn.Module, Tensor], kinds: tuple[type[nn.Modu
     dead = [(out.detach() <= 0).all(1).flatten(1) for module, out in units.items() if isinstance(module, kinds)]
     if not dead:
         return torch.full((len(like),), float("nan"), device=like.device)
-    return torch.cat(dead, dim=1).double().mean(1)
+    return exact(torch.cat(dead, dim=1)).mean(1)
 
 
 @register(
@@ -293,7 +294,7 @@ def units(game: Game) -> dict[str, Tensor]:
     outputs = [out for module, out in game.g_units.items() if isinstance(module, nn.Tanh)]
     saturated = torch.full((len(game.fake),), float("nan"), device=game.fake.device)
     if outputs:
-        saturated = (outputs[-1].detach().abs() > 0.99).flatten(1).double().mean(1)
+        saturated = exact((outputs[-1].detach().abs() > 0.99).flatten(1)).mean(1)
     return {
         "output_saturation": saturated,
         "g_dead_units": _never_positive(game.g_units, rectified, game.fake),

@@ -16,6 +16,7 @@ from torch import Tensor
 from ganbench.arrays import Array
 from ganbench.gan.optimizers import adam, unbiased
 from ganbench.measure.spectrum import Operator, eigenvalue_extremes, symmetric_extremes
+from ganbench.metrics.inputs import exact
 from ganbench.problems.base import stream
 
 Field = Callable[[Tensor], Tensor]
@@ -64,7 +65,7 @@ def gradient_field(game: DifferentiableGame) -> Field:
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """Return the cosine between vectors [..., size] in [-1, 1], NaN where one has no direction."""
-    a, b = (x.double() / x.double().norm(dim=-1, keepdim=True) for x in (a, b))
+    a, b = (exact(x) / exact(x).norm(dim=-1, keepdim=True) for x in (a, b))
     return (a * b).sum(-1).clamp(-1, 1)
 
 
@@ -103,7 +104,7 @@ def hessian_operator(game: DifferentiableGame, player: str) -> tuple[Operator, i
 def _pulled_back(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], sizes: list[int]) -> Operator:
     def apply(vector: Array) -> Array:
         like = inputs[0]
-        cotangents = torch.from_numpy(np.array(vector)).to(like.device, like.dtype).unsqueeze(0).split(sizes, dim=1)
+        cotangents = torch.from_numpy(np.array(vector)).to(like.dtype).to(like.device).unsqueeze(0).split(sizes, dim=1)
         linear = [(out, part) for out, part in zip(outputs, cotangents, strict=True) if out.requires_grad]
         if not linear:  # constant gradients: no curvature at all
             return np.zeros(sum(sizes))
@@ -111,7 +112,7 @@ def _pulled_back(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], sizes:
             [out for out, _ in linear], inputs, [part for _, part in linear],
             retain_graph=True, materialize_grads=True,
         )  # fmt: skip
-        image: Array = torch.cat(parts, dim=1)[0].double().cpu().numpy()
+        image: Array = torch.cat(parts, dim=1)[0].cpu().double().numpy()
         return image
 
     return apply

@@ -99,12 +99,13 @@ def _nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor]:
 )
 def mode_shares(real: Reference, fake: Tensor) -> dict[str, Tensor]:
     """Share of samples on each mode, by high-quality samples only: tells rotation from dropping; up to 32 modes."""
-    return _shares("mode_share", _on_modes(real, fake)[1] / fake.shape[-2])
+    return by_place("mode_share", _on_modes(real, fake)[1] / fake.shape[-2])
 
 
-def _shares(name: str, shares: Tensor) -> dict[str, Tensor]:
-    count = shares.shape[-1]
-    return {f"{name}.{place}": shares[..., place] for place in range(count)} if count <= MOST else {}
+def by_place(name: str, values: Tensor) -> dict[str, Tensor]:
+    """Return values [..., modes or classes] as a column for each, none where there are too many to read."""
+    count = values.shape[-1]
+    return {f"{name}.{place}": values[..., place] for place in range(count)} if count <= MOST else {}
 
 
 @register(
@@ -156,7 +157,7 @@ def _on_classes(real: Reference, fake: Tensor, confidence: float) -> tuple[Tenso
 )
 def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> dict[str, Tensor]:
     """Share of samples on each class, by samples that the classifier is sure of; up to 32 classes."""
-    return _shares("class_share", _on_classes(real, fake, confidence)[1] / fake.shape[-2])
+    return by_place("class_share", _on_classes(real, fake, confidence)[1] / fake.shape[-2])
 
 
 @register(
@@ -204,7 +205,7 @@ def _fidelity(name: str, right: Tensor, label: Tensor, classes: int) -> dict[str
     """Return the share of right ones [...] among all samples, and among those of each label."""
     label = label.expand(right.shape)
     counts, hits = (_histogram(label, counted, classes) for counted in (torch.ones_like(right), right))
-    return {name: right.double().mean(-1), **_shares(name, hits / counts)}
+    return {name: right.double().mean(-1), **by_place(name, hits / counts)}
 
 
 @register("metric", measures=measures_of(prdc))

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, eigsh
 from torch import Tensor
 
 from ganbench.arrays import Array
+from ganbench.metrics.inputs import exact
 from ganbench.problems.base import stream
 
 Operator = Callable[[Array], Array]
@@ -33,7 +34,7 @@ def singular_values(matrices: Tensor) -> Tensor:
     Those under about 1e-8 of the largest are rounding. NaN where a matrix is not finite.
     """
     # the Gram matrix of the smaller side has the same singular values, squared, at a fraction of an SVD's cost
-    matrices = matrices.detach().double()
+    matrices = exact(matrices.detach())
     tall = matrices.shape[-2] > matrices.shape[-1]
     gram = matrices.mT @ matrices if tall else matrices @ matrices.mT
     finite = gram.isfinite().all(dim=(-2, -1))[..., None]

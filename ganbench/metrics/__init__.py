@@ -16,14 +16,22 @@ from ganbench.metrics.diversity import (
     unique_share,
     vendi_score,
 )
-from ganbench.metrics.gaussian import frechet_distance, frechet_floor, frechet_from_moments, frechet_infinity
-from ganbench.metrics.kernels import gaussian_mmd, kernel_distance
+from ganbench.metrics.gaussian import (
+    class_frechet,
+    frechet_distance,
+    frechet_floor,
+    frechet_from_moments,
+    frechet_infinity,
+    spatial_frechet,
+)
+from ganbench.metrics.kernels import cmmd, gaussian_mmd, kernel_distance, kid
 from ganbench.metrics.memorization import (
     authenticity,
     birthday_support,
     c_t_score,
     expected_authenticity,
     feature_likelihood_divergence,
+    mifid,
 )
 from ganbench.metrics.neighbours import density_coverage, expected_coverage, prdc, precision_recall
 from ganbench.metrics.prd import prd_curve, prd_scores
@@ -35,6 +43,8 @@ __all__ = [
     "authenticity",
     "birthday_support",
     "c_t_score",
+    "class_frechet",
+    "cmmd",
     "critic_divergence",
     "critic_gap",
     "critic_points",
@@ -50,8 +60,10 @@ __all__ = [
     "histogram_divergences",
     "inception_score",
     "kernel_distance",
+    "kid",
     "kl_floor",
     "log_density",
+    "mifid",
     "ndb",
     "negative_log_likelihood",
     "neighbour_radius_ratio",
@@ -61,6 +73,7 @@ __all__ = [
     "prdc",
     "precision_recall",
     "sliced_wasserstein",
+    "spatial_frechet",
     "statistically_different_modes",
     "unique_share",
     "vendi_score",

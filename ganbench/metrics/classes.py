@@ -10,7 +10,7 @@ from scipy.stats import binom
 from torch import Tensor
 
 from ganbench.errors import InputError
-from ganbench.metrics.inputs import Samples, measured, samples, whole
+from ganbench.metrics.inputs import Samples, exact, measured, numbers, samples, whole
 from ganbench.registry import Measure, positive
 
 # probabilities in float32 over a thousand classes sum to 1 within this
@@ -89,7 +89,7 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def _counts(value: object) -> Tensor:
-    counts = torch.as_tensor(value)
+    counts = numbers(value)
     if counts.dim() < 1 or not counts.shape[-1]:
         raise InputError(f"'counts' must be [..., K], got the shape {list(counts.shape)}.")
     counts = counts.double()
@@ -102,7 +102,7 @@ def _weights(value: object) -> Tensor:
     """Return weights [K] that sum to 1, float64; an integer K stands for K equal ones."""
     if isinstance(value, int):
         value = [1.0] * value
-    w = torch.as_tensor(value, dtype=torch.float64)
+    w = exact(value) if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
     if w.dim() != 1 or not len(w) or not bool((w.isfinite() & (w > 0)).all()):
         raise InputError("'weights' must be one row [K] of finite numbers above 0, or how many equal modes there are.")
     return w / w.sum()

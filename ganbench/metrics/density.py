@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from ganbench.errors import InputError
 from ganbench.metrics.distances import squared_distances
-from ganbench.metrics.inputs import Samples, measured, samples
+from ganbench.metrics.inputs import Samples, measured, numbers, samples
 from ganbench.metrics.pairwise import blocks, runs_of
 from ganbench.problems.base import Modes, stream
 from ganbench.registry import Measure, share
@@ -130,7 +130,7 @@ def critic_gap(modes: Modes, fake: Samples, logits: Samples) -> Tensor:
     0.5
     """
     fake = mode_samples(modes, fake, "fake", least=2)
-    logits = torch.as_tensor(logits)
+    logits = numbers(logits)
     expected = (*fake.shape[:-2], 2 * fake.shape[-2])
     if logits.shape not in (expected, (*expected, 1)):
         raise InputError(

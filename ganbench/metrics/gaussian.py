@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ganbench.errors import InputError
 from ganbench.metrics import moments
 from ganbench.metrics.distances import PAIRS
-from ganbench.metrics.inputs import Samples, measured, same_dimension, samples, whole
+from ganbench.metrics.inputs import Samples, measured, numbers, same_dimension, samples, whole
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive
@@ -46,7 +47,11 @@ def frechet_distance(real: Samples | Reference, fake: Samples) -> Tensor:
 
 def _powers(real: Tensor, fake: Tensor) -> Tensor:
     """Return the powers of 2 that runs of numbers far from 1 are in the range of, 0 for all others, as [...]."""
-    largest = fake.abs().amax((-1, -2)).double().clamp(min=real.abs().max().double())
+    return _power(fake.abs().amax((-1, -2)).double().clamp(min=real.abs().max().double()))
+
+
+def _power(largest: Tensor) -> Tensor:
+    """Return the power of 2 to divide by where the largest number is far from 1, 0 elsewhere."""
     far = (largest < ORDINARY[0]) | (largest > ORDINARY[1])
     return torch.where(far & (largest > 0), largest.log2().floor(), 0.0)
 
@@ -58,7 +63,8 @@ def _rescaled(reference: Reference, fake: Tensor, powers: Tensor) -> Tensor:
     for run, power in zip(flat, powers.reshape(-1).tolist(), strict=True):
         scale = 2.0**power
         own = reference if power == 0 else Reference(reference.real.double() / scale)
-        found.append(_distance(own, (run.double() / scale if power else run).unsqueeze(0))[0] * scale**2)
+        distance = _distance(own, (run.double() / scale if power else run).unsqueeze(0))[0]
+        found.append(_scaled_up(distance, scale))
     return torch.stack(found).reshape(powers.shape)
 
 
@@ -125,7 +131,37 @@ def frechet_from_moments(
     if mean.dim() != 1:
         raise InputError(f"'real_mean' must be one mean [d], got the shape {list(mean.shape)}.")
     same_dimension(len(mean), fake_mean)
-    mean, covariance = mean.to(fake_mean.device), covariance.to(fake_mean.device)
+    real = mean.to(fake_mean.device), covariance.to(fake_mean.device)
+    largest = _reach(fake_mean, fake_covariance).clamp(min=_reach(*real))
+    powers = _power(largest)
+    if not powers.any():
+        return _of_moments(*real, fake_mean, fake_covariance)
+    fakes = zip(fake_mean.reshape(-1, len(mean)), fake_covariance.reshape(-1, *covariance.shape), strict=True)
+    found = []
+    for run, power in zip(fakes, powers.reshape(-1).tolist(), strict=True):
+        scale = 2.0**power
+        found.append(_scaled_up(_of_moments(*_divided(*real, scale), *_divided(*run, scale)), scale))
+    return torch.stack(found).reshape(powers.shape)
+
+
+def _divided(mean: Tensor, covariance: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    return mean / scale, covariance / scale / scale
+
+
+def _scaled_up(distance: Tensor, scale: float) -> Tensor:
+    """Return a distance of samples divided by a power of 2 as it is of the samples; InputError where it vanishes."""
+    found = distance * scale * scale
+    if bool((distance > 0) & (found == 0)):
+        raise InputError("The distance of 'real' and 'fake' is too small for float64: scale both sides up.")
+    return found
+
+
+def _reach(mean: Tensor, covariance: Tensor) -> Tensor:
+    """Return how large samples with these moments are, as [...]."""
+    return covariance.abs().amax((-1, -2)).sqrt().maximum(mean.abs().amax(-1))
+
+
+def _of_moments(mean: Tensor, covariance: Tensor, fake_mean: Tensor, fake_covariance: Tensor) -> Tensor:
     apart = (fake_mean - mean).square().sum(-1)
     if len(mean) <= 2:
         return (apart + _small(covariance, fake_covariance)).clamp(min=0)
@@ -135,7 +171,9 @@ def frechet_from_moments(
 
 def _moments(mean: Any, covariance: Any, side: str) -> tuple[Tensor, Tensor]:
     covariance = samples(covariance, f"{side}_covariance").double()
-    mean = samples(mean[..., None, :] if getattr(mean, "ndim", 0) else mean, f"{side}_mean").double().squeeze(-2)
+    rows = mean.unsqueeze(-2) if isinstance(mean, Tensor) and mean.dim() else mean
+    rows = rows[..., None, :] if isinstance(rows, np.ndarray) and rows.ndim else rows
+    mean = samples(rows, f"{side}_mean").double().squeeze(-2)
     if covariance.shape != (*mean.shape, mean.shape[-1]):
         raise InputError(
             f"'{side}_covariance' has the shape {list(covariance.shape)}, for the mean's shape {list(mean.shape)} it "
@@ -148,6 +186,117 @@ def _moments(mean: Any, covariance: Any, side: str) -> tuple[Tensor, Tensor]:
             f"'{side}_covariance' is not symmetric: pass a covariance, such as numpy.cov(x, rowvar=False)."
         )
     return mean, covariance
+
+
+class ClassFrechet(NamedTuple):
+    """The mean of the classes' Frechet distances, [...], and that of each class, [..., classes]."""
+
+    class_frechet: Tensor
+    by_class: Tensor
+
+
+@measured(
+    class_frechet=positive(
+        "mean over classes of the Frechet distance within each (intra-FID)", "down", perfect=0.0, scale="log",
+        blind="With fewer samples in a class than features, most of it is the bias of small samples: compare equal "
+        "numbers only, and with the oracle.",
+    ),
+    by_class=positive("Frechet distance within a class", "down", perfect=0.0, scale="log"),
+)  # fmt: skip
+def class_frechet(
+    real: Samples | Reference, fake: Samples, *, real_labels: Samples, fake_labels: Samples
+) -> ClassFrechet:
+    """Frechet distance within each class, and its mean over classes (intra-FID: Miyato & Koyama 2018, section 6).
+
+    real [n, d] or its Reference, fake [..., m, d]; their labels [n] and [m] or [..., m], whole numbers from 0; float64.
+    It sees what the distance of all together cannot: classes that are mixed up, or alike within. Each class has the
+    bias of its own few samples (`frechet_floor` at n and m over the number of classes), and with fewer samples of it
+    than features the covariances are singular: such values compare with others of the same numbers only. Raises
+    InputError for labels that are not whole numbers or do not fit, and for a class with fewer than 2 samples of either.
+
+    >>> line, label = np.array([[0.0], [2.0], [10.0], [12.0]]), np.array([0, 0, 1, 1])
+    >>> class_frechet(line, line + 1, real_labels=label, fake_labels=label).by_class.tolist()
+    [1.0, 1.0]
+    """
+    reference, fake = prepared(real, fake, least=2)
+    own = _labels(real_labels, "real_labels", reference.real.shape[:1])
+    given = _labels(fake_labels, "fake_labels", fake.shape[:-1])
+    found = by_class(reference, fake, own.to(fake.device), given.to(fake.device))
+    if bool(found.isnan().any()):
+        few = int(found.isnan().reshape(-1, found.shape[-1]).any(0).nonzero()[0, 0])
+        raise InputError(
+            f"The class {few} has fewer than 2 samples in 'real' or 'fake': give it more, or leave it out."
+        )
+    return ClassFrechet(found.mean(-1), found)
+
+
+def by_class(real: Reference, fake: Tensor, real_labels: Tensor, fake_labels: Tensor) -> Tensor:
+    """Return the Frechet distance within each class [..., classes]; NaN for one with fewer than 2 samples of either."""
+    classes = 1 + int(max(real_labels.max(), fake_labels.max()))
+    key = ("classes", classes, real_labels.cpu().numpy().tobytes())
+    sides = real.once(key, lambda: [_class_side(real.real[real_labels == each]) for each in range(classes)])
+    if fake_labels.dim() == 1:
+        found = [_within(side, fake[..., fake_labels == each, :]) for each, side in enumerate(sides)]
+        return torch.stack(found, -1)
+    runs = zip(fake.reshape(-1, *fake.shape[-2:]), fake_labels.reshape(-1, fake.shape[-2]), strict=True)
+    each_run = [
+        torch.stack([_within(side, run[label == each]) for each, side in enumerate(sides)]) for run, label in runs
+    ]
+    return torch.stack(each_run).reshape(*fake.shape[:-2], classes)
+
+
+def _class_side(real: Tensor) -> Reference | Tensor:
+    """Return a class's real samples prepared, but as they are where they are few or all the same."""
+    return real if len(real) < 2 or bool((real == real[:1]).all()) else Reference(real)
+
+
+def _within(real: Reference | Tensor, fake: Tensor) -> Tensor:
+    if fake.shape[-2] < 2 or (isinstance(real, Tensor) and len(real) < 2):
+        return torch.full(fake.shape[:-2], math.nan, dtype=torch.float64, device=fake.device)
+    if isinstance(real, Reference):
+        return frechet_distance(real, fake)
+    centre = real[0].double()
+    return frechet_from_moments(centre, centre.new_zeros(len(centre), len(centre)), *moments.mean_and_covariance(fake))
+
+
+def _labels(value: Any, name: str, shape: torch.Size) -> Tensor:
+    labels = numbers(value)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or bool((labels < 0).any()):
+        raise InputError(f"'{name}' must be whole numbers from 0.")
+    if labels.shape not in (shape, shape[-1:]):
+        raise InputError(f"'{name}' must be {list(shape)}, one for each sample, got the shape {list(labels.shape)}.")
+    return labels.long()
+
+
+@measured(
+    spatial_frechet=positive(
+        "Frechet distance of spatial features (sFID)", "down", perfect=0.0, scale="log",
+        blind="Few channels at every place: what is drawn, rather than where, is seen by pooled features.",
+    )
+)  # fmt: skip
+def spatial_frechet(real_maps: Samples, fake_maps: Samples, *, channels: int = 7) -> Tensor:
+    """sFID (Nash et al. 2021, section 5): Frechet distance of feature maps that keep their places, as [...].
+
+    real_maps [n, c, h, w], fake_maps [..., m, c, h, w] of one layer of any network (there: 17 x 17 maps of Inception's
+    `mixed_6/conv`); the first `channels` of them, flattened, are the features; float64. Pooled features do not know
+    where something is; these do. As they are many (2023 there), its bias is large: see `frechet_floor`. Raises
+    InputError for what are no maps, and for more channels than there are.
+
+    >>> corners = np.eye(4).reshape(4, 1, 2, 2)
+    >>> round(float(spatial_frechet(corners, corners[:, :, ::-1].copy(), channels=1)), 6)
+    0.0
+    """
+    sides = [_flat_maps(value, name, channels) for value, name in ((real_maps, "real_maps"), (fake_maps, "fake_maps"))]
+    return frechet_distance(*sides)
+
+
+def _flat_maps(value: object, name: str, channels: int) -> Tensor:
+    maps = samples(value, name)
+    if maps.dim() < 4:
+        raise InputError(f"'{name}' must be maps [..., n, channels, h, w], got the shape {list(maps.shape)}.")
+    if whole(channels, "channels") > maps.shape[-3]:
+        raise InputError(f"'channels' must be at most the {maps.shape[-3]} of '{name}', got {channels}.")
+    return maps[..., :channels, :, :].flatten(-3)
 
 
 def frechet_floor(covariance: Samples, n: int, m: int) -> Tensor:
@@ -164,10 +313,14 @@ def frechet_floor(covariance: Samples, n: int, m: int) -> Tensor:
         raise InputError(f"'covariance' must be [..., d, d], got the shape {list(covariance.shape)}.")
     whole(n, "n", least=2), whole(m, "m", least=2)
     values = torch.linalg.eigvalsh(covariance).clamp(min=0)
+    # in units of a power of 2, in which no product vanishes or overflows
+    largest = values.amax(-1, keepdim=True)
+    unit = torch.exp2(torch.where(largest > 0, largest.log2().floor(), 0.0))
+    values = values / unit
     sums = values.unsqueeze(-1) + values.unsqueeze(-2)
     pairs = values.unsqueeze(-1) * values.unsqueeze(-2) / torch.where(sums > 0, sums, 1.0)
     inner = (pairs.sum((-1, -2)) + pairs.diagonal(dim1=-2, dim2=-1).sum(-1)) / 2
-    return (1 / n + 1 / m) * (values.sum(-1) + inner)
+    return (1 / n + 1 / m) * (values.sum(-1) + inner) * unit.squeeze(-1)
 
 
 @measured(frechet_infinity=Measure("Frechet distance extrapolated to infinitely many fakes", "down"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -16,6 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # squared distances of larger numbers leave float64
 LARGEST = 1e150
+# and those of smaller ones vanish in it
+SMALLEST = 1e-150
 
 
 Samples: TypeAlias = Tensor | np.ndarray[Any, np.dtype[Any]]
@@ -37,10 +40,39 @@ def measures_of(function: Callable[..., Any]) -> Mapping[str, Measure]:
     return function.measures  # type: ignore[attr-defined]
 
 
+@lru_cache(maxsize=16)
+def has_float64(device: torch.device) -> bool:
+    """Return whether a device computes in float64: Apple's (MPS) and some of Intel's do not."""
+    if device.type in ("cpu", "cuda", "meta"):
+        return True
+    try:
+        torch.ones((), dtype=torch.float64, device=device).add(1)
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def home(device: torch.device) -> torch.device:
+    """Return where float64 is computed of what lies on a device: there or, where it has none, on the CPU."""
+    return device if has_float64(device) else torch.device("cpu")
+
+
+def exact(values: Tensor) -> Tensor:
+    """Return numbers in float64, on their device's `home`."""
+    return values.to(home(values.device)).double()
+
+
+def numbers(value: Any) -> Tensor:
+    """Return numbers of any kind as a tensor, on their device's `home`."""
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    return tensor.to(home(tensor.device))
+
+
 def samples(value: object, name: str, *, least: int = 1) -> Tensor:
     """Return an array or tensor [..., n, d] as a finite floating-point tensor with n >= least, without gradients.
 
-    Raises InputError naming the argument for integers, NaN or infinity, too few samples or axes.
+    It stays on its device where that computes in float64, and goes to the CPU otherwise. Raises InputError naming the
+    argument for integers, NaN or infinity, too few samples or axes.
     """
     tensor = _tensor(value) if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" else value
     if not isinstance(tensor, Tensor):
@@ -65,6 +97,7 @@ def samples(value: object, name: str, *, least: int = 1) -> Tensor:
         )
     if tensor.numel() == 0:
         raise InputError(f"'{name}' is empty, got the shape {list(tensor.shape)}: give it samples of some features.")
+    tensor = tensor.to(home(tensor.device))
     # the extremes are NaN where anything is, at a tenth of the time of looking at each number
     largest = torch.stack(tensor.aminmax()).abs().max()
     if not bool(largest.isfinite()):
@@ -90,6 +123,8 @@ def real_samples(value: object, *, least: int = 1) -> Tensor:
         raise InputError(f"'real' must be one set of samples [n, d], got the shape {list(real.shape)}.")
     if len(real) > 1 and bool((real == real[:1]).all()):
         raise InputError("'real' is constant: all its samples are equal, so that nothing can be told from them.")
+    if real.dtype == torch.float64 and 0 < float(real.abs().max()) < SMALLEST:
+        raise InputError(f"'real' holds no number above {SMALLEST:g}, and their squares vanish: scale both sides up.")
     return real
 
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics.distances import PAIRS, spans, squared_distances
 from ganbench.metrics.inputs import Samples, measured, whole
+from ganbench.metrics.pairwise import above, directions
 from ganbench.metrics.reference import Reference, prepared
 from ganbench.problems.base import stream
-from ganbench.registry import Measure
+from ganbench.registry import Measure, positive
 
 KERNELS = ("cubic", "gaussian")
 # sixth powers of larger numbers leave float64
@@ -24,6 +25,8 @@ CUBED = 1e49
 HALVINGS = 4
 # real samples whose distances give the median, evenly spaced among all
 MEDIAN_OF = 1000
+# the kernel of CMMD, and what its squared distance is multiplied by (Jayasumana et al. 2024)
+CMMD_BANDWIDTH, CMMD_SCALE = 10.0, 1000.0
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
@@ -56,15 +59,87 @@ def kernel_distance(
     widths = _widths(reference, bandwidth) if kernel == "gaussian" else None
     if subsets is None:
         return _distance(reference, fake, widths)
-    whole(subsets, "subsets")
-    n, m = len(reference.real), fake.shape[-2]
-    if not 2 <= whole(subset_size, "subset_size") <= min(n, m):
-        raise InputError(f"'subset_size' must be from 2 to {min(n, m)}, the fewest samples given, got {subset_size}.")
-    generator, scores = stream("kernel subsets", seed), []
-    for _ in range(subsets):
-        own, other = (torch.randperm(count, generator=generator)[:subset_size].to(fake.device) for count in (n, m))
-        scores.append(_distance(Reference(reference.real[own]), fake[..., other, :], widths))
-    return torch.stack(scores).mean(0)
+    return _of_subsets(reference, fake, widths, (whole(subsets, "subsets"), subset_size, seed)).mean(0)
+
+
+def _of_subsets(real: Reference, fake: Tensor, widths: _Widths | None, drawn: tuple[int, int, int]) -> Tensor:
+    """Return the distances [subsets, ...] of random subsets: how many, of which size, and their seed."""
+    subsets, size, seed = drawn
+    n, m = len(real.real), fake.shape[-2]
+    if not 2 <= whole(size, "subset_size") <= min(n, m):
+        raise InputError(f"'subset_size' must be from 2 to {min(n, m)}, the fewest samples given, got {size}.")
+    generator, device = stream("kernel subsets", seed), fake.device
+    draws = [[torch.randperm(count, generator=generator)[:size] for count in (n, m)] for _ in range(subsets)]
+    own, other = (torch.stack(chosen).to(device) for chosen in zip(*draws, strict=True))
+    if subsets * size**2 < max(n, m) ** 2:
+        parts = (Reference(real.real[rows]) for rows in own)
+        return torch.stack([_distance(p, fake[..., rows, :], widths) for p, rows in zip(parts, other, strict=True)])
+    # a kernel of all pairs costs less than one of each subset's
+    kernel = _kernel(real, fake, widths)
+    known = real.once(("subsets", widths, drawn, m), lambda: _of_chosen(real.real, real.real, own, own, kernel))
+    scores = [
+        (known + _of_chosen(run, run, other, other, kernel)) / (size * (size - 1))
+        - 2 * _of_chosen(run, real.real, other, own, kernel) / size**2
+        for run in fake.reshape(-1, *fake.shape[-2:])
+    ]
+    return torch.stack(scores, 1).reshape(subsets, *fake.shape[:-2])
+
+
+def _of_chosen(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor, kernel: Kernel) -> Tensor:
+    """Return the kernel's sum [subsets] over a[rows], b[columns], both [subsets, size]; within one, of different."""
+    left, right = (
+        torch.zeros(len(chosen), len(side), dtype=torch.float64, device=side.device).scatter_(1, chosen, 1.0)
+        for side, chosen in ((a, rows), (b, columns))
+    )
+    total = left.new_zeros(len(left))
+    for part in spans(len(a), len(b), a.device):
+        block = kernel(a[part].double(), b.double())
+        if a is b:
+            block.diagonal(part.start).zero_()
+        total += ((left[:, part] @ block) * right).sum(1)
+    return total
+
+
+class KID(NamedTuple):
+    """The kernel distance of all pairs, and mean and standard deviation of that of random subsets, each [...]."""
+
+    kernel_distance: Tensor
+    kid_mean: Tensor
+    kid_std: Tensor
+
+
+@measured(
+    kernel_distance=Measure(
+        "unbiased squared kernel distance (KID) of all pairs", "down", perfect=0.0,
+        blind="Sees three moments: a ring that keeps every other mode scores like a perfect one.",
+    ),
+    kid_mean=Measure(
+        "mean of the kernel distances (KID) of random subsets", "down", perfect=0.0,
+        blind="The same quantity as over all pairs, with more noise.",
+    ),
+    kid_std=positive(
+        "standard deviation of the kernel distances (KID) of random subsets",
+        blind="Subsets share samples and come from one generator: it is no error of the training, nor of the mean.",
+    ),
+)  # fmt: skip
+def kid(real: Samples | Reference, fake: Samples, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> KID:
+    """KID with its spread (Binkowski et al. 2018, section 4): of all pairs, and over subsets, each [...].
+
+    real [n, d] or its Reference, fake [..., m, d]; float64. kernel_distance: the unbiased estimate from all pairs,
+    which has the least noise. kid_mean, kid_std: mean and standard deviation (of the subsets as they are, divided by
+    their number) of that estimate over random subsets of `subset_size` of either side, which is what is mostly
+    published as KID +- std. The spread shrinks with the subset's size, not with the number of samples, and says nothing
+    about other seeds of a training. Raises InputError for fewer samples than a subset needs.
+
+    >>> pair = np.array([[-1.0], [1.0]])
+    >>> [float(value) for value in kid(pair, pair, subset_size=2)]
+    [-8.0, -8.0, 0.0]
+    """
+    reference, fake = prepared(real, fake, least=2)
+    scores = _of_subsets(reference, fake, None, (whole(subsets, "subsets"), subset_size, seed))
+    # in units of the largest, whose squares neither vanish nor overflow
+    unit = scores.abs().amax(0).clamp(min=torch.finfo(scores.dtype).tiny)
+    return KID(_distance(reference, fake, None), scores.mean(0), (scores / unit).std(0, correction=0) * unit)
 
 
 @measured(gaussian_mmd=Measure("unbiased squared distance by Gaussian kernels", "down", (-2.0, 2.0), perfect=0.0))
@@ -83,6 +158,30 @@ def gaussian_mmd(real: Samples | Reference, fake: Samples, *, bandwidth: float |
     return kernel_distance(real, fake, kernel="gaussian", bandwidth=bandwidth)
 
 
+@measured(
+    cmmd=Measure(
+        "CMMD: 1000 times the squared distance of directions by one wide Gaussian kernel", "down", perfect=0.0,
+        blind="One kernel that spans all directions sees little but their mean; lengths do not count.",
+    )
+)  # fmt: skip
+def cmmd(real: Samples | Reference, fake: Samples) -> Tensor:
+    """CMMD (Jayasumana et al. 2024): 1000 MMD^2 with a Gaussian kernel of bandwidth 10 on unit vectors, as [...].
+
+    real [n, d] or its Reference, fake [..., m, d]; float64. The paper embeds images by CLIP: give it those features, or
+    any others, as they are; each is divided by its length here. The unbiased estimate of the paper's equation, 0 in
+    expectation for a perfect sampler; the authors' program keeps the pairs of a sample with itself and is higher by
+    less than 20 (1/n + 1/m). On unit vectors the kernel is almost linear, so that nearly all it sees is the distance of
+    mean directions. A sample at the origin stays there. Raises InputError for fewer than 2 samples, and where all real
+    ones have one direction.
+
+    >>> round(float(cmmd(np.eye(2), -np.eye(2))), 2)
+    9.85
+    """
+    reference, fake = prepared(real, fake, least=2)
+    known = reference.once("reference of directions", lambda: Reference(directions(reference.real)))
+    return CMMD_SCALE * _distance(known, directions(fake), _Widths(CMMD_BANDWIDTH, 1))
+
+
 class _Widths(NamedTuple):
     """Bandwidths of Gaussian kernels whose mean is taken: the widest, and how many, each half of the one before."""
 
@@ -99,16 +198,17 @@ class _Moments(NamedTuple):
 
 def _distance(real: Reference, fake: Tensor, widths: _Widths | None) -> Tensor:
     """Return the unbiased MMD^2 with Gaussian kernels of these widths, or with the cubic kernel."""
-    return _cubic(real, fake) if widths is None else _gaussian(real, fake, widths)
+    if widths is None:
+        return _cubic(real, fake)
+    return _by_pairs(real, fake, _kernel(real, fake, widths), widths)
 
 
 def _cubic(real: Reference, fake: Tensor) -> Tensor:
     n, m, d = len(real.real), *fake.shape[-2:]
-    if max(float(side.abs().max()) for side in (real.real, fake)) > CUBED:
-        raise InputError(f"The cubic kernel of numbers beyond {CUBED:g} is infinite: scale both samples down.")
+    kernel = _kernel(real, fake, None)
     # what moments cost grows with d^2, what pairs cost with their number
     if d**2 > n + m or d**3 > PAIRS["cpu"]:
-        return _by_pairs(real, fake, partial(_cubic_kernel, d), "cubic")
+        return _by_pairs(real, fake, kernel, "cubic")
     known = real.once("cubic moments", lambda: _cubic_moments(real.real))
     flat = fake.reshape(-1, m, d)
     parts = []
@@ -137,51 +237,78 @@ def _cubic_moments(samples: Tensor) -> _Moments:
 
 
 def _cubic_kernel(dimension: int, a: Tensor, b: Tensor) -> Tensor:
-    inner = (a @ b.transpose(-1, -2)).div_(dimension).add_(1)
-    return inner.square().mul_(inner)
+    inner = (a @ b.transpose(-1, -2)).div_(dimension)
+    return (inner + 3).mul_(inner).add_(3).mul_(inner)
 
 
-def _gaussian(real: Reference, fake: Tensor, widths: _Widths) -> Tensor:
+def _kernel(real: Reference, fake: Tensor, widths: _Widths | None) -> Kernel:
+    """Return the Gaussian kernel of these widths or the cubic one, each maybe less 1; InputError where it says nothing.
+
+    What is the same for all pairs drops out of the distance, and near 1 it would take the digits.
+    """
+    if widths is not None:
+        return _gaussian_kernel(real, widths)
+    if max(float(side.abs().max()) for side in (real.real, fake)) > CUBED:
+        raise InputError(f"The cubic kernel of numbers beyond {CUBED:g} is infinite: scale both samples down.")
+    return partial(_cubic_kernel, fake.shape[-1])
+
+
+def _gaussian_kernel(real: Reference, widths: _Widths) -> Kernel:
+    wide = widths.number == 1 and widths.widest > _typical_distance(real)
+
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         # distances keep their digits near the origin
-        apart = squared_distances(a - real.centre, b - real.centre)
-        value = apart.div_(-2 * widths.widest**2).exp_()
+        apart = squared_distances(a - real.centre, b - real.centre).div_(-2 * widths.widest**2)
+        if wide:
+            return apart.expm1_()
+        value = apart.exp_()
         total = value.clone()
         for _ in range(widths.number - 1):
             # half the width is the fourth power
             total += value.square_().square_()
         return total.div_(widths.number)
 
-    return _by_pairs(real, fake, kernel, widths)
+    if widths.number == 1 and float(_within_real(real, kernel, widths)) == 0:
+        raise InputError(
+            f"'bandwidth' is {widths.widest:g}, by which no two real samples are nearer to each other than others: "
+            "take one that is nearer to their distances."
+        )
+    return kernel
 
 
 def _widths(real: Reference, bandwidth: float | None) -> _Widths:
     if bandwidth is None:
-        median = real.once("median distance", lambda: _median_distance(real.real))
+        median = _typical_distance(real)
         if median == 0:
             raise InputError("'real' consists mostly of copies: pass the 'bandwidth' of the kernel.")
         return _Widths(median, HALVINGS)
-    if not 0 < bandwidth < math.inf:
-        raise InputError(f"'bandwidth' must be above 0 and finite, got {bandwidth}.")
-    return _Widths(float(bandwidth), 1)
+    return _Widths(float(above("bandwidth", bandwidth)), 1)
+
+
+def _typical_distance(real: Reference) -> float:
+    return real.once("median distance", lambda: _median_distance(real.real))
 
 
 def _median_distance(real: Tensor) -> float:
     few = real[:: -(-len(real) // MEDIAN_OF)].double()
     few = few - few.mean(0)
-    above = torch.ones(len(few), len(few), dtype=torch.bool, device=few.device).triu(1)
-    return float(squared_distances(few, few)[above].median().sqrt())
+    upper = torch.ones(len(few), len(few), dtype=torch.bool, device=few.device).triu(1)
+    return float(squared_distances(few, few)[upper].median().sqrt())
 
 
 def _by_pairs(real: Reference, fake: Tensor, kernel: Kernel, key: object) -> Tensor:
     """Return the unbiased MMD^2, [...], from the kernel of all pairs, block by block."""
     samples = real.real
-    known = real.once(("kernel mean", key), lambda: _mean_within(samples, kernel))
+    known = _within_real(real, kernel, key)
     scores = [
         known + _mean_within(run, kernel) - 2 * _sum(run, samples, kernel) / (len(run) * len(samples))
         for run in fake.reshape(-1, *fake.shape[-2:])
     ]
     return torch.stack(scores).reshape(fake.shape[:-2])
+
+
+def _within_real(real: Reference, kernel: Kernel, key: object) -> Tensor:
+    return real.once(("kernel mean", key), lambda: _mean_within(real.real, kernel))
 
 
 def _mean_within(x: Tensor, kernel: Kernel) -> Tensor:
@@ -190,7 +317,9 @@ def _mean_within(x: Tensor, kernel: Kernel) -> Tensor:
     for rows in spans(len(x), len(x), x.device):
         # each pair once; the sum below the diagonal is that above it
         block = kernel(x[rows].double(), x[rows].double())
-        total += block.sum() - block.diagonal().sum()
+        # not taken off the sum, in which a narrow kernel's values would be lost
+        block.diagonal().zero_()
+        total += block.sum()
         total += 2 * _sum(x[rows], x[rows.stop :], kernel)
     return total / (len(x) * (len(x) - 1))
 

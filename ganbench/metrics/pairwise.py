@@ -10,10 +10,12 @@ from torch import Tensor
 from ganbench.errors import InputError
 from ganbench.metrics.distances import neighbour_radii, squared_distances
 from ganbench.metrics.inputs import Samples, samples
-from ganbench.metrics.reference import prepared
+from ganbench.metrics.reference import Reference, prepared
 
 # pairs at a time: 8 MB of distances, which stays within a processor's cache
 BLOCK = 1_000_000
+# the least that a length is divided by
+NOTHING = torch.finfo(torch.float64).tiny
 
 
 def blocks(runs: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
@@ -25,7 +27,7 @@ def blocks(runs: int, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
             yield slice(run, run + many), slice(row, row + step)
 
 
-def sides(real: Samples, fake: Samples, *, least: int = 1) -> tuple[Tensor, Tensor]:
+def sides(real: Samples | Reference, fake: Samples, *, least: int = 1) -> tuple[Tensor, Tensor]:
     """Return real [n, d], from samples or their Reference, and fake [..., m, d] on one device; InputError otherwise."""
     reference, fake = prepared(real, fake, least=least)
     return reference.real, fake
@@ -48,6 +50,13 @@ def nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         # by differences once more, so that the distance of copies is 0
         distance[run, row] = (flat[run, row] - among[found]).square().sum(-1)
     return distance.reshape(rows.shape[:-1]), index.reshape(rows.shape[:-1])
+
+
+def directions(samples: Tensor) -> Tensor:
+    """Return samples [..., n, d] divided by their lengths, float64; those at the origin stay there."""
+    # by the largest entry first, so that no square vanishes
+    scaled = samples.double() / samples.abs().amax(-1, keepdim=True).double().clamp(min=NOTHING)
+    return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp(min=NOTHING)
 
 
 def earlier_twins(values: Tensor, tolerance: float) -> Tensor:
@@ -86,10 +95,10 @@ def twin_tolerance(real: Tensor, tolerance: float | None) -> float:
     return above("tolerance", tolerance)
 
 
-def above(name: str, value: float, bound: float = 0) -> float:
-    """Return the value; InputError unless it is finite and above the bound."""
-    if not bound < value < float("inf"):
-        raise InputError(f"'{name}' must be above {bound}, got {value}.")
+def above(name: str, value: float) -> float:
+    """Return the value; InputError unless it is above 0 and its square neither vanishes nor is infinite."""
+    if not (value > 0 and 0 < value * value < float("inf")):
+        raise InputError(f"'{name}' must be above 0, and its square finite and above 0, got {value}.")
     return value
 
 

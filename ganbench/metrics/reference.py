@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -21,13 +22,25 @@ __all__ = ["Reference", "neighbour_radii", "prepared", "squared_distances"]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a generator is trained on, in a Reference's space: samples [n, d], their labels [n] where there are any.
+
+    All of them, or a fresh draw where they have no end.
+    """
+
+    real: Reference
+    labels: Tensor | None = None
+
+
 class Reference:
     """Real samples [n, d] in one feature space, with all that metrics need of them, each computed when first needed.
 
     real: array or tensor, on the device where metrics are computed. modes: the true modes in that space; class_head:
     the map from features [..., n, d] to class probabilities [..., n, classes]; neighbours: how many samples (of real
     and of fake) the k-nearest-neighbour metrics use, always the same random ones, None for all; shuffled: that samples
-    come in random order, so that the first of them will do. Raises InputError as `inputs.samples` does, and for
+    come in random order, so that the first of them will do; training: what a generator is trained on, when it is asked
+    for. Raises InputError as `inputs.samples` does, and for
     real samples that are all equal.
 
     >>> reference = Reference(np.array([[0.0], [1.0], [2.0], [3.0]]))
@@ -43,10 +56,12 @@ class Reference:
         class_head: Callable[[Tensor], Tensor] | None = None,
         neighbours: int | None = None,
         shuffled: bool = False,
+        training: Callable[[], Training] | None = None,
     ) -> None:
         self.real = real_samples(real)
         self.modes, self.class_head = modes, class_head
         self.neighbours, self.shuffled = neighbours, shuffled
+        self._training = training
         self.centre = moments.mean(self.real)
         self._kept: dict[Hashable, Any] = {}
 
@@ -55,6 +70,11 @@ class Reference:
         """What a metric may ask for in `needs`."""
         offers = {"modes": self.modes, "classes": self.class_head}
         return {name for name, value in offers.items() if value is not None}
+
+    @cached_property
+    def training(self) -> Training:
+        """What the generator was trained on; without other word the real samples themselves."""
+        return self._training() if self._training else Training(self)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return what a metric needs of the real samples: computed at the first call with this key, then kept."""

@@ -28,6 +28,7 @@ from ganbench.registry import Plugin, register
 Extractor = Callable[[Tensor], Tensor]
 
 CHUNK = 512  # samples at a time: what stays in the processor's cache is three times as fast as larger chunks
+SPATIAL = 7  # channels of a map that sFID looks at
 SIDE = 8  # the first convolution brings every image to about this side, so that large images cost little more
 
 IMAGES = {"image": "needs a problem of images"}
@@ -94,8 +95,16 @@ def pixels(problem: Problem) -> Extractor:
 @register("feature_space", needs=IMAGES)
 def conv(problem: Problem) -> Extractor:
     """Fixed random convolutions: 64 features, 16 channels of each quadrant, that see strokes, places and noise."""
-    weights = _convolutions(problem.shape)
-    return lambda images: _conv_features(images.float(), weights)
+    weights = _convolutions(problem.shape, "conv")
+    # four quadrants of 16 channels: 64 features that still know roughly where a stroke is
+    return lambda images: F.adaptive_avg_pool2d(_conv_maps(images.float(), weights), 2).flatten(1)
+
+
+@register("feature_space", needs=IMAGES)
+def conv_maps(problem: Problem) -> Extractor:
+    """The first 7 channels of these convolutions' last maps, place by place, in which Frechet is sFID (Nash 2021)."""
+    weights = _convolutions(problem.shape, "conv_maps")
+    return lambda images: _conv_maps(images.float(), weights)[:, :SPATIAL].flatten(1)
 
 
 @register("feature_space", needs={"classes": "needs a problem with classes"}, provides={"classes"})
@@ -123,10 +132,10 @@ def _flattened(samples: Tensor) -> Tensor:
     return samples.flatten(1)
 
 
-def _convolutions(shape: Sequence[int]) -> list[Tensor]:
+def _convolutions(shape: Sequence[int], space: str) -> list[Tensor]:
     if len(shape) != 3:
         raise UserError(
-            f"The feature space 'conv' needs images [channels, height, width], got the shape {list(shape)}."
+            f"The feature space '{space}' needs images [channels, height, width], got the shape {list(shape)}."
         )
     stride = max(1, min(shape[1:]) // SIDE)
     generator = stream("random convolutions", 0)
@@ -138,13 +147,11 @@ def _convolutions(shape: Sequence[int]) -> list[Tensor]:
     return layer(16, shape[0], 2 * stride + 1) + layer(16, 16, 3)
 
 
-def _conv_features(images: Tensor, weights: list[Tensor]) -> Tensor:
+def _conv_maps(images: Tensor, weights: list[Tensor]) -> Tensor:
     first, first_bias, second, second_bias = (weight.to(images.device) for weight in weights)
     stride = first.shape[-1] // 2
     hidden = F.conv2d(images, first, first_bias, stride=stride, padding=stride).relu_()
-    hidden = F.conv2d(hidden, second, second_bias, stride=2, padding=1).relu_()
-    # four quadrants of 16 channels: 64 features that still know roughly where a stroke is
-    return F.adaptive_avg_pool2d(hidden, 2).flatten(1)
+    return F.conv2d(hidden, second, second_bias, stride=2, padding=1).relu_()
 
 
 _classifiers: dict[str, list[Tensor]] = {}

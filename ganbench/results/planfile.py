@@ -98,7 +98,9 @@ _REQUIRED: dict[str, Callable[[Any], bool]] = {
 _OPTIONAL: dict[str, Callable[[Any], bool]] = {
     "diagnostics": _is_text,
     "feature_spaces": _is_text,
+    "metrics": _is_text,
     "allow": _is_text,
+    "tuned": _all(_is_text),
     "legends": _texts_by_name,
     "listed": _all(_is_text),
     "code": _is_text,

@@ -19,6 +19,7 @@ from ganbench.arrays import Array
 from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
+from ganbench.metrics.inputs import exact, home
 from ganbench.plan import Plan, Run
 from ganbench.problems.base import Given, Problem, mapped, on_device, stream
 from ganbench.registry import averaged
@@ -163,15 +164,15 @@ class Prober:
                 game = Game(seen, self.real, self.played, held_out)
                 for plugin in self.diagnostics:
                     columns.update(plugin(game, **plugin.hypers))
-        dead = ~learner.alive
-        columns = {name: torch.where(dead, float("nan"), column.detach().double()) for name, column in columns.items()}
+        dead = (~learner.alive).to(home(learner.alive.device))
+        columns = {name: torch.where(dead, float("nan"), exact(column.detach())) for name, column in columns.items()}
         kept = KEPT_SAMPLES["image" if "image" in learner.problem.capabilities else "points"]
         return columns, fake[:, :kept]
 
 
 def evaluator_of(problem: Problem, plan: Plan, device: torch.device | None = None) -> Evaluator:
     """Return what measures a problem as a plan asks."""
-    return Evaluator(problem, plan.samples, plan.neighbours, device, plan.asked_spaces)
+    return Evaluator(problem, plan.samples, plan.neighbours, device, plan.asked_spaces, plan.asked_metrics)
 
 
 def describe_problem(problem: Problem, evaluator: Evaluator, sink: ProblemSink) -> None:

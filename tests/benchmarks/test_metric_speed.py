@@ -36,6 +36,16 @@ def pair(d, n=N):
     return normal(n, d, seed=0) @ mix, normal(n, d, seed=1) @ mix + 0.05
 
 
+def rectified(d, n=N):
+    """Samples of normal numbers of which the negative ones are 0: in the plane a quarter of them are copies."""
+    return normal(n, d, seed=0).relu(), normal(n, d, seed=1).relu()
+
+
+# law, dimension, and how many times faster than the package to be, in so many rounds
+LAWS = {"normal": pair, "tied": rectified}
+CASES = [("normal", 2, 30, 2), ("tied", 2, 1, 2), ("normal", 64, 3, 3), ("normal", 2048, 3, 1)]
+
+
 def timed(call):
     """Return the seconds of a call, the mean over a tenth of a second of them, and its result."""
     started, calls = time.perf_counter(), 0
@@ -144,16 +154,20 @@ def test_frechet_against_torchmetrics(d, rounds):
 # ---- precision, recall, density, coverage
 
 
-@pytest.mark.parametrize(("d", "goal", "rounds"), [(2, 30, 2), (64, 3, 3), (2048, 3, 1)])
-def test_neighbours_against_prdc(d, goal, rounds):
-    real, fake = pair(d)
+@pytest.mark.parametrize(("law", "d", "goal", "rounds"), CASES)
+def test_neighbours_against_prdc(law, d, goal, rounds):
+    real, fake = LAWS[law](d)
     reference = Reference(real)
     arrays = real.numpy(), fake.numpy()
     got, expected = race(
-        f"precision, recall, density, coverage d={d}, against prdc", goal, lambda: prdc(reference, fake, k=5),
+        f"precision, recall, density, coverage d={d} ({law}), against prdc", goal, lambda: prdc(reference, fake, k=5),
         lambda: quietly(package.compute_prdc, *arrays, nearest_k=5), rounds,
     )  # fmt: skip
     for name, value in expected.items():
+        if law == "tied" and name in ("precision", "recall"):
+            # the package leaves out what lies on the edge of a ball, the paper does not
+            assert getattr(got, name).item() > value + 0.1
+            continue
         # in float32 the package computes squares from products, so that a few of 1e8 comparisons differ
         assert getattr(got, name).item() == pytest.approx(value, rel=1e-5, abs=1e-3)
 
@@ -165,8 +179,8 @@ def memory(name):
     return int(line.split()[1]) / 1024
 
 
-def peak(side, d, answer):
-    real, fake = pair(d)
+def peak(side, law, d, answer):
+    real, fake = LAWS[law](d)
     if side == "prdc":
         arrays = real.numpy(), fake.numpy()
         call = lambda: quietly(package.compute_prdc, *arrays, nearest_k=5)  # noqa: E731
@@ -181,18 +195,18 @@ def peak(side, d, answer):
     answer.put(memory("VmHWM") - before)
 
 
-@pytest.mark.parametrize("d", [2, 64, 2048])
-def test_memory_against_prdc(d):
+@pytest.mark.parametrize(("law", "d"), [case[:2] for case in CASES])
+def test_memory_against_prdc(law, d):
     spawn, peaks = multiprocessing.get_context("spawn"), {}
     for side in ("ganbench", "prdc"):
         answer = spawn.Queue()
-        process = spawn.Process(target=peak, args=(side, d, answer))
+        process = spawn.Process(target=peak, args=(side, law, d, answer))
         process.start()
         peaks[side] = answer.get(timeout=300)
         process.join()
     ratio = peaks["prdc"] / peaks["ganbench"]
     RESULTS.append(
-        f"peak memory of the four at d={d}: {peaks['ganbench']:.0f} MB against {peaks['prdc']:.0f} MB, "
+        f"peak memory of the four at d={d} ({law}): {peaks['ganbench']:.0f} MB against {peaks['prdc']:.0f} MB, "
         f"{ratio:.1f} x less ({verdict(ratio, 4)})"
     )
 

@@ -20,14 +20,16 @@ def normal(*shape, seed=0):
 
 FEW, MANY, HELD = normal(12, 2), normal(20, 2, seed=1), normal(15, 2, seed=2)
 MODES = Modes(torch.eye(2, dtype=torch.float64), 0.5, torch.tensor([0.4, 0.6], dtype=torch.float64))
-POSITIVE = ([1e-9, 1.0, 1e9], [0, -1.0, math.inf, math.nan])
+POSITIVE = ([1e-9, 1.0, 1e9], [0, -1.0, math.inf, math.nan, 1e-200, 1e200])
+# samples that are ones to thousands of bandwidths apart
+WIDTHS = ([0.2, 1.0, 1e9], [0, -1.0, math.inf, math.nan, 1e-9, 1e-200, 1e200])
 SHARE = ([1e-9, 0.5, 1 - 1e-9], [0, 1, -0.1, 1.1, math.nan])
 # a metric, the argument, values that are taken, values that are not
 BORDERS = [
     (partial(m.birthday_support, FEW, MANY), "tolerance", *POSITIVE),
     (partial(m.unique_share, FEW, MANY), "tolerance", *POSITIVE),
-    (partial(m.gaussian_mmd, FEW, MANY), "bandwidth", *POSITIVE),
-    (partial(m.kernel_distance, FEW, MANY, kernel="gaussian"), "bandwidth", *POSITIVE),
+    (partial(m.gaussian_mmd, FEW, MANY), "bandwidth", *WIDTHS),
+    (partial(m.kernel_distance, FEW, MANY, kernel="gaussian"), "bandwidth", *WIDTHS),
     (partial(m.kernel_distance, FEW, MANY), "kernel", ["cubic", "gaussian"], ["linear", "", None]),
     (partial(m.kernel_distance, FEW, MANY, subset_size=5), "subsets", [1, 3, None], [0, -1, 1.5, True]),
     (partial(m.kernel_distance, FEW, MANY, subsets=2), "subset_size", [2, 12], [1, 0, 13, 2.5]),

@@ -56,6 +56,11 @@ def arguments(metric, fake=None):
         "held_out": normal(50, D, seed=2),
         "modes": Modes(torch.eye(2, dtype=torch.float64), 0.5, torch.tensor([0.4, 0.6], dtype=torch.float64)),
         "logits": normal(2, 2 * M, seed=3)[: len(fake)] if fake.dim() > 2 else normal(2, 2 * M, seed=3)[0],
+        "real_labels": torch.arange(80) % 3,
+        "fake_labels": torch.arange(M) % 3,
+        "real_maps": normal(40, 7, 2, 2, seed=10),
+        "fake_maps": normal(2, 30, 7, 2, 2, seed=11),
+        "subset_size": 20,
         "probabilities": normal(2, 9, 4, seed=4).softmax(-1),
         "counts": torch.tensor([[3, 4, 0], [0, 0, 0]]),
         "bins": 6,
@@ -150,7 +155,8 @@ def test_runs_on_a_grid_are_measured_as_if_alone(metric, d):
     fakes = normal(2, 3, 41, d, seed=5) * torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64)[:, None, None]
     logits = normal(2, 3, 82, seed=6)
     given = {
-        "real": normal(67, d, seed=0), "held_out": normal(53, d, seed=2), "bins": 5,
+        "real": normal(67, d, seed=0), "held_out": normal(53, d, seed=2), "bins": 5, "subset_size": 20,
+        "real_labels": torch.arange(67) % 3, "fake_labels": torch.arange(41) % 3,
         "modes": Modes(torch.eye(4, d, dtype=torch.float64), 0.5, torch.full((4,), 0.25, dtype=torch.float64)),
     }  # fmt: skip
     wanted = inspect.signature(metric).parameters
@@ -172,6 +178,10 @@ SHARE, POSITIVE, ANY, FROM_1 = (0.0, 1.0), (0.0, math.inf), (-math.inf, math.inf
 LN_2 = (0.0, math.log(2))
 # direction, bounds, unit, what a perfect sampler scores
 DECLARED = {
+    "class_frechet": ("down", POSITIVE, "", 0.0), "by_class": ("down", POSITIVE, "", 0.0),
+    "spatial_frechet": ("down", POSITIVE, "", 0.0), "kid_mean": ("down", ANY, "", 0.0),
+    "kid_std": (None, POSITIVE, "", None), "cmmd": ("down", ANY, "", 0.0), "mifid": ("down", POSITIVE, "", 0.0),
+    "cosine_distance": ("up", SHARE, "share", None),
     "authenticity": ("up", SHARE, "share", None), "support": ("up", FROM_1, "samples", None),
     "batch": ("up", FROM_1, "samples", None), "c_t_score": (None, ANY, "standard deviations", 0.0),
     "critic_divergence": ("down", LN_2, "nats", 0.0), "critic_gap": ("down", SHARE, "share", 0.0),
@@ -190,6 +200,11 @@ DECLARED = {
 ROLES = {"precision": "quality", "recall": "diversity", "coverage": "covering", "frechet": "distance"}
 
 
+# what studies measure where they are asked to
+PUBLISHED = (kernels.kid, kernels.cmmd, memorization.mifid, gaussian.class_frechet, gaussian.spatial_frechet)
+LOG = ("mifid", "class_frechet", "by_class", "spatial_frechet")
+
+
 def test_what_each_column_means():
     found = set()
     for metric in METRICS:
@@ -200,8 +215,9 @@ def test_what_each_column_means():
             assert (measure.direction, measure.bounds, measure.unit, measure.perfect) == (direction, *rest), name
             of_samples = metric not in (prd.prd_curve, gaussian.frechet_from_moments)
             assert measure.role == (ROLES.get(name, "") if of_samples else ""), name
-            assert measure.scale == ("log" if metric is gaussian.frechet_distance else "linear")
-            assert bool(measure.blind) == (of_samples and name in ("density", *ROLES)), name
+            assert measure.scale == ("log" if metric is gaussian.frechet_distance or name in LOG else "linear")
+            told = metric in PUBLISHED and name not in ("by_class", "authenticity")
+            assert bool(measure.blind) == (told or (of_samples and name in ("density", *ROLES))), name
             found.add(name)
     assert found == DECLARED.keys()
 
@@ -235,6 +251,8 @@ def test_how_much_is_held_at_a_time_changes_no_score(metric, budget, monkeypatch
     given = arguments(metric, normal(2, 31, 1 if metric is transport.wasserstein_1d else D, seed=5))
     if "logits" in given:
         given["logits"] = normal(2, 62, seed=6)
+    if "fake_labels" in given:
+        given["fake_labels"] = torch.arange(31) % 3
     expected = columns(metric, metric(**given))
     monkeypatch.setitem(distances.PAIRS, "cpu", budget)
     monkeypatch.setitem(distances.NUMBERS, "cpu", budget)

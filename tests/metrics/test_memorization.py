@@ -65,7 +65,7 @@ def test_tolerance_follows_the_real_samples():
 
 def test_support_errors():
     real, fake = normal(30, 2, seed=0), normal(30, 2, seed=1)
-    with pytest.raises(InputError, match="'tolerance' must be above 0, got 0"):
+    with pytest.raises(InputError, match="'tolerance' must be above 0, and its square finite and above 0, got 0"):
         birthday_support(real, fake, tolerance=0.0)
     with pytest.raises(InputError, match="'real' consists mostly of copies"):
         birthday_support(real[:3].repeat(10, 1), fake)

@@ -48,6 +48,18 @@ def by_package(real, fake, k, capsys):
     return expected
 
 
+def by_papers(real, fake, k, *, edge=True):
+    """All distances, in rational numbers' order: whole coordinates have exact squares. edge: a ball holds its edge."""
+    between = ((real[:, None] - fake[None]) ** 2).sum(-1)
+    radii = [np.sort(((side[:, None] - side[None]) ** 2).sum(-1), 1)[:, k] for side in (real, fake)]
+    reached = between <= radii[0][:, None] if edge else between < radii[0][:, None]
+    held, inside = between <= radii[1] if edge else between < radii[1], between < radii[0][:, None]
+    return {
+        "precision": reached.any(0).mean(), "recall": held.any(1).mean(),
+        "density": inside.sum() / (k * len(fake)), "coverage": inside.any(1).mean(),
+    }  # fmt: skip
+
+
 # ---- against independent implementations
 
 
@@ -468,3 +480,33 @@ def test_the_random_neighbours_are_always_the_same():
     assert all(torch.equal(a, b) for a, b in zip(prdc(one, fake), prdc(other, fake), strict=True))
     assert torch.equal(one.some(fake)[0], one.some(fake[0])), "every run is measured at the same places"
     assert one.some(fake[:, :50]).shape == (2, 50, 3)
+
+
+# ---- ties
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    d=st.sampled_from([1, 2, 3, 4, 9]), n=st.integers(8, 40), m=st.integers(8, 40), k=st.integers(1, 5),
+    seed=st.integers(0, 999), levels=st.integers(2, 6),
+)  # fmt: skip
+def test_of_equal_distances_a_manifold_holds_its_edge_and_a_ball_does_not(d, n, m, k, seed, levels):
+    """Kynkaanniemi's eq. 1 has <=, Naeem's eq. 3 and 5 have <; on a grid most distances are equal to others."""
+    drawn = np.random.default_rng(seed)
+    real, fake = (drawn.integers(0, levels, (count, d)).astype(float) for count in (n, m))
+    if (real == real[0]).all():
+        return
+    assert four(real, fake, k=k, density_k=k) == pytest.approx(by_papers(real, fake, k), abs=1e-12)
+
+
+@pytest.mark.parametrize("d", [2, 8])
+def test_the_package_leaves_the_edge_out_of_precision_and_recall_too(d, capsys):
+    """On the page: of copies, such as those that a rectifier makes, it counts none; the rest agrees."""
+    real, fake = (normal(600, d, seed=s).relu() for s in (0, 1))
+    theirs, ours = by_package(real, fake, 5, capsys), four(real, fake, k=5, density_k=5)
+    assert ours == pytest.approx(by_papers(real.numpy(), fake.numpy(), 5), abs=1e-12)
+    assert theirs == pytest.approx(by_papers(real.numpy(), fake.numpy(), 5, edge=False), abs=1e-12)
+    assert (ours["density"], ours["coverage"]) == pytest.approx((theirs["density"], theirs["coverage"]), abs=1e-12)
+    if d == 2:  # a quarter of all samples is at the origin
+        assert ours["precision"] > 0.98
+        assert theirs["precision"] < 0.8

@@ -1,6 +1,7 @@
 """Digits and the spaces in which images are compared."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -87,7 +88,7 @@ def test_classifier_is_the_same_whenever_it_is_trained(digits, tmp_path, monkeyp
 @pytest.mark.parametrize("channels", [1, 3])
 def test_random_convolutions_are_those_of_plain_layers(side, stride, channels):
     """The first brings an image to a side of about 8, the second halves it, and quadrants are averaged."""
-    weights = features._convolutions((channels, side, side))
+    weights = features._convolutions((channels, side, side), "conv")
     layers = [nn.Conv2d(channels, 16, 2 * stride + 1, stride, stride), nn.Conv2d(16, 16, 3, 2, 1)]
     for layer, weight, bias in zip(layers, weights[::2], weights[1::2], strict=True):
         layer.weight.data, layer.bias.data = weight, bias
@@ -103,7 +104,9 @@ def test_random_convolutions_are_those_of_plain_layers(side, stride, channels):
     top, left = slice(0, -(-rows // 2)), slice(0, -(-columns // 2))
     bottom, right = slice(rows // 2, None), slice(columns // 2, None)
     quadrants = [maps[:, :, down, along].mean((2, 3)) for down in (top, bottom) for along in (left, right)]
-    got = features._conv_features(images, weights)
+    plugins = [registry.get("feature_space", name) for name in ("conv", "conv_maps")]
+    got, placed = (plugin(SimpleNamespace(shape=(channels, side, side)))(images) for plugin in plugins)
+    torch.testing.assert_close(placed, maps[:, :7].flatten(1), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(got, torch.stack(quadrants, dim=2).flatten(1), rtol=1e-5, atol=1e-6)
     assert got.shape == (5, 64)
 

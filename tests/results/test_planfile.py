@@ -59,7 +59,8 @@ WRONG = {
                  [*rows(), {1: 2, **rows()[0]}]],
     "skipped": [[{k: v for k, v in SKIPPED.items() if k != "reason"}], [{**SKIPPED, "reason": 3}], [3],
                 [SKIPPED, {**SKIPPED, "loss": 3}], SKIPPED],
-    "diagnostics": [1], "feature_spaces": [1, ["a"]], "legends": [[], {"a": 1}], "listed": ["a", [1], ["a", 1]],
+    "diagnostics": [1], "feature_spaces": [1, ["a"]], "metrics": [1, ["a"]], "legends": [[], {"a": 1}],
+    "listed": ["a", [1], ["a", 1]], "tuned": ["a", [1], ["a", 1]],
     "code": [1], "time_limit": ["5", True], "allow": [["a"], 1], "uncovered": ["a", [1]],
     "margins": [[], {1: 0.1}, {"score": "much"}, {"score": 0}, {"score": 1}, {"other": 0.1}],
 }  # fmt: skip
@@ -72,7 +73,8 @@ def test_a_wrong_value_is_told_with_its_key(load, key, value):
 
 
 def test_what_older_versions_did_not_write_has_its_default(load):
-    optional = ("diagnostics", "feature_spaces", "legends", "listed", "margins", "time_limit", "code", "allow")
+    optional = ("diagnostics", "feature_spaces", "metrics", "legends", "listed", "margins", "time_limit", "code")
+    optional += ("allow", "tuned")
     plan = load(without=optional)
     assert plan == replace(PLAN, legends={}, margins={}, time_limit=0.0, code="")
     assert load(skipped=[SKIPPED]).skipped == ((PLAN.variants[0], "because"),)

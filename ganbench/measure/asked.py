@@ -1,0 +1,67 @@
+"""Metrics that are measured where a suite asks for them, `metrics=kid+cmmd`, beside those that always are.
+
+They say what users of published tables look for, at a cost or with blind spots that not every study should bear.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganbench.measure import metrics  # those that are always measured, registered first
+from ganbench.metrics import gaussian, kernels, memorization
+from ganbench.metrics.inputs import measures_of
+from ganbench.metrics.reference import Reference
+from ganbench.registry import FINITE, positive, register
+
+
+@register("metric", asked=True, spaces=True, measures=measures_of(kernels.kid))
+def kid(real: Reference, fake: Tensor, *, subsets: int = 100, subset_size: int = 1000) -> dict[str, Tensor]:
+    """KID of all pairs, and its mean and standard deviation over random subsets (Binkowski 2018).
+
+    Subsets hold at most half of the samples, beyond which they would be much the same.
+    """
+    size = max(2, min(subset_size, len(real.real) // 2, fake.shape[-2] // 2))
+    return kernels.kid(real, fake, subsets=subsets, subset_size=size)._asdict()
+
+
+@register("metric", asked=True, spaces=True, measures=measures_of(kernels.cmmd))
+def cmmd(real: Reference, fake: Tensor) -> dict[str, Tensor]:
+    """CMMD: the kernel distance of directions in any feature space (Jayasumana 2024, there of CLIP)."""
+    return {"cmmd": kernels.cmmd(real, fake)}
+
+
+@register(
+    "metric",
+    asked=True,
+    spaces=True,
+    needs={FINITE: "needs a problem with finitely many training samples"},
+    measures={**measures_of(memorization.authenticity), **measures_of(memorization.mifid)},
+)
+def memorization_(real: Reference, fake: Tensor) -> dict[str, Tensor]:
+    """Authenticity (Alaa 2022) and MiFID (Bai 2021): whether the generator repeats its training samples."""
+    known = real.training.real
+    return {"authenticity": memorization.authenticity(known, fake), **memorization.mifid(known, fake)._asdict()}
+
+
+@register(
+    "metric",
+    asked=True,
+    labelled=True,
+    needs={"label": "needs a problem that gives labels"},
+    measures={
+        "class_frechet": positive(
+            "mean over classes of the Frechet distance within each (intra-FID), and that of each", "down",
+            perfect=0.0, scale="log",
+            blind="With fewer samples in a class than features, most of it is the bias of small samples: read it "
+            "against the oracle.",
+        )
+    },
+)  # fmt: skip
+def class_frechet(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Frechet distance within each class and their mean (Miyato & Koyama 2018); NaN for a class of one sample."""
+    training = real.training
+    assert training.labels is not None
+    label = label.expand(fake.shape[:-1])
+    alike = bool((label == label[:1]).all())
+    found = gaussian.by_class(training.real, fake, training.labels, label[0] if alike else label)
+    return {"class_frechet": found.mean(-1), **metrics.by_place("class_frechet", found)}

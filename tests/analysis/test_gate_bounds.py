@@ -233,8 +233,12 @@ def test_five_seeds_are_enough_and_four_are_not():
 
 def test_better_is_improved_only_where_it_is_significant():
     old, new = counts(12, 20), counts(2, 20)
-    p = found(compare(old, new, Policy()), "failure rate").p_better
-    assert p == worse_rate(12, 20, 2, 20)
+    judged = {c.measure: c for c in compare(old, new, Policy()).comparisons}
+    p = judged["failure rate"].adjusted_better
+    assert judged["failure rate"].p_better == worse_rate(12, 20, 2, 20)
+    measures = ("failure rate", "tail", "typical score")
+    expected = holm([judged[m].p_better for m in measures], [0.8, 0.1, 0.1])
+    assert [judged[m].adjusted_better for m in measures] == expected
     for factor, verdict in ((1.001, "improved"), (0.999, "pass")):
         assert found(compare(old, new, Policy(alpha=factor * p)), "failure rate").verdict == verdict
 

@@ -40,7 +40,17 @@ ORDER = {
     "the work": ("executors",),
     "analysis": ("analysis",),
     "report": ("report", "monitor", "contracts"),
-    "jobs": ("api", "base_side", "against", "bench", "checking", "confirming", "serve_pages", "serve", "zoo"),
+    "jobs": (
+        "api",
+        "base_side",
+        "bench",
+        "checking",
+        "against",
+        "confirming",
+        "serve_pages",
+        "serve",
+        "zoo",
+    ),
     "doors": ("terminal", "dry_run", "console", "gate", "cli", "pytest_plugin", "supervise", "__main__"),
 }
 """The order of the rooms: each may import those before it, in its own row too, and none behind it."""

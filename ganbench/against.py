@@ -244,12 +244,11 @@ def _side(against: Against, overrides: Sequence[str], plugins: Sequence[str | Pa
         return
     repository = Repository.around(Path.cwd())
     commit = repository.commit(against.revision)
-    for file in files:
-        if repository.place(file) is None:
-            raise UserError(
-                f"The plug-in file '{file}' lies outside of the repository '{repository.root}': it would be the same "
-                "one at every revision."
-            )
+    if outside := [file for file in files if repository.place(file) is None]:
+        raise UserError(
+            f"The plug-in file '{outside[0]}' lies outside of the repository '{repository.root}': it would be the same "
+            "one at every revision."
+        )
     api.make_plan(None, overrides, plugins)  # first, so that what is wrong with it is told of the candidate
     roots = _roots(repository)
     if not files and not roots and not against.python:
@@ -258,27 +257,42 @@ def _side(against: Against, overrides: Sequence[str], plugins: Sequence[str | Pa
             "--plugin, or put the folder of the library on PYTHONPATH."
         )
     with repository.laid_out(commit) as tree:
+        paths = _paths(repository, roots, own=not against.python)
+        changed = frozenset(repository.changed(commit))
+        side = _Side(against, against.python or sys.executable, tree, None, (), (), repository, changed)
+        yield _in_tree(side, paths, overrides, files)
 
-        def there(path: Path | str) -> str:
-            """Return the counterpart of a path, or the path itself where it is not in the repository."""
-            place = repository.place(path)
-            return str(Path(path).absolute()) if place is None else str(tree / place)
 
-        def needed(path: Path | str) -> str:
-            """Return the counterpart of a file; UserError where the revision has none."""
-            if not (found := Path(there(path))).exists() and Path(path).exists():
-                raise UserError(f"There is no '{repository.place(path)}' at the revision '{against.revision}'.")
-            return str(found)
+def _in_tree(side: _Side, paths: Sequence[str], overrides: Sequence[str], files: Sequence[str]) -> _Side:
+    """Return a base side whose folder is a tree with all that it is asked for by its places in that tree."""
+    repository, tree = side.repository, side.folder
+    assert repository is not None
 
-        folder = Path(there(Path.cwd()))
-        # another environment has its own packages
-        paths = [path or "." for path in sys.path if not against.python or repository.place(path or ".") is not None]
-        mapped = dict.fromkeys(map(there, [*(root for root in roots if root not in _absolute(paths)), *paths]))
-        yield _Side(
-            against, against.python or sys.executable, folder if folder.is_dir() else tree, os.pathsep.join(mapped),
-            tuple(_with_suite(overrides, needed)), tuple(map(needed, files)), repository,
-            frozenset(repository.changed(commit)),
-        )  # fmt: skip
+    def there(path: Path | str) -> str:
+        """Return the counterpart of a path, or the path itself where it is not in the repository."""
+        place = repository.place(path)
+        return str(Path(path).absolute()) if place is None else str(tree / place)
+
+    def needed(path: Path | str) -> str:
+        """Return the counterpart of a file; UserError where the revision has none."""
+        if not (found := Path(there(path))).exists() and Path(path).exists():
+            raise UserError(f"There is no '{repository.place(path)}' at the revision '{side.against.revision}'.")
+        return str(found)
+
+    folder = Path(there(Path.cwd()))
+    return replace(
+        side, folder=folder if folder.is_dir() else tree, path=os.pathsep.join(dict.fromkeys(map(there, paths))),
+        overrides=tuple(_with_suite(overrides, needed)), plugins=tuple(map(needed, files)),
+    )  # fmt: skip
+
+
+def _paths(repository: Repository, roots: Sequence[str], *, own: bool) -> list[str]:
+    """Return the folders that modules come from, those of the repository that are not on the path first; another
+    environment has packages of its own, and gets the repository's folders alone."""
+    paths = [path or "." for path in sys.path]
+    known = {str(Path(path).resolve()) for path in paths}
+    paths = paths if own else [path for path in paths if repository.place(path) is not None]
+    return [*(root for root in roots if root not in known), *paths]
 
 
 def _with_suite(overrides: Sequence[str], there: Callable[[Path], str]) -> Iterator[str]:
@@ -297,7 +311,3 @@ def _roots(repository: Repository) -> list[str]:
             above = name.count(".") + (Path(file).name == "__init__.py")
             roots[str(Path(file).parents[above])] = None
     return list(roots)
-
-
-def _absolute(paths: Sequence[str]) -> set[str]:
-    return {str(Path(path).resolve()) for path in paths}

@@ -152,10 +152,13 @@ def report(
     load_files(plugin)
     if file:
         from ganbench.report import build
+        from ganbench.report.compare import LOOKS
 
         loaded = [_load(folder) for folder in studies]
         path = build(loaded, file)
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
+        if len(loaded) > 1:
+            out.print(LOOKS, soft_wrap=True)
         return
     for folder in studies:
         path = _load(folder).report()

@@ -32,8 +32,30 @@ SPENT = (0.1, 0.3, 0.6)
 """The share of alpha that each look may spend; they sum to 1, so that the looks together keep to alpha."""
 
 
-_Pair = tuple[str, pd.DataFrame, pd.DataFrame]
-"""A variant's name with its rows in the baseline and in the candidate, by seed."""
+_Rows = dict[str, Values]
+"""What was measured of a variant's runs: a number a seed by MEASURES."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A variant in the baseline and in the candidate; `shared` has both at the seeds that both have, in one order."""
+
+    name: str
+    old: _Rows
+    new: _Rows
+    shared: tuple[_Rows, _Rows]
+
+    @classmethod
+    def of(cls, name: str, old: pd.DataFrame, new: pd.DataFrame) -> _Pair:
+        """Return the pair of two tables of one variant."""
+        old, new = old.set_index("seed"), new.set_index("seed")
+        both = old.index.intersection(new.index)
+        return cls(name, _rows(old), _rows(new), (_rows(old.loc[both]), _rows(new.loc[both])))
+
+
+def _rows(table: pd.DataFrame) -> _Rows:
+    columns = ("failed", "score", "score")
+    return {measure: table[key].to_numpy(dtype=float) for measure, key in zip(MEASURES, columns, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -125,20 +147,20 @@ def compare(
     """
     alpha = policy.alpha * (1.0 if look is None else SPENT[look])
     seeds = candidate.groupby("variant", sort=False)["seed"].nunique()
-    names = list(dict.fromkeys(candidate["variant"]))
     same = {name for name in equal if name in seeds.index and seeds[name] >= FEWEST}
-    pairs = [(name, _seeds(baseline, name), _seeds(candidate, name)) for name in names]
-    judged = _family([pair for pair in pairs if pair[0] not in same], policy, alpha)
+    old = dict(list(baseline.groupby("variant")))
+    pairs = [_Pair.of(str(name), old[name], rows) for name, rows in candidate.groupby("variant", sort=False)]
+    judged = _family([pair for pair in pairs if pair.name not in same], policy, alpha)
     judged += [
-        replace(_compare(*pair, measure, policy), adjusted=1.0, adjusted_better=1.0, equal=True, verdict="pass")
-        for pair in pairs if pair[0] in same for measure in MEASURES
+        replace(_compare(pair, measure, policy), adjusted=1.0, adjusted_better=1.0, equal=True, verdict="pass")
+        for pair in pairs if pair.name in same for measure in MEASURES
     ]  # fmt: skip
     return Judgement(tuple(judged), int(seeds.drop(sorted(same)).min() if len(same) < len(seeds) else seeds.min()))
 
 
 def _family(pairs: Sequence[_Pair], policy: Policy, alpha: float) -> list[Comparison]:
     """Return the comparisons of variants that share an alpha, the pooled one first."""
-    single = [_compare(*pair, measure, policy) for pair in pairs for measure in MEASURES]
+    single = [_compare(pair, measure, policy) for pair in pairs for measure in MEASURES]
     pooled = [replace(c, adjusted=c.p, adjusted_better=c.p_better) for c in _pooled(pairs, policy)]
     share = policy.pooled if pooled else 0.0
     weights = [WEIGHTS[comparison.measure] for comparison in single]
@@ -214,18 +236,9 @@ def pooled_rise(strata: Sequence[tuple[int, int, int, int]]) -> float:
     return float(min(1.0, law[observed:].sum()))
 
 
-def _seeds(table: pd.DataFrame, variant: str) -> pd.DataFrame:
-    return table[table["variant"] == variant].set_index("seed")
-
-
-def _values(rows: pd.DataFrame, measure: str) -> Values:
-    return rows["failed" if measure == MEASURES[0] else "score"].to_numpy(dtype=float)
-
-
-def _compare(name: str, old_rows: pd.DataFrame, new_rows: pd.DataFrame, measure: str, policy: Policy) -> Comparison:
-    old, new = _values(old_rows, measure), _values(new_rows, measure)
-    both = old_rows.index.intersection(new_rows.index)
-    shared = (_values(old_rows.loc[both], measure), _values(new_rows.loc[both], measure))
+def _compare(pair: _Pair, measure: str, policy: Policy) -> Comparison:
+    old, new = pair.old[measure], pair.new[measure]
+    shared = (pair.shared[0][measure], pair.shared[1][measure])
     numbers: dict[str, Any] = {"counts": (len(old), len(new)), "margin": policy.margin(measure)}
     if measure == MEASURES[0]:
         at, before = int(new.sum()), int(old.sum())
@@ -238,7 +251,7 @@ def _compare(name: str, old_rows: pd.DataFrame, new_rows: pd.DataFrame, measure:
         p, p_better = (_lower(new, old, measure), _lower(old, new, measure))
         worse, bound = float(summary(old) - summary(new)), score_bound(old, new, shared, measure)
         numbers |= {"baseline": float(summary(old)), "candidate": float(summary(new))}
-    return Comparison(name, measure, worse=worse, at_most=bound, p=p, p_better=p_better, **numbers)
+    return Comparison(pair.name, measure, worse=worse, at_most=bound, p=p, p_better=p_better, **numbers)
 
 
 def tail(values: Values) -> Values:
@@ -283,7 +296,7 @@ def score_bound(
 def _pooled(pairs: Sequence[_Pair], policy: Policy) -> list[Comparison]:
     if len(pairs) < 2:
         return []
-    failed = [(old["failed"].to_numpy(dtype=float), new["failed"].to_numpy(dtype=float)) for _, old, new in pairs]
+    failed = [(pair.old[MEASURES[0]], pair.new[MEASURES[0]]) for pair in pairs]
     strata = [(int(new.sum()), len(new), int(old.sum()), len(old)) for old, new in failed]
     before, now = (float(np.mean([rates[side].mean() for rates in failed])) for side in (0, 1))
     counts = (min(n for *_, n in strata), min(n for _, n, *_ in strata))

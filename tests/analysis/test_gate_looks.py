@@ -17,7 +17,7 @@ from ganbench.analysis.gate import LOOKS, Policy, compare
 DOCS = Path(__file__).parents[2] / "docs" / "gate.md"
 RATES = (0, 0, 0.05, 0.1, 0.3, 0.5, 0.8, 1)
 HEALTHY, FAILING = (0.92, 0.04), (0.0, 0.4)
-CHECKS, BOUNDED = 400, 150
+CHECKS, BOUNDED = 200, 40
 """Checks a row; fewer where bounds are needed, which are most of the work."""
 
 

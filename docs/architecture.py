@@ -26,6 +26,7 @@ ORDER = {
         "files",
         "interrupts",
         "revision",
+        "worktree",
         "declarations",
         "kinds",
         "refusals",
@@ -40,8 +41,18 @@ ORDER = {
     "the work": ("executors",),
     "analysis": ("analysis",),
     "report": ("report", "monitor", "contracts"),
-    "jobs": ("api", "bench", "checking", "confirming", "serve_pages", "serve", "zoo"),
-    "doors": ("terminal", "dry_run", "cli", "pytest_plugin", "supervise", "__main__"),
+    "jobs": (
+        "api",
+        "base_side",
+        "bench",
+        "checking",
+        "against",
+        "confirming",
+        "serve_pages",
+        "serve",
+        "zoo",
+    ),
+    "doors": ("terminal", "dry_run", "console", "gate", "cli", "pytest_plugin", "supervise", "__main__"),
 }
 """The order of the rooms: each may import those before it, in its own row too, and none behind it."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from ganbench import api
 from ganbench.analysis.gate import LOOKS, Policy, compare
 from ganbench.analysis.outcome import Check
 from ganbench.analysis.regressions import regressions
-from ganbench.analysis.seeds import complete, freeze, tables
+from ganbench.analysis.seeds import complete, freeze, matched, tables
 from ganbench.analysis.verdicts import foreign
 from ganbench.errors import UserError
 from ganbench.plan import MARGINS, Plan, check_margins
@@ -27,16 +28,27 @@ CHECKS = Path("reports") / "checks"
 
 @dataclass(frozen=True)
 class Request:
-    """What to check against: a baseline's file, texts that name variants (none: all), margins that differ from it.
+    """What to check against: a baseline's file (None where the base side is trained, too), texts that name variants
+    (none: all), margins that differ from it.
 
     With `canary` results that equal the baseline's, seed by seed, pass at once, however few the seeds: nothing that
     was trained has changed. On another kind of machine they never do.
     """
 
-    baseline: Path
+    baseline: Path | None = None
     variants: tuple[str, ...] = ()
     margins: Mapping[str, float] = field(default_factory=dict)
     canary: bool = False
+
+
+class Training(TypedDict, total=False):
+    """How a suite is trained for a check: see `check_suite`."""
+
+    plugins: Sequence[str | Path]
+    out: Path | None
+    device: str
+    workers: int | None
+    tell: Callable[[str], None]
 
 
 def parse_margins(texts: Sequence[str]) -> dict[str, float]:
@@ -61,22 +73,43 @@ def make_baseline(study: Path, file: Path, margins: Mapping[str, float]) -> Base
 
 def check_studies(folders: Sequence[Path], request: Request, look: int | None = None) -> Check:
     """Hold finished studies of one plan (they may differ in seeds) against a baseline."""
-    baseline = load_baseline(request.baseline)
+    baseline = _baseline(request)
     studies = [api.load(folder) for folder in folders]
     for study in studies[1:]:
         _same_plan(studies[0].plan, study.plan)
+    return judged(baseline, studies, request, look)
+
+
+def judged(
+    baseline: Baseline,
+    studies: Sequence[api.Study],
+    request: Request,
+    look: int | None = None,
+    equal: Collection[str] = (),
+) -> Check:
+    """Judge studies of one plan, later ones perhaps of fewer of its variants. `equal` holds the ids of variants whose
+    runs are those of the baseline, number by number."""
     complete(studies)
     old, new, notes = tables(baseline, studies, request.variants)
     notes += [str(damage) for study in studies for damage in study.damage]
     margins, overruled = _margins(request.margins, baseline.margins, studies[0].plan.margins)
     failed = [study.runs[study.runs["status"] == "failed"] for study in studies]
     reasons = sorted({str(reason) for rows in failed for reason in rows["reason"]})
-    judgement = compare(old, new, replace(Policy(), **margins), look)
+    names = {before.label for variant, before in matched(baseline, studies[0].plan.variants)
+             if before and variant.id in equal}  # fmt: skip
+    judgement = compare(old, new, replace(Policy(), **margins), look, names)
     unchanged = request.canary and _equal(old, new)
     notes += [f"The verdict '{rule.name}' is of {rule.plugin.source or 'this session'}." for rule in foreign()]
     notes += overruled + ["Every result equals the baseline's, seed by seed."] * unchanged
     worse = regressions(judgement, baseline, studies)
-    return Check(judgement, tuple(notes), tuple(reasons), tuple(folders), studies[0].plan.name, unchanged, worse)
+    folders = tuple(study.path for study in studies)
+    return Check(judgement, tuple(notes), tuple(reasons), folders, studies[0].plan.name, unchanged, worse)
+
+
+def _baseline(request: Request) -> Baseline:
+    if request.baseline is None:
+        raise UserError("There is nothing to check against: name a baseline's file.")
+    return load_baseline(request.baseline)
 
 
 def _margins(
@@ -124,13 +157,13 @@ def check_suite(
     With seeds among the overrides there is one look at exactly those. Everything is trained anew, unless `reuse` asks
     for what an earlier check of the same plan, code, torch and device has trained; that is told, and noted.
     """
-    load_baseline(request.baseline)
+    _baseline(request)
     reused: list[str] = []
 
     def train(plan: Plan, folder: Path | None) -> Path:
         folder = folder or CHECKS / f"{plan.name}-{plan.hash[:8]}"
         if not reuse:
-            _refuse_foreign(folder)
+            refuse_foreign(folder)
         return api.execute_plan(
             plan, out=folder, device=device, workers=workers, fresh=not reuse, tell=reused.append, by="check"
         ).path
@@ -150,7 +183,7 @@ def check_suite(
     return replace(result, notes=(*result.notes, *reused))
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path) -> None:
     """Raise UserError where training anew would delete a study that somebody else than a check has made."""
     store = Store(folder)
     if store.exists() and not made_by_checks(store):

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ganbench import registry
+from ganbench import gate, registry
+from ganbench.console import CODES, Margins, Overrides, Plugins, WorkersOption, err, load_files, out
 from ganbench.dry_run import counted, show_plan, size_of
 from ganbench.errors import Exit, UserError, clean_lines, told, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
 
-CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in Exit) + "."
 app = typer.Typer(
     epilog=CODES,
     add_completion=False,
@@ -30,21 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Benchmark and diagnose the stability of GAN training.",
 )
-# a file or a pipe has no width of its own; tables should not be cut for it
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-err = Console(stderr=True, highlight=False)
-
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[suite=NAME_OR_FILE] [KEY=VALUE | KEY=A,B,C]...")]
-Margins = Annotated[
-    list[str] | None, typer.Option("--margin", help="failure_rate=0.2 or score=0.1: how much worse does not matter.")
-]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="Python file with plug-ins; may be repeated.")]
-
-
-WorkersOption = Annotated[
-    int | None, typer.Option("--workers", help="Worker processes (default: one a core; none on a GPU).")
-]
-
 
 UNENDED = ("failed", "pending", "running")
 """What a run may be that has not ended: success is that none is."""
@@ -137,7 +121,7 @@ def confirm(
     workers: WorkersOption = None,
 ) -> None:
     """Train the best of a study on seeds that did not choose them, and say what they are worth."""
-    _load_files(plugin)
+    load_files(plugin)
     from ganbench import api, confirming
     from ganbench.terminal import Progress, confirmation_table
 
@@ -165,13 +149,16 @@ def report(
     plugin: Plugins = None,
 ) -> None:
     """Write the report of one or more studies, finished or not; verdicts of your own are in plug-in files."""
-    _load_files(plugin)
+    load_files(plugin)
     if file:
         from ganbench.report import build
+        from ganbench.report.compare import LOOKS
 
         loaded = [_load(folder) for folder in studies]
         path = build(loaded, file)
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
+        if len(loaded) > 1:
+            out.print(LOOKS, soft_wrap=True)
         return
     for folder in studies:
         path = _load(folder).report()
@@ -188,7 +175,7 @@ def export(
     plugin: Plugins = None,
 ) -> None:
     """Write a study's runs, with verdicts and scores, as CSV, JSON and Parquet."""
-    _load_files(plugin)
+    load_files(plugin)
     from ganbench.report import exports
 
     wanted = [name.strip() for name in formats.split(",")] if formats is not None else None
@@ -210,60 +197,8 @@ def serve(
     server.serve(folder, host, port, tell=lambda text: out.print(escape(text), soft_wrap=True))
 
 
-@app.command()
-def baseline(
-    study: Annotated[Path, typer.Argument(help="Directory of a finished study.")],
-    file: Annotated[Path, typer.Option("--out", "-o", help="The JSON file to write.")],
-    margin: Margins = None,
-) -> None:
-    """Freeze a study's per-seed values in one file, to check later ones against."""
-    from ganbench import checking
-
-    frozen = checking.make_baseline(study, file, checking.parse_margins(margin or []))
-    runs = sum(len(variant.runs) for variant in frozen.variants)
-    out.print(
-        f"Baseline of {counted(len(frozen.variants), 'variant')}, {runs} runs: {escape(str(file))}", soft_wrap=True
-    )
-
-
-@app.command(epilog=CODES)
-def check(
-    what: Annotated[list[str], typer.Argument(metavar="STUDY... | suite=NAME_OR_FILE [KEY=VALUE]...")],
-    baseline: Annotated[Path, typer.Option(help="The file that `ganbench baseline` wrote.")],
-    variant: Annotated[list[str] | None, typer.Option(help="Check variants whose name holds this text only.")] = None,
-    margin: Margins = None,
-    plugin: Plugins = None,
-    out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the studies that are trained.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: WorkersOption = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")] = None,
-    reuse: Annotated[
-        bool, typer.Option("--reuse", help="Reuse what an earlier check of the same plan, code and machine trained.")
-    ] = False,
-    canary: Annotated[
-        bool, typer.Option("--canary", help="Pass at once where every result equals the baseline's, seed by seed.")
-    ] = False,
-    allow_inconclusive: Annotated[
-        bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nothing is shown either way.")
-    ] = False,
-) -> None:
-    """Check studies, or a suite that is trained for as many seeds as it needs, against a baseline."""
-    _load_files(plugin)
-    from ganbench import checking
-    from ganbench.report import verdict_files
-
-    request = checking.Request(baseline, tuple(variant or ()), checking.parse_margins(margin or []), canary)
-    if any("=" in word for word in what):
-        result = checking.check_suite(
-            what, request, plugins=plugin or [], out=out_dir, device=device, workers=workers, reuse=reuse,
-            tell=lambda text: err.print(escape(text), soft_wrap=True),
-        )  # fmt: skip
-    else:
-        result = checking.check_studies([Path(word) for word in what], request)
-    out.print(escape(verdict_files.text(result)), soft_wrap=True)
-    verdict_files.write(result, json_file=json_file, junit=junit)
-    raise typer.Exit(0 if allow_inconclusive and result.verdict == "inconclusive" else result.exit_code)
+app.command()(gate.baseline)
+app.command(epilog=CODES)(gate.check)
 
 
 @app.command("list")
@@ -272,7 +207,7 @@ def list_(
     plugin: Plugins = None,
 ) -> None:
     """List suites and plug-ins with their legends."""
-    _load_files(plugin)
+    load_files(plugin)
     if kind is not None and kind not in ("suite", *registry.KINDS):
         raise unknown("kind", kind, ["suite", *registry.KINDS])
     for each in [kind] if kind else ["suite", *registry.KINDS]:
@@ -286,7 +221,7 @@ def list_(
 @app.command()
 def show(kind: str, name: str, plugin: Plugins = None) -> None:
     """Show one plug-in or suite: its legend, hyper-parameters with defaults, needs and source."""
-    _load_files(plugin)
+    load_files(plugin)
     if kind == "suite":
         from ganbench.reading import suite_file
 
@@ -345,11 +280,6 @@ def bench(
 
     for line in measured.lines(torch.device(api.pick_device(device)), rounds):
         out.print(escape(line), soft_wrap=True)
-
-
-def _load_files(plugin: list[Path] | None) -> None:
-    for file in plugin or []:
-        registry.load_file(file)
 
 
 def _declared(value: object) -> str:

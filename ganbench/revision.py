@@ -46,19 +46,26 @@ def revision(file: Path, *, within: Path | None = None, foreign: bool = False) -
     return head + (UNCHECKED if changes is None else DIRTY if changes else "")
 
 
+def git(folder: Path, *words: str, patience: float = PATIENCE) -> str:
+    """Return what git says in a folder, stripped. OSError, ValueError or subprocess.SubprocessError where it does not
+    answer: without git, in no repository, after `patience` seconds."""
+    # a hook of git sets these for its own repository; a watcher and hooks are programs of the repository's choice
+    variables = {key: value for key, value in os.environ.items() if key not in ELSEWHERE}
+    quiet = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
+    done = subprocess.run(  # noqa: S603
+        ["git", *quiet, "-C", str(folder), *words],  # noqa: S607 - the git on the path
+        env={**variables, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=patience,
+        check=True,
+    )
+    return done.stdout.decode("utf-8", "replace").strip()
+
+
 def _git(folder: Path, *words: str) -> str | None:
     """Return what git says in a folder, None where it does not answer."""
-    # a hook of git sets these for its own repository; a watcher is a program of the repository's choice
-    variables = {key: value for key, value in os.environ.items() if key not in ELSEWHERE}
     try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *words],  # noqa: S607 - the git on the path
-            env={**variables, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=True,
-        )
+        return git(folder, *words)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return done.stdout.decode("utf-8", "replace").strip()

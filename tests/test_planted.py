@@ -19,6 +19,12 @@ export GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY="$PWD/summary.md" PYTHONPATH="$PW
 cd "$PWD"
 "$PYTHON" -m ganbench check suite=smoke --baseline baseline.json --out checks --json check.json
 """
+AGAINST = """
+set -u
+export GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY="$PWD/summary.md" PYTHONPATH="$PWD/tree"
+cd tree
+"$PYTHON" -m ganbench check suite=smoke --against HEAD --out ../checks --json ../check.json
+"""
 # what is planted (file, text, replacement), and in which variants it must be found
 PLANTS = {
     "penalty with its sign flipped": (
@@ -48,12 +54,19 @@ def baseline(tmp_path_factory):
 
 
 def job(baseline, folder, plant=None, words=""):
-    """Check a copy of the package, changed or not, as a CI job does; return exit code and output."""
+    """Check a copy of the package, changed or not, as a CI job does; return exit code and output.
+
+    Without a baseline both sides are trained: the change is not committed.
+    """
     tree = folder / "tree"
     shutil.copytree(PACKAGE, tree / "ganbench", ignore=shutil.ignore_patterns("__pycache__"))
     if (PACKAGE.parent / "suites").is_dir():
         shutil.copytree(PACKAGE.parent / "suites", tree / "suites")
-    shutil.copy(baseline, folder / "baseline.json")
+    if baseline:
+        shutil.copy(baseline, folder / "baseline.json")
+    else:
+        for asked in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "unchanged"]):
+            subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *asked], cwd=tree, check=True)
     if plant:
         file, old, new, _ = plant
         source = (tree / "ganbench" / file).read_text()
@@ -62,20 +75,39 @@ def job(baseline, folder, plant=None, words=""):
         (tree / "ganbench" / file).write_text(source.replace(old, new, 1))
     environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        ["bash", "-c", JOB.rstrip() + " " + words], cwd=folder, env=environment, capture_output=True, text=True
+        ["bash", "-c", (JOB if baseline else AGAINST).rstrip() + " " + words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     return done.returncode, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_planted_regression_is_caught(plant, baseline, tmp_path):
-    code, output = job(baseline, tmp_path, PLANTS[plant])
+    caught(plant, tmp_path, *job(baseline, tmp_path, PLANTS[plant]))
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_planted_regression_is_caught_against_the_revision_before_it(plant, tmp_path):
+    caught(plant, tmp_path, *job(None, tmp_path, PLANTS[plant]))
+
+
+def test_unchanged_tree_passes_against_its_own_revision_at_the_first_look(tmp_path):
+    code, output = job(None, tmp_path)
+    assert code == 0, output
+    assert "10 of 10 variants give the same numbers on both sides" in output
+    assert json.loads((tmp_path / "check.json").read_text())["seeds"] == 5
+
+
+def caught(plant, tmp_path, code, output):
     assert code == 1, output
     assert "::error title=ganbench::" in output
     assert "regressed" in (tmp_path / "summary.md").read_text()
     found = json.loads((tmp_path / "check.json").read_text())["comparisons"]
     *_, where = PLANTS[plant]
-    regressed = {c["variant"] for c in found if c["verdict"] == "regressed"} - {c["variant"] for c in found[:1]}
+    regressed = {c["variant"] for c in found if c["verdict"] == "regressed" and not c["variant"].startswith("all ")}
     assert regressed, "no variant by itself"
     assert all(where in variant for variant in regressed)
 

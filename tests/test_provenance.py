@@ -290,7 +290,8 @@ def test_git_is_asked_alone_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("KEPT", "1")
     assert revision._git(tmp_path, "status", "x") == "said\ufffd"
     ((words, more),) = asked
-    assert words == ["git", "-c", "core.fsmonitor=false", "-C", str(tmp_path), "status", "x"]
+    quiet = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
+    assert words == ["git", *quiet, "-C", str(tmp_path), "status", "x"]
     environment = more.pop("env")
     assert not set(environment) & set(revision.ELSEWHERE)
     assert (environment["KEPT"], environment["GIT_OPTIONAL_LOCKS"], environment["LC_ALL"]) == ("1", "0", "C")

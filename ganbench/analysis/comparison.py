@@ -22,7 +22,7 @@ from ganbench.analysis.gate import holm, worse_rate
 from ganbench.analysis.ranking import labels
 from ganbench.analysis.scores import FINISHED, scores
 from ganbench.analysis.seeds import MEASURED, identity, seed_results, settings_of
-from ganbench.analysis.statistics import CONFIDENCE, bootstrap_difference, iqm, median, newcombe, pair_correlation
+from ganbench.analysis.statistics import CONFIDENCE, iqm, median, newcombe, pair_correlation, spread_of_difference
 from ganbench.analysis.verdicts import judge, judged
 from ganbench.analysis.views import ranked_by
 from ganbench.errors import UserError, unknown
@@ -54,8 +54,8 @@ def compare_studies(a: PlannedStudy, b: PlannedStudy, *, seed: int = 0) -> pd.Da
     failures_ and seeds_ (finished runs) of each; difference of the failure rates in [-1, 1] with _low and _high
     (Newcombe, 95 %); covered_ and quality_ of each: medians of the final values, in the measures' units;
     score_difference of the interquartile means of the final score in [0, 1] (see `seeds.seed_results`), with score_low
-    and score_high (bootstrap over seeds by `seed`, 95 %); pairs (0 where runs are not paired); test, p (two-sided,
-    exact), adjusted (Holm's over the rows), answer (one of ANSWERS, at 5 %).
+    and score_high (bootstrap over seeds by `seed`, 95 %; below five seeds the range); pairs (0 where runs are not
+    paired); test, p (two-sided, exact), adjusted (Holm's over the rows), answer (one of ANSWERS, at 5 %).
 
     Runs are paired where both sides have the same seeds: a seed stands for the same noise and the same data everywhere.
     No variant in common gives no rows. UserError where the studies measure with different numbers of samples.
@@ -168,7 +168,7 @@ def _row(one: _Results, other: _Results, a: str, b: str, seed: int) -> dict[str,
     low, high = newcombe(counts, seeds, CONFIDENCE, phi=phi)
     test, p = _test(failed, failed_b, paired)
     score, score_b = (side["score"].to_numpy(dtype=float) for side in (first, second))
-    score_low, score_high = bootstrap_difference(score, score_b, iqm, paired=paired, seed=seed)
+    score_low, score_high = spread_of_difference(score, score_b, paired=paired, seed=seed)
     return {
         "problem": problem if problem == problem_b else f"{problem}, {problem_b}",
         "variant_a": a, "variant_b": b,

@@ -5,12 +5,12 @@ score (the interquartile mean). A comparison is regressed where it is worse sign
 it passes where it is shown not to be worse by more than the margin; otherwise it is inconclusive, an answer like the
 others. The false alarms of a whole check stay under `alpha`: Holm's correction over variants and measures, weighted so
 that the failure rate comes first, a share of `alpha` for one pooled test of all failure rates, and a part of it for
-each look.
+each look. What is told to be better is corrected in the same way, by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import beta, boschloo_exact, hypergeom, mannwhitneyu
 
-from ganbench.analysis.statistics import iqm, wilson
+from ganbench.analysis.statistics import FEWEST, iqm, quantile_mean, wilson
 from ganbench.arrays import Values
 from ganbench.plan import MARGINS
 
@@ -30,8 +30,32 @@ LOOKS = (5, 10, 20)
 """Seeds after which a sequential check looks at its results."""
 SPENT = (0.1, 0.3, 0.6)
 """The share of alpha that each look may spend; they sum to 1, so that the looks together keep to alpha."""
-FEWEST = 5
-"""With fewer seeds nothing passes, and nothing but a total failure (of three seeds or more) is a regression."""
+
+
+_Rows = dict[str, Values]
+"""What was measured of a variant's runs: a number a seed by MEASURES."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A variant in the baseline and in the candidate; `shared` has both at the seeds that both have, in one order."""
+
+    name: str
+    old: _Rows
+    new: _Rows
+    shared: tuple[_Rows, _Rows]
+
+    @classmethod
+    def of(cls, name: str, old: pd.DataFrame, new: pd.DataFrame) -> _Pair:
+        """Return the pair of two tables of one variant."""
+        old, new = old.set_index("seed"), new.set_index("seed")
+        both = old.index.intersection(new.index)
+        return cls(name, _rows(old), _rows(new), (_rows(old.loc[both]), _rows(new.loc[both])))
+
+
+def _rows(table: pd.DataFrame) -> _Rows:
+    columns = ("failed", "score", "score")
+    return {measure: table[key].to_numpy(dtype=float) for measure, key in zip(MEASURES, columns, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -53,7 +77,9 @@ class Comparison:
     """One measure of one variant (or of all, pooled) against the baseline. `worse` is positive where it got worse.
 
     `at_most` bounds `worse` from above with 95 % confidence; `p` is the one-sided probability of so bad a result
-    without a change, `adjusted` the same after Holm.
+    without a change, `p_better` of so good a one, `adjusted` and `adjusted_better` are the same after Holm. With fewer
+    seeds than FEWEST nothing passes, and nothing but a total failure (of three seeds or more) is a regression. `equal`
+    says that the variant's runs are the same on both sides, number by number: nothing has changed that could be tested.
     """
 
     variant: str
@@ -68,6 +94,8 @@ class Comparison:
     margin: float
     total: bool = False
     adjusted: float = float("nan")
+    adjusted_better: float = float("nan")
+    equal: bool = False
     verdict: str = "inconclusive"
 
     @property
@@ -80,8 +108,8 @@ class Comparison:
         margin = f"{100 * self.margin:.0f} points" if rate else f"{self.margin:.2f}"
         proof = {
             "regressed": f"worse beyond the margin of {margin} (p = {self.adjusted:.2g})",
-            "improved": f"better (p = {self.p_better:.2g})",
-            "pass": f"not worse by more than {margin}",
+            "improved": f"better (p = {self.adjusted_better:.2g})",
+            "pass": "the same number by number" if self.equal else f"not worse by more than {margin}",
             "inconclusive": f"{now} seeds cannot exclude a loss of {margin}",
         }[self.verdict]
         return (
@@ -104,22 +132,41 @@ class Judgement:
         return next((name for name in ("regressed", "inconclusive") if name in found), "pass")
 
 
-def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, policy: Policy, look: int | None = None) -> Judgement:
+def compare(
+    baseline: pd.DataFrame,
+    candidate: pd.DataFrame,
+    policy: Policy,
+    look: int | None = None,
+    equal: Collection[str] = (),
+) -> Judgement:
     """Compare per-seed results: columns variant, seed, failed (bool), score (0 to 1); every variant in both tables.
 
-    `look` is the index into LOOKS of a sequential check, None for a single one that may spend all of alpha.
+    `look` is the index into LOOKS of a sequential check, None for a single one that may spend all of alpha. Variants in
+    `equal` have the same runs on both sides: they pass from FEWEST seeds on, and cost the others nothing, since which
+    variants a change reaches is no matter of chance.
     """
     alpha = policy.alpha * (1.0 if look is None else SPENT[look])
-    names = list(dict.fromkeys(candidate["variant"]))
-    pairs = [(name, _seeds(baseline, name), _seeds(candidate, name)) for name in names]
-    single = [_compare(name, measure, old, new, policy) for name, old, new in pairs for measure in MEASURES]
-    pooled = [_pooled(pairs, policy)] if len(pairs) > 1 else []
+    seeds = candidate.groupby("variant", sort=False)["seed"].nunique()
+    same = {name for name in equal if name in seeds.index and seeds[name] >= FEWEST}
+    old = dict(list(baseline.groupby("variant")))
+    pairs = [_Pair.of(str(name), old[name], rows) for name, rows in candidate.groupby("variant", sort=False)]
+    judged = _family([pair for pair in pairs if pair.name not in same], policy, alpha)
+    judged += [
+        replace(_compare(pair, measure, policy), adjusted=1.0, adjusted_better=1.0, equal=True, verdict="pass")
+        for pair in pairs if pair.name in same for measure in MEASURES
+    ]  # fmt: skip
+    return Judgement(tuple(judged), int(seeds.drop(sorted(same)).min() if len(same) < len(seeds) else seeds.min()))
+
+
+def _family(pairs: Sequence[_Pair], policy: Policy, alpha: float) -> list[Comparison]:
+    """Return the comparisons of variants that share an alpha, the pooled one first."""
+    single = [_compare(pair, measure, policy) for pair in pairs for measure in MEASURES]
+    pooled = [replace(c, adjusted=c.p, adjusted_better=c.p_better) for c in _pooled(pairs, policy)]
     share = policy.pooled if pooled else 0.0
-    judged = [_judge(c, c.p, alpha * share) for c in pooled]
-    adjusted = holm([comparison.p for comparison in single], [WEIGHTS[comparison.measure] for comparison in single])
-    judged += [_judge(c, p, alpha * (1 - share)) for c, p in zip(single, adjusted, strict=True)]
-    seeds = int(candidate.groupby("variant")["seed"].nunique().min())
-    return Judgement(tuple(judged), seeds)
+    weights = [WEIGHTS[comparison.measure] for comparison in single]
+    worse, better = (holm([getattr(c, key) for c in single], weights) for key in ("p", "p_better"))
+    raised = [replace(c, adjusted=p, adjusted_better=q) for c, p, q in zip(single, worse, better, strict=True)]
+    return [_judge(c, alpha * share) for c in pooled] + [_judge(c, alpha * (1 - share)) for c in raised]
 
 
 def holm(p: Sequence[float], weights: Sequence[float]) -> list[float]:
@@ -189,18 +236,9 @@ def pooled_rise(strata: Sequence[tuple[int, int, int, int]]) -> float:
     return float(min(1.0, law[observed:].sum()))
 
 
-def _seeds(table: pd.DataFrame, variant: str) -> pd.DataFrame:
-    return table[table["variant"] == variant].set_index("seed")
-
-
-def _values(rows: pd.DataFrame, measure: str) -> Values:
-    return rows["failed" if measure == MEASURES[0] else "score"].to_numpy(dtype=float)
-
-
-def _compare(name: str, measure: str, old_rows: pd.DataFrame, new_rows: pd.DataFrame, policy: Policy) -> Comparison:
-    old, new = _values(old_rows, measure), _values(new_rows, measure)
-    both = old_rows.index.intersection(new_rows.index)
-    shared = (_values(old_rows.loc[both], measure), _values(new_rows.loc[both], measure))
+def _compare(pair: _Pair, measure: str, policy: Policy) -> Comparison:
+    old, new = pair.old[measure], pair.new[measure]
+    shared = (pair.shared[0][measure], pair.shared[1][measure])
     numbers: dict[str, Any] = {"counts": (len(old), len(new)), "margin": policy.margin(measure)}
     if measure == MEASURES[0]:
         at, before = int(new.sum()), int(old.sum())
@@ -213,18 +251,16 @@ def _compare(name: str, measure: str, old_rows: pd.DataFrame, new_rows: pd.DataF
         p, p_better = (_lower(new, old, measure), _lower(old, new, measure))
         worse, bound = float(summary(old) - summary(new)), score_bound(old, new, shared, measure)
         numbers |= {"baseline": float(summary(old)), "candidate": float(summary(new))}
-    return Comparison(name, measure, worse=worse, at_most=bound, p=p, p_better=p_better, **numbers)
+    return Comparison(pair.name, measure, worse=worse, at_most=bound, p=p, p_better=p_better, **numbers)
 
 
 def tail(values: Values) -> Values:
-    """Return the mean of the worst quarter over the last axis, at least one value.
+    """Return the mean of the worst quarter over the last axis, with the part of a value that is within it.
 
     >>> float(tail(np.array([4.0, 1.0, 3.0, 2.0])))
     1.0
     """
-    ordered = np.sort(values, axis=-1)
-    worst: Values = ordered[..., : max(1, values.shape[-1] // 4)].mean(axis=-1)
-    return worst
+    return np.asarray(quantile_mean(values, 0.0, 0.25))
 
 
 def _iqm(values: Values) -> Values:
@@ -257,31 +293,34 @@ def score_bound(
     return float(np.quantile(losses, 0.95, method="higher"))
 
 
-def _pooled(pairs: Sequence[tuple[str, pd.DataFrame, pd.DataFrame]], policy: Policy) -> Comparison:
-    failed = [(old["failed"].to_numpy(dtype=float), new["failed"].to_numpy(dtype=float)) for _, old, new in pairs]
+def _pooled(pairs: Sequence[_Pair], policy: Policy) -> list[Comparison]:
+    if len(pairs) < 2:
+        return []
+    failed = [(pair.old[MEASURES[0]], pair.new[MEASURES[0]]) for pair in pairs]
     strata = [(int(new.sum()), len(new), int(old.sum()), len(old)) for old, new in failed]
     before, now = (float(np.mean([rates[side].mean() for rates in failed])) for side in (0, 1))
     counts = (min(n for *_, n in strata), min(n for _, n, *_ in strata))
     opposite = [(b, m, a, n) for a, n, b, m in strata]
     spread = sum(r.mean() * (1 - r.mean()) / len(r) for rates in failed for r in rates) / len(pairs) ** 2
-    return Comparison(
+    pooled = Comparison(
         f"all {len(pairs)} variants", MEASURES[0], baseline=before, candidate=now, counts=counts, worse=now - before,
         # a rise of all rates at once needs a smaller margin than that of one: half of it
         at_most=now - before + 1.645 * float(np.sqrt(spread)), p=pooled_rise(strata), p_better=pooled_rise(opposite),
         margin=policy.failure_rate / 2,
     )  # fmt: skip
+    return [pooled]
 
 
-def _judge(comparison: Comparison, adjusted: float, alpha: float) -> Comparison:
-    """Give a comparison its verdict at an adjusted p-value and the alpha that it may spend."""
+def _judge(comparison: Comparison, alpha: float) -> Comparison:
+    """Give a comparison its verdict at the alpha that it may spend."""
     few = min(comparison.counts) < FEWEST
     beyond = comparison.worse > comparison.margin
-    if adjusted <= alpha and beyond and (comparison.total or not few):
+    if comparison.adjusted <= alpha and beyond and (comparison.total or not few):
         verdict = "regressed"
     elif few or (beyond and comparison.at_most > comparison.margin):
         verdict = "inconclusive"
-    elif comparison.p_better <= alpha and comparison.worse < 0:
+    elif comparison.adjusted_better <= alpha and comparison.worse < 0:
         verdict = "improved"
     else:
         verdict = "pass" if comparison.at_most <= comparison.margin else "inconclusive"
-    return replace(comparison, adjusted=adjusted, verdict=verdict)
+    return replace(comparison, verdict=verdict)

@@ -15,16 +15,19 @@ from ganbench.analysis import Study
 from ganbench.analysis.ranking import axes, labels
 from ganbench.analysis.seeds import final_scores
 from ganbench.analysis.statistics import (
+    FEWEST,
     Profile,
-    bootstrap,
     bootstrap_improvement,
     iqm,
     performance_profile,
     probability_of_improvement,
+    spread,
 )
 from ganbench.arrays import Values
 
-COLUMNS = ("label", "problems", "runs", "iqm", "iqm_low", "iqm_high", "shared", "better", "better_low", "better_high")
+COLUMNS = (
+    "label", "problems", "seeds", "runs", "iqm", "iqm_low", "iqm_high", "shared", "better", "better_low", "better_high",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,17 +80,18 @@ def _plainest(study: Study, runs: pd.DataFrame) -> str | None:
 def improvement(scores: Scores) -> pd.DataFrame:
     """Return a row for every variant, those that share most problems with the reference and improve on it first.
 
-    Columns COLUMNS. problems, runs: on how many problems it has how many runs; iqm with _low and _high: interquartile
-    mean of their scores in [0, 1]; shared: problems that the reference has too; better with _low and _high: probability
-    of improvement on the reference over those (Agarwal et al. 2021), NaN for itself and where nothing is shared.
-    Intervals are bootstrap ones over seeds, 95 %.
+    Columns COLUMNS. problems, seeds, runs: on how many problems it has how many seeds and runs; iqm with _low and
+    _high: interquartile mean of their scores in [0, 1], and its `spread`; shared: problems that the reference has too;
+    better with _low and _high: probability of improvement on the reference over those (Agarwal et al. 2021), NaN for
+    itself and where nothing is shared.
+    Intervals are bootstrap ones over seeds, 95 %; with fewer seeds than FEWEST a probability has none (NaN).
     """
     rows = []
     for label, table in scores.by_label.items():
         own = scores.of(label, list(table.columns))
-        low, high = bootstrap(own)
+        low, high = spread(own)
         shared = scores.shared(label, scores.reference) if scores.reference not in (None, label) else []
-        row = (label, len(table.columns), own.size, iqm(own.ravel()), low, high, len(shared))
+        row = (label, len(table.columns), len(own), own.size, iqm(own.ravel()), low, high, len(shared))
         rows.append((*row, *_better(scores, label, shared)))
     found = pd.DataFrame(rows, columns=list(COLUMNS))
     # the reference itself stands where a variant just as good would
@@ -102,7 +106,8 @@ def _better(scores: Scores, label: str, shared: list[str]) -> tuple[float, float
     if not shared or scores.reference is None:
         return (float("nan"),) * 3
     a, b = scores.of(label, shared), scores.of(scores.reference, shared)
-    return (probability_of_improvement(a, b), *bootstrap_improvement(a, b))
+    few = min(len(a), len(b)) < FEWEST
+    return (probability_of_improvement(a, b), *((float("nan"),) * 2 if few else bootstrap_improvement(a, b)))
 
 
 def profiles(scores: Scores, problems: list[str]) -> dict[str, tuple[Values, Profile]]:

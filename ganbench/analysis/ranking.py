@@ -17,7 +17,7 @@ from ganbench import kinds
 from ganbench.analysis import Study
 from ganbench.analysis.inference import may_be_best
 from ganbench.analysis.scores import FINISHED, SCORES, scores
-from ganbench.analysis.statistics import bootstrap, cost_per_survivor, iqm, wilson
+from ganbench.analysis.statistics import cost_per_survivor, iqm, spread, wilson
 from ganbench.analysis.verdicts import VERDICTS, judge, judged
 from ganbench.analysis.views import ranked_by
 from ganbench.plan import OWN_NAME
@@ -78,11 +78,12 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
     failure_low, failure_high (Wilson), undecided (runs that were too short to tell, which are no failures and have not
     survived); tied (it may be the best of its problem, see `may_be_best`); one count for each
     verdict; covered, quality and each measure of diversity (recall): median of the final score, with _iqm, _low, _high
-    (interquartile mean and its bootstrap interval over seeds), covered_of and quality_of (which measures these are, see
-    `ranked_by`), covered_area (median of the area under its curve over training, see `area_under_curve`); of each
-    distance _final, _best, _worst_after_best (medians: frechet_final, ...); seconds and gflop (median training cost of
-    a run), each with _per_survivor (of all runs together, over those that did not fail; infinite without one),
-    memory_mb (median share of its population's peak); NaN where a cost was not recorded.
+    (interquartile mean and its interval over seeds, below five of them their range: see `spread`), covered_of and
+    quality_of (which measures these are, see `ranked_by`), covered_area (median of the area under its curve over
+    training, see `area_under_curve`); of each distance _final, _best, _worst_after_best (medians: frechet_final, ...);
+    seconds and gflop (median training cost of a run), each with _per_survivor (of all runs together, over those that
+    did not fail; infinite without one), memory_mb (median share of its population's peak); NaN where a cost was not
+    recorded.
 
     verdicts, scored: what `judge` and `scores` return for the study, to spare computing them again.
     """
@@ -123,7 +124,7 @@ def _typical(finished: pd.DataFrame, wide: pd.DataFrame, key: Mapping[str, str |
     row: dict[str, Any] = {f"{name}_of": measure for name, measure in key.items()}
     for name, measure in {**key, **{name: name for name in playing("diversity")}}.items():
         values = _scores(finished["run"], wide, "final", measure)
-        low, high = bootstrap(values)
+        low, high = spread(values)
         row |= {name: _median(values), f"{name}_iqm": iqm(values), f"{name}_low": low, f"{name}_high": high}
     row["covered_area"] = _median(_scores(finished["run"], wide, "area", key["covered"]))
     for name in playing("distance"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganbench.analysis.gate import Judgement
-from ganbench.analysis.seeds import identity, seed_results, settings_of
+from ganbench.analysis.seeds import matched, seed_results
 from ganbench.results.baseline import Baseline, SeedResult
 from ganbench.results.study import Study
 
@@ -60,9 +60,8 @@ def regressions(judgement: Judgement, baseline: Baseline, studies: Sequence[Stud
     """Return every regressed variant with its worse runs; where only the pooled rate regressed, all variants' runs."""
     names = {c.variant for c in judgement.comparisons if c.verdict == "regressed"}
     single = dict.fromkeys(c.variant for c in judgement.comparisons)
-    old = {identity(v.settings, v.hypers, baseline.swept): v for v in baseline.variants}
-    matched = [(v, old.get(identity(settings_of(v), dict(v.hypers), baseline.swept))) for v in studies[0].plan.variants]
-    known = {before.label: (variant.id, before) for variant, before in matched if before and before.label in single}
+    pairs = matched(baseline, studies[0].plan.variants)
+    known = {before.label: (variant.id, before) for variant, before in pairs if before and before.label in single}
     wanted = [label for label in known if label in names] or (list(known) if names else [])
     found = [(label, _worse(known[label][0], known[label][1].runs, studies)) for label in wanted]
     return tuple(Regression(label, runs) for label, runs in found if runs)

@@ -25,10 +25,10 @@ SOURCE = (
 """What a baseline keeps of a study's provenance."""
 
 
-def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
-    """Return a finished study as a baseline; UserError where runs are missing or the machine failed in some."""
-    complete([study])
-    results = seed_results([study])
+def freeze(study: Study, margins: dict[str, float] | None = None, more: Sequence[Study] = ()) -> Baseline:
+    """Return a finished study as a baseline, with the results of more seeds; UserError where runs are missing."""
+    complete([study, *more])
+    results = seed_results([study, *more])
     names = labels(study)
     variants = tuple(
         BaselineVariant(
@@ -43,7 +43,7 @@ def freeze(study: Study, margins: dict[str, float] | None = None) -> Baseline:
     return Baseline(
         suite=study.plan.name,
         measured={key: getattr(study.plan, key) for key in MEASURED},
-        swept=_swept(study.plan.variants),
+        swept=swept_by(study.plan.variants),
         variants=variants,
         margins=margins or {},
         source=source | {"plugin_versions": dict(study.plan.versions)},
@@ -111,7 +111,7 @@ def final_scores(study: Watched) -> dict[str, float]:
     return {str(run): float(score) for run, score in scores.items()}
 
 
-def _swept(variants: Iterable[Variant]) -> tuple[str, ...]:
+def swept_by(variants: Iterable[Variant]) -> tuple[str, ...]:
     """Return the hyper-parameters that alone tell variants apart. Others only differ from problem to problem: where the
     default of one changes, the variant is still the same one, and is compared."""
     values: dict[tuple[Any, ...], set[Any]] = {}
@@ -141,25 +141,30 @@ def tables(
                 f"The baseline was measured with {key} {baseline.measured.get(key)}, this study with "
                 f"{getattr(plan, key)}: their scores cannot be compared."
             )
-    known = {identity(v.settings, v.hypers, baseline.swept): v for v in baseline.variants}
     results = seed_results(studies)
-    pairs = [(v, known.get(identity(settings_of(v), dict(v.hypers), baseline.swept))) for v in plan.variants]
-    matched = [(variant, old) for variant, old in pairs if old is not None and _is_wanted(old.label, wanted)]
+    pairs = matched(baseline, plan.variants)
+    compared = [(variant, old) for variant, old in pairs if old is not None and _is_wanted(old.label, wanted)]
     absent = [word for word in wanted if not any(word in old.label for _, old in pairs if old is not None)]
     if absent:
         raise unknown("variant of both the study and the baseline", absent[0], [old.label for _, old in pairs if old])
-    if not matched:
+    if not compared:
         nearest = _difference(pairs[0][0], baseline)
         raise IncompatibleBaselineError(
             f"The baseline of suite '{baseline.suite}' has none of this study's variants{nearest}."
         )
     notes = [f"{len(pairs) - sum(old is not None for _, old in pairs)} variants are not in the baseline."]
     notes = notes if any(old is None for _, old in pairs) else []
-    notes += sorted({note for variant, old in matched for note in _changed(variant, old)})
+    notes += sorted({note for variant, old in compared for note in _changed(variant, old)})
     notes += _origins(baseline, studies)
-    old_rows = [_rows(old.label, old.runs) for _, old in matched]
-    new_rows = [_rows(old.label, results[variant.id]) for variant, old in matched]
+    old_rows = [_rows(old.label, old.runs) for _, old in compared]
+    new_rows = [_rows(old.label, results[variant.id]) for variant, old in compared]
     return pd.concat(old_rows, ignore_index=True), pd.concat(new_rows, ignore_index=True), notes
+
+
+def matched(baseline: Baseline, variants: Iterable[Variant]) -> list[tuple[Variant, BaselineVariant | None]]:
+    """Return variants with what they are in a baseline, None where it does not have them."""
+    known = {identity(v.settings, v.hypers, baseline.swept): v for v in baseline.variants}
+    return [(v, known.get(identity(settings_of(v), dict(v.hypers), baseline.swept))) for v in variants]
 
 
 def _origins(baseline: Baseline, studies: Sequence[Study]) -> list[str]:

@@ -23,6 +23,9 @@ Statistic = Callable[[Values], ArrayLike]
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+FEWEST = 5
+"""With fewer seeds a score has no interval, but a range: the lowest and the highest of three runs hold the median of
+their law in 75 % of samples, of five in 94 %, and nothing can be seen beyond them."""
 
 
 def wilson(failures: int, runs: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -109,18 +112,35 @@ def overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
 def iqm(values: ArrayLike) -> Values | float:
     """Return the interquartile mean over the last axis [..., n] -> [...]: the mean without a quarter at each end.
 
-    As scipy's `trim_mean(., 0.25)`: floor(n / 4) values leave at each end. Infinite values are allowed (a run without
-    a score), and show as soon as more than a quarter of the runs has one. NaN for n = 0.
+    It is `quantile_mean` of the middle half, the same quantity at every n; where n divides by 4, scipy's
+    `trim_mean(., 0.25)`. Infinite values are allowed (a run without a score), and show as soon as more than a quarter
+    of the runs has one. NaN for n = 0.
 
     >>> float(iqm([0, 1, 2, 100]))
     1.5
+    """
+    return quantile_mean(values, 0.25, 0.75)
+
+
+def quantile_mean(values: ArrayLike, low: float, high: float) -> Values | float:
+    """Return the mean of the empirical quantiles from `low` to `high` over the last axis [..., n] -> [...].
+
+    A value that lies across an end counts with the part that is within, so that the mean depends on the law of the
+    values and not on whether n divides evenly: each value twice gives the same. NaN for n = 0.
+
+    >>> float(quantile_mean([0, 1, 2], 0.25, 0.75)), round(float(quantile_mean([1, 2, 3, 4, 5], 0, 0.25)), 12)
+    (1.0, 1.2)
     """
     ordered = np.sort(np.asarray(values, dtype=float), axis=-1)
     n = ordered.shape[-1]
     if n == 0:
         return np.full(ordered.shape[:-1], np.nan) if ordered.ndim > 1 else float("nan")
-    middle = ordered[..., n // 4 : n - n // 4].mean(axis=-1)
-    return float(middle) if ordered.ndim == 1 else middle
+    weights = np.diff(np.clip(np.arange(n + 1) / n, low, high)) / (high - low)
+    # an infinite value of weight 0 has no part in it
+    within = ordered[..., weights > 0]
+    # weights sum to 1 up to rounding only
+    mean = np.clip(within @ weights[weights > 0], within[..., 0], within[..., -1])
+    return float(mean) if ordered.ndim == 1 else np.asarray(mean)
 
 
 def median(values: ArrayLike) -> Values | float:
@@ -189,6 +209,32 @@ def bootstrap_difference(
         first, second = (_redrawn(np.sort(sample, axis=0), resamples, generator) for sample in (one, other))
     high, low = (np.asarray(statistic(drawn.reshape(resamples, -1)), dtype=float) for drawn in (first, second))
     return _expanded(high - low, confidence, *((one,) if paired else (one, other)))
+
+
+def spread(values: ArrayLike) -> tuple[float, float]:
+    """Return what is printed beside a typical score [runs] or [runs, problems]: from FEWEST runs on the 95 % interval
+    of `iqm`, below the range of the values, which is no interval and is called so. With fewer than two: (NaN, NaN).
+
+    >>> spread([0.2, 0.5, 0.4])
+    (0.2, 0.5)
+    """
+    sample = _stratified(values)
+    few = 2 <= len(sample) < FEWEST
+    return (float(sample.min()), float(sample.max())) if few else bootstrap(sample)
+
+
+def spread_of_difference(a: ArrayLike, b: ArrayLike, *, paired: bool = False, seed: int = 0) -> tuple[float, float]:
+    """Return what is printed beside the difference of two typical scores: from FEWEST runs on a side on the 95 %
+    interval of the difference of their `iqm`, below the range of the differences, of pairs or of all combinations.
+
+    >>> spread_of_difference([3, 4], [1, 3]), spread_of_difference([3, 4], [1, 3], paired=True)
+    ((0.0, 3.0), (1.0, 2.0))
+    """
+    one, other = _two(a, b)
+    if not 2 <= min(len(one), len(other)) < FEWEST:
+        return bootstrap_difference(one, other, paired=paired, seed=seed)
+    gaps = one - other if paired else np.array([one.min() - other.max(), one.max() - other.min()])
+    return float(gaps.min()), float(gaps.max())
 
 
 def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:

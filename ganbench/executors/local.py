@@ -159,7 +159,9 @@ class _Pool:
     def _start(self) -> None:
         # one core each: sums split over threads round differently on machines with other numbers of cores
         # the paths of this process and no other: the interpreter would put the working directory in front of them
-        paths = [str(PACKAGE.parent), *(os.path.abspath(path) for path in sys.path if path)]
+        paths = [os.path.abspath(path) for path in sys.path if path]
+        # where it is installed beside a library, an installed copy of that must not come before the one in use
+        paths = paths if str(PACKAGE.parent) in paths else [str(PACKAGE.parent), *paths]
         arguments = [str(self.tasks.store.path.absolute()), self.tasks.device, *self.tasks.plan.plugin_files]
         with _interrupt_later():
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module

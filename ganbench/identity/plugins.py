@@ -32,11 +32,15 @@ BY_FILE = ("run_path", "run_module", "spec_from_file_location", "SourceFileLoade
 
 @dataclass(frozen=True)
 class Identity:
-    """A hash of what a plug-in depends on, the parts that it is made of, and why it is not the whole ("" if it is)."""
+    """A hash of what a plug-in depends on, the parts that it is made of, and why it is not the whole ("" if it is).
+
+    `files` are those of the modules that it reaches, by the modules' names: where the code lies decides no result.
+    """
 
     digest: str
     parts: Mapping[str, str]
     uncovered: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -48,6 +52,7 @@ class _Reach:
     uncovered: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     installed: set[str] = field(default_factory=set)
+    files: dict[str, str] = field(default_factory=dict)
 
     def visit(self, name: str) -> None:
         """Cover a module and all that it imports."""
@@ -72,6 +77,7 @@ class _Reach:
             if name in sys.modules and not hasattr(sys.modules[name], "__path__") and not any(map(_compiled, parents)):
                 self.uncovered.append(f"its module '{name}' has no file")
             return parents
+        self.files[name] = str(file)
         package = _package_of(file)
         if package:
             self.parts |= {f"package {each}": version for each, version in distributions.closure(package).items()}
@@ -215,7 +221,8 @@ def identify(function: Callable[..., Any], *, environment: Iterable[str] = ()) -
     for name in environment:
         values[f"variable {name}"] = os.environ.get(name, "\0unset")
     parts = {**reach.parts, **values, "python": f"{sys.version_info[0]}.{sys.version_info[1]}"}
-    return Identity(contents.combined(parts.items()), parts, "; ".join(dict.fromkeys(reach.uncovered)))
+    uncovered = "; ".join(dict.fromkeys(reach.uncovered))
+    return Identity(contents.combined(parts.items()), parts, uncovered, reach.files)
 
 
 def _layers(function: object) -> Iterator[Any]:

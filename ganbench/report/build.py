@@ -17,7 +17,7 @@ from ganbench.analysis import Study
 from ganbench.files import replace_file, writing_to
 from ganbench.report import sections
 from ganbench.report.classes import classes
-from ganbench.report.compare import comparisons
+from ganbench.report.compare import LOOKS, comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.payload import payload
@@ -89,6 +89,7 @@ def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[st
         studies=[page for page, _ in made],
         pages=PAGES,
         comparisons=comparisons(studies),
+        looks=LOOKS,
         rules=sections.rules(),
         thresholds=sections.thresholds(),
         styles=Markup(_file("uPlot.min.css") + _file("report.css")),  # noqa: S704 - our own files

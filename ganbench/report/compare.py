@@ -11,9 +11,14 @@ import pandas as pd
 from ganbench.analysis import Study
 from ganbench.analysis.comparison import PlannedStudy, compare_studies
 from ganbench.analysis.findings import percent
+from ganbench.analysis.statistics import FEWEST
 from ganbench.errors import UserError
 from ganbench.report.context import DASH, number
 
+LOOKS = (
+    "The correction is for this one look: who compares again whenever seeds were added finds a difference sooner or "
+    "later. Choose the number of seeds first."
+)
 ANSWERS = {"a better": "first is better", "b better": "second is better"}
 
 
@@ -56,7 +61,7 @@ def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
         "rate_difference": row["difference"],
         "rate": f"{_points(row['difference'])} ({_points(row['difference_low'])} to {_points(row['difference_high'])})",
         "score_difference": row["score_difference"],
-        "score": _with_interval(row["score_difference"], row["score_low"], row["score_high"]),
+        "score": _with_spread(row),
         "p": number(row["adjusted"], 2),
         "test": row["test"],
         "answer": ANSWERS.get(row["answer"], row["answer"]),
@@ -67,10 +72,12 @@ def _points(share: float) -> str:
     return f"{'-' if share < 0 else ''}{percent(abs(share))}"
 
 
-def _with_interval(value: float, low: float, high: float) -> str:
+def _with_spread(row: Mapping[Any, Any]) -> str:
+    value, low, high = row["score_difference"], row["score_low"], row["score_high"]
     if pd.isna(value):
         return DASH
-    return f"{_two(value)} ({_two(low)} to {_two(high)})" if not pd.isna(low) else _two(value)
+    few = "range " * (min(row["seeds_a"], row["seeds_b"]) < FEWEST)
+    return f"{_two(value)} ({few}{_two(low)} to {_two(high)})" if not pd.isna(low) else _two(value)
 
 
 def _two(value: float) -> str:

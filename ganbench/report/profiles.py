@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from ganbench.analysis.profiles import Scores, collect, improvement, profiles
+from ganbench.analysis.statistics import FEWEST
 from ganbench.report.context import DASH, Context
 from ganbench.report.figures import STYLE, Curves, render
 from ganbench.report.lines import Line, line
@@ -53,21 +54,22 @@ def _lines(scores: Scores, problems: list[str]) -> dict[str, Line]:
 
 def _row(scores: Scores, row: Mapping[Any, Any]) -> dict[str, Any]:
     own, compared = row["label"] == scores.reference, row["better"] == row["better"]
+    bounded = row["better_low"] == row["better_low"]
     on = list(scores.by_label[row["label"]].columns)
     return {
         **row,
         "own": own,
         "on": f"all {len(on)}" if len(on) == len(scores.problems) > 1 else ", ".join(map(str, on)),
         "typical": f"{row['iqm']:.2f}",
-        "typical_interval": _interval(row["iqm_low"], row["iqm_high"]),
+        "typical_interval": _interval(row["iqm_low"], row["iqm_high"], row["seeds"]),
         "better_text": "reference" if own else f"{row['better']:.2f}" if compared else DASH,
         "better_interval": _interval(row["better_low"], row["better_high"]),
-        "bar": [round(100 * row[key], 1) for key in ("better_low", "better", "better_high")] if compared else None,
+        "bar": [round(100 * row[key], 1) for key in ("better_low", "better", "better_high")] if bounded else None,
     }
 
 
-def _interval(low: float, high: float) -> str:
-    return "" if np.isnan(low) else f"{low:.2f} to {high:.2f}"
+def _interval(low: float, high: float, seeds: int = FEWEST) -> str:
+    return "" if np.isnan(low) else f"{'range ' * (seeds < FEWEST)}{low:.2f} to {high:.2f}"
 
 
 def _most(lines: Mapping[str, Line], ranked: list[str]) -> dict[str, Line]:

@@ -19,7 +19,8 @@ from ganbench.report import markdown as md
 HEADLINES = {
     "pass": "PASS: no variant is worse than the baseline by more than its margin.",
     "regressed": "REGRESSION: the failure rate or the quality of a variant is worse than the baseline's.",
-    "inconclusive": "INCONCLUSIVE: neither a regression nor its absence is shown at this number of seeds.",
+    "inconclusive": "INCONCLUSIVE: neither a regression nor its absence is shown at this number of seeds. The same "
+    "check again answers the same; one of other seeds is a look of its own that may err in another 5 %, uncorrected.",
     "failed": "FAILED: the program or the machine failed in some runs, which says nothing about the variants.",
 }
 NO_COMMAND = "no command repeats it, its plug-in is in no file."

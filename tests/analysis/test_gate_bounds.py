@@ -233,10 +233,55 @@ def test_five_seeds_are_enough_and_four_are_not():
 
 def test_better_is_improved_only_where_it_is_significant():
     old, new = counts(12, 20), counts(2, 20)
-    p = found(compare(old, new, Policy()), "failure rate").p_better
-    assert p == worse_rate(12, 20, 2, 20)
+    judged = {c.measure: c for c in compare(old, new, Policy()).comparisons}
+    p = judged["failure rate"].adjusted_better
+    assert judged["failure rate"].p_better == worse_rate(12, 20, 2, 20)
+    measures = ("failure rate", "tail", "typical score")
+    expected = holm([judged[m].p_better for m in measures], [0.8, 0.1, 0.1])
+    assert [judged[m].adjusted_better for m in measures] == expected
     for factor, verdict in ((1.001, "improved"), (0.999, "pass")):
         assert found(compare(old, new, Policy(alpha=factor * p)), "failure rate").verdict == verdict
+
+
+def test_one_of_many_that_looks_better_is_not_told_to_be():
+    names = [f"v{place}" for place in range(8)]
+    old = pd.concat([counts(7, 20, name) for name in names])
+    new = pd.concat([counts(1 if name == "v3" else 7, 20, name) for name in names])
+    judged = compare(old, new, Policy())
+    one = found(judged, "failure rate", "v3")
+    assert one.p_better < 0.05 < one.adjusted_better
+    assert "improved" not in {c.verdict for c in judged.comparisons}
+    alone = compare(old[old["variant"] == "v3"], new[new["variant"] == "v3"], Policy())
+    assert found(alone, "failure rate", "v3").verdict == "improved"
+
+
+def test_variants_that_are_equal_pass_and_cost_the_others_nothing():
+    names = ("a", "b", "c")
+    old = pd.concat([counts(2, 20, name) for name in names])
+    new = pd.concat([counts(9 if name == "b" else 2, 20, name) for name in names])
+    judged, alone = compare(old, new, Policy(), equal=("a", "c", "elsewhere")), compare(
+        old[old["variant"] == "b"], new[new["variant"] == "b"], Policy()
+    )  # fmt: skip
+    assert [c for c in judged.comparisons if not c.equal] == list(alone.comparisons)
+    assert {(c.variant, c.verdict, c.adjusted) for c in judged.comparisons if c.equal} == {
+        ("a", "pass", 1.0), ("c", "pass", 1.0)
+    }  # fmt: skip
+    together = compare(old, new, Policy())
+    assert found(together, "failure rate", "b").adjusted > found(judged, "failure rate", "b").adjusted
+    assert len(together.comparisons) == 10
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(1, "inconclusive"), (4, "inconclusive"), (5, "pass")])
+def test_equal_runs_pass_from_five_seeds_on(seeds, verdict):
+    table = counts(0, seeds)
+    judged = compare(table, table, Policy(), equal=("v",))
+    assert (judged.verdict, judged.seeds) == (verdict, seeds)
+
+
+def test_the_seeds_that_are_told_are_those_of_what_is_open():
+    old = pd.concat([counts(0, 5, "a"), counts(0, 20, "b")])
+    assert compare(old, old, Policy(), equal=("a",)).seeds == 20
+    assert compare(old, old, Policy(), equal=("a", "b")).seeds == 5
 
 
 def test_a_bound_at_the_margin_passes_and_above_it_is_inconclusive():

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ganbench.analysis.profiles import collect, improvement, profiles
+from ganbench.analysis.profiles import Scores, collect, improvement, profiles
 from ganbench.analysis.seeds import final_scores
-from ganbench.analysis.statistics import iqm, wilson
+from ganbench.analysis.statistics import bootstrap, bootstrap_improvement, iqm, wilson
 
 PLAIN, NORMED, ALONE = "hinge, no normalization", "hinge, spectral", "minimax, no normalization"
 
@@ -67,10 +67,21 @@ def test_improvement_is_mann_whitneys_averaged_over_shared_problems(study: Any) 
     # on the ring 0 = 0 (half), 0.05 > 0 and 0.1 > 0; on the grid two of three tie with all three
     assert each == pytest.approx([2.5 / 9, 3 / 9])
     assert table.loc[NORMED, "better"] == pytest.approx(np.mean(each))
-    assert table.loc[NORMED, "better_low"] < np.mean(each) < table.loc[NORMED, "better_high"]
+    # three seeds are too few for an interval, and a probability has no range
+    assert np.isnan([table.loc[NORMED, "better_low"], table.loc[NORMED, "better_high"]]).all()
+    assert (table.loc[NORMED, "iqm_low"], table.loc[NORMED, "iqm_high"]) == (0, 0.5)
+    assert list(table["seeds"]) == [3, 3, 3]
     assert (table.loc[ALONE, "shared"], table.loc[ALONE, "better"]) == (1, 1.0)
     assert table.loc[NORMED, "iqm"] == pytest.approx(iqm([0, 0.05, 0.1, 0.45, 0.5, 0.5]))
     assert list(table["runs"]) == [6, 6, 3]
+
+
+def test_from_five_seeds_on_scores_and_improvements_have_intervals() -> None:
+    drawn = np.random.default_rng(0).random((2, 5))
+    by_label = {name: pd.DataFrame({"ring8": values}) for name, values in zip((PLAIN, NORMED), drawn, strict=True)}
+    table = improvement(Scores(by_label, ["ring8"], PLAIN)).set_index("label")
+    assert (table.loc[NORMED, "iqm_low"], table.loc[NORMED, "iqm_high"]) == bootstrap(drawn[1])
+    assert (table.loc[NORMED, "better_low"], table.loc[NORMED, "better_high"]) == bootstrap_improvement(*drawn[::-1])
 
 
 def test_profiles_count_runs_at_or_above_every_score(study: Any) -> None:

@@ -23,6 +23,9 @@ from ganbench.analysis.statistics import (
     pair_correlation,
     performance_profile,
     probability_of_improvement,
+    quantile_mean,
+    spread,
+    spread_of_difference,
     wilson,
 )
 from ganbench.analysis.survival import kaplan_meier
@@ -46,11 +49,44 @@ def test_wilson_at_its_borders() -> None:
         wilson(6, 5)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 11])
-def test_iqm_equals_trimmed_mean(n: int) -> None:
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 11, 20])
+def test_iqm_is_the_trimmed_mean_of_the_same_law_at_every_n(n: int) -> None:
     values = np.random.default_rng(n).normal(size=(3, n))
-    assert iqm(values) == pytest.approx(stats.trim_mean(values, 0.25, axis=-1))
-    assert iqm(values[0]) == pytest.approx(stats.trim_mean(values[0], 0.25))
+    # each value four times has the same empirical law, and a number that a quarter divides
+    expected = stats.trim_mean(np.repeat(values, 4, axis=-1), 0.25, axis=-1)
+    assert iqm(values) == pytest.approx(expected)
+    assert iqm(values[0]) == pytest.approx(expected[0])
+    assert iqm(np.full(n, 0.9)) == 0.9
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 5, 10, 20])
+def test_the_tail_is_the_mean_of_the_worst_quarter_at_every_n(n: int) -> None:
+    values = np.random.default_rng(n).normal(size=n)
+    worst = np.sort(np.repeat(values, 4))[:n].mean()
+    assert quantile_mean(values, 0.0, 0.25) == pytest.approx(worst)
+
+
+def test_below_five_runs_a_score_has_the_range_of_its_runs_and_from_five_on_an_interval() -> None:
+    for n in range(2, 8):
+        a, b = np.random.default_rng(n).normal(size=(2, n))
+        few = n < 5
+        assert spread(a) == ((a.min(), a.max()) if few else bootstrap(a))
+        paired = (min(a - b), max(a - b)) if few else bootstrap_difference(a, b, paired=True)
+        assert spread_of_difference(a, b, paired=True) == pytest.approx(paired)
+        every = [x - y for x in a for y in b]
+        alone = (min(every), max(every)) if few else bootstrap_difference(a, b)
+        assert spread_of_difference(a, b) == pytest.approx(alone)
+    assert np.isnan(spread([0.3])).all()
+    assert np.isnan(spread_of_difference([0.3], [0.2, 0.1])).all()
+
+
+@pytest.mark.parametrize(("n", "held"), [(3, 0.75), (4, 0.875), (5, 0.9375)])
+def test_a_range_holds_the_median_as_often_as_it_is_said(n: int, held: float) -> None:
+    # both ends miss it only where all runs are on one side: 2 / 2^n
+    values = np.random.default_rng(1).normal(size=(40_000, n))
+    within = (values.min(axis=1) < 0) & (values.max(axis=1) > 0)
+    assert 1 - 2 / 2**n == held
+    assert within.mean() == pytest.approx(held, abs=4 * math.sqrt(held * (1 - held) / 40_000))
 
 
 def test_iqm_shows_lost_runs_only_beyond_a_quarter() -> None:

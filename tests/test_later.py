@@ -95,6 +95,14 @@ def test_whatever_is_chosen_survives_its_file(now, data):
     assert resolve(None, ["loss=odd", "seeds=1", *mixed]).variants == plan.variants
 
 
+def test_a_hyper_parameter_that_is_none_was_there_from_the_start():
+    odd("free=None, other=1")
+    plan = resolve(None, ODD)
+    data = json.loads(json.dumps(plan.to_dict()))
+    assert data["variants"][0]["loss.odd.free"] is None, "what did not come later is never left out"
+    assert Plan.from_dict(data) == plan
+
+
 def test_a_sweep_over_one_tells_its_variants_apart(now):
     plan = resolve(None, [*ODD, "loss.odd.count=3,4"])
     assert plan.varying == ["loss.odd.count"]

@@ -235,7 +235,7 @@ def test_what_is_frozen_is_what_the_study_tells():
         "ring8: hinge, width=8", "ring8: hinge, width=16", "ring8: minimax, width=8", "ring8: minimax, width=16"
     ]  # fmt: skip
     assert [v.settings for v in kept.variants] == [settings_of(v) for v in PLAN.variants]
-    assert [v.hypers for v in kept.variants] == [dict(v.hypers) for v in PLAN.variants]
+    assert [v.hypers for v in kept.variants] == [v.filed for v in PLAN.variants]
     assert [v.runs for v in kept.variants] == [results(1.0)] * 4
     assert kept.source["torch"] == "2.0"
     assert (kept.source["threads"], kept.source["device"], "unheard" in kept.source) == (2, "", False)

@@ -34,9 +34,9 @@ def dcgan(
     Normalizations of activations stand where the paper has them: in G behind all layers but the output, in D behind all
     but the first and the output. The paper's own pair is `normalization=batch g_normalization=batch
     network.dcgan.init=normal`, trained with Adam, both rates 2e-4, beta1 0.5, no decay, in batches of 128. What differs
-    from it still: it stops at 4 x 4, has 128 channels at the finest scale, and generates with running statistics, here
-    with the batch's own. The settings of single players, activations (but for maxout) and initial weights are those of
-    `mlp`.
+    from it still: the paper's goes down to 4 x 4 pixels and has 128 channels at G's finest scale; its code also draws
+    the gains of batch norm, from N(1, 0.02), and generates with running statistics, here with the batch's own. The
+    settings of single players, activations (but for maxout) and initial weights are those of `mlp`.
     """
     channels, height, image_width = spec.shape
     if height != image_width or height < 8 or height & (height - 1):

@@ -182,6 +182,7 @@ KINDS: Mapping[str, Kind] = {
                 "remembers": flag(False, where=("inputs", "latents")),
                 "signed": flag(False, where=("inputs", "matrices", "latents")),
                 "no_rate": NO_RATE,
+                "resolution": RESOLUTION,
                 **LINEAR,
             },
             {"lazy": int},

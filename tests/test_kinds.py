@@ -359,7 +359,7 @@ DECLARED = {
     "loss": {"boundary": 0.0, "saturates": None, "divergence": None},
     "normalization": {"acts_on": "activations", "keeps": None},
     "regularizer": {"acts_on": "inputs", "draws": "uniform", "remembers": False, "signed": False, "no_rate": {},
-                    **LINEAR},
+                    "resolution": 1e-18, **LINEAR},
     "optimizer": {**LINEAR, "numbers": None}, "update": {"plain": False, **LINEAR},
     "trick": {"acts_on": ..., "withholds": (), "draws": 1, "phase": None},
     "metric": {"measures": ..., "space": None, "spaces": False, "labelled": False, "asked": False},

@@ -89,10 +89,10 @@ def behaviour(radius: float) -> str:
 def resolution(variant: Variant) -> float:
     """Return the distance from the equilibrium below which a variant's path is rounding."""
     try:
-        (problem,) = _bound(variant, "problem")
+        asked = [*_bound(variant, "problem"), *_bound(variant, "regularizer")]
     except Unknown:
         return float(registry.KINDS["problem"].default("resolution"))
-    return float(problem.declared("resolution"))
+    return max(float(one.declared("resolution")) for one in asked)
 
 
 # ---- what is declared

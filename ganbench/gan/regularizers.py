@@ -214,7 +214,13 @@ def instance_noise(
     return samples + sigma * (1 - progress / until).clamp(min=0.0) * normal
 
 
-@register("regularizer", acts_on="samples", linear=linear.steady_noise)
+@register(
+    "regularizer",
+    acts_on="samples",
+    linear=linear.steady_noise,
+    # in float32 two means of numbers near 1 are off by as much as 3e-7 of distance
+    resolution=1e-5,
+)
 def constant_noise(
     samples: Tensor, normal: Tensor, progress: Tensor, *, sigma: float = 0.1, sampled: bool = True
 ) -> Tensor:

@@ -134,6 +134,9 @@ def test_a_users_game_of_points_has_the_theory_of_its_players():
     assert predict(own).radius == pytest.approx(math.hypot(1, ETA))
     assert resolution(own) == 1e-3
     assert resolution(variant_of()) == 1e-18
+    # the coarsest of all that the path is made of
+    assert resolution(variant_of("regularizer=r1+constant_noise")) == 1e-5
+    assert resolution(variant_of("problem=saddle", "regularizer=constant_noise")) == 1e-3
 
 
 def test_regularizers_together_add_what_each_does():

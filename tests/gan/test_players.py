@@ -258,12 +258,10 @@ def test_the_vectors_of_spectral_normalization_are_drawn_for_each_layer_player_a
 
 @pytest.mark.usefixtures("own_registry")
 def test_a_normalization_of_a_user_draws_from_a_stream_of_its_own_too():
-    def noisy(layer):
-        """Noise of its own."""
-        layer.register_buffer("noise", torch.randn(7))
-        return layer
+    space = {"torch": torch}  # without a source it is soon identified
+    exec("def noisy(layer): layer.register_buffer('noise', torch.randn(7)); return layer", space)
+    registry.register("normalization", acts_on="weights")(space["noisy"])
 
-    registry.register("normalization", acts_on="weights")(noisy)
     plain, noised = pair("mlp"), pair("mlp", "normalization=noisy")
     assert all(same(one, other) for one, other in zip(plain, noised, strict=True))
     assert len({buffer[0].item() for buffer in noised[1].buffers()}) == 3

@@ -365,8 +365,8 @@ DECLARED = {
     "metric": {"measures": ..., "space": None, "spaces": False, "labelled": False, "asked": False},
     "feature_space": {},
     "diagnostic": {"measures": ..., "cost": "cheap"},
-    "verdict": {"acts_on": "probes", "failure": ..., "rank": ..., "symbol": ..., "evidence": ..., "thresholds": {},
-                "remedy": None, "scripts": ()},
+    "verdict": {"acts_on": "probes", "failure": ..., "undecided": False, "rank": ..., "symbol": ...,
+                "evidence": ..., "thresholds": {}, "remedy": None, "scripts": ()},
 }  # fmt: skip
 MEANT = {
     ("regularizer", "draws"): ("inputs",), ("regularizer", "remembers"): ("inputs", "latents"),

@@ -45,7 +45,7 @@ def best_of(scores: ArrayLike) -> BestOf:
     give (Dodge et al. 2019, without replacement as Tang et al. 2020). Settings that score the same are chosen alike.
 
     >>> best_of([[0.0, 0.2], [1.0, 0.4]]).new.round(2).tolist()
-    [0.4, 0.5]
+    [0.4, 0.7]
     """
     table = np.asarray(scores, dtype=float)
     settings, seeds = table.shape

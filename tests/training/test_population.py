@@ -89,15 +89,19 @@ def squared_gradient(logits, x):
     return gradient.flatten(1).pow(2).sum(1)
 
 
+ROOT = 1e-12
+"""What keeps the root of a squared slope differentiable at 0; where slopes are small, it is seen at 1e-8."""
+
+
 def regularization(name, d, batches, logits, draw, hypers, memory):
     if name in ("gradient_penalty", "zero_gradient_penalty"):
         share = draw("uniform").view(-1, *[1] * (batches[0].dim() - 1))
         between = (share * batches[0] + (1 - share) * batches[1]).detach().requires_grad_()
         squared = squared_gradient(d(between), between)
-        return hypers["weight"] * ((squared.sqrt() - 1) ** 2 if name == "gradient_penalty" else squared).mean()
+        return hypers["weight"] * (((squared + ROOT).sqrt() - 1) ** 2 if name == "gradient_penalty" else squared).mean()
     if name == "dragan":
         around = (batches[0] + hypers["scale"] * batches[0].std() * draw("normal")).detach().requires_grad_()
-        return hypers["weight"] * ((squared_gradient(d(around), around).sqrt() - 1) ** 2).mean()
+        return hypers["weight"] * (((squared_gradient(d(around), around) + ROOT).sqrt() - 1) ** 2).mean()
     if name == "consistency":
         jittered = [d(batch.detach() + hypers["scale"] * draw("normal")).flatten() for batch in batches]
         weights = hypers["real_weight"], hypers["fake_weight"]

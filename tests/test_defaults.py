@@ -107,7 +107,6 @@ DEFAULTS = {
     "metric.class_shares.confidence": (0.9, "as for classes that are covered"),
     "metric.neighbours.k": (3, "Kynkaanniemi 2019"), "metric.neighbours.density_k": (5, "Naeem 2020"),
     "metric.kid.subsets": (100, "Binkowski 2018, as published with the code"),
-    "metric.kid.subset_size": (1000, "Binkowski 2018, as published with the code"),
     "diagnostic.conditioning.latents": (8, OURS), "diagnostic.duality_gap.steps": (20, OURS),
     "diagnostic.duality_gap.rate": (1e-3, OURS), "diagnostic.duality_gap.noise": (1e-3, OURS),
 }  # fmt: skip
@@ -163,7 +162,7 @@ def test_a_monitor_measures_as_a_study_does():
     ("ndb", {"bins": 100, "level": 0.05}), ("neighbour_radius_ratio", {"k": 3}), ("c_t_score", {"cells": 1}),
     ("sliced_wasserstein", {"projections": 32}), ("inception_score", {"splits": 1}),
     ("frechet_infinity", {"points": 15}),
-    ("kid", {"subset_size": 1000, "subsets": 100}), ("mifid", {"threshold": 0.1}), ("spatial_frechet", {"channels": 7}),
+    ("kid", {"subset_size": None, "subsets": 100}), ("mifid", {"threshold": 0.1}), ("spatial_frechet", {"channels": 7}),
     ("kernel_distance", {"subset_size": 1000, "subsets": None}), ("statistically_different_modes", {"level": 0.05}),
 ])  # fmt: skip
 def test_metrics_take_their_papers_numbers(metric, defaults):

@@ -15,13 +15,12 @@ from ganbench.registry import FINITE, positive, register
 
 
 @register("metric", asked=True, spaces=True, measures=measures_of(kernels.kid))
-def kid(real: Reference, fake: Tensor, *, subsets: int = 100, subset_size: int = 1000) -> dict[str, Tensor]:
+def kid(real: Reference, fake: Tensor, *, subsets: int = 100) -> dict[str, Tensor]:
     """KID of all pairs, and its mean and standard deviation over random subsets (Binkowski 2018).
 
-    Subsets hold at most half of the samples, beyond which they would be much the same.
+    Subsets of 1000 samples, but at most half of those that there are, beyond which they would be much the same.
     """
-    size = max(2, min(subset_size, len(real.real) // 2, fake.shape[-2] // 2))
-    return kernels.kid(real, fake, subsets=subsets, subset_size=size)._asdict()
+    return kernels.kid(real, fake, subsets=subsets)._asdict()
 
 
 @register("metric", asked=True, spaces=True, measures=measures_of(kernels.cmmd))

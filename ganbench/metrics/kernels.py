@@ -23,6 +23,8 @@ KERNELS = ("cubic", "gaussian")
 CUBED = 1e49
 # kernels, each half as wide as the one before, where no bandwidth is given
 HALVINGS = 4
+# how many samples a subset has, where there are twice as many (Binkowski et al. 2018)
+SUBSET = 1000
 # real samples whose distances give the median, evenly spaced among all
 MEDIAN_OF = 1000
 # the kernel of CMMD, and what its squared distance is multiplied by (Jayasumana et al. 2024)
@@ -122,21 +124,26 @@ class KID(NamedTuple):
         blind="Subsets share samples and come from one generator: it is no error of the training, nor of the mean.",
     ),
 )  # fmt: skip
-def kid(real: Samples | Reference, fake: Samples, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> KID:
+def kid(
+    real: Samples | Reference, fake: Samples, *, subsets: int = 100, subset_size: int | None = None, seed: int = 0
+) -> KID:
     """KID with its spread (Binkowski et al. 2018, section 4): of all pairs, and over subsets, each [...].
 
     real [n, d] or its Reference, fake [..., m, d]; float64. kernel_distance: the unbiased estimate from all pairs,
     which has the least noise. kid_mean, kid_std: mean and standard deviation (of the subsets as they are, divided by
-    their number) of that estimate over random subsets of `subset_size` of either side, which is what is mostly
-    published as KID +- std. The spread shrinks with the subset's size, not with the number of samples, and says nothing
-    about other seeds of a training. Raises InputError for fewer samples than a subset needs.
+    their number) of that estimate over random subsets of `subset_size` of either side (None: 1000, or half of the
+    fewer samples where these are fewer than twice as many), which is what is mostly published as KID +- std.
+    The spread shrinks with the subset's size, not with the number of samples, and says nothing about other seeds of a
+    training. Raises InputError for fewer samples than a subset needs.
 
     >>> pair = np.array([[-1.0], [1.0]])
-    >>> [float(value) for value in kid(pair, pair, subset_size=2)]
+    >>> [float(value) for value in kid(pair, pair)]
     [-8.0, -8.0, 0.0]
     """
     reference, fake = prepared(real, fake, least=2)
-    scores = _of_subsets(reference, fake, None, (whole(subsets, "subsets"), subset_size, seed))
+    fewest = min(len(reference.real), fake.shape[-2])
+    size = max(2, min(SUBSET, fewest // 2)) if subset_size is None else subset_size
+    scores = _of_subsets(reference, fake, None, (whole(subsets, "subsets"), size, seed))
     # in units of the largest, whose squares neither vanish nor overflow
     unit = scores.abs().amax(0).clamp(min=torch.finfo(scores.dtype).tiny)
     return KID(_distance(reference, fake, None), scores.mean(0), (scores / unit).std(0, correction=0) * unit)

@@ -66,6 +66,14 @@ def test_kid_is_the_mean_and_spread_of_the_subsets_distances(n, m, size, count, 
     torch.testing.assert_close(found.kid_mean, same, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("n", "m", "size"), [(2, 2, 2), (5, 9, 2), (40, 31, 15), (2300, 2001, 1000), (2300, 1999, 999)]
+)
+def test_without_a_size_subsets_are_a_thousand_or_half(n, m, size):
+    real, fake = normal(n, 1), normal(m, 1, seed=1)
+    assert kid(real, fake, subsets=2) == kid(real, fake, subsets=2, subset_size=size)
+
+
 @pytest.mark.parametrize("kernel", ["cubic", "gaussian"])
 def test_subsets_at_once_are_subsets_one_by_one(kernel, monkeypatch):
     real, fake = normal(70, 5), normal(60, 5, seed=1) + 0.3

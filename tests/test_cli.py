@@ -365,7 +365,8 @@ def test_version_is_the_packages():
 def test_two_studies_in_one_report(command, tmp_path, tiny):
     for name, loss in (("one", "hinge"), ("two", "minimax")):
         assert command("run", *tiny, f"loss={loss}", "--out", name, "--workers", "1")[0] == 0
-    assert command("report", "one", "two", "-o", "both.html") == (0, "Report: both.html\n", "")
+    code, out, err = command("report", "one", "two", "-o", "both.html")
+    assert (code, out.splitlines()[0], err) == (0, "Report: both.html", "")
     html = (tmp_path / "both.html").read_text()
     assert 'id="s2-findings"' in html
     assert 'id="compare"' in html

@@ -91,7 +91,8 @@ def test_planted_regression_is_caught(plant, baseline, tmp_path):
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_planted_regression_is_caught_against_the_revision_before_it(plant, tmp_path):
-    caught(plant, tmp_path, *job(None, tmp_path, PLANTS[plant]))
+    # five seeds against five may say of several variants together what they say of none alone
+    caught(plant, tmp_path, *job(None, tmp_path, PLANTS[plant]), alone=False)
 
 
 def test_unchanged_tree_passes_against_its_own_revision_at_the_first_look(tmp_path):
@@ -101,14 +102,14 @@ def test_unchanged_tree_passes_against_its_own_revision_at_the_first_look(tmp_pa
     assert json.loads((tmp_path / "check.json").read_text())["seeds"] == 5
 
 
-def caught(plant, tmp_path, code, output):
+def caught(plant, tmp_path, code, output, *, alone=True):
     assert code == 1, output
     assert "::error title=ganbench::" in output
     assert "regressed" in (tmp_path / "summary.md").read_text()
     found = json.loads((tmp_path / "check.json").read_text())["comparisons"]
     *_, where = PLANTS[plant]
     regressed = {c["variant"] for c in found if c["verdict"] == "regressed" and not c["variant"].startswith("all ")}
-    assert regressed, "no variant by itself"
+    assert regressed or not alone, "no variant by itself"
     assert all(where in variant for variant in regressed)
 
 

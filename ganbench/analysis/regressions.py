@@ -57,9 +57,10 @@ class Regression:
 
 
 def regressions(judgement: Judgement, baseline: Baseline, studies: Sequence[Study]) -> tuple[Regression, ...]:
-    """Return every regressed variant with its worse runs; where only the pooled rate regressed, all variants' runs."""
+    """Return every regressed variant with its worse runs; where only the pooled rate regressed, all variants' runs that
+    are not equal on both sides."""
     names = {c.variant for c in judgement.comparisons if c.verdict == "regressed"}
-    single = dict.fromkeys(c.variant for c in judgement.comparisons)
+    single = dict.fromkeys(c.variant for c in judgement.comparisons if not c.equal)
     pairs = matched(baseline, studies[0].plan.variants)
     known = {before.label: (variant.id, before) for variant, before in pairs if before and before.label in single}
     wanted = [label for label in known if label in names] or (list(known) if names else [])

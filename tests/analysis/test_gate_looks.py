@@ -74,7 +74,7 @@ def worse(place=3):
 
 ALL = tuple(f"v{place}" for place in range(len(RATES)))
 ROWS = {
-    "unchanged": (RATES, RATES, ()),
+    "unchanged, every number equal": (RATES, RATES, ()),
     "unchanged in law, all 8 variants differ in bits": (RATES, RATES, ALL),
     "unchanged in law, one variant of 10 % differs in bits": (RATES, RATES, ("v3",)),
     "one of 8, 10 % to 50 %, no other differs": (RATES, worse(), ("v3",)),

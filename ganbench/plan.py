@@ -87,10 +87,10 @@ class Variant:
             self.__dict__[axis] = values.pop(axis) if axis in values else late[axis]
         if values:
             raise TypeError(f"a variant has no axis {', '.join(values)}")
-        # in one order, whoever named them
+        # in one order, whoever named them; of a loop that is only watched none is known
         added = {
             f"{kind}.{name}.{hyper}": default
-            for kind, name in sorted(self.plugins())
+            for kind, name in (() if OWN_NAME in dict(hypers) else sorted(self.plugins()))
             for hyper, default in sorted(_later_of(kind, name).items())
         }
         known, given = dict(hypers), tuple((key, value) for key, value in hypers if key not in added)

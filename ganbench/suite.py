@@ -339,7 +339,7 @@ def _check_hypers(data: Mapping[str, Any]) -> None:
             kind, name, hyper = match.groups()
             plugin = registry.get(kind, name)
             if not KINDS[kind].axes:
-                raise UserError(f"The key '{key}' cannot be set: a {kind} measures all studies alike. {OWN_SETTINGS}")
+                raise UserError(f"The key '{key}' cannot be set: a {kind} is the same for all studies. {OWN_SETTINGS}")
             if hyper not in plugin.hypers:
                 raise unknown(f"hyper-parameter of the {kind} '{name}'", hyper, plugin.hypers)
             for item in value if isinstance(value, list) else [value]:

@@ -85,7 +85,7 @@ def test_what_measures_is_set_by_nobody(kind):
                 with pytest.raises(UserError) as caught:
                     resolve(None, words)
                 assert str(caught.value) == (
-                    f"The key '{kind}.{plugin.name}.{hyper}' cannot be set: a {kind} measures all studies alike. "
+                    f"The key '{kind}.{plugin.name}.{hyper}' cannot be set: a {kind} is the same for all studies. "
                     "Register one of your own to measure with another setting."
                 )
     with pytest.raises(UserError, match=f"^Unknown {kind}"):

@@ -96,7 +96,7 @@ class MiFID(NamedTuple):
 @measured(
     mifid=positive(
         "Frechet distance, over the mean cosine distance to the nearest training sample where that is small", "down",
-        perfect=0.0, scale="log",
+        scale="log",
         blind="In few dimensions every direction is taken, so that everybody pays the penalty; and it jumps where the "
         "distance passes its threshold.",
     ),

@@ -156,7 +156,7 @@ def test_plans_know_nothing_of_it(slow_starter):
     after = resolve(None, [])
     assert (after.hash, after.versions) == (before.hash, before.versions)
     assert not [key for key in after.versions if key.startswith("verdict")]
-    with pytest.raises(UserError, match=r"Unknown hyper-parameter of the verdict 'slow_starter' 'late'"):
+    with pytest.raises(UserError, match=r"'verdict.slow_starter.late' cannot be set: a verdict is the same"):
         resolve(None, ["verdict.slow_starter.late=0.4"])
 
 

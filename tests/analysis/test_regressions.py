@@ -18,7 +18,7 @@ ORACLE = {"ring8": {"high_quality": 1.0, "modes_covered": 8.0}}
 
 def run(seed, score, failed=False, verdict="converged"):
     """One run: its score is its quality, with all of the modes."""
-    return {"seed": seed, "score": score, "failed": failed, "verdict": verdict}
+    return {"seed": seed, "score": score, "failed": failed, "undecided": False, "verdict": verdict}
 
 
 def study(path, *of_variants):

@@ -32,7 +32,8 @@ STORE = SimpleNamespace(sessions=list)
 def study(*runs, plan=None):
     """A study of runs (id, problem, status, series); a series is a column's values a probe."""
     rows = [{"run": name, "problem": problem, "status": status, "variant": f"v-{name[0]}", "seed": int(name[1:]),
-             "verdict": "converged", "failed": status != "done"} for name, problem, status, _ in runs]  # fmt: skip
+             "verdict": "converged", "failed": status != "done", "undecided": False}
+            for name, problem, status, _ in runs]  # fmt: skip
     parts = [pd.DataFrame(series).assign(run=name, step=lambda t: range(len(t))) for name, *_, series in runs if series]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", "step"])
     return SimpleNamespace(
@@ -112,7 +113,7 @@ def frozen(variants, swept=("network.mlp.width",), **changes):
 
 def trained(plan=PLAN):
     rows = [{"run": run.id, "problem": "ring8", "status": "done", "variant": run.variant.id, "seed": run.seed,
-             "verdict": "converged", "failed": False} for run in plan.runs]  # fmt: skip
+             "verdict": "converged", "failed": False, "undecided": False} for run in plan.runs]  # fmt: skip
     series = pd.DataFrame({"run": [row["run"] for row in rows], "step": 1, "high_quality": 0.8, "modes_covered": 8.0})
     return SimpleNamespace(runs=pd.DataFrame(rows), series=series, oracle=ORACLE, plan=plan, damage=[], store=STORE)
 

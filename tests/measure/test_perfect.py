@@ -14,7 +14,8 @@ ROOM = {
     "critic_gap": 1e-6, "critic_divergence": 0.02, "kl": 0.01, "reverse_kl": 0.01, "jsd": 0.01, "ndb": 0.04,
     "neighbour_radius_ratio": 0.05, "c_t_score": 1.0, "feature_likelihood_divergence": 1.0, "f8": 0.05, "f1_8": 0.05,
     "density": 0.05, "kernel_distance": 0.02, "gaussian_mmd": 0.01, "frechet": 0.02, "wasserstein": 0.1,
-    "sliced_wasserstein": 0.1,
+    "sliced_wasserstein": 0.1, "class_frechet": 0.01, "by_class": 0.02, "spatial_frechet": 0.02, "kid_mean": 0.02,
+    "cmmd": 0.1,
 }  # fmt: skip
 MODULES = (classes, density, diversity, gaussian, kernels, memorization, neighbours, prd, transport)
 RUNS, N = 6, 1000
@@ -40,11 +41,19 @@ def counts(fake: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.one_hot(place, 4).sum(-2)
 
 
+def asked(fake: torch.Tensor) -> torch.Tensor:
+    """The label that each sample was made for: its own mode, or any where all went to one."""
+    place = torch.cdist(fake, CENTRES).argmin(-1)
+    return place if (counts(fake) > 1).all() else torch.arange(N).expand(fake.shape[:-1]) % 4
+
+
 GIVEN: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "negative_log_likelihood": lambda fake: density.negative_log_likelihood(MODES, fake),
     "critic_divergence": lambda fake: density.critic_divergence(MODES, fake),
     "critic_gap": lambda fake: density.critic_gap(MODES, fake, density.optimal_critic(MODES, fake)),
     "histogram_divergences": lambda fake: classes.histogram_divergences(counts(fake), MODES.weights),
+    "class_frechet": lambda fake: gaussian.class_frechet(REAL, fake, real_labels=asked(REAL), fake_labels=asked(fake)),
+    "spatial_frechet": lambda fake: gaussian.spatial_frechet(REAL[..., None, None], fake[..., None, None], channels=2),
     "c_t_score": lambda fake: memorization.c_t_score(REAL, fake, held_out=HELD_OUT),
     "prd_scores": lambda fake: prd.prd_scores(REAL, fake[:2], clusters=8, repeats=2),
     "feature_likelihood_divergence": lambda fake: memorization.feature_likelihood_divergence(
@@ -92,7 +101,8 @@ def test_none_is_left_out():
 
 def test_a_study_declares_the_same_as_the_library():
     declared = {name: m.perfect for plugin in registry.plugins("metric") for name, m in plugin.meta["measures"].items()}
-    zero = ("frechet", "frechet_pixels", "frechet_classifier", "sliced_wasserstein")
+    zero = ("frechet", "frechet_pixels", "frechet_classifier", "sliced_wasserstein", "kernel_distance", "kid_mean",
+            "cmmd", "class_frechet")  # fmt: skip
     # everything else of a perfect sampler depends on the problem, and is measured as its oracle
     assert {name: value for name, value in declared.items() if value is not None} == {"density": 1.0} | dict.fromkeys(
         zero, 0.0

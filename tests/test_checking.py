@@ -441,7 +441,9 @@ def test_studies_of_different_plans_are_not_put_together(study, baseline, tmp_pa
 
 
 def test_shipped_suites_have_seeds_enough_for_an_interval():
-    few = {name: len(resolve(name, []).seeds) for name in suite_names()}
+    # its starts are set and its noise is integrated: all seeds of it are the same one
+    drawn = [name for name in suite_names() if name != "dirac_table"]
+    few = {name: len(resolve(name, []).seeds) for name in drawn}
     assert {name: count for name, count in few.items() if count < FEWEST} == {}
 
 

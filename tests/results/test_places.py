@@ -59,7 +59,9 @@ def test_a_hyper_parameter_of_a_problem_stays_in_the_study(tmp_path, own_registr
 
     original = registry.get("problem", "ring8")
 
-    @registry.register("problem", **original.meta, needs=original.needs, provides=original.provides)
+    declared = {key: value for key, value in original.meta.items() if key != "later"}
+
+    @registry.register("problem", **declared, needs=original.needs, provides=original.provides)
     def ring_of(*, path: str = "x"):
         """A ring that takes a path."""
         return original()

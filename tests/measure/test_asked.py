@@ -163,7 +163,7 @@ def own_number(real, fake):
 '''
 
 
-def test_one_of_a_users_own_is_part_of_every_plan_that_knows_it(tmp_path):
+def test_one_of_a_users_own_is_part_of_every_plan_that_knows_it(tmp_path, own_registry):
     hashes = set()
     for factor in (1, 2):
         file = tmp_path / f"own{factor}.py"

@@ -275,6 +275,7 @@ def test_without_the_script_findings_tables_and_figures_are_there(chromium: Any,
     context.close()
 
 
+@pytest.mark.slow
 def test_500_runs_with_200_probes_open(chromium: Any, fake: Any, tmp_path: Path) -> None:
     names = ["l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8", "l9", "l10"]
     fates = [

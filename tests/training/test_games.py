@@ -41,7 +41,15 @@ def play(*overrides, steps):
 
 
 @pytest.mark.parametrize("rule", registry.names("update"))
-@pytest.mark.parametrize("given", [[], ["problem.bilinear.dimension=1"], ["optimizer.sgd.momentum=-0.3"]], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        pytest.param(["problem.bilinear.dimension=1"], marks=pytest.mark.slow),
+        pytest.param(["optimizer.sgd.momentum=-0.3"], marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_every_rule_moves_on_the_bilinear_game_as_fast_as_known(rule, given):
     overrides = [*BILINEAR, f"update={rule}", *given]
     prediction = predict(variant_of(*overrides).variants[0])
@@ -53,6 +61,7 @@ def test_every_rule_moves_on_the_bilinear_game_as_fast_as_known(rule, given):
         assert went == prediction.behaviour or abs(prediction.radius - 1) < 1e-3
 
 
+@pytest.mark.slow
 def test_every_rule_converges_on_dirac_with_r1_as_fast_as_known():
     for rule in registry.names("update"):
         given = [f"update={rule}", "loss=nonsaturating", "regularizer=r1", "regularizer.r1.gamma=0.5"]

@@ -73,6 +73,7 @@ def test_only_what_is_unchanged_is_reused_and_it_is_said(train, tmp_path):
     assert start[1] == pytest.approx(start[0] / 2, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_study_in_a_named_place_is_not_continued_by_a_changed_plugin(train, tmp_path):
     program = PROGRAM.replace("tell=print", "tell=print, out='study'")
     assert train(program)[0] == 0

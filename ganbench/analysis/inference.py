@@ -43,9 +43,12 @@ def rate_over_variants(
     """Return the interval of the failure rate for new variants of the same kind with new seeds; all [runs].
 
     As `rate_over_seeds`, with the scatter between variants and that between seeds added, what single runs scatter taken
-    off once (Cameron, Gelbach & Miller 2011), and Satterthwaite's degrees of freedom.
+    off once (Cameron, Gelbach & Miller 2011), and Satterthwaite's degrees of freedom. Where no run fails, or every one,
+    nothing scatters, and a variant counts once: whether its runs are alike is not known.
     """
     lost, groups = _table(failed, variants)
+    if lost.size and lost.mean() in (0.0, 1.0):
+        return wilson_of_rate(float(lost.mean()), int(groups.max()) + 1, confidence)
     by_variant, freedom = _between(lost, groups)
     by_seed, seed_freedom = _between(*_table(failed, seeds))
     beyond = by_seed - (float(lost.var()) / (lost.size - 1) if lost.size > 1 else 0.0)

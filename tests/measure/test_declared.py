@@ -32,7 +32,7 @@ DECLARED = {
     "kid_std": (None, POSITIVE, {"blind": True}),
     "cmmd": ("down", ANY, {"perfect": 0.0, "blind": True}),
     "authenticity": ("up", SHARE, {}),
-    "mifid": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),
+    "mifid": ("down", POSITIVE, {"scale": "log", "blind": True}),
     "cosine_distance": ("up", SHARE, {"blind": True}),
     "class_frechet": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),
     "d_loss": (None, ANY, {"role": "loss"}),

@@ -180,7 +180,7 @@ LN_2 = (0.0, math.log(2))
 DECLARED = {
     "class_frechet": ("down", POSITIVE, "", 0.0), "by_class": ("down", POSITIVE, "", 0.0),
     "spatial_frechet": ("down", POSITIVE, "", 0.0), "kid_mean": ("down", ANY, "", 0.0),
-    "kid_std": (None, POSITIVE, "", None), "cmmd": ("down", ANY, "", 0.0), "mifid": ("down", POSITIVE, "", 0.0),
+    "kid_std": (None, POSITIVE, "", None), "cmmd": ("down", ANY, "", 0.0), "mifid": ("down", POSITIVE, "", None),
     "cosine_distance": ("up", SHARE, "share", None),
     "authenticity": ("up", SHARE, "share", None), "support": ("up", FROM_1, "samples", None),
     "batch": ("up", FROM_1, "samples", None), "c_t_score": (None, ANY, "standard deviations", 0.0),

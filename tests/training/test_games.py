@@ -119,6 +119,7 @@ def test_critical_r1_is_the_fastest():
     ],
     ids=" ".join,
 )
+@pytest.mark.slow
 def test_methods_that_do_not_converge(method):
     # the nonsaturating flow has imaginary eigenvalues too; what it gains it gains as 1 / sqrt(t), at no rate
     norms = play(*method, steps=2000).norm(dim=-1)
@@ -127,6 +128,7 @@ def test_methods_that_do_not_converge(method):
 
 @pytest.mark.parametrize("loss", ["nonsaturating", "minimax"])
 @pytest.mark.parametrize("regularizer", ["r1", "r2", "r1r2"])
+@pytest.mark.slow
 def test_methods_that_converge(loss, regularizer):
     strength = f"regularizer.{regularizer}.gamma=0.5"
     norms = play(f"loss={loss}", f"regularizer={regularizer}", strength, steps=900).norm(dim=-1)
@@ -142,6 +144,7 @@ def test_the_wasserstein_loss_makes_it_bilinear():
     assert abs(np.linalg.eigvals(step)) == pytest.approx([1, 1])
 
 
+@pytest.mark.slow
 def test_instance_noise_and_consensus_converge():
     noise = ["regularizer=instance_noise", "regularizer.instance_noise.sigma=1.0", "batch_size=256", "steps=1000"]
     for method in (noise, ["update=consensus"]):
@@ -150,6 +153,7 @@ def test_instance_noise_and_consensus_converge():
         assert (norms[-1] < 0.3 * norms[0]).all(), method
 
 
+@pytest.mark.slow
 def test_dragan_does_not_converge():
     # its norm of one is at a distance from the equilibrium, as WGAN-GP's
     norms = play("loss=nonsaturating", "regularizer=dragan", steps=2000).norm(dim=-1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ganbench.analysis import Study, courses
+from ganbench.analysis import Study, budgets, courses
 from ganbench.analysis import robustness as robust
 from ganbench.analysis.findings import sentences
 from ganbench.analysis.ranking import labels, rank
@@ -73,12 +73,18 @@ class Context:
         """What the study shows, in sentences."""
         found = sentences(self.study, self.verdicts, self.ranking, self.scores)
         over_settings = robust.sentences(self.robustness)
-        return [*found[:1], *courses.sentences(self.theory), *over_settings, *found[1:]]
+        over_budgets = budgets.sentences(self.moves)
+        return [*found[:1], *courses.sentences(self.theory), *over_settings, *over_budgets, *found[1:]]
 
     @cached_property
     def robustness(self) -> pd.DataFrame:
         """How each method fares over its settings; empty where all have one."""
         return robust.robustness(self.study, self.verdicts)
+
+    @cached_property
+    def moves(self) -> pd.DataFrame:
+        """How verdicts move with more steps, pair by pair; empty where all runs have one budget."""
+        return budgets.moves(self.study, self.verdicts)
 
     @cached_property
     def theory(self) -> pd.DataFrame:

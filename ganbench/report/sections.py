@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ganbench.analysis import budgets
 from ganbench.analysis.findings import percent
 from ganbench.analysis.ranking import COSTS
 from ganbench.analysis.scores import FINISHED, SCORES
@@ -272,6 +273,17 @@ def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def moves(context: Context) -> list[dict[str, Any]]:
+    """Return for every problem and pair of budgets how many runs moved from which verdict (rows) to which."""
+    found = []
+    pairs = context.moves.groupby(["problem", "short", "long"], sort=False) if len(context.moves) else ()
+    for (problem, short, long), of_pair in pairs:
+        counts = budgets.table(of_pair)
+        rows = [(name, [int(n) or "" for n in row]) for name, row in zip(counts.index, counts.to_numpy(), strict=True)]
+        found.append({"problem": problem, "short": short, "long": long, "to": list(counts.columns), "rows": rows})
+    return found
+
+
 def section(context: Context, prefix: str) -> dict[str, Any]:
     """Return everything that the template needs of one study, except its curves."""
     problems = [
@@ -289,6 +301,7 @@ def section(context: Context, prefix: str) -> dict[str, Any]:
         "problems": problems,
         "pictures": [pictures(context, name) for name in context.problems],
         "missing": missing(context),
+        "moves": moves(context),
         "damage": list(map(str, context.study.damage)),
         "legends": [(*key.split(".", 1), legend) for key, legend in context.study.legends.items()],
         "measures": measure_rows(context),

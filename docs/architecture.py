@@ -27,6 +27,7 @@ ORDER = {
         "interrupts",
         "revision",
         "worktree",
+        "ranges",
         "declarations",
         "kinds",
         "refusals",

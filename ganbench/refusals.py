@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ganbench import ranges
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.kinds import Kind
 
@@ -81,6 +82,12 @@ def _check_signature(kind: Kind, owner: str, function: Callable[..., Any], decla
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY:
             _check_hyper(kind, owner, parameter)
+            beyond = ranges.outside(ranges.bounds_of(function, parameter.name), parameter.default)
+            if beyond:
+                raise UserError(
+                    f"The default of the hyper-parameter '{parameter.name}' of {owner} must be {beyond}, as its "
+                    f"annotation says; got {quoted(parameter.default)}."
+                )
     hypers = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     for name in declared.get("later", ()):
         if name not in hypers:

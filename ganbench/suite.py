@@ -21,7 +21,7 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import asking, kinds, registry, tuning
+from ganbench import asking, kinds, ranges, registry, tuning
 from ganbench.combining import allowed, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
@@ -344,6 +344,9 @@ def _check_hypers(data: Mapping[str, Any]) -> None:
                 raise unknown(f"hyper-parameter of the {kind} '{name}'", hyper, plugin.hypers)
             for item in value if isinstance(value, list) else [value]:
                 _check_type(key, plugin.hypers[hyper], item)
+                wanted = ranges.outside(ranges.bounds_of(plugin.function, hyper), item)
+                if wanted:
+                    raise UserError(f"The key '{key}' must be {wanted}, got {item:g}.")
             if isinstance(value, list) and len(set(value)) < len(value):
                 raise UserError(f"The key '{key}' names the same value twice in {value}.")
             if value == []:

@@ -57,14 +57,14 @@ def table(moved: pd.DataFrame) -> pd.DataFrame:
 def sentences(moved: pd.DataFrame) -> list[str]:
     """Return what more steps change, a sentence a problem and pair of budgets: who survives that did not, and back."""
     return [
-        _sentence(str(problem), int(short), int(long), pairs)
+        _sentence(str(problem), short, long, pairs)
         for (problem, short, long), pairs in (
             moved.groupby(["problem", "short", "long"], sort=False) if len(moved) else ()
         )
     ]
 
 
-def _sentence(problem: str, short: int, long: int, pairs: pd.DataFrame) -> str:
+def _sentence(problem: str, short: object, long: object, pairs: pd.DataFrame) -> str:
     text = f"Budget on {problem}: with {long} instead of {short} steps, same seeds and other settings, "
     parts = []
     for name, of in _kinds(pairs):

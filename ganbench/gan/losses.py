@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from ganbench.ranges import BelowOne, NotNegative
 from ganbench.registry import register
 
 Losses = tuple[Tensor, Tensor]
@@ -88,19 +89,19 @@ def _logistic_critic(real: Tensor, fake: Tensor, label_smoothing: float) -> Tens
 
 
 @register("loss", boundary=0.0, saturates=True, divergence=LOGISTIC)
-def minimax(real: Tensor, fake: Tensor, *, label_smoothing: float = 0.0) -> Losses:
+def minimax(real: Tensor, fake: Tensor, *, label_smoothing: BelowOne = 0.0) -> Losses:
     """Minimax or saturating loss: G minimises log(1 - D(G(z))) (Goodfellow 2014, eq. 1)."""
     return _logistic_critic(real, fake, label_smoothing), -softplus(fake).mean(-1)
 
 
 @register("loss", boundary=0.0, saturates=False, divergence=LOGISTIC)
-def nonsaturating(real: Tensor, fake: Tensor, *, label_smoothing: float = 0.0) -> Losses:
+def nonsaturating(real: Tensor, fake: Tensor, *, label_smoothing: BelowOne = 0.0) -> Losses:
     """Non-saturating loss: G minimises -log D(G(z)) (Goodfellow 2014, sec. 3)."""
     return _logistic_critic(real, fake, label_smoothing), softplus(-fake).mean(-1)
 
 
 @register("loss", boundary=0.5, saturates=False, divergence=SQUARES)
-def least_squares(real: Tensor, fake: Tensor, *, label_smoothing: float = 0.0) -> Losses:
+def least_squares(real: Tensor, fake: Tensor, *, label_smoothing: BelowOne = 0.0) -> Losses:
     """Least-squares loss: targets 1 for real and 0 for fake (Mao 2017, eq. 9)."""
     d_loss = (real - (1 - label_smoothing)).square().mean(-1) / 2 + fake.square().mean(-1) / 2
     return d_loss, (fake - 1).square().mean(-1) / 2
@@ -142,7 +143,7 @@ def _focal(logits: Tensor, gamma: float) -> Tensor:
 
 
 @register("loss", boundary=0.0, saturates=False, divergence=TRANSCENDENTAL)
-def focal(real: Tensor, fake: Tensor, *, gamma: float = 2.0) -> Losses:
+def focal(real: Tensor, fake: Tensor, *, gamma: NotNegative = 2.0) -> Losses:
     """Focal loss: the non-saturating loss, what is classified well weighs (1 - p)^gamma (Lin 2017, eq. 4).
 
     `gamma` is 0 or larger; 0 is the non-saturating loss.

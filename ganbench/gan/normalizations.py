@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
+from ganbench.ranges import AtLeastOne
 from ganbench.registry import register
 
 PER_SAMPLE = {"independent_samples"}
@@ -154,7 +155,7 @@ def instance(layer: nn.Module) -> nn.Module:
 
 
 @register("normalization", acts_on="activations", keeps=("group", "pixels"), provides=PER_SAMPLE)
-def group(layer: nn.Module, *, groups: int = 4) -> nn.Module:
+def group(layer: nn.Module, *, groups: AtLeastOne = 4) -> nn.Module:
     """Group normalization over groups of channels of a sample (Wu 2018)."""
     return nn.Sequential(layer, nn.GroupNorm(groups, output_features(layer)))
 

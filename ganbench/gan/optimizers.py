@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ganbench.errors import unknown
 from ganbench.gan import linear
+from ganbench.ranges import BelowOne, NotNegative
 from ganbench.registry import Plugin, register
 
 DECAYS = {
@@ -71,11 +72,11 @@ def sgd(
     step: Tensor,
     lr: Any,
     *,
-    g_lr: float = 1e-2,
-    d_lr: float = 1e-2,
+    g_lr: NotNegative = 1e-2,
+    d_lr: NotNegative = 1e-2,
     momentum: float = 0.0,
     decay: str = "none",
-    weight_decay: float = 0.0,
+    weight_decay: NotNegative = 0.0,
 ) -> None:
     """Gradient descent with heavy-ball momentum, which may be negative (Polyak 1964; Gidel 2019b)."""
     if not state:
@@ -92,12 +93,12 @@ def rmsprop(
     step: Tensor,
     lr: Any,
     *,
-    g_lr: float = 5e-4,
-    d_lr: float = 5e-4,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
+    g_lr: NotNegative = 5e-4,
+    d_lr: NotNegative = 5e-4,
+    alpha: BelowOne = 0.99,
+    eps: NotNegative = 1e-8,
     decay: str = "none",
-    weight_decay: float = 0.0,
+    weight_decay: NotNegative = 0.0,
 ) -> None:
     """RMSProp without momentum, the optimizer of weight-clipped critics (Tieleman & Hinton 2012; Arjovsky 2017)."""
     if not state:
@@ -115,10 +116,10 @@ def optimistic_sgd(
     step: Tensor,
     lr: Any,
     *,
-    g_lr: float = 1e-2,
-    d_lr: float = 1e-2,
+    g_lr: NotNegative = 1e-2,
+    d_lr: NotNegative = 1e-2,
     decay: str = "none",
-    weight_decay: float = 0.0,
+    weight_decay: NotNegative = 0.0,
 ) -> None:
     """Optimistic gradient descent: twice this gradient less the last one (Daskalakis 2018)."""
     _optimistic(parameters, _with_decay(gradient, parameters, weight_decay), state, lr)
@@ -137,13 +138,13 @@ def adam(
     bias: tuple[Any, Any],
     lr: Any,
     *,
-    g_lr: float = 2e-3,
-    d_lr: float = 2e-3,
-    beta1: float = 0.5,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
+    g_lr: NotNegative = 2e-3,
+    d_lr: NotNegative = 2e-3,
+    beta1: BelowOne = 0.5,
+    beta2: BelowOne = 0.999,
+    eps: NotNegative = 1e-8,
     decay: str = "sqrt",
-    weight_decay: float = 0.0,
+    weight_decay: NotNegative = 0.0,
 ) -> None:
     """Adam with bias correction (Kingma & Ba 2015, alg. 1)."""
     if not state:
@@ -164,12 +165,12 @@ def adamw(
     bias: tuple[Any, Any],
     lr: Any,
     *,
-    g_lr: float = 2e-3,
-    d_lr: float = 2e-3,
-    beta1: float = 0.5,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.01,
+    g_lr: NotNegative = 2e-3,
+    d_lr: NotNegative = 2e-3,
+    beta1: BelowOne = 0.5,
+    beta2: BelowOne = 0.999,
+    eps: NotNegative = 1e-8,
+    weight_decay: NotNegative = 0.01,
     decay: str = "sqrt",
 ) -> None:
     """Adam with decoupled weight decay: parameters shrink by lr x weight_decay a step (Loshchilov & Hutter 2019)."""
@@ -185,13 +186,13 @@ def optimistic_adam(
     bias: tuple[Any, Any],
     lr: Any,
     *,
-    g_lr: float = 2e-3,
-    d_lr: float = 2e-3,
-    beta1: float = 0.5,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
+    g_lr: NotNegative = 2e-3,
+    d_lr: NotNegative = 2e-3,
+    beta1: BelowOne = 0.5,
+    beta2: BelowOne = 0.999,
+    eps: NotNegative = 1e-8,
     decay: str = "sqrt",
-    weight_decay: float = 0.0,
+    weight_decay: NotNegative = 0.0,
 ) -> None:
     """Optimistic Adam: twice Adam's step less its last one (Daskalakis 2018, alg. 1)."""
     direction, gradient = torch.zeros_like(parameters), _with_decay(gradient, parameters, weight_decay)

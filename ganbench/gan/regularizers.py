@@ -33,6 +33,7 @@ from torch import Tensor
 
 from ganbench.errors import UserError
 from ganbench.gan import linear
+from ganbench.ranges import BelowOne, NotNegative, Positive, PositiveShare
 from ganbench.registry import register
 
 Critic = Callable[[Tensor], Tensor]
@@ -69,7 +70,7 @@ def none(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor) -> Tensor:
     acts_on="weights",
     no_rate={"wasserstein": "clipped WGAN does not converge (Mescheder 2018)"},
 )
-def weight_clipping(weights: Tensor, *, clip: float = 0.01) -> Tensor:
+def weight_clipping(weights: Tensor, *, clip: Positive = 0.01) -> Tensor:
     """Weight clipping: every weight of the critic is kept within [-clip, clip] (Arjovsky 2017, alg. 1)."""
     return weights.clamp(-clip, clip)
 
@@ -80,7 +81,9 @@ def weight_clipping(weights: Tensor, *, clip: float = 0.01) -> Tensor:
     needs=PER_SAMPLE,
     no_rate={"wasserstein": "WGAN-GP does not converge with finitely many steps of D (Mescheder 2018)"},
 )
-def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: float = 10.0) -> Tensor:
+def gradient_penalty(
+    critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: NotNegative = 10.0
+) -> Tensor:
     """WGAN-GP: weight times (gradient norm - 1)^2 between real and fake (Gulrajani 2017, eq. 3)."""
     squared = squared_input_gradient(critic, between(real, fake, uniform))
     # the square root has no gradient at zero, where a critic that ignores its input would sit
@@ -88,13 +91,13 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor
 
 
 @register("regularizer", acts_on="inputs", needs=PER_SAMPLE, linear=linear.half_squared_slope("real", weight="gamma"))
-def r1(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
+def r1(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: NotNegative = 0.1) -> Tensor:
     """R1: gamma/2 times the squared gradient norm on real samples (Mescheder 2018, eq. 9)."""
     return gamma / 2 * squared_input_gradient(critic, real).mean(-1)
 
 
 @register("regularizer", acts_on="inputs", needs=PER_SAMPLE, linear=linear.half_squared_slope("fake", weight="gamma"))
-def r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
+def r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: NotNegative = 0.1) -> Tensor:
     """R2: gamma/2 times the squared gradient norm on fake samples (Mescheder 2018, eq. 10)."""
     return gamma / 2 * squared_input_gradient(critic, fake).mean(-1)
 
@@ -102,14 +105,14 @@ def r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: fl
 @register(
     "regularizer", acts_on="inputs", needs=PER_SAMPLE, linear=linear.half_squared_slope("real", "fake", weight="gamma")
 )
-def r1r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1) -> Tensor:
+def r1r2(critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: NotNegative = 0.1) -> Tensor:
     """R1 + R2: gamma/2 times the squared gradient norm on real and on fake samples (Huang 2024, eq. 6)."""
     return r1(critic, real, fake, uniform, gamma=gamma) + r2(critic, real, fake, uniform, gamma=gamma)
 
 
 @register("regularizer", acts_on="inputs", needs=PER_SAMPLE)
 def lazy_r1(
-    critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: float = 0.1, lazy: int = 16
+    critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, gamma: NotNegative = 0.1, lazy: int = 16
 ) -> Tensor:
     """Lazy R1: R1 in every lazy-th update of the critic, counted lazy times (Karras 2020, app. B)."""
     return r1(critic, real, fake, uniform, gamma=gamma)
@@ -122,7 +125,7 @@ def lazy_r1(
     linear=linear.half_squared_slope("between", weight="weight", times=2.0),
 )
 def zero_gradient_penalty(
-    critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: float = 10.0, lazy: int = 1
+    critic: Critic, real: Tensor, fake: Tensor, uniform: Tensor, *, weight: NotNegative = 10.0, lazy: int = 1
 ) -> Tensor:
     """0-GP: weight times the squared gradient norm between real and fake (Thanh-Tung 2019): w E|grad D(x^)|^2."""
     return weight * squared_input_gradient(critic, between(real, fake, uniform)).mean(-1)
@@ -135,9 +138,9 @@ def consistency(
     fake: Tensor,
     normal: Tensor,
     *,
-    real_weight: float = 10.0,
-    fake_weight: float = 10.0,
-    scale: float = 0.05,
+    real_weight: NotNegative = 10.0,
+    fake_weight: NotNegative = 10.0,
+    scale: NotNegative = 0.05,
 ) -> Tensor:
     """Balanced consistency: weights times E(D(x) - D(Tx))^2 on real and fake samples (Zhao 2021, alg. 1; Zhang 2020).
 
@@ -163,8 +166,8 @@ def dragan(
     fake: Tensor,
     normal: Tensor,
     *,
-    weight: float = 10.0,
-    scale: float = 0.5,
+    weight: NotNegative = 10.0,
+    scale: NotNegative = 0.5,
     lazy: int = 1,
 ) -> Tensor:
     """DRAGAN: weight E(gradient norm - 1)^2 at x + d around real samples x (Kodali 2017).
@@ -186,8 +189,8 @@ def lecam(
     uniform: Tensor,
     memory: MutableMapping[str, Tensor],
     *,
-    weight: float = 0.3,
-    decay: float = 0.99,
+    weight: NotNegative = 0.3,
+    decay: BelowOne = 0.99,
 ) -> Tensor:
     """LeCam: weight times E(D(x) - a_fake)^2 + E(D(G(z)) - a_real)^2, a running means of logits (Tseng 2021).
 
@@ -203,14 +206,12 @@ def lecam(
 
 @register("regularizer", acts_on="samples", linear=linear.fading_noise)
 def instance_noise(
-    samples: Tensor, normal: Tensor, progress: Tensor, *, sigma: float = 0.1, until: float = 1.0
+    samples: Tensor, normal: Tensor, progress: Tensor, *, sigma: NotNegative = 0.1, until: PositiveShare = 1.0
 ) -> Tensor:
     """Instance noise: D is shown x + N(0, s^2), s falls linearly from sigma to 0 (Sonderby 2017; Arjovsky 2017b).
 
     sigma is in the units of the samples, `until` the share of the training at which the noise is gone, in (0, 1].
     """
-    if not 0 < until <= 1:
-        raise UserError(f"The key 'regularizer.instance_noise.until' must be above 0 and at most 1, got {until:g}.")
     return samples + sigma * (1 - progress / until).clamp(min=0.0) * normal
 
 
@@ -222,7 +223,7 @@ def instance_noise(
     resolution=1e-5,
 )
 def constant_noise(
-    samples: Tensor, normal: Tensor, progress: Tensor, *, sigma: float = 0.1, sampled: bool = True
+    samples: Tensor, normal: Tensor, progress: Tensor, *, sigma: NotNegative = 0.1, sampled: bool = True
 ) -> Tensor:
     """Constant instance noise: D is shown x + N(0, sigma^2) from the first step to the last (Mescheder 2018, sec. 3.2).
 
@@ -265,7 +266,7 @@ def normal_points(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 @register("regularizer", acts_on="matrices")
-def orthogonal(matrices: Sequence[Tensor], *, beta: float = 1e-4) -> Tensor:
+def orthogonal(matrices: Sequence[Tensor], *, beta: NotNegative = 1e-4) -> Tensor:
     """Orthogonal regularization: beta times the squared off-diagonals of W W^T, over all layers (Brock 2019, eq. 3).
 
     The paper regularizes G alone, with this beta: that is `g_regularizer=orthogonal`. `regularizer=orthogonal` is the
@@ -275,7 +276,7 @@ def orthogonal(matrices: Sequence[Tensor], *, beta: float = 1e-4) -> Tensor:
 
 
 @register("regularizer", acts_on="matrices")
-def orthonormal(matrices: Sequence[Tensor], *, beta: float = 1e-4) -> Tensor:
+def orthonormal(matrices: Sequence[Tensor], *, beta: NotNegative = 1e-4) -> Tensor:
     """Orthonormal regularization: beta times |W W^T - I|_F^2, over all layers (Brock 2017; squared by Miyato 2018).
 
     Rows that are orthogonal and of length 1 cost nothing; a layer with more rows than columns always costs something.
@@ -298,8 +299,8 @@ def path_length(
     normal: Tensor,
     memory: MutableMapping[str, Tensor],
     *,
-    weight: float = 2.0,
-    decay: float = 0.99,
+    weight: NotNegative = 2.0,
+    decay: BelowOne = 0.99,
     lazy: int = 4,
 ) -> Tensor:
     """Path length: weight times (|J^T y| - a)^2 of G's Jacobian J, y of N(0, 1/pixels) (Karras 2020, eq. 4).

@@ -24,11 +24,14 @@ Losses and gradients at a probe are those of training for "packs" and "features"
 """
 
 import math
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from ganbench.errors import UserError
+from ganbench.ranges import AtLeastOne, BelowOne, NotNegative, PositiveShare, Share
 from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, register
 
 INDEPENDENT = frozenset({"independent_samples"})
@@ -60,14 +63,11 @@ class MinibatchDiscrimination(nn.Module):
 
 
 @register("trick", acts_on="batch", withholds=INDEPENDENT, needs=SEES_BATCH)
-def minibatch_discrimination(features: int, *, kernels: int = 8, dims: int = 4) -> nn.Module:
+def minibatch_discrimination(features: int, *, kernels: AtLeastOne = 8, dims: AtLeastOne = 4) -> nn.Module:
     """Minibatch discrimination: D's last layer sees how close a sample is to its batch (Salimans 2016, sec. 3.2).
 
     `kernels` and `dims` are the paper's B and C. The sum runs over the whole batch, the sample itself included.
     """
-    for name, value in (("kernels", kernels), ("dims", dims)):
-        if value < 1:
-            raise UserError(f"The key 'trick.minibatch_discrimination.{name}' must be at least 1, got {value}.")
     return MinibatchDiscrimination(features, kernels, dims)
 
 
@@ -108,7 +108,7 @@ def feature_matching(real_features: Tensor, fake_features: Tensor) -> Tensor:
 
 
 @register("trick", acts_on="packs", needs={NOTHING_GIVEN: "a pack of samples has no one label"})
-def packing(samples: Tensor, *, m: int = 2) -> Tensor:
+def packing(samples: Tensor, *, m: Annotated[int, Ge(2)] = 2) -> Tensor:
     """Packing: D sees m samples at once, side by side, all real or all fake (PacGAN, Lin 2018).
 
     Points become m d-dimensional, images m C channels deep; logits, and the losses that compare them, are one a pack.
@@ -116,8 +116,6 @@ def packing(samples: Tensor, *, m: int = 2) -> Tensor:
     random points between real and fake have one share a pack. `batch_size` counts samples, of which D sees batch_size /
     m packs; the paper's counts packs: its 100 is batch_size=100 m. UserError where the batch does not divide by m.
     """
-    if m < 2:
-        raise UserError(f"The key 'trick.packing.m' must be at least 2, got {m}.")
     if samples.shape[1] % m:
         raise UserError(
             f"Packs of trick.packing.m={m} samples do not divide a batch of {samples.shape[1]}: choose a batch_size "
@@ -127,7 +125,7 @@ def packing(samples: Tensor, *, m: int = 2) -> Tensor:
 
 
 @register("trick", acts_on="parameters")
-def historical_averaging(parameters: Tensor, mean: Tensor, *, weight: float = 0.001) -> Tensor:
+def historical_averaging(parameters: Tensor, mean: Tensor, *, weight: NotNegative = 0.001) -> Tensor:
     """Historical averaging: weight |theta - mean of past theta|^2 for both players (Salimans 2016, sec. 3.3).
 
     The paper's term has weight 1, which holds Adam's steps near the start.
@@ -136,27 +134,26 @@ def historical_averaging(parameters: Tensor, mean: Tensor, *, weight: float = 0.
 
 
 @register("trick", acts_on="average")
-def ema(average: Tensor, parameters: Tensor, *, decay: float = 0.99) -> Tensor:
+def ema(average: Tensor, parameters: Tensor, *, decay: BelowOne = 0.99) -> Tensor:
     """Exponential moving average of G's weights, measured beside the trained G (Yazici 2019; Karras 2018).
 
     average <- decay average + (1 - decay) weights. It lags 1 / (1 - decay) steps behind; the papers, who train for far
     longer, take 0.999 and 0.9999. Its measures end in `_ema`; verdicts judge the trained G. What a network keeps in
     buffers (running statistics, a spectral norm's vector) is the trained G's.
     """
-    if not 0 <= decay < 1:
-        raise UserError(f"The key 'trick.ema.decay' must be at least 0 and below 1, got {decay:g}.")
     return torch.lerp(parameters, average, decay)
 
 
 @register("trick", acts_on="samples", draws=3, needs={"image": "it moves and brightens images"})
-def augmentation(images: Tensor, uniform: Tensor, *, brightness: float = 0.5, translation: float = 0.125) -> Tensor:
+def augmentation(
+    images: Tensor, uniform: Tensor, *, brightness: NotNegative = 0.5, translation: Share = 0.125
+) -> Tensor:
     """Differentiable augmentation of all that D is shown, by brightness and translation (after Zhao 2020).
 
     Two of the five of DiffAugment; `diffaugment` has all. Each image gets a number of U[-brightness, brightness] added,
     in the units of its pixels, and is moved by a whole number of pixels, at most the share `translation` of its side
     either way, with 0 where nothing is left. Penalties are taken at the augmented images: D is shown no others.
     """
-    _check_share("augmentation.translation", translation)
     return _moved(images + brightness * _signed(uniform[..., 0]), uniform[..., 1:], translation)
 
 
@@ -165,11 +162,11 @@ def diffaugment(
     images: Tensor,
     uniform: Tensor,
     *,
-    brightness: float = 0.5,
-    saturation: float = 1.0,
-    contrast: float = 0.5,
-    translation: float = 0.125,
-    cutout: float = 0.5,
+    brightness: NotNegative = 0.5,
+    saturation: NotNegative = 1.0,
+    contrast: NotNegative = 0.5,
+    translation: Share = 0.125,
+    cutout: Share = 0.5,
 ) -> Tensor:
     """DiffAugment of all that D is shown, "color, translation, cutout" in this order (Zhao 2020, sec. 3.2).
 
@@ -179,18 +176,11 @@ def diffaugment(
     `augmentation`. Cutout: a rectangle of the share `cutout` of each side is 0, its middle anywhere in it: it may
     reach over the border. `translation` and `cutout` lie in [0, 1]; a strength of 0 leaves its part out.
     """
-    _check_share("diffaugment.translation", translation)
-    _check_share("diffaugment.cutout", cutout)
     light, color, depth = (_signed(numbers) for numbers in uniform[..., :3].unbind(-1))
     images = images + brightness * light
     images = _stretched(images, -3, 1 + saturation * color)
     images = _stretched(images, (-3, -2, -1), 1 + contrast * depth)
     return _cut(_moved(images, uniform[..., 3:5], translation), uniform[..., 5:], cutout)
-
-
-def _check_share(key: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise UserError(f"The key 'trick.{key}' must lie between 0 and 1, got {value:g}.")
 
 
 def _signed(uniform: Tensor) -> Tensor:
@@ -240,9 +230,6 @@ def _selector(side: int, share: float, uniform: Tensor) -> Tensor:
 
 def logits_kept(batch: int, progress: float, *, share: float, until: float) -> int:
     """Return the k of a batch that `top_k` keeps after a share of the training."""
-    for name, value in (("share", share), ("until", until)):
-        if not 0 < value <= 1:
-            raise UserError(f"The key 'trick.top_k.{name}' must be above 0 and at most 1, got {value:g}.")
     # rounded up, but not for the rounding of the power
     return math.ceil(batch * share ** min(1.0, progress / until) - 1e-9)
 
@@ -254,7 +241,7 @@ def logits_kept(batch: int, progress: float, *, share: float, until: float) -> i
     needs={LOSS_OF_LOGITS: "it chooses logits, and G's loss is taken on features"},
 )
 def top_k(
-    real_logits: Tensor, fake_logits: Tensor, k: int, *, share: float = 0.5, until: float = 0.5
+    real_logits: Tensor, fake_logits: Tensor, k: int, *, share: PositiveShare = 0.5, until: PositiveShare = 0.5
 ) -> tuple[Tensor, Tensor]:
     """Top-k training: G's loss is taken on the k fakes that D scores highest (Sinha 2020, alg. 1).
 
@@ -270,7 +257,7 @@ def top_k(
     acts_on="data",
     needs={"unequal_groups": "it needs modes or classes, and changes nothing where all weigh the same"},
 )
-def weighted_sampling(weights: Tensor, *, power: float = 1.0) -> Tensor:
+def weighted_sampling(weights: Tensor, *, power: NotNegative = 1.0) -> Tensor:
     """Weighted sampling: training batches hold modes or classes of weight w in proportion to w^(1 - power).
 
     power 0 is the data as they are, 1 draws all groups evenly. What metrics and diagnostics compare with stays the data

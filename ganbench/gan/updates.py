@@ -16,8 +16,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ganbench.errors import UserError, unknown
+from ganbench.errors import unknown
 from ganbench.gan import linear
+from ganbench.ranges import AtLeastOne, NotNegative, PositiveShare
 from ganbench.registry import register
 
 PLAYERS = ("d", "g")
@@ -145,27 +146,24 @@ def _step_from(round: Round, start: Gradients) -> Gradients:
 
 
 @register("update", linear=linear.lookahead)
-def lookahead(round: Round, *, every: int = 5, share: float = 0.5) -> None:
+def lookahead(round: Round, *, every: AtLeastOne = 5, share: PositiveShare = 0.5) -> None:
     """Lookahead-minimax: every few steps both go back to a share of the way they came (Chavdarova 2021, alg. 1).
 
     The steps between are alternating ones; `share` is in (0, 1], 1 is no lookahead.
     """
-    _look_ahead(round, "lookahead", alternating, every, share)
+    _look_ahead(round, alternating, every, share)
 
 
 @register("update", needs=ONE_EACH, linear=linear.simultaneous_lookahead)
-def simultaneous_lookahead(round: Round, *, every: int = 5, share: float = 0.5) -> None:
+def simultaneous_lookahead(round: Round, *, every: AtLeastOne = 5, share: PositiveShare = 0.5) -> None:
     """Lookahead-minimax over simultaneous steps, which alone leave a bilinear game (Chavdarova 2021, alg. 1).
 
     As `lookahead`, with `simultaneous` steps between. At small rates it converges there where every (1 - share) > 1.
     """
-    _look_ahead(round, "simultaneous_lookahead", simultaneous, every, share)
+    _look_ahead(round, simultaneous, every, share)
 
 
-def _look_ahead(round: Round, name: str, step: Callable[[Round], None], every: int, share: float) -> None:
-    _at_least_one(f"{name}.every", every)
-    if not 0 < share <= 1:
-        raise UserError(f"The key 'update.{name}.share' must be above 0 and at most 1, got {share:g}.")
+def _look_ahead(round: Round, step: Callable[[Round], None], every: int, share: float) -> None:
     if not round.memory:
         round.memory.update(round.positions())
     step(round)
@@ -176,7 +174,7 @@ def _look_ahead(round: Round, name: str, step: Callable[[Round], None], every: i
 
 
 @register("update", needs=ONE_EACH, linear=linear.consensus, later=("order",))
-def consensus(round: Round, *, weight: float = 1.0, order: str = "simultaneous") -> None:
+def consensus(round: Round, *, weight: NotNegative = 1.0, order: str = "simultaneous") -> None:
     """Consensus optimisation: both also descend weight/2 times the squared norm of all gradients (Mescheder 2017).
 
     order: who moves on which of these gradients, as the update rules of these names: "simultaneous", "alternating" (D
@@ -191,7 +189,7 @@ def consensus(round: Round, *, weight: float = 1.0, order: str = "simultaneous")
 
 
 @register("update", needs=ONE_EACH, linear=linear.symplectic)
-def symplectic(round: Round, *, weight: float = 1.0, align: bool = True) -> None:
+def symplectic(round: Round, *, weight: NotNegative = 1.0, align: bool = True) -> None:
     """Symplectic gradient adjustment: adds A^T xi, A the antisymmetric part of the Jacobian (Balduzzi 2018, alg. 1).
 
     With `align` the sign of `weight` follows the paper's criterion, towards stable and away from unstable points.
@@ -214,7 +212,7 @@ def _dot(a: Gradients, b: Gradients) -> Tensor:
 
 
 @register("update", linear=linear.unrolled, later=("penalties",))
-def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1, penalties: bool = False) -> None:
+def unrolled(round: Round, *, steps: AtLeastOne = 5, rate: NotNegative = 0.1, penalties: bool = False) -> None:
     """Unrolled critic: G descends through `steps` gradient steps that D would make (Metz 2017).
 
     Alternating, D first. The steps that D would make are plain gradient steps of size `rate` on G's own batch. Their
@@ -222,13 +220,7 @@ def unrolled(round: Round, *, steps: int = 5, rate: float = 0.1, penalties: bool
     and ascends D's loss on the real data, whose logits those steps move. The paper's D has no regularizer: those steps
     leave ours out, and with `penalties` they are on its loss with all of them. Spectral vectors stay as they were.
     """
-    _at_least_one("unrolled.steps", steps)
     for _ in range(round.turns["d"]):
         round.descend("d", round.gradient("d"))
     for _ in range(round.turns["g"]):
         round.descend("g", round.unrolled_gradient(steps, rate, penalties))
-
-
-def _at_least_one(key: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"The key 'update.{key}' counts steps and must be at least 1, got {value}.")

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganbench.errors import UserError
 from ganbench.plan import Run
 from ganbench.problems.base import Given, Problem, stream
+from ganbench.ranges import AtLeastOne, NotNegative, Positive
 from ganbench.registry import NOTHING_GIVEN, register
 from ganbench.training import batched, noise
 from ganbench.training.cost import StepCost, measured
@@ -159,10 +159,10 @@ def vae(
     problem: Problem,
     device: torch.device,
     *,
-    width: int = 32,
-    depth: int = 2,
-    beta: float = 1.0,
-    scale: float = 0.1,
+    width: AtLeastOne = 32,
+    depth: AtLeastOne = 2,
+    beta: NotNegative = 1.0,
+    scale: Positive = 0.1,
 ) -> Autoencoders:
     """Variational autoencoder: N(x; decoder(z), s^2), s learned, KL weighed by beta (Kingma 2014; Higgins 2017).
 
@@ -170,8 +170,4 @@ def vae(
     learned with the rest (Rybkin 2021), from `scale`: where that is the scale of the data, the bound is content with a
     posterior that tells nothing. The optimizer's rate is that of G.
     """
-    if width < 1 or depth < 1:
-        raise UserError(f"The model 'vae' needs a width and a depth of at least 1, got {width} and {depth}.")
-    if not scale > 0:
-        raise UserError(f"The key 'model.vae.scale' must be above 0, got {scale:g}.")
     return Autoencoders(runs, problem, device, {"width": width, "depth": depth, "beta": beta, "scale": scale})

@@ -25,6 +25,8 @@ from ganbench.report.heatmaps import maps
 SHOWN_APART = ("command", "mixed", "environments")
 HEADLINE = 3
 PICTURES = 5
+STRIPS = 40
+"""Variants of a problem whose samples are drawn for readers without JavaScript, the first of the ranking."""
 
 
 def summary(context: Context) -> list[tuple[str, str, str]]:
@@ -123,14 +125,21 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
     rows = []
     order = {v: i for i, v in enumerate(context.ranking["variant"])} if len(context.ranking) else {}
     runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(["done", "diverged"])]
-    for variant, group in sorted(runs.groupby("variant", sort=False), key=lambda item: order.get(str(item[0]), 0)):
+    ranked = sorted(runs.groupby("variant", sort=False), key=lambda item: order.get(str(item[0]), 0))
+    for variant, group in ranked[:STRIPS]:
         run = _median_seed(context, problem, group)
         drawn = study.samples(run["run"])
         steps = sorted(drawn)
         chosen = sorted({steps[round(i)] for i in np.linspace(0, len(steps) - 1, PICTURES)}) if steps else []
         images = [(step, _uri(drawn[step], view, centres)) for step in chosen]
         rows.append({"label": run["label"], "run": run, "images": images, "chip": _chip(run), "variant": variant})
-    return {"problem": problem, "flat": flat, "real": _uri(real, view, centres) if len(real) else "", "rows": rows}
+    return {
+        "problem": problem,
+        "flat": flat,
+        "real": _uri(real, view, centres) if len(real) else "",
+        "rows": rows,
+        "variants": len(ranked),
+    }
 
 
 def _uri(samples: Any, view: thumbnails.Frame | None, centres: Any) -> str:

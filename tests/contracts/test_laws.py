@@ -58,8 +58,11 @@ def test_law(place):
     assert result.status == "kept", f"{law.sentence} {result.detail}"
 
 
+# an update rule plays whole games for its laws
 @pytest.mark.parametrize(
-    "plugin", SET, ids=lambda plugin: f"{plugin.name}-{'-'.join(map(str, plugin.hypers.values()))}"
+    "plugin",
+    [pytest.param(plugin, marks=[pytest.mark.slow] * (plugin.kind == "update")) for plugin in SET],
+    ids=lambda plugin: f"{plugin.name}-{'-'.join(map(str, plugin.hypers.values()))}",
 )
 def test_laws_at_other_settings(plugin):
     results = [judge(plugin, law) for law in laws(plugin.kind) if law.about(plugin) and law.name not in OF_DEFAULTS]

@@ -108,7 +108,7 @@ def watch(name, event):
 if __name__ == "__main__":
     api.run(None, overrides, out=out, workers=2, watch=watch).report()
 """
-LONG = [*GRID, "steps=2000", "probe_every=100"]
+LONG = [*GRID, "steps=1000", "probe_every=50"]
 
 
 class Killing:

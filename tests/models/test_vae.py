@@ -82,8 +82,8 @@ def test_what_means_nothing_to_it_is_skipped_with_its_reason(override, reason):
 
 
 @pytest.mark.parametrize(("override", "told"), [
-    ("model.vae.width=0", "needs a width and a depth of at least 1, got 0 and 2"),
-    ("model.vae.depth=0", "needs a width and a depth of at least 1, got 6 and 0"),
+    ("model.vae.width=0", "'model.vae.width' must be at least 1, got 0"),
+    ("model.vae.depth=0", "'model.vae.depth' must be at least 1, got 0"),
     ("model.vae.scale=0.0", "'model.vae.scale' must be above 0"),
     ("model.vae.scale=-0.1", "'model.vae.scale' must be above 0"),
 ])  # fmt: skip

@@ -21,6 +21,10 @@ NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
 # below: what a plan's populations are must not depend on the machine's mood.
 LARGEST = {"cpu": 64, "cuda": 1024}
 MEMORY = {"cpu": 2 * 2**30, "cuda": 16 * 2**30}
+FEWEST = {"cpu": 4, "cuda": 1}
+"""Populations that a plan has where it has runs enough: one keeps one core busy."""
+SMALLEST = 10
+"""Runs of a half, at least: smaller populations cost more than another core gives."""
 
 
 def structure(variant: Variant) -> tuple[Any, ...]:
@@ -35,21 +39,35 @@ def structure(variant: Variant) -> tuple[Any, ...]:
 
 
 def group(runs: Sequence[Run], device: str) -> list[list[Run]]:
-    """Split runs into populations, each ordered by loss so that every loss acts on one slice."""
+    """Split runs into populations, each ordered by loss so that every loss acts on one slice.
+
+    Runs and device alone decide it, and not how many cores there are.
+    """
     grouped: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         grouped.setdefault(structure(run.variant), []).append(run)
     kind = "cuda" if device.startswith("cuda") else "cpu"
-    populations = []
-    for members in grouped.values():
-        members = sorted(members, key=loss_of)
-        each = bytes_of(members[0].variant)
-        check_fits(members[0].variant.id, each, kind)
-        limit = max(1, min(LARGEST[kind], MEMORY[kind] // each))
-        parts = -(-len(members) // limit)
-        size = -(-len(members) // parts)
-        populations += [members[start : start + size] for start in range(0, len(members), size)]
-    return populations
+    together = [sorted(members, key=loss_of) for members in grouped.values()]
+    parts = [_fewest_parts(members, kind) for members in together]
+    while sum(parts) < FEWEST[kind]:
+        # halves of the largest ones: as many for every core, where cores are a power of two
+        sizes = [len(members) / count for members, count in zip(together, parts, strict=True)]
+        largest = max(range(len(sizes)), key=sizes.__getitem__)
+        if sizes[largest] / 2 < SMALLEST:
+            break
+        parts[largest] *= 2
+    return [part for members, count in zip(together, parts, strict=True) for part in _cut(members, count)]
+
+
+def _fewest_parts(members: Sequence[Run], kind: str) -> int:
+    each = bytes_of(members[0].variant)
+    check_fits(members[0].variant.id, each, kind)
+    return -(-len(members) // max(1, min(LARGEST[kind], MEMORY[kind] // each)))
+
+
+def _cut(members: list[Run], parts: int) -> list[list[Run]]:
+    size = -(-len(members) // parts)
+    return [members[start : start + size] for start in range(0, len(members), size)]
 
 
 @lru_cache(maxsize=1024)

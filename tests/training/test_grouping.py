@@ -42,6 +42,21 @@ def test_a_population_has_a_largest_size_and_parts_are_as_equal_as_can_be(monkey
     assert [run.id for part in parts for run in part] == [run.id for run in runs]
 
 
+@pytest.mark.parametrize(("overrides", "sizes"), [
+    (["seeds=19"], [19]), (["seeds=20"], [10, 10]), (["seeds=30"], [15, 15]), (["seeds=40"], [10, 10, 10, 10]),
+    (["seeds=60"], [15, 15, 15, 15]), (["seeds=30", "normalization=none,layer"], [15, 15, 15, 15]),
+    (["seeds=30", "normalization=none,layer,weight"], [15, 15, 30, 30]),
+    (["seeds=30", "batch_size=2,3,4,5"], [30] * 4),
+    (["seeds=64", "normalization=none,layer,weight,spectral"], [64] * 4),
+])  # fmt: skip
+def test_few_large_populations_are_halved_so_that_every_core_has_one(overrides, sizes, monkeypatch):
+    monkeypatch.setattr(grouping, "check_fits", lambda *what: None)
+    runs = runs_of(*overrides)
+    assert sorted(map(len, group(runs, "cpu"))) == sizes
+    # a GPU takes all that there are
+    assert len(group(runs, "cuda")) == len({grouping.structure(run.variant) for run in runs})
+
+
 def test_memory_bounds_a_population_and_one_run_is_always_tried(monkeypatch):
     runs = runs_of("seeds=10")
     each = bytes_of(runs[0].variant)

@@ -38,6 +38,11 @@ GONE = 1
 del GONE
 GLOBAL = 1
 BOUND = 1
+def imported(x): return x
+from json import dumps as imported
+def json(x): return x
+try: import json.encoder
+except ImportError: pass
 CHOSEN = 1
 LOOPED = 1
 print(end="") if (BOUND := 1) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +83,7 @@ class PopulationFolder:
     def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None) -> None:
         """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
         record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
+        record["series"] = self._digest()
         write_text(self.path / "done.json", json.dumps(record))
         for file in (self.checkpoint, earlier(self.checkpoint)):
             remove(file)
@@ -160,7 +162,7 @@ class PopulationFolder:
             lost = "the others in it count as not ended"
             self._note("runs.json", f"names the run {stranger[:80]!r}, which the plan does not have", lost)
         elif runs:
-            self._check_series(plan, done is not None)
+            self._check_series(plan, done)
             for step in self._lines()[0]:
                 self._sample_of(step, len(runs))
         return done is not None and self.fatal is None
@@ -204,8 +206,8 @@ class PopulationFolder:
             return {}, []
         return dict(records), bad
 
-    def _check_series(self, plan: Plan, done: bool) -> None:
-        """Note probes that are lost: all of a complete population are there, all up to the last one of another."""
+    def _check_series(self, plan: Plan, done: dict[str, Any] | None) -> None:
+        """Note probes that are lost or changed: all of a complete population are there, up to the last of another."""
         found, bad = self._lines()
         steps = plan.steps_of[self.runs()[0]]
         lost = "its runs count as not ended"
@@ -218,6 +220,15 @@ class PopulationFolder:
         gap = next((step for step in plan.probes(steps) if step not in found), None)
         if gap is not None and gap <= last:
             self._note("series.jsonl", f"has no probe of step {gap}", lost)
+        elif done and done.get("series", self._digest()) != self._digest():
+            self._note("series.jsonl", "has been changed since its training ended", lost)
+
+    def _digest(self) -> str:
+        """Return a hash of the probes as they were written."""
+        try:
+            return hashlib.sha256(reading.read_bytes(self.path / "series.jsonl")).hexdigest()
+        except Unreadable:
+            return ""
 
     def _json(self, name: str, parse: Callable[[Any], Any], lost: str, *, needed: bool = False) -> Any:
         file = self.path / name

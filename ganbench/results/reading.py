@@ -197,6 +197,8 @@ def done_of(runs: int) -> Callable[[Any], dict[str, Any]]:
         if cost is not None:
             counted = isinstance(cost, dict) and _numbers(cost.get("gflop"), runs) and _finite(cost.get("peak_bytes"))
             _need(counted, "does not say what every run cost")
+        # studies of earlier versions do not have it
+        _need(isinstance(record.get("series", ""), str), "does not say which probes it ended with")
         return record
 
     return parse

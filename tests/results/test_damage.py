@@ -122,6 +122,7 @@ POISONED = {
         "fractions": changed(lambda d: d.update(diverged_step=[1.5, -1])),
         "a long integer": lambda file: file.write_text(file.read_text().replace("-1", "1" * 4000, 1)),
         "costs of others": changed(lambda d: d["cost"]["gflop"].append(1.0)),
+        "no digest": changed(lambda d: d.update(series=1)),
     },
     "series.jsonl": {
         "a line null": line_changed(1, "null"), "a line a number": line_changed(1, "3"),
@@ -133,6 +134,7 @@ POISONED = {
         "no values": line_changed(1, '{"step":10,"values":{}}'),
         "too few": values(set_first([1.0])), "texts": values(set_first(["1.0", "2.0"])),
         "nothing": values(set_first([None, 1.0])), "truths": values(set_first([[1.0], [2.0]])),
+        "a digit changed": line_changed(1, lambda text: re.sub(r"(\.\d*?)([1-9])", r"\g<1>0", text, count=1)),
         "a last line lost": lambda file: file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1])),
     },
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """The folder of one population, call by call: what is written, what reads back, and what is told of what does not."""
 
+import hashlib
 import json
 from contextlib import suppress
 from dataclasses import replace
@@ -64,7 +65,20 @@ def test_what_is_not_complete_is_not_verified_though_it_is_whole(population):
     assert (folder.damage, folder.fatal) == ([], None)
     # a record of costs that were not counted is none
     folder.finish(DONE, (-1, -1))
-    assert json.loads((folder.path / "done.json").read_text()) == {"seconds": DONE, "diverged_step": [-1, -1]}
+    digest = hashlib.sha256((folder.path / "series.jsonl").read_bytes()).hexdigest()
+    record = {"seconds": DONE, "diverged_step": [-1, -1], "series": digest}
+    assert json.loads((folder.path / "done.json").read_text()) == record
+
+
+def test_probes_of_an_earlier_version_are_believed_as_they_are(population):
+    for step in (0, 10, 20):
+        probe(population, step)
+    population.finish(DONE, [-1, -1])
+    record = json.loads((population.path / "done.json").read_text())
+    (population.path / "done.json").write_text(json.dumps({k: v for k, v in record.items() if k != "series"}))
+    folder = PopulationFolder(population.path)
+    assert folder.verify(PLAN)
+    assert folder.damage == []
 
 
 @pytest.mark.parametrize(("steps", "done", "missing"), [

@@ -238,6 +238,13 @@ def test_the_factor_of_a_spiral_is_read_off_its_path(factor, every):
     assert course(np.linalg.norm(path, axis=1)) == known
 
 
+def test_each_pair_of_neighbours_weighs_the_same_however_small():
+    # of the 41 positions the last 21 count: ten factors of .5 and ten of .9, of which the small positions have as many
+    ratios = np.tile([0.5, 0.9], 20)
+    path = np.concatenate([[1.0], np.cumprod(ratios)])[:, None]
+    assert contraction(path, 1) == pytest.approx(0.7)
+
+
 def test_rounding_at_the_end_of_a_path_is_left_out():
     steps = np.arange(300)
     path = 0.9 ** steps[:, None] * np.stack([np.cos(steps), np.sin(steps)], axis=1)

@@ -34,7 +34,7 @@ ORDER = {
         "registry",
         "provenance",
     ),
-    "what is asked for": ("plan", "reading", "tuning", "versions", "binding", "combining", "asking", "suite", "repeat"),
+    "what is asked for": ("plan", "reading", "tuning", "claims", "versions", "binding", "combining", "asking", "suite", "repeat"),
     "what is trained and measured": ("problems", "gan", "metrics", "measure"),
     "training": ("training", "models"),
     "results": ("results", "reuse"),

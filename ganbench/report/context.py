@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study, courses
+from ganbench.analysis import claims as trial
 from ganbench.analysis import robustness as robust
 from ganbench.analysis.findings import sentences
 from ganbench.analysis.ranking import labels, rank
@@ -73,7 +74,13 @@ class Context:
         """What the study shows, in sentences."""
         found = sentences(self.study, self.verdicts, self.ranking, self.scores)
         over_settings = robust.sentences(self.robustness)
-        return [*found[:1], *courses.sentences(self.theory), *over_settings, *found[1:]]
+        on_trial = trial.sentences(self.claims)
+        return [*found[:1], *on_trial, *courses.sentences(self.theory), *over_settings, *found[1:]]
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """How the study's claims were judged, a row a claim; empty where it has none."""
+        return trial.judge_claims(self.study, self.verdicts)
 
     @cached_property
     def robustness(self) -> pd.DataFrame:

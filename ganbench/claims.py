@@ -85,10 +85,13 @@ class Claim:
 
 
 def _pairs(data: Any) -> Pairs:
-    sides = [data.get("treatment"), data.get("control", [])] if isinstance(data, dict) else [None]
-    if not all(isinstance(side, list) and all(isinstance(one, str) for one in side) for side in sides) or not sides[0]:
-        raise ValueError("a claim compares no variants")
-    return Pairs(*(tuple(side) for side in sides))
+    these, those = (data.get("treatment"), data.get("control", [])) if isinstance(data, dict) else (None, None)
+    for side in (these, those):
+        if not isinstance(side, list) or not all(isinstance(one, str) for one in side):
+            raise ValueError("a claim compares no variants")
+    if not these:
+        raise ValueError("a claim compares nothing")
+    return Pairs(tuple(these), tuple(those or ()))
 
 
 def is_filed(value: object) -> bool:
@@ -112,9 +115,10 @@ class Draft:
     given: Mapping[str, Any]
 
     @property
-    def suite(self) -> dict[str, Any]:
-        """The keys that differ from the suite's own, as if they were given on the command line."""
-        return dict(self.given.get("suite") or {})
+    def grids(self) -> list[dict[str, Any]]:
+        """Each of the claim's grids: the keys that differ from the suite's own, as if given on the command line."""
+        given = self.given.get("suite", {})
+        return given if isinstance(given, list) else [given]
 
     def on(self, variants: Iterable[Variant]) -> Claim:
         """Return the claim about variants of its grid; UserError where they do not have what it compares."""
@@ -132,11 +136,14 @@ class Draft:
 
 
 def bound(
-    drafts: Sequence[Draft], grids: Sequence[Sequence[Variant]], skipped: Mapping[Variant, str]
+    drafts: Sequence[Draft], made: Iterable[Iterable[Variant]], skipped: Mapping[Variant, str]
 ) -> tuple[Mapping[str, Any], ...]:
-    """Return drafts as a plan holds them, each about the variants of its grid that are not skipped."""
-    left = [[variant for variant in dict.fromkeys(grid) if variant not in skipped] for grid in grids]
-    return tuple(draft.on(grid).to_dict() for draft, grid in zip(drafts, left, strict=True))
+    """Return drafts as a plan holds them; made: the variants of every grid of every draft, in their order."""
+    grids, claims = iter(made), []
+    for draft in drafts:
+        variants = dict.fromkeys(variant for _ in draft.grids for variant in next(grids))
+        claims.append(draft.on([variant for variant in variants if variant not in skipped]).to_dict())
+    return tuple(claims)
 
 
 def taken(base: dict[str, Any], changes: dict[str, Any]) -> list[Draft]:
@@ -175,10 +182,8 @@ def _draft(name: str, given: Any) -> Draft:
     if not _is_number(given["margin"]) or given["margin"] <= 0:
         raise UserError(f"The margin of the claim '{name}' must be a number above 0, got {quoted(given['margin'])}.")
     _check_sides(name, given)
+    _check_grids(name, given.get("suite", {}))
     _measure(name, given["measure"])
-    for key in given.get("suite") or {}:
-        if key in REFUSED:
-            raise UserError(f"The key '{key}' holds for a whole suite, not for the claim '{name}' alone.")
     return Draft(name, given)
 
 
@@ -192,9 +197,16 @@ def _check_sides(name: str, given: Mapping[str, Any]) -> None:
         for setting in side if isinstance(side, dict) else ():
             if not isinstance(setting, str):
                 raise UserError(f"The '{key}' of the claim '{name}' names settings by texts, got {quoted(setting)}.")
-    suite = given.get("suite", {})
-    if not isinstance(suite, dict) or not all(isinstance(key, str) for key in suite):
-        raise UserError(f"The 'suite' of the claim '{name}' maps keys to values, got {quoted(given['suite'])}.")
+
+
+def _check_grids(name: str, given: Any) -> None:
+    grids = given if isinstance(given, list) else [given]
+    if not grids or not all(isinstance(grid, dict) and all(isinstance(key, str) for key in grid) for grid in grids):
+        what = "maps keys of a suite to values, or is a list of such grids"
+        raise UserError(f"The 'suite' of the claim '{name}' {what}; got {quoted(given)}.")
+    for key in (key for grid in grids for key in grid):
+        if key in REFUSED:
+            raise UserError(f"The key '{key}' holds for a whole suite, not for the claim '{name}' alone.")
 
 
 def _measure(name: str, given: Any) -> tuple[str, str, float, bool]:
@@ -274,7 +286,10 @@ def _having(name: str, variants: Sequence[Variant], side: Mapping[str, Any]) -> 
         for level in _levels(value):
             if level not in seen.values():
                 here = sorted({str(one) for one in seen.values()})
-                raise UserError(f"The claim '{name}' compares {key} {level}, but its runs have {', '.join(here[:12])}.")
+                raise UserError(
+                    f"The claim '{name}' compares {key} {level}, but its runs have {', '.join(here[:12])}; "
+                    "an override that takes it away goes with claims=NAME,NAME of others."
+                )
         found = [variant for variant in found if seen[variant] in _levels(value)]
     if not found:
         raise UserError(f"The claim '{name}' compares {_told(side)}, but no variant of its grid has that.")

@@ -171,7 +171,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     registry.check_needs()
     base["margins"] = _margins(base) | _margins(changes)
     drafts = claims.taken(base, changes)
-    fragments = [{}, *(draft.suite for draft in drafts)]
+    fragments = [{}, *(grid for draft in drafts for grid in draft.grids)]
     # what a claim's own grid differs in is as if it were given on the command line
     parts = [_grids(dict(base), {**fragment, **changes}) for fragment in fragments]
     grids, tuned = [grid for part, _ in parts for grid in part], dict.fromkeys(key for _, keys in parts for key in keys)

@@ -269,5 +269,6 @@ def sentences(table: pd.DataFrame) -> list[str]:
     if table.empty:
         return []
     names = {verdict: list(table.loc[table["verdict"] == verdict, "claim"]) for verdict in VERDICTS}
-    told = [f"{len(of)} {verdict}" + f" ({', '.join(of)})" * bool(of) for verdict, of in names.items()]
+    named = {verdict: f" ({', '.join(of)})" if of and verdict != UNDECIDED else "" for verdict, of in names.items()}
+    told = [f"{len(of)} {verdict}{named[verdict]}" for verdict, of in names.items()]
     return [f"Claims on trial, {len(table)}: {'; '.join(told)}. For new seeds of their settings, 5 % over all claims."]

@@ -1,5 +1,6 @@
 """Claims as data: what a suite may say, what it is about, and what is refused with a sentence."""
 
+import contextlib
 import json
 
 import pytest
@@ -16,8 +17,9 @@ from ganbench.results.reading import Unreadable
 from ganbench.suite import resolve
 
 WHOLE = {
-    "says": "Spectral normalization\n  stabilises.", "source": "Miyato 2018", "treatment": {"normalization": "spectral"},
-    "control": {"normalization": "none"}, "measure": "survived", "expected": "higher", "margin": 0.1,
+    "says": "Spectral normalization\n  stabilises.", "source": "Miyato 2018", "measure": "survived",
+    "treatment": {"normalization": "spectral"}, "control": {"normalization": "none"}, "expected": "higher",
+    "margin": 0.1,
 }  # fmt: skip
 SUITE = {"problem": "ring8", "normalization": ["none", "spectral", "layer", "group"], "seeds": 2}
 
@@ -125,7 +127,7 @@ BAD = {
     "margin of nothing": ({"margin": 0}, "The margin of the claim 'one' must be a number above 0, got 0."),
     "no text": ({"says": ""}, "The claim 'one' has no 'says'"),
     "unknown key": ({"margins": 1}, "Unknown key of the claim 'one' 'margins'. Did you mean 'margin'?"),
-    "unknown expectation": ({"expected": "highr"}, "Unknown expectation of the claim 'one' 'highr'. Did you mean 'high"),
+    "unknown expectation": ({"expected": "highr"}, "Unknown expectation of the claim 'one' 'highr'. Did you mean 'hi"),
     "unknown measure": ({"measure": "surviving"}, "Unknown measure of the claim 'one' 'surviving'. Did you mean 'surv"),
     "unknown column": ({"measure": {"final": "frechett"}},
                        "Unknown column of the claim 'one' 'frechett'. Did you mean 'frechet'?"),
@@ -142,19 +144,20 @@ BAD = {
                       "The claim 'one' compares normalization batch, but its runs have group, layer, none, spectral;"),
     "no such variant": ({"suite": [{"loss": "hinge", "normalization": "none"}, {"loss": "minimax"}],
                          "treatment": {"loss": "hinge", "normalization": "layer"}},
-                        "The claim 'one' compares loss hinge, normalization layer, but no variant of its grid has that."),
+                        "The claim 'one' compares loss hinge, normalization layer, but no variant of its grid has"),
     "itself": ({"control": {"normalization": ["none", "spectral"]}},
                "The claim 'one' compares a variant with itself: its two sides overlap."),
-    "no pair": ({"suite": [{"loss": "hinge", "normalization": "none"}, {"loss": "minimax", "normalization": "spectral"}]},
+    "no pair": ({"suite": [{"loss": "hinge", "normalization": "none"},
+                           {"loss": "minimax", "normalization": "spectral"}]},
                 "The claim 'one' has no pair: the two sides differ in more settings than it compares."),
     "empty side": ({"treatment": {}}, "The 'treatment' of the claim 'one' is empty"),
     "a side of text": ({"control": "none"}, "The 'control' of the claim 'one' maps settings to their levels, or is a"),
-    "a number for a treatment": ({"treatment": 3}, "The 'treatment' of the claim 'one' maps settings to their levels; g"),
+    "a number for a treatment": ({"treatment": 3}, "The 'treatment' of the claim 'one' maps settings to their levels;"),
     "a setting that is no text": ({"treatment": {3: 4}}, "The 'treatment' of the claim 'one' names settings by texts"),
     "the whole suite's": ({"suite": {"seeds": 3}}, "The key 'seeds' holds for a whole suite, not for the claim 'one'"),
-    "a grid of text": ({"suite": "loss"}, "The 'suite' of the claim 'one' maps keys of a suite to values, or is a list"),
+    "a grid of text": ({"suite": "loss"}, "The 'suite' of the claim 'one' maps keys of a suite to values, or is"),
     "a grid that is none": ({"suite": {"loss": "hing"}}, "Unknown loss 'hing'. Did you mean 'hinge'?"),
-    "a grid of what nothing uses": ({"suite": {"loss.hinge.margin": 2.0}}, "The key 'loss.hinge.margin' changes nothing"),
+    "a grid of what nothing uses": ({"suite": {"loss.hinge.margin": 2.0}}, "The key 'loss.hinge.margin' changes"),
     "long": ({"says": "x" * 1001}, "The 'says' of the claim 'one' is a text of at most 1000 characters."),
 }  # fmt: skip
 
@@ -168,13 +171,13 @@ def test_a_bad_claim_is_refused_with_a_sentence(tmp_path, name):
 
 
 def test_what_is_no_claim_at_all_is_refused(tmp_path):
-    for given, told in (
+    for bad, told in (
         ({"one": "true"}, "The claim 'one' maps keys to values, got 'true'."),
         ({"one two": {}}, "A claim is named by letters, digits and underscores, got 'one two'."),
         ({f"c{i}": {} for i in range(101)}, "The key 'claims' has 101 claims, and a suite holds at most 100."),
     ):
         with pytest.raises(UserError) as error:
-            resolve(suite_of(tmp_path, **given))
+            resolve(suite_of(tmp_path, **bad))
         assert str(error.value) == told
     file = tmp_path / "list.yaml"
     file.write_text("claims: [1, 2]")
@@ -188,7 +191,7 @@ def test_what_is_no_claim_at_all_is_refused(tmp_path):
 
 
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["none", "layer", "final", "recall"]),
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["none", "layer", "recall"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
         st.sampled_from(["normalization", "loss", "final", "time_to", "reaches", "scale", "verdict", "x", 3]), inner,
         max_size=3),
@@ -200,10 +203,8 @@ JUNK = st.recursive(
 @given(key=st.sampled_from(claims.KEYS), value=JUNK)
 def test_any_value_of_any_key_gives_a_plan_or_a_sentence(tmp_path_factory, key, value):
     file = suite_of(tmp_path_factory.mktemp("junk"), one={key: value})
-    try:
+    with contextlib.suppress(UserError):
         assert claims.is_filed([dict(one) for one in resolve(file).claims])
-    except UserError as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize("name", [name for name in suite_names() if "claims" in read_suite(name)[1]])

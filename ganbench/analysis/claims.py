@@ -79,6 +79,8 @@ def _row(study: Study, verdicts: pd.DataFrame, claim: Claim) -> dict[str, Any]:
         lost = int((~np.isfinite(sides.to_numpy())).any(axis=1).sum())
         return told | nothing | {"seeds": seeds, "why": f"{lost} of {len(sides)} comparisons have no finite value"}
     result = _Result(sides, claim)
+    if result.is_blind:
+        why = why or f"{'all' if result.treated else 'none'} of its runs do, so that these settings show no difference"
     low, high = result.interval()
     middle = {"treated": result.treated, "controlled": result.controlled, "effect": result.effect}
     return told | middle | {"seeds": seeds, "low": low, "high": high, "p": result.p(), "why": why}
@@ -199,6 +201,11 @@ class _Result:
         gaps = (sides["treated"] - sides["controlled"]).groupby("seed").mean()
         self.gaps: Values = gaps.to_numpy(dtype=float)
         self.of_rates = claim.measure in RATES
+
+    @property
+    def is_blind(self) -> bool:
+        """Tell whether every run of both sides is struck, or none: then they could not have differed much."""
+        return self.of_rates and self.claim.number is None and self.treated == self.controlled in (0.0, 1.0)
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Return the interval of the effect for new seeds; below five seeds of a score the range, which is none."""

@@ -24,6 +24,7 @@ NOTHING_ALLOWED = "none"
 _LATER = {
     "generator_steps": 1, "diagnostics": "cheap", "feature_spaces": NOT_ASKED, "metrics": NOT_ASKED,
     "listed": [], "margins": {}, "time_limit": 0.0, "tuned": [], "allow": NOTHING_ALLOWED,
+    "claims": [],
 }  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
@@ -184,8 +185,9 @@ class Plan:
     `versions` are the identities of its plug-ins, `code` is that of this package, which a study's environment is held
     against rather than the plan's hash (see ganbench.identity). `time_limit` is what a population may take, in seconds,
     0 for any time: it decides who ends, and no result. `tuned` are the keys in which the settings of a method differ: a
-    variant without them is the method. `allow` names the exceptions by which variants are in it that
-    would be skipped (combining.ALLOWED), joined by TOGETHER, "none" for no such one.
+    variant without them is the method. `allow` names the exceptions by which variants are in it that would be skipped
+    (combining.ALLOWED), joined by TOGETHER, "none" for no such one. `claims` are the statements that it puts on trial,
+    as plain data (see ganbench.claims): they judge its results and decide none.
     """
 
     name: str
@@ -208,6 +210,7 @@ class Plan:
     time_limit: float = 0.0
     tuned: tuple[str, ...] = ()
     allow: str = NOTHING_ALLOWED
+    claims: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def uncovered(self) -> list[str]:
@@ -260,7 +263,7 @@ class Plan:
     def hash(self) -> str:
         """A hash of what was asked for, with the identities of plug-ins, without this package and the machine."""
         content = self.to_dict()
-        for aside in ("description", "plugin_files", "legends", "margins", "code", "time_limit", "allow"):
+        for aside in ("description", "plugin_files", "legends", "margins", "code", "time_limit", "allow", "claims"):
             content.pop(aside, None)
         return _digest(content, 12)
 
@@ -303,6 +306,7 @@ class Plan:
             "time_limit": self.time_limit,
             "tuned": list(self.tuned),
             "allow": self.allow,
+            "claims": [dict(claim) for claim in self.claims],
             "code": self.code,
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
@@ -338,6 +342,7 @@ class Plan:
             time_limit=data.get("time_limit", _LATER["time_limit"]),
             tuned=tuple(data.get("tuned", ())),
             allow=data.get("allow", _LATER["allow"]),
+            claims=tuple(data.get("claims", ())),
         )
 
 

@@ -21,7 +21,7 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import asking, kinds, ranges, registry, tuning
+from ganbench import asking, claims, kinds, ranges, registry, tuning
 from ganbench.combining import allowed, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
@@ -170,16 +170,21 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     changes = parse_overrides(overrides)
     registry.check_needs()
     base["margins"] = _margins(base) | _margins(changes)
-    grids, tuned = _grids(base, changes)
+    drafts = claims.taken(base, changes)
+    fragments = [{}, *(grid for draft in drafts for grid in draft.grids)]
+    # what a claim's own grid differs in is as if it were given on the command line
+    parts = [_grids(dict(base), {**fragment, **changes}) for fragment in fragments]
+    grids, tuned = [grid for part, _ in parts for grid in part], dict.fromkeys(key for _, keys in parts for key in keys)
     common = grids[0].model_dump(include=set(SHARED))
     _check_size(grids)
 
     allow = allowed(common["allow"])
-    reasons = {variant: impossible(variant, allow) for variant in itertools.chain.from_iterable(map(_expand, grids))}
+    made = [list(itertools.chain.from_iterable(map(_expand, part))) for part, _ in parts]
+    reasons = {variant: impossible(variant, allow) for variant in dict.fromkeys(itertools.chain.from_iterable(made))}
     variants = [variant for variant, reason in reasons.items() if not reason]
     skipped = {variant: reason for variant, reason in reasons.items() if reason}
     used = {key for variant in (*variants, *skipped) for key, _ in variant.hypers}
-    for key in (*changes, *tuned):
+    for key in (*changes, *itertools.chain.from_iterable(fragments), *tuned):
         if HYPER.match(key) and key not in used:
             raise UserError(f"The key '{key}' changes nothing: no variant of this plan uses it.")
     if not variants:
@@ -192,6 +197,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
         skipped=tuple(skipped.items()),
         **{**common, "seeds": tuple(common["seeds"])},
         tuned=tuple(tuned),
+        claims=claims.bound(drafts, made[1:], skipped),
         versions=versions_of(variants),
         code=code_digest(),
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in told},
@@ -287,9 +293,8 @@ def _settings(data: dict[str, Any]) -> Settings:
     plain = {key: value for key, value in data.items() if "." not in key}
     for key in plain:
         if key not in model.model_fields or key in ("hypers", "per_problem"):
-            raise unknown(
-                "key", key, [*(f for f in model.model_fields if f not in ("hypers", "per_problem")), "suite", "tuning"]
-            )
+            plain_keys = [field for field in model.model_fields if field not in ("hypers", "per_problem")]
+            raise unknown("key", key, [*plain_keys, "suite", "tuning", "claims"])
     listed = {key: value if isinstance(value, list) else [value] for key, value in hypers.items()}
     try:
         settings = model.model_validate({**plain, "hypers": listed})

@@ -72,7 +72,7 @@ def plan(*variants, **changes):
         "neighbours": 16, "diagnostics": "medium", "feature_spaces": "data+conv", "metrics": "kid+cmmd",
         "versions": {"loss.hinge": "abc", "loss.odd": f"{UNCOVERED}1"}, "legends": {"loss.hinge": "A hinge."},
         "plugin_files": ("/a.py",), "listed": (), "margins": {"score": 0.2}, "code": "c", "time_limit": 2.5,
-        "allow": "batch_norm_with_penalty", "tuned": ("steps",),
+        "allow": "batch_norm_with_penalty", "tuned": ("steps",), "claims": ({"name": "one", "margin": 0.1},),
     }  # fmt: skip
     return Plan(**{**kept, **changes})
 
@@ -116,11 +116,12 @@ def test_a_plan_survives_its_file_with_all_that_it_holds():
     assert Plan.from_dict(data).hash == one.hash
     assert data["skipped"][0]["reason"] == "a reason"
     assert list(data["versions"]) == ["loss.hinge", "loss.odd"]
-    bare = ("diagnostics", "feature_spaces", "metrics", "legends", "listed", "margins", "code", "time_limit", "allow")
+    bare = ("diagnostics", "feature_spaces", "metrics", "legends", "listed", "margins", "code", "time_limit", "allow",
+            "claims")  # fmt: skip
     old = Plan.from_dict({key: value for key, value in data.items() if key not in (*bare, "tuned")})
-    assert [getattr(old, key) for key in bare] == ["cheap", "none", "none", {}, (), {}, "", 0.0, "none"]
+    assert [getattr(old, key) for key in bare] == ["cheap", "none", "none", {}, (), {}, "", 0.0, "none", ()]
     assert old.tuned == ()
-    kept = {"diagnostics", "feature_spaces", "metrics", "listed", "margins", "time_limit", "allow", "tuned"}
+    kept = {"diagnostics", "feature_spaces", "metrics", "listed", "margins", "time_limit", "allow", "tuned", "claims"}
     assert not set(old.to_dict()) & kept
     for schema in ({"schema": 2}, {"schema": 0}, {"schema": None}):
         with pytest.raises(UserError, match=r"^The plan has schema (2|0|None); this version of ganbench reads 1\.$"):
@@ -134,7 +135,7 @@ def test_a_plan_survives_its_file_with_all_that_it_holds():
     ({"versions": {}}, True), ({"listed": ("a",)}, True), ({"variants": (variant(steps=11),)}, True),
     ({"skipped": ()}, True), ({"description": "x"}, False), ({"plugin_files": ()}, False), ({"legends": {}}, False),
     ({"margins": {}}, False), ({"code": "d"}, False), ({"time_limit": 0.0}, False),
-    ({"allow": "none"}, False),
+    ({"allow": "none"}, False), ({"claims": ()}, False),
 ])  # fmt: skip
 def test_a_plans_hash_is_of_what_decides_results(changes, counts):
     assert (plan(**changes).hash != plan().hash) is counts

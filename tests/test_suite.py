@@ -199,9 +199,10 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
 # ---------------------------------------------------------------------------------------------- refusals
 
 KEYS = (
-    "allow, batch_size, critic_steps, description, diagnostics, feature_spaces, g_normalization, g_regularizer, "
-    "generator_steps, latent, latent_dim, loss, margins, metrics, model, neighbours, network, normalization, "
-    "optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite, time_limit, trick, tuning, update"
+    "allow, batch_size, claims, critic_steps, description, diagnostics, feature_spaces, g_normalization, "
+    "g_regularizer, generator_steps, latent, latent_dim, loss, margins, metrics, model, neighbours, network, "
+    "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite, time_limit, trick, "
+    "tuning, update"
 )
 
 

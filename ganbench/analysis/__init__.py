@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from ganbench.claims import Claim
     from ganbench.plan import Variant
     from ganbench.registry import Measure
 
@@ -35,6 +36,8 @@ class Study(Protocol):
     def axes(self) -> list[str]: ...
     @property
     def tuned(self) -> list[str]: ...
+    @property
+    def claims(self) -> Sequence[Claim]: ...
     @property
     def oracle(self) -> Mapping[str, Mapping[str, float]]: ...
     @property

@@ -72,8 +72,22 @@ def newcombe(
     """
     if 0 in runs:
         return -1.0, 1.0
-    rates = [k / n for k, n in zip(failures, runs, strict=True)]
-    (low, high), (other_low, other_high) = (wilson(k, n, confidence) for k, n in zip(failures, runs, strict=True))
+    rates = (failures[0] / runs[0], failures[1] / runs[1])
+    intervals = [wilson(k, n, confidence) for k, n in zip(failures, runs, strict=True)]
+    return difference_of_rates(rates, (intervals[0], intervals[1]), phi)
+
+
+def difference_of_rates(
+    rates: tuple[float, float], intervals: tuple[tuple[float, float], tuple[float, float]], phi: float = 0.0
+) -> tuple[float, float]:
+    """Return the interval of the first rate less the second, in [-1, 1], from an interval of each: see `newcombe`.
+
+    Intervals of any kind will do, and what they hold over the difference does (Zou & Donner 2008).
+
+    >>> difference_of_rates((0.5, 0.5), ((0.2, 0.8), (0.1, 0.9)))
+    (-0.5, 0.5)
+    """
+    (low, high), (other_low, other_high) = intervals
     down, up = rates[0] - low, high - rates[0]
     other_down, other_up = rates[1] - other_low, other_high - rates[1]
     gap = rates[0] - rates[1]

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from ganbench.analysis import Study
 from ganbench.files import replace_file, writing_to
 from ganbench.report import sections
+from ganbench.report.claims import claims_page
 from ganbench.report.classes import classes
 from ganbench.report.compare import LOOKS, comparisons
 from ganbench.report.context import Context, number
@@ -31,10 +32,11 @@ PAGE = Path(__file__).parent / "page"
 SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
 """The page's own script, in the order of its parts: `pages.js`, which puts it together, is the last."""
 PAGES = (
-    ("findings", "Findings"), ("grid", "Grid"), ("variants", "Variants"), ("robustness", "Robustness"),
-    ("survival", "Survival"), ("statistics", "Statistics"), ("curves", "Curves"), ("samples", "Samples"),
-    ("diagnosis", "Diagnosis"), ("classes", "Classes"), ("theory", "Theory"), ("settings", "Settings"),
-    ("missing", "Skipped and failed"), ("measures", "Measures"), ("provenance", "Provenance"),
+    ("findings", "Findings"), ("claims", "Claims"), ("grid", "Grid"), ("variants", "Variants"),
+    ("robustness", "Robustness"), ("survival", "Survival"), ("statistics", "Statistics"), ("curves", "Curves"),
+    ("samples", "Samples"), ("diagnosis", "Diagnosis"), ("classes", "Classes"), ("theory", "Theory"),
+    ("settings", "Settings"), ("missing", "Skipped and failed"), ("measures", "Measures"),
+    ("provenance", "Provenance"),
 )  # fmt: skip
 """Pages in the order of the navigation: each is a section with this id in template.html, or in a file that it includes,
 made of what `build` puts under a name of its own into the study's page, and left out where there is None under its id.
@@ -76,7 +78,7 @@ def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any],
     figures = {"survival": alive, "statistics": over, "curves": _curves(study, folder, prefix)}
     robust = _robustness(context, folder, prefix)
     more = {"robustness": robust, "classes": classes(context), "theory": _theory(context, folder, prefix)}
-    return {**page, **figures, **more}, data
+    return {**page, **figures, **more, "claims": claims_page(context)}, data
 
 
 def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:

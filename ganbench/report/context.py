@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ganbench.analysis import Study, budgets, courses
+from ganbench.analysis import claims as trial
 from ganbench.analysis import robustness as robust
 from ganbench.analysis.findings import sentences
 from ganbench.analysis.ranking import labels, rank
@@ -74,7 +75,13 @@ class Context:
         found = sentences(self.study, self.verdicts, self.ranking, self.scores)
         over_settings = robust.sentences(self.robustness)
         over_budgets = budgets.sentences(self.moves)
-        return [*found[:1], *courses.sentences(self.theory), *over_settings, *over_budgets, *found[1:]]
+        on_trial, in_theory = trial.sentences(self.claims), courses.sentences(self.theory)
+        return [*found[:1], *on_trial, *in_theory, *over_settings, *over_budgets, *found[1:]]
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """How the study's claims were judged, a row a claim; empty where it has none."""
+        return trial.judge_claims(self.study, self.verdicts)
 
     @cached_property
     def robustness(self) -> pd.DataFrame:

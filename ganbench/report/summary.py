@@ -16,6 +16,7 @@ from ganbench.analysis.scores import FINISHED
 from ganbench.analysis.verdicts import VERDICTS
 from ganbench.files import replace_file, writing_to
 from ganbench.report import markdown, settings
+from ganbench.report.claims import claims_table
 from ganbench.report.context import DASH, Context, number
 
 BEST, WORST = 5, 3
@@ -39,7 +40,7 @@ def summary(context: Context) -> str:
     lines += [f"- {markdown.text(sentence)}" for sentence in [*context.findings, *map(str, context.study.damage)]]
     for problem, variants in context.ranking.groupby("problem", sort=False):
         lines += ["", *_table(context, str(problem), variants)]
-    lines += _settings(context)
+    lines += claims_table(context) + _settings(context)
     if known.get("command"):
         lines += ["", f"Repeat it: {markdown.code(known['command'])}"]
     by = {key.replace("_", " "): value for key, value in settings.environment(context).items() if value}

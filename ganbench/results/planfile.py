@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from ganbench.claims import is_filed
 from ganbench.errors import UserError
 from ganbench.plan import NUMBER_AXES, SCHEMA, Plan, axes, check_margins, later
 from ganbench.results.reading import Unreadable, is_count, is_number, read_text
@@ -100,6 +101,7 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {
     "feature_spaces": _is_text,
     "metrics": _is_text,
     "allow": _is_text,
+    "claims": is_filed,
     "tuned": _all(_is_text),
     "legends": _texts_by_name,
     "listed": _all(_is_text),

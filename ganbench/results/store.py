@@ -82,7 +82,7 @@ class Store:
                     f"{plan.name}, {plan.hash}{changed}). Choose another --out, or start over with --fresh."
                 )
             # what has no part in its results, or is held against its environment, is that of the latest command
-            kept = ("margins", "plugin_files", "time_limit", "code")
+            kept = ("margins", "plugin_files", "time_limit", "code", "claims")
             mine = replace(other, **{key: getattr(plan, key) for key in kept})
             if mine != other:
                 self._write_plan(mine)

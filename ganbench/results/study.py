@@ -11,6 +11,7 @@ import pandas as pd
 
 from ganbench import registry
 from ganbench.arrays import Array
+from ganbench.claims import Claim
 from ganbench.plan import MEASURING, NOTHING_ALLOWED, OWN_NAME, Plan, Variant, plugin_axes
 from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
@@ -61,6 +62,11 @@ class Study:
     def tuned(self) -> list[str]:
         """The keys in which the settings of one method differ: variants that differ in no other are one method."""
         return [key for key in self.plan.tuned if key in self.axes]
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The statements that it puts on trial."""
+        return [Claim.from_dict(claim) for claim in self.plan.claims]
 
     @property
     def variants(self) -> tuple[Variant, ...]:

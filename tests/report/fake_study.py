@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ganbench.claims import Claim
 from ganbench.registry import Measure, measures
 
 PROBES = 18
@@ -113,6 +114,7 @@ class FakeStudy:
     damage: tuple[()] = ()
     axes: list[str] = field(default_factory=lambda: ["problem", "loss", "normalization", "regularizer"])
     tuned: list[str] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     oracle: dict[str, dict[str, float]] = field(default_factory=lambda: ORACLE)
     modes: dict[str, int] = field(default_factory=lambda: MODES)
     measures: dict[str, Measure] = field(default_factory=lambda: MEASURES)

@@ -21,6 +21,7 @@ from ganbench.suite import resolve
 from ganbench.training.building import make_problem
 from ganbench.training.learner import Learner, make_learner
 from ganbench.training.loop import steady_numerics
+from ganbench.training.recorded import FIRST
 
 LATENT, DATA = 8, 2
 RATE, BETAS = 2e-3, (0.5, 0.999)
@@ -169,8 +170,8 @@ def _seconds(step: Callable[[], None], count: int, device: torch.device) -> floa
 
 
 def _steps_in(step: Callable[[], None], seconds: float, device: torch.device) -> int:
-    """Return how many steps fill so many seconds, at least one; the first ones warm up."""
-    _seconds(step, 6, device)
+    """Return how many steps fill so many seconds, at least one; the first ones warm up, and are recorded."""
+    _seconds(step, 2 * FIRST, device)
     return max(1, round(6 * seconds / _seconds(step, 6, device)))
 
 

@@ -22,7 +22,7 @@ from ganbench.training.losses import losses_of
 from ganbench.training.objective import Objective, sampler, whole
 from ganbench.training.parts import parts_of
 from ganbench.training.players import Player
-from ganbench.training.recorded import RecordedSteps
+from ganbench.training.recorded import recorder
 from ganbench.training.snapshot import Snapshot
 from ganbench.training.step import train_step
 
@@ -56,7 +56,7 @@ class Population:
         self.streams = self._streams(seeds, dtype)
         self.phases = Phases(self.kept)
         self.recipes: dict[Hashable, Recipe] = {}
-        self.recorded = RecordedSteps() if device.type == "cuda" else None
+        self.recorded = recorder(variant, device)
 
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts

@@ -1,31 +1,43 @@
-"""Steps that a device has recorded, once for each phase, and plays again without Python (CUDA graphs)."""
+"""Steps that are recorded, once for each phase, and played again without Python: CUDA graphs, or a script on a CPU."""
 
 from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
+from ganbench import registry
 from ganbench.problems.base import Batch, mapped
 from ganbench.training.host import Inputs, Recipe
+from ganbench.training.scripted import ScriptTape
 from ganbench.training.step import move
 
 if TYPE_CHECKING:
+    from ganbench.plan import Variant
     from ganbench.training.population import Population
 
 MOST = 64
 """Phases that are recorded; each keeps memory of its own on the device."""
+FIRST = 16
+"""The step from which on steps are recorded on a CPU: a trial of a few steps is not."""
+ON_CPU: dict[str, Any] = {"first": FIRST, "most": 4, "warns": False}
+"""How steps are recorded on a CPU: few phases, at a second each; a refusal costs time alone, and is no warning."""
+REPAYS = 500
+"""Steps of a training that repay a record on a CPU."""
 
 
 class Tape(Protocol):
     """What records work on a device and plays it again, on the same tensors."""
 
-    def record(self, work: Callable[[], None]) -> None:
-        """Take down what a piece of work does, without doing it; any error where that cannot be."""
+    def record(self, work: Callable[[], None], reads: Sequence[Tensor]) -> None:
+        """Take down what a piece of work does, without doing it; any error where that cannot be.
+
+        reads: all tensors with numbers of their own that it reads or writes; views of them are found by their memory.
+        """
 
     def play(self) -> None:
         """Do it."""
@@ -37,7 +49,7 @@ class CudaGraph:
     def __init__(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
 
-    def record(self, work: Callable[[], None]) -> None:
+    def record(self, work: Callable[[], None], reads: Sequence[Tensor]) -> None:
         """Capture the kernels of a piece of work."""
         collects = gc.isenabled()
         gc.disable()  # another graph that is given back meanwhile would end this one
@@ -59,10 +71,15 @@ class RecordedSteps:
 
     A tape is used only if its first step has left every tensor of the population with the numbers of the plain step.
     Where it has not, or where a plug-in's work cannot be recorded, all further steps are plain, and `refused` says why.
+
+    first: the step from which on phases are recorded; most: so many of them, as each takes its time and memory; warns:
+    whether a refusal is a warning.
     """
 
-    def __init__(self, tape: Callable[[], Tape] = CudaGraph) -> None:
-        self._tape = tape
+    def __init__(
+        self, tape: Callable[[], Tape] = CudaGraph, *, first: int = 0, most: int = MOST, warns: bool = True
+    ) -> None:
+        self._tape, self._first, self._most, self._warns = tape, first, most, warns
         self._scenes: dict[Hashable, _Scene] = {}
         self.refused = ""
         self.played = 0
@@ -74,11 +91,15 @@ class RecordedSteps:
         if scene is not None:
             scene.play(inputs)
             self.played += 1
-        elif inputs.phase in population.recipes and len(self._scenes) < MOST and not self.refused:
+        elif self._is_due(population, inputs):
             self._record(population, inputs)
         else:
             move(population, inputs, population.clock)
         population.count(inputs)
+
+    def _is_due(self, population: Population, inputs: Inputs) -> bool:
+        room = len(self._scenes) < self._most and population.step >= self._first
+        return inputs.phase in population.recipes and room and not self.refused
 
     def _record(self, population: Population, inputs: Inputs) -> None:
         """Make a step, and take it down; what is left behind is the plain step's work."""
@@ -102,7 +123,20 @@ class RecordedSteps:
     def _refuse(self, reason: str) -> None:
         self.refused = reason
         self._scenes.clear()
-        warnings.warn(f"All steps are played plainly: {reason}", UserWarning, stacklevel=2)
+        if self._warns:
+            warnings.warn(f"All steps are played plainly: {reason}", UserWarning, stacklevel=2)
+
+
+def recorder(variant: Variant, device: torch.device) -> RecordedSteps | None:
+    """Return what plays the steps of a variant's population on a device from records, None where all are plain.
+
+    On a CPU these are long trainings of nothing but what this package ships: what else a plug-in's Python does, besides
+    what the first steps have shown, would be left out.
+    """
+    if device.type == "cuda":
+        return RecordedSteps()
+    own = all(registry.get(*pair).is_own for pair in variant.plugins())
+    return RecordedSteps(ScriptTape, **ON_CPU) if own and variant.steps >= REPAYS else None
 
 
 class _Scene:
@@ -120,7 +154,9 @@ class _Scene:
             # the losses are let go of: they lie where the next step writes
             move(population, held, population.clock)
 
-        tape.record(work)
+        clock = population.clock
+        state = [*_tensors(population.state_dict()), clock.step, clock.progress, clock.rate]
+        tape.record(work, [*state, *(leaf for slot in self._slots.values() for leaf in _leaves(slot))])
 
     def play(self, inputs: Inputs) -> None:
         """Make the step of these inputs."""
@@ -146,6 +182,12 @@ def _leaves(value: Any) -> list[Tensor]:
     if value is None or isinstance(value, Tensor):
         return [] if value is None else [value]
     return [leaf for part in value for leaf in _leaves(part)]
+
+
+def _tensors(state: Any) -> list[Tensor]:
+    if isinstance(state, Mapping):
+        return [leaf for own in state.values() for leaf in _tensors(own)]
+    return [state] if isinstance(state, Tensor) else []
 
 
 def _copied(state: Any) -> Any:

@@ -1,6 +1,7 @@
 """Steps that are played from a record: the same numbers as plain ones, whatever a step is made of.
 
-Without a GPU a tape stands in that makes the recorded work again on the same tensors and inputs, as a graph would.
+On a CPU they are a script of the step's operators; a third tape makes the recorded work again on the same tensors and
+inputs, as a graph would.
 """
 
 import gc
@@ -13,11 +14,12 @@ from stepping import IMAGES, SMALL, plugins, population
 from ganbench import registry
 from ganbench.training.loop import steady_numerics
 from ganbench.training.noise import Stream
-from ganbench.training.recorded import MOST, CudaGraph, RecordedSteps
+from ganbench.training.recorded import FIRST, MOST, REPAYS, CudaGraph, RecordedSteps
+from ganbench.training.scripted import ScriptTape
 from ganbench.training.step import train_step
 
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here"))
-DEVICES = ["cpu", CUDA]
+DEVICES = ["again", "script", CUDA]
 
 
 @pytest.fixture(autouse=True)
@@ -30,21 +32,21 @@ def numerics():
 class Again:
     """A tape without a device: plays by doing the recorded work once more."""
 
-    def record(self, work):
+    def record(self, work, reads):
         self.play = work
 
 
 class Apart:
     """A tape that keeps nothing of the work, as a graph keeps kernels only; what it plays is not looked at."""
 
-    def record(self, work):
+    def record(self, work, reads):
         pass
 
     def play(self):
         pass
 
 
-TAPES = {"cpu": Again, "cuda": CudaGraph}
+TAPES = {"again": Again, "script": ScriptTape, "cuda": CudaGraph}
 
 
 def numbers(state):
@@ -53,17 +55,18 @@ def numbers(state):
     return {name: numbers(own) for name, own in state.items()} if isinstance(state, dict) else state
 
 
-def both(device, *overrides, base=SMALL, steps=14):
+def both(device, *overrides, base=SMALL, steps=14, **limits):
     """Train a population by plain steps and by recorded ones, and return both."""
-    plain, own = (population(device, *overrides, base=base) for _ in range(2))
-    own.recorded = RecordedSteps(TAPES[device])
+    plain, own = (population("cuda" if device == "cuda" else "cpu", *overrides, base=base) for _ in range(2))
+    own.recorded = RecordedSteps(TAPES[device], **limits)
     for _ in range(steps):
         train_step(plain)
         own.advance()
     return plain, own
 
 
-@pytest.mark.parametrize("device", DEVICES)
+# a script of each takes half a second
+@pytest.mark.parametrize("device", ["again", pytest.param("script", marks=pytest.mark.slow), CUDA])
 @pytest.mark.parametrize(("axis", "plugin"), list(plugins()))
 def test_recorded_steps_are_plain_ones(axis, plugin, device):
     images = plugin.name == "instance" or {"image", "unequal_groups"} & set(plugin.needs)
@@ -140,7 +143,7 @@ def test_a_step_that_counts_in_python_is_found_and_played_plainly():
 
 def test_a_step_that_cannot_be_recorded_is_played_plainly():
     class Broken:
-        def record(self, work):
+        def record(self, work, reads):
             raise RuntimeError("operation not permitted\nwhen stream is capturing")
 
     plain, own = population("cpu"), population("cpu")
@@ -157,13 +160,53 @@ def test_a_step_that_cannot_be_recorded_is_played_plainly():
     assert numbers(own.state_dict()) == numbers(plain.state_dict())
 
 
-def test_phases_beyond_the_limit_are_played_plainly(monkeypatch):
-    monkeypatch.setattr("ganbench.training.recorded.MOST", 1)
-    plain, own = both("cpu", "regularizer=lazy_r1", "regularizer.lazy_r1.lazy=2", steps=12)
+def test_phases_beyond_the_limit_are_played_plainly():
+    plain, own = both("again", "regularizer=lazy_r1", "regularizer.lazy_r1.lazy=2", steps=12, most=1)
     assert own.recorded.refused == ""
     assert own.recorded.played == 4
     assert numbers(own.state_dict()) == numbers(plain.state_dict())
     assert MOST >= 16
+
+
+def test_steps_before_the_first_one_are_not_recorded():
+    plain, own = both("again", steps=9, first=6)
+    # the one at 6 is taken down, those at 7 and 8 are played
+    assert own.recorded.played == 2
+    assert numbers(own.state_dict()) == numbers(plain.state_dict())
+
+
+def test_on_a_cpu_long_trainings_of_what_is_shipped_are_recorded_without_a_word(own_registry):
+    short, long = (population("cpu", f"steps={steps}") for steps in (REPAYS - 1, REPAYS))
+    assert short.recorded is None
+    for _ in range(FIRST):
+        long.advance()
+    assert long.recorded.played == 0
+    for _ in range(4):
+        long.advance()
+    assert long.recorded.played == 3
+
+    @registry.register("loss")
+    def of_mine(real_logits, fake_logits):
+        """Mine: what its Python does besides would be left out."""
+        return (real_logits - fake_logits).mean(), fake_logits.mean()
+
+    assert population("cpu", f"steps={REPAYS}", "loss=of_mine").recorded is None
+
+
+def test_a_script_that_does_not_fit_is_refused_without_a_warning():
+    own = population("cpu", f"steps={REPAYS}")
+    play, seen = own.update, []
+
+    def counting(round):
+        seen.append(1)
+        round.descend("g", round.gradient("g") * len(seen))
+
+    own.update = counting
+    for _ in range(FIRST + 3):
+        own.advance()
+    assert own.recorded.refused.startswith("the step that was played from a record differs")
+    assert len(seen) >= FIRST + 3
+    assert play is not counting
 
 
 @pytest.mark.parametrize("problem", ["ring8", "digits_labelled"])

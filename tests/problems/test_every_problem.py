@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganbench import registry
-from ganbench.problems.base import stream
+from ganbench.problems.base import places_of_groups, stream
 from ganbench.problems.features import spaces
 
 every_problem = pytest.mark.parametrize("name", registry.names("problem"))
@@ -106,3 +106,14 @@ def test_spaces_that_are_asked_for_are_those_that_fit(name):
         assert ("classifier" in got) is ("classes" in offered)
     for own in got.values():
         assert (own.class_head is not None) is (own.name == "classifier")
+
+
+def test_every_place_of_a_group_is_drawn_the_last_one_too():
+    groups = torch.tensor([0, 0, 1, 1])
+    drawn = places_of_groups(groups, torch.tensor([0.25, 0.75], dtype=torch.float64), 2000, stream("places", 0))
+    shares = drawn.bincount(minlength=4) / 2000
+    # each place has its group's weight over the group's size; four standard errors
+    assert shares.tolist() == pytest.approx([0.125, 0.125, 0.375, 0.375], abs=4 * (0.24 / 2000) ** 0.5)
+    # the third group is not there, and of the others the last place alone has weight
+    alone = places_of_groups(torch.tensor([0, 1]), torch.tensor([0.0, 0.5, 0.5]).double(), 50, stream("places", 0))
+    assert alone.tolist() == [1] * 50

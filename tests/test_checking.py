@@ -26,6 +26,7 @@ from ganbench.analysis.gate import FEWEST, Policy, compare
 from ganbench.analysis.seeds import freeze, seed_results
 from ganbench.cli import app
 from ganbench.errors import UserError
+from ganbench.identity import rules_digest
 from ganbench.plan import Variant
 from ganbench.reading import suite_names
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult, load_baseline
@@ -460,6 +461,7 @@ def test_shipped_baseline_is_of_the_shipped_suite():
     assert frozen.measured == {"samples": plan.samples, "neighbours": plan.neighbours}, remake
     assert all(tuple(run.seed for run in v.runs) == plan.seeds for v in frozen.variants), remake
     assert frozen.margins == plan.margins, remake
+    assert frozen.source["rules"] == rules_digest(), remake
     # a gate needs variants that can still become worse
     healthy_ones = [v for v in frozen.variants if sum(run.failed for run in v.runs) <= len(v.runs) // 4]
     assert len(healthy_ones) >= 3

@@ -12,6 +12,7 @@ from ganbench.analysis.ranking import labels
 from ganbench.analysis.scores import FINISHED
 from ganbench.analysis.views import view_of
 from ganbench.errors import Exit, UserError, unknown
+from ganbench.identity import rules_digest
 from ganbench.plan import Variant, axes, later, later_hyper
 from ganbench.provenance import changes, environments, mixed, plugin_changes
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
@@ -46,7 +47,7 @@ def freeze(study: Study, margins: dict[str, float] | None = None, more: Sequence
         swept=swept_by(study.plan.variants),
         variants=variants,
         margins=margins or {},
-        source=source | {"plugin_versions": dict(study.plan.versions)},
+        source=source | {"plugin_versions": dict(study.plan.versions), "rules": rules_digest()},
     )
 
 
@@ -141,6 +142,11 @@ def tables(
                 f"The baseline was measured with {key} {baseline.measured.get(key)}, this study with "
                 f"{getattr(plan, key)}: their scores cannot be compared."
             )
+    if baseline.source.get("rules", rules_digest()) != rules_digest():
+        raise IncompatibleBaselineError(
+            "The baseline was judged by other rules than this version of ganbench has, so that its failures are not "
+            "those that are counted now: make it again."
+        )
     results = seed_results(studies)
     pairs = matched(baseline, plan.variants)
     compared = [(variant, old) for variant, old in pairs if old is not None and _is_wanted(old.label, wanted)]
@@ -171,6 +177,8 @@ def _origins(baseline: Baseline, studies: Sequence[Study]) -> list[str]:
     """Say what trained the studies that did not train the baseline, and what trained only some of them."""
     sessions = [session for study in studies for session in study.store.sessions()]
     notes = [note for session in environments(sessions) for note in changes(baseline.source, session)]
+    if "rules" not in baseline.source:
+        notes.append("The baseline does not tell by which rules it was judged: make it again.")
     known = baseline.source.get("plugin_versions")
     notes += plugin_changes(known if isinstance(known, Mapping) else {}, studies[0].plan.versions)
     return [*dict.fromkeys(notes), *filter(None, [mixed(sessions)])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,14 +12,27 @@ from ganbench.identity import contents
 DECIDING = ("gan", "training", "problems", "measure", "metrics", "registry.py", "kinds.py")
 """The parts of the package that decide what a run's series are. Verdicts are made anew at every reading."""
 
+JUDGING = ("analysis/verdicts", "analysis/scores.py", "analysis/seeds.py", "analysis/views.py")
+"""The parts that decide what is said of a series: which runs failed, and what they score."""
+
 WORDS = {"code": "code of ganbench", "torch": "torch", "device": "device"}
 
 
 @lru_cache(maxsize=1)
 def code_digest() -> str:
-    """Return the hash of the package's deciding code."""
+    """Return the hash of the package's code that decides results."""
+    return _digest(DECIDING)
+
+
+@lru_cache(maxsize=1)
+def rules_digest() -> str:
+    """Return the hash of the package's code that judges results."""
+    return _digest(JUDGING)
+
+
+def _digest(parts: Sequence[str]) -> str:
     package = Path(__file__).parents[1]
-    files = [file for part in DECIDING for file in _python_files(package / part)]
+    files = [file for part in parts for file in _python_files(package / part)]
     return contents.combined((file.relative_to(package).as_posix(), contents.of_path(file)) for file in files)
 
 

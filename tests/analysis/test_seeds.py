@@ -1,6 +1,8 @@
 """One score a run, and which variants of two studies are the same one: by hand on small tables."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -17,6 +19,7 @@ from ganbench.analysis.seeds import (
     tables,
 )
 from ganbench.errors import UserError
+from ganbench.identity import rules_digest
 from ganbench.plan import axes
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, SeedResult
 from ganbench.suite import resolve
@@ -108,7 +111,8 @@ def frozen(variants, swept=("network.mlp.width",), **changes):
         for v in variants
     )
     measured = {"samples": PLAN.samples, "neighbours": PLAN.neighbours}
-    return replace(Baseline("mine", measured, swept, old), **changes)
+    source = {"rules": rules_digest(), **changes.pop("source", {})}
+    return replace(Baseline("mine", measured, swept, old), source=source, **changes)
 
 
 def trained(plan=PLAN):
@@ -241,6 +245,35 @@ def test_what_is_frozen_is_what_the_study_tells():
     assert kept.source["torch"] == "2.0"
     assert (kept.source["threads"], kept.source["device"], "unheard" in kept.source) == (2, "", False)
     assert kept.source["plugin_versions"] == dict(PLAN.versions)
+    assert kept.source["rules"] == rules_digest()
+
+
+def test_failures_by_other_rules_are_not_compared():
+    with pytest.raises(IncompatibleBaselineError, match=r"^The baseline was judged by other rules .* make it again\.$"):
+        tables(frozen(PLAN.variants, source={"rules": "before"}), [trained()])
+    old = frozen(PLAN.variants)
+    told = tables(replace(old, source={}), [trained()])[2]
+    assert told == ["The baseline does not tell by which rules it was judged: make it again."]
+
+
+def test_the_hash_of_the_rules_is_of_what_judges_and_of_nothing_else(tmp_path, monkeypatch):
+    from ganbench.identity import environment
+
+    package = tmp_path / "ganbench"
+    shutil.copytree(Path(environment.__file__).parents[1], package)
+    monkeypatch.setattr(environment, "__file__", str(package / "identity" / "environment.py"))
+    before = environment._digest(environment.JUDGING)
+    assert before == rules_digest()
+    (package / "gan" / "losses.py").write_text("")
+    assert environment._digest(environment.JUDGING) == before
+    for part in environment.JUDGING:
+        file = package / part
+        assert file.exists(), part
+        with (file / "shipped.py" if file.is_dir() else file).open("a") as stream:
+            stream.write("# another\n")
+        after = environment._digest(environment.JUDGING)
+        assert after != before, part
+        before = after
 
 
 def test_a_damaged_study_that_waits_says_what_is_damaged():

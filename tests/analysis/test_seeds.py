@@ -1,5 +1,6 @@
 """One score a run, and which variants of two studies are the same one: by hand on small tables."""
 
+import importlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -257,8 +258,8 @@ def test_failures_by_other_rules_are_not_compared():
 
 
 def test_the_hash_of_the_rules_is_of_what_judges_and_of_nothing_else(tmp_path, monkeypatch):
-    from ganbench.identity import environment
-
+    # the package has a function of the module's name
+    environment = importlib.import_module("ganbench.identity.environment")
     package = tmp_path / "ganbench"
     shutil.copytree(Path(environment.__file__).parents[1], package)
     monkeypatch.setattr(environment, "__file__", str(package / "identity" / "environment.py"))

@@ -64,6 +64,13 @@ def test_run_and_run_again(tiny, tmp_path):
     pd.testing.assert_frame_equal(again.series, study.series)
     pd.testing.assert_frame_equal(ganbench.load(study.path).series, study.series)
 
+    # only a command that trains is a session, each of them
+    assert len(Store(study.path).sessions()) == 1
+    (done,) = study.path.glob("populations/*/done.json")
+    done.unlink()
+    ganbench.run(overrides=[*tiny, "loss=hinge,minimax"], out=study.path, workers=1)
+    assert len(Store(study.path).sessions()) == 2
+
 
 def test_default_folder_is_the_plans(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -153,7 +160,7 @@ def test_a_suite_is_named_once_as_an_argument_or_among_the_overrides():
             api.make_plan(suite, overrides)
 
 
-def test_a_plugin_that_is_missing_is_named_by_the_study_that_wpenalties_with_it(tmp_path, monkeypatch):
+def test_a_plugin_that_is_missing_is_named_by_the_study_that_was_made_with_it(tmp_path, monkeypatch):
     store = Store(tmp_path / "study")
     store.begin(replace(api.make_plan(None, ["loss=hinge"]), plugin_files=("/there/my loss.py", "/there/b.py")))
     told = "Unknown loss 'mine'.*The study in '.*study' was trained with plug-ins: add "

@@ -326,7 +326,7 @@ def test_a_plan_that_is_listed_takes_more_and_waits_for_who_writes_it(tmp_path):
     assert sentence(lambda: store.begin(PLAN)).startswith(f"The directory '{store.path}' holds a study of another plan")
 
 
-def test_to_begin_again_keeps_what_wpenalties_unless_asked_to(store, population):
+def test_to_begin_again_keeps_what_was_there_unless_asked_to(store, population):
     probe(population, 0)
     (store.path / "figures").mkdir()
     store.begin(PLAN)

@@ -52,7 +52,7 @@ DEFAULTS = {
            ("g_activation", "relu", "Radford 2016"), ("d_activation", "leaky_relu", "Radford 2016"),
            ("init", "default", "torch's own"), ("init_scale", 1.0, "as they are drawn"))},
     **{f"network.{name}.pieces": (5, "Lin 2018, as published with the code") for name in ("mlp", "conditional_mlp")},
-    **{f"network.{name}.width": (8, "small: eight layers' worth of it train on a CPU") for name in IMAGE_NETWORKS},
+    **{f"network.{name}.width": (8, "ours: small, for a CPU") for name in IMAGE_NETWORKS},
     "network.dcgan_paper.width": (16, "as dcgan"), "network.dcgan_paper.kernel": (5, "Radford 2016, fig. 1"),
     **{f"network.{name}.how": ("projection", "Miyato & Koyama 2018")
        for name in ("dcgan_paper", "sn_resnet", "sagan", "wgan_gp_resnet")},

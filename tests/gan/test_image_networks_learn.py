@@ -1,10 +1,10 @@
-"""Each network for images learns digits a little within seconds, in one run; what it reaches in a study takes longer."""
+"""Each network for images learns digits a little within seconds, in one run, and is trained by the command."""
 
 import pytest
 import torch
 from overriding import over
 
-from ganbench import registry
+from ganbench import api, registry
 from ganbench.gan.networks.images import EITHER
 from ganbench.suite import resolve
 from ganbench.training.building import make_problem
@@ -15,10 +15,10 @@ HINGE = ["loss=hinge", "normalization=paper", "g_normalization=paper"]
 R1 = ["regularizer=r1", "g_normalization=paper"]
 PAIRED = ["loss=relativistic_pairing", "regularizer=r1r2"]
 WAYS = {
-    "dcgan_paper": [*R1, "loss=relativistic_pairing"], "sn_resnet": HINGE, "sagan": HINGE, "biggan": HINGE,
+    "dcgan_paper": HINGE[1:], "sn_resnet": HINGE, "sagan": HINGE, "biggan": HINGE,
     "unet_gan": HINGE, "patchgan": ["loss=least_squares", "g_normalization=paper"],
     "wgan_gp_resnet": ["loss=wasserstein", "regularizer=gradient_penalty", *HINGE[1:]],
-    "progressive": R1, "stylegan": R1, "stylegan2": R1, "r3gan": PAIRED,
+    "progressive": R1, "stylegan": [*R1, "loss=relativistic_pairing"], "stylegan2": R1, "r3gan": PAIRED,
 }  # fmt: skip
 """How each is trained: about as in its paper, without batch norm in D."""
 STEPS = 300
@@ -26,6 +26,16 @@ STEPS = 300
 
 def test_every_network_has_a_way():
     assert set(WAYS) == {plugin.name for plugin in registry.plugins("network") if EITHER in plugin.provides}
+
+
+@pytest.mark.slow
+def test_a_study_of_all_of_them(tmp_path):
+    words = ["problem=digits,digits_labelled", f"network={','.join(WAYS)}", "normalization=paper", "steps=2", "seeds=2",
+             "g_normalization=paper", "batch_size=8", "samples=64", "neighbours=32", "probe_every=1"]  # fmt: skip
+    study = api.run(None, over([*words, *(f"network.{name}.width=4" for name in WAYS)]), out=tmp_path, workers=1)
+    assert set(study.runs["status"]) == {"done"}
+    assert len(study.runs) == 2 * 2 * len(WAYS)
+    assert study.series["frechet"].notna().all()
 
 
 @pytest.mark.slow
@@ -43,4 +53,4 @@ def test_it_learns(name):
         after, _ = prober.probe()
     assert own.alive.all()
     assert after["frechet"].item() < before["frechet"].item() / 3
-    assert after["classes_covered"].item() >= 3
+    assert after["classes_covered"].item() >= 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from ganbench import kinds, registry
 from ganbench.binding import bind, chain
@@ -19,6 +20,19 @@ ALLOWED = {
     )
 }
 """What a suite may allow: what D then counts as providing, whatever its normalization, and what that is in words."""
+
+
+PAPER = "paper"
+"""Stands on an axis of normalizations for the one that the network's paper has there."""
+
+
+def by_paper(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the axes of a variant with the normalizations that PAPER stands for, by what its network declares."""
+    asked = [axis.name for axis in kinds.KINDS["normalization"].axes if values[axis.name] == PAPER]
+    if not asked:
+        return dict(values)
+    own = registry.get("network", values["network"]).declared("paper")
+    return {**values, **{axis: own.get(axis, kinds.axes()[axis].default) for axis in asked}}
 
 
 def allowed(text: str) -> tuple[str, ...]:

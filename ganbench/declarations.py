@@ -264,6 +264,13 @@ RESOLUTION = Declaration(
     "a number above 0: distances from the equilibrium below it are rounding", lambda v: is_number(v) and v > 0, 1e-18
 )
 
+PAPER = Declaration(
+    "a dictionary of axes of normalizations, each with the name of the one that its paper has there",
+    lambda v: isinstance(v, Mapping) and all(isinstance(name, str) and name for pair in v.items() for name in pair),
+    {},
+)
+"""What `normalization=paper` and `g_normalization=paper` mean with a network; where it declares nothing, none."""
+
 ANY_KIND = {
     "sources": Declaration("files whose content decides results: a path, a list of paths or a function", _is_sources),
     "environment": Declaration("names of environment variables that decide results", is_names, ()),

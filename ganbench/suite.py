@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from ganbench import asking, claims, kinds, ranges, registry, tuning
-from ganbench.combining import allowed, impossible
+from ganbench.combining import PAPER, allowed, by_paper, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
 from ganbench.kinds import KINDS, kind_of
@@ -273,6 +273,8 @@ def _size(grid: Settings) -> int:
 
 def _points(grid: Settings, kind: str, name: str) -> int:
     """Return how many combinations of its hyper-parameters a plug-in has in a grid."""
+    if kind == "normalization" and name == PAPER:
+        return 1  # at least: which one it is depends on the network
     keys = (f"{kind}.{name}.{hyper}" for hyper in registry.get(kind, name).hypers)
     return math.prod(len(grid.hypers.get(key, "1")) for key in keys)
 
@@ -374,7 +376,7 @@ def _check_type(key: str, default: Any, value: Any) -> None:
 def _expand(settings: Settings) -> Iterable[Variant]:
     plugged, every = plugin_axes(), axes()
     for values in itertools.product(*(getattr(settings, axis) for axis in every)):
-        plain = dict(zip(every, values, strict=True))
+        plain = by_paper(dict(zip(every, values, strict=True)))
         choices: dict[str, list[Any]] = {}
         for kind, name in ((kind_of(axis), name) for axis in plugged for name in plain[axis].split(TOGETHER)):
             for hyper, default in registry.get(kind, name).hypers.items():

@@ -13,6 +13,8 @@ OURS = "ours: chosen on the shipped suites, where training lasts 2000 steps"
 ADAMS = ("adam", "adamw", "optimistic_adam")
 MIXTURES = ("line", "ring8", "ring8_labelled", "grid25", "ring8_imbalanced", "ring8_metz", "grid25_veegan",
             "embedded_mixture")  # fmt: skip
+IMAGE_NETWORKS = ("biggan", "patchgan", "unet_gan", "progressive", "r3gan", "sn_resnet", "sagan", "wgan_gp_resnet",
+                  "stylegan", "stylegan2")  # fmt: skip
 SHAPES = ("swiss_roll", "uniform_cube", "noise_images", "triangles")
 DEFAULTS = {
     "problem.bilinear.dimension": (2, "a plane for each player"),
@@ -50,6 +52,18 @@ DEFAULTS = {
            ("g_activation", "relu", "Radford 2016"), ("d_activation", "leaky_relu", "Radford 2016"),
            ("init", "default", "torch's own"), ("init_scale", 1.0, "as they are drawn"))},
     **{f"network.{name}.pieces": (5, "Lin 2018, as published with the code") for name in ("mlp", "conditional_mlp")},
+    **{f"network.{name}.width": (8, "ours: small, for a CPU") for name in IMAGE_NETWORKS},
+    "network.dcgan_paper.width": (16, "as dcgan"), "network.dcgan_paper.kernel": (5, "Radford 2016, fig. 1"),
+    **{f"network.{name}.how": ("projection", "Miyato & Koyama 2018")
+       for name in ("dcgan_paper", "sn_resnet", "sagan", "wgan_gp_resnet")},
+    "network.sagan.g_spectral": (True, "Zhang 2019, sec. 4"), "network.biggan.g_spectral": (True, "Brock 2019, sec. 3"),
+    "network.biggan.row": (16, "an eighth of the paper's"), "network.biggan.truncation": (0.0, "none"),
+    **{f"network.{name}.{key}": (value, source) for name in ("stylegan", "stylegan2") for key, value, source in (
+        ("depth", 8, "Karras 2019, fig. 1"), ("style", 0, "as many as latents"),
+        ("mixing", 0.9, "Karras 2019, app. C"), ("truncation", 1.0, "none"))},
+    "network.progressive.until": (0.7, OURS), "network.r3gan.blocks": (1, "half of the paper's"),
+    "network.r3gan.group": (0, "ours: full convolutions are faster on a CPU"),
+    "network.patchgan.halvings": (0, "as many as leave 4 pixels, 3 as in Isola 2017"),
     "model.vae.width": (32, "as mlp"), "model.vae.depth": (2, "as mlp"), "model.vae.beta": (1.0, "Kingma 2014"),
     "model.vae.scale": (0.1, OURS),
     **{f"loss.{name}.label_smoothing": (0.0, "none") for name in ("minimax", "nonsaturating", "least_squares")},

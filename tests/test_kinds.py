@@ -355,7 +355,8 @@ KEYS_OF_SUITES = {
 # what holds where a plug-in declares nothing; ... where it has to
 LINEAR = {"linear": None}
 DECLARED = {
-    "problem": {"gives": None, "resolution": 1e-18}, "model": {"ignores": ()}, "network": LINEAR,
+    "problem": {"gives": None, "resolution": 1e-18}, "model": {"ignores": ()},
+    "network": {**LINEAR, "paper": {}},
     "loss": {"boundary": 0.0, "saturates": None, "divergence": None},
     "normalization": {"acts_on": "activations", "keeps": None},
     "regularizer": {"acts_on": "inputs", "draws": "uniform", "remembers": False, "signed": False, "no_rate": {},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 
 from ganbench.contracts.base import Breach, NotDeclared, Outcome, law, law_about
 from ganbench.gan.networks import NetworkSpec, Normalize
+from ganbench.gan.networks.images import EITHER, SEVERAL
 from ganbench.problems.base import Label, stream
 from ganbench.registry import Plugin
 from ganbench.training import batched
@@ -23,13 +25,18 @@ def of_images(plugin: Plugin) -> bool:
 
 
 def takes_labels(plugin: Plugin) -> bool:
-    """Tell whether a network is for problems that give labels."""
-    return "label" in plugin.needs
+    """Tell whether a network is for problems that give labels, alone or too."""
+    return "label" in plugin.needs or EITHER in plugin.provides
 
 
-def beside(plugin: Plugin) -> tuple[Tensor, ...]:
-    """Return what its players take beside their input: labels [batch] in which every class occurs, or nothing."""
-    return (torch.arange(BATCH) % CLASSES,) if takes_labels(plugin) else ()
+def ways(plugin: Plugin) -> list[bool]:
+    """Return with which of no labels (False) and labels (True) a network is tried."""
+    return [False, True] if EITHER in plugin.provides else [takes_labels(plugin)]
+
+
+def beside(labels: bool) -> tuple[Tensor, ...]:
+    """Return what players take beside their input: labels [batch] in which every class occurs, or nothing."""
+    return (torch.arange(BATCH) % CLASSES,) if labels else ()
 
 
 def shape_of(plugin: Plugin) -> tuple[int, ...]:
@@ -39,7 +46,7 @@ def shape_of(plugin: Plugin) -> tuple[int, ...]:
     return (1, 8, 8) if of_images(plugin) else (2,)
 
 
-def built(plugin: Plugin, seed: int = 0, asked: Counter[str] | None = None) -> list[nn.Module]:
+def built(plugin: Plugin, seed: int = 0, asked: Counter[str] | None = None, *, labels: bool = False) -> list[nn.Module]:
     """Return generator and discriminator, float64; `asked` counts the layers that they ask their spec for."""
 
     def counted(name: str) -> Normalize:
@@ -52,7 +59,7 @@ def built(plugin: Plugin, seed: int = 0, asked: Counter[str] | None = None) -> l
 
     g_norm, g_weight, d_norm, d_weight = map(counted, ("g_norm", "g_weight", "d_norm", "d_weight"))
     pixels = (-1.0, 1.0) if of_images(plugin) else None
-    given = Label(CLASSES) if takes_labels(plugin) else None
+    given = Label(CLASSES) if labels else None
     spec = NetworkSpec(shape_of(plugin), pixels, LATENT, g_norm, g_weight, d_norm, d_weight, given=given)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -60,23 +67,29 @@ def built(plugin: Plugin, seed: int = 0, asked: Counter[str] | None = None) -> l
     return [generator.double(), discriminator.double()]
 
 
-def latents(seed: int = 0, scale: float = 1.0) -> Tensor:
-    """Return latents [batch, latent_dim], float64."""
-    return torch.randn(BATCH, LATENT, generator=stream("network contract", seed), dtype=torch.float64) * scale
+def latents(generator: nn.Module, seed: int = 0, scale: float = 1.0) -> Tensor:
+    """Return latents [batch, latent_dim] with the noise that a generator takes beside them, float64."""
+    size = LATENT + int(getattr(generator, "noise", 0))
+    return torch.randn(BATCH, size, generator=stream("network contract", seed), dtype=torch.float64) * scale
 
 
 @law
 def shapes_fit(plugin: Plugin) -> Outcome:
-    """The generator maps latents to samples, the discriminator samples to one logit each, all of them finite."""
-    generator, discriminator = built(plugin)
-    fake = generator(latents(), *beside(plugin))
-    logits = discriminator(fake, *beside(plugin))
-    if tuple(fake.shape) != (BATCH, *shape_of(plugin)):
-        return Breach(f"{BATCH} latents become {list(fake.shape)}, not {[BATCH, *shape_of(plugin)]}")
-    if tuple(logits.shape) not in ((BATCH,), (BATCH, 1)):
-        return Breach(f"{BATCH} samples become logits {list(logits.shape)}, not [{BATCH}] or [{BATCH}, 1]")
-    if not (fake.isfinite().all() and logits.isfinite().all()):
-        return Breach("samples or logits are not finite at the start")
+    """The generator maps latents to samples, the discriminator samples to one logit each, all of them finite.
+
+    To several logits where it provides "several_logits".
+    """
+    for labels in ways(plugin):
+        generator, discriminator = built(plugin, labels=labels)
+        fake = generator(latents(generator), *beside(labels))
+        logits = discriminator(fake, *beside(labels))
+        if tuple(fake.shape) != (BATCH, *shape_of(plugin)):
+            return Breach(f"{BATCH} latents become {list(fake.shape)}, not {[BATCH, *shape_of(plugin)]}")
+        several = SEVERAL in plugin.provides and logits.dim() == 2 and len(logits) == BATCH
+        if not several and tuple(logits.shape) not in ((BATCH,), (BATCH, 1)):
+            return Breach(f"{BATCH} samples become logits {list(logits.shape)}, not [{BATCH}] or [{BATCH}, 1]")
+        if not (fake.isfinite().all() and logits.isfinite().all()):
+            return Breach("samples or logits are not finite at the start")
     return None
 
 
@@ -88,11 +101,18 @@ def of_distributions(plugin: Plugin) -> bool:
 @law_about(of_distributions)
 def players_see_their_input(plugin: Plugin) -> Outcome:
     """Other latents give other samples, and other samples other logits."""
-    for name, player, x in zip(PLAYERS, built(plugin), (latents(), _samples(plugin)), strict=True):
-        out = player(x, *beside(plugin))
+    labels = ways(plugin)[0]
+    for name, player, x in _inputs(plugin, labels=labels):
+        out = player(x, *beside(labels))
         if not (out - out[:1]).abs().max() > 1e-9:
             return Breach(f"the {name}'s outputs are all the same")
     return None
+
+
+def _inputs(plugin: Plugin, *, labels: bool) -> list[tuple[str, nn.Module, Tensor]]:
+    """Return each player by its name with what it takes."""
+    generator, discriminator = built(plugin, labels=labels)
+    return [(PLAYERS[0], generator, latents(generator)), (PLAYERS[1], discriminator, _samples(plugin))]
 
 
 def _samples(plugin: Plugin, seed: int = 0) -> Tensor:
@@ -103,7 +123,8 @@ def _samples(plugin: Plugin, seed: int = 0) -> Tensor:
 @law
 def weights_follow_the_seed(plugin: Plugin) -> Outcome:
     """Initial weights are those of torch's seed: the same twice, others with another seed."""
-    first, again, other = (_weights(built(plugin, seed)) for seed in (0, 0, 1))
+    labels = ways(plugin)[0]
+    first, again, other = (_weights(built(plugin, seed, labels=labels)) for seed in (0, 0, 1))
     if not torch.equal(first, again):
         return Breach("weights built twice from one seed differ")
     return Breach("weights of two seeds are the same") if torch.equal(first, other) else None
@@ -117,7 +138,7 @@ def _weights(modules: list[nn.Module]) -> Tensor:
 def normalizations_reach_it(plugin: Plugin) -> Outcome:
     """It asks `spec` for its layers, without which no normalization reaches them."""
     asked: Counter[str] = Counter()
-    built(plugin, asked=asked)
+    built(plugin, asked=asked, labels=ways(plugin)[0])
     deaf = [name for player, name in zip("gd", PLAYERS, strict=True) if not asked[f"{player}_norm"]]
     if deaf:
         return NotDeclared(
@@ -129,39 +150,54 @@ def normalizations_reach_it(plugin: Plugin) -> Outcome:
 @law
 def a_population_is_its_runs(plugin: Plugin) -> Outcome:
     """Stacked over runs, each player gives what it gives alone."""
-    for training in (True, False):
-        pairs = [built(plugin, seed) for seed in range(3)]
+    for labels, training in product(ways(plugin), (True, False)):
+        pairs = [built(plugin, seed, labels=labels) for seed in range(3)]
         for place, name in enumerate(PLAYERS):
-            x = torch.stack([_samples(plugin, seed) if place else latents(seed) for seed in range(3)])
             modules = [pair[place].train(training) for pair in pairs]
-            states = [dict(module.named_parameters()) | dict(module.named_buffers()) for module in modules]
-            stacked = {key: torch.stack([own[key].detach() for own in states]) for key in states[0]}
-            own = beside(plugin)
-            given = own[0].expand(len(x), -1) if own else None
-            together = batched.forward(modules[0], stacked, x, given=given)
-            alone = torch.stack([module(part, *own) for module, part in zip(modules, x, strict=True)])
-            off = (together - alone).abs().max().item()
+            x = torch.stack(
+                [_samples(plugin, seed) if place else latents(one, seed) for seed, one in enumerate(modules)]
+            )
+            off = _off(modules, x, beside(labels))
             if not off < 1e-9:
                 return Breach(f"the {name}'s outputs are off by {off:.3g} in {'training' if training else 'measuring'}")
     return None
 
 
+def _off(modules: list[nn.Module], x: Tensor, own: tuple[Tensor, ...]) -> float:
+    """Return by how much modules together [runs, ...] are off each of them alone."""
+    states = [dict(module.named_parameters()) | dict(module.named_buffers()) for module in modules]
+    stacked = {key: torch.stack([own[key].detach() for own in states]) for key in states[0]}
+    given = own[0].expand(len(x), -1) if own else None
+    together = batched.forward(modules[0], stacked, x, given=given)
+    alone = torch.stack([module(part, *own) for module, part in zip(modules, x, strict=True)])
+    return (together - alone).abs().max().item()
+
+
 @law_about(takes_labels)
 def labels_are_seen(plugin: Plugin) -> Outcome:
-    """With other labels both players say something else."""
-    (labels,) = beside(plugin)
-    for name, player, x in zip(PLAYERS, built(plugin), (latents(), _samples(plugin)), strict=True):
+    """With other labels both players say something else, once their weights have moved from where they start."""
+    (labels,) = beside(True)
+    for name, player, x in _inputs(plugin, labels=True):
+        _move(player)
         if torch.equal(player(x, labels), player(x, (labels + 1) % CLASSES)):
             return Breach(f"the {name} gives the same for other labels")
     return None
 
 
+@torch.no_grad()
+def _move(player: nn.Module) -> None:
+    drawn = stream("network contract move", 0)
+    for parameter in player.parameters():
+        parameter.add_(torch.randn(parameter.shape, generator=drawn, dtype=parameter.dtype) / 10)
+
+
 @law_about(takes_labels)
 def labels_go_with_their_samples(plugin: Plugin) -> Outcome:
     """The order of the batch does not matter, where inputs and their labels move together."""
-    (labels,) = beside(plugin)
+    (labels,) = beside(True)
     order = torch.randperm(BATCH, generator=stream("network contract order", 0))
-    for name, player, x in zip(PLAYERS, built(plugin), (latents(), _samples(plugin)), strict=True):
+    for name, player, x in _inputs(plugin, labels=True):
+        player.eval()  # what iterates in training, iterates between the two
         off = (player(x, labels)[order] - player(x[order], labels[order])).abs().max().item()
         if not off < 1e-9:
             return Breach(f"the {name}'s outputs are off by {off:.3g} in another order")
@@ -171,5 +207,7 @@ def labels_go_with_their_samples(plugin: Plugin) -> Outcome:
 @law_about(of_images)
 def images_stay_in_range(plugin: Plugin) -> Outcome:
     """Images stay in the declared range, whatever the latents."""
-    largest = built(plugin)[0](latents(scale=1e4), *beside(plugin)).abs().max().item()
+    labels = ways(plugin)[0]
+    generator, _ = built(plugin, labels=labels)
+    largest = generator(latents(generator, scale=1e4), *beside(labels)).abs().max().item()
     return None if largest <= 1 else Breach(f"a pixel is {largest:.4g} away from 0, the range is [-1, 1]")

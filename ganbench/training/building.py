@@ -14,6 +14,7 @@ from torch import nn
 
 from ganbench.binding import bind
 from ganbench.errors import UserError, told
+from ganbench.gan.blocks import Passed
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.interrupts import is_raised_by_code
 from ganbench.plan import Variant
@@ -48,9 +49,10 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
     layers: dict[str, Normalize] = {}
     for role, axis in (("g", "g_normalization"), ("d", "normalization")):
         bound = bind(variant, axis)
-        normalization = _Normalization(bound, stream(f"{axis} at the start", seed))
+        of_weights = bound.declared("acts_on") == "weights"
+        normalization = _Normalization(bound, stream(f"{axis} at the start", seed), of_weights)
         layers[f"{role}_norm"] = normalization
-        layers[f"{role}_weight"] = normalization if bound.declared("acts_on") == "weights" else _as_is
+        layers[f"{role}_weight"] = normalization if of_weights else _as_is
     parts = parts_of(variant)
     d_batch = partial(batch_module, parts) if any(part.sees_batch for part in parts) else None
     spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers, d_batch=d_batch,
@@ -63,12 +65,17 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
 
 
 class _Normalization:
-    """A normalization whose draws are its own: the layers that are built after it start as without it."""
+    """A normalization whose draws are its own: the layers that are built after it start as without it.
 
-    def __init__(self, normalization: Normalize, generator: torch.Generator) -> None:
-        self._normalization, self._state = normalization, generator.get_state()
+    One of weights leaves what stands for a layer and has none, such as a sum, as it is.
+    """
+
+    def __init__(self, normalization: Normalize, generator: torch.Generator, of_weights: bool) -> None:
+        self._normalization, self._state, self._of_weights = normalization, generator.get_state(), of_weights
 
     def __call__(self, layer: nn.Module) -> nn.Module:
+        if self._of_weights and type(layer) is Passed:
+            return layer
         with torch.random.fork_rng(devices=[]):
             torch.random.set_rng_state(self._state)
             module = self._normalization(layer)

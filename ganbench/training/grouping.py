@@ -78,10 +78,11 @@ def bytes_of(variant: Variant) -> int:
         problem = make_problem(variant)
         pair = build_networks(variant, problem, seed=0)
         for module in (leaf for player in pair for leaf in player.modules() if not list(leaf.children())):
-            module.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
+            module.register_forward_hook(lambda _, __, out: outputs.append(out.numel() if torch.is_tensor(out) else 0))
         given = problem.draw(variant.batch_size, stream("size", 0)).given if problem.gives else None
         beside = () if given is None else (given,)
-        fake = pair[0](torch.zeros(variant.batch_size, variant.latent_dim), *beside)
+        latents = torch.zeros(variant.batch_size, variant.latent_dim + getattr(pair[0], "noise", 0))
+        fake = pair[0](latents, *beside)
         pair[1](packed(parts_of(variant), fake.unsqueeze(0)).squeeze(0), *beside)
     parameters = sum(parameter.numel() for player in pair for parameter in player.parameters())
     # real and fake batches, forward and backward, and once more for a penalty; 4 bytes each

@@ -20,7 +20,8 @@ class Learner(Protocol):
     """Runs that train together. The loop, the prober, checkpoints and executors know nothing else of them.
 
     `alive` [runs] tells which runs have finite numbers, `diverged_step` [runs] at which step the others lost theirs
-    (-1: none); `step` counts training steps.
+    (-1: none); `step` counts training steps. One whose latents have numbers of N(0, 1) behind them tells how many a
+    sample as `noise`.
     """
 
     @property

@@ -124,7 +124,7 @@ class Prober:
     def __init__(self, learner: Learner, evaluator: Evaluator, diagnostics: str = "cheap") -> None:
         self.learner, self.evaluator, self.diagnostics = learner, evaluator, affordable(diagnostics)
         variant = learner.variant
-        draw = noise.latents(variant.latent, variant.latent_dim)
+        draw = noise.latents(variant.latent, variant.latent_dim, getattr(learner, "noise", 0))
         count = len(learner.runs)
         # every run and every probe sees the same latents: what moves between probes is the generator
         self.latents = draw(evaluator.samples, stream("probe latents", 0)).to(learner.device)

@@ -31,11 +31,16 @@ class Places:
     table: SampleTable
 
 
-def latents(kind: str, dim: int) -> Draw:
-    """Return the draw of n latents [n, dim]: N(0, 1), or U(-1, 1)."""
+def latents(kind: str, dim: int, beside: int = 0) -> Draw:
+    """Return the draw of n latents [n, dim + beside]: N(0, 1), or U(-1, 1), and numbers of N(0, 1) behind them."""
     if kind == "uniform":
-        return lambda n, generator: torch.rand(n, dim, generator=generator) * 2 - 1
-    return lambda n, generator: torch.randn(n, dim, generator=generator)
+        own = lambda n, generator: torch.rand(n, dim, generator=generator) * 2 - 1  # noqa: E731
+    else:
+        own = lambda n, generator: torch.randn(n, dim, generator=generator)  # noqa: E731
+    if not beside:
+        return own
+    # after the latents, which are those of a generator that takes no noise
+    return lambda n, generator: torch.cat([own(n, generator), torch.randn(n, beside, generator=generator)], dim=1)
 
 
 def uniform(n: int, generator: torch.Generator) -> Tensor:

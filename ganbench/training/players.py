@@ -62,6 +62,12 @@ class Player:
         # batches that gradients were taken on, and steps of the optimizer: an update rule makes more or fewer a round
         self.batches = self.descents = 0
 
+    def see(self, progress: Tensor) -> None:
+        """Tell the module, where it asks (see NetworkSpec), the share of the training that is over, without axes."""
+        for name, buffer in self.buffers.items():
+            if name.endswith("progress"):
+                buffer.copy_(progress)
+
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """Return flat parameters [runs, size] by name."""
         return by_name(self.shapes, flat)

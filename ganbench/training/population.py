@@ -60,7 +60,8 @@ class Population:
 
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts
-        sample, draw = sampler(parts, self.problem, self.device), noise.latents(variant.latent, variant.latent_dim)
+        sample = sampler(parts, self.problem, self.device)
+        draw = noise.latents(variant.latent, variant.latent_dim, self.noise)
         draws: dict[str, noise.Draw | noise.Source | noise.Places] = {
             "d latent": draw, "g latent": draw, "data": sample, "g data": sample,
             "uniform": noise.uniform, "normal": noise.normal(self.problem.shape),
@@ -71,6 +72,11 @@ class Population:
             purpose: noise.Stream(purpose, seeds, variant.batch_size, own, self.device, dtype)
             for purpose, own in draws.items()
         }
+
+    @property
+    def noise(self) -> int:
+        """How many numbers of N(0, 1) a sample G takes behind its latents."""
+        return int(getattr(self.generator.module, "noise", 0))
 
     def inputs(self, step: int) -> Inputs:
         """Return what the host hands to a step, and set the clock to it."""
@@ -114,7 +120,7 @@ class Population:
         return self.given_with(purpose, self.streams[purpose].held(index))
 
     def generate(self, latents: Tensor, given: Given = None, *, trained: bool = False) -> Tensor:
-        """Map latents [runs, batch, latent_dim], with what is given, to samples [runs, batch, *shape]."""
+        """Map latents [runs, batch, latent_dim + noise], with what is given, to samples [runs, batch, *shape]."""
         return self.generator(latents, given, trained=trained)
 
     def criticise(

@@ -33,6 +33,8 @@ def train_step(population: Population) -> tuple[Tensor, Tensor]:
 
 def move(population: Population, inputs: Inputs, clock: Clock) -> tuple[Tensor, Tensor]:
     """Make the part of a step that the device does: all that outlasts it is written in place, and nothing is read."""
+    for player in population.players.values():
+        player.see(clock.progress)
     played = PlayedRound(population, inputs, clock)
     population.update(played)
     population.remember(clock)

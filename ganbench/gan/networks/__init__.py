@@ -5,8 +5,21 @@ samples `[batch, *shape]`, the discriminator samples to logits `[batch]` or `[ba
 its normalized layers; what it is made of is its own affair, `nn.Sequential`s of known layers train fastest.
 """
 
-from ganbench.gan.networks import conditional, dcgan, games, mlp
+from ganbench.gan.networks import biggan, conditional, dcgan, games, mlp, patches, progressive, r3gan, resnet, stylegan
 from ganbench.gan.networks.layers import Normalize
 from ganbench.gan.networks.spec import NetworkSpec
 
-__all__ = ["NetworkSpec", "Normalize", "conditional", "dcgan", "games", "mlp"]
+__all__ = [
+    "NetworkSpec",
+    "Normalize",
+    "biggan",
+    "conditional",
+    "dcgan",
+    "games",
+    "mlp",
+    "patches",
+    "progressive",
+    "r3gan",
+    "resnet",
+    "stylegan",
+]

@@ -1,10 +1,13 @@
-"""The convolutional pair of Radford 2016, sized for the image."""
+"""The convolutional pair of Radford 2016: small, sized for the image, and as the paper has it."""
 
 from functools import partial
+from itertools import pairwise
 
 from torch import nn
 
 from ganbench.errors import UserError
+from ganbench.gan.conditioning import Concatenated, Projected
+from ganbench.gan.networks.images import EITHER, Grid, Planes, classes_of, counts, grid
 from ganbench.gan.networks.layers import Body, apart, bodies
 from ganbench.gan.networks.spec import NetworkSpec
 from ganbench.registry import NOTHING_GIVEN, register
@@ -12,10 +15,14 @@ from ganbench.registry import NOTHING_GIVEN, register
 NEEDS = {"image": "a convolutional network needs images", NOTHING_GIVEN: "it takes no label: conditional_mlp does"}
 
 
+PAPER = {"normalization": "batch", "g_normalization": "batch"}
+
+
 @register(
     "network",
     needs=NEEDS,
     provides={"feature_maps", "batch_features", "hidden_features"},
+    paper=PAPER,
     later=("g_width", "d_width", "g_activation", "d_activation", "init", "init_scale"),
 )
 def dcgan(
@@ -67,3 +74,56 @@ def _convolutions(spec: NetworkSpec, channels: int, g: Body, d: Body) -> tuple[n
         generator.append(norm(nn.ConvTranspose2d(widths[stage + 1], widths[stage], 4, 2, 1)))
         generator.append(g.act() if stage else nn.Tanh())
     return nn.Sequential(*generator), nn.Sequential(*discriminator)
+
+
+@register(
+    "network",
+    needs={"image": NEEDS["image"]},
+    provides={"feature_maps", "batch_features", "hidden_features", EITHER},
+    paper=PAPER,
+)
+def dcgan_paper(
+    spec: NetworkSpec, *, width: int = 16, kernel: int = 5, how: str = "projection"
+) -> tuple[nn.Module, nn.Module]:
+    """DCGAN by the paper, at any size: from 4 x 4 pixels by strided convolutions, weights N(0, 0.02) (Radford 2016).
+
+    `width` channels beside the image, twice as many at each halving (the paper: 128); images of 8 pixels go down to
+    2 x 2, so that D has a layer that the paper normalizes. Labels stand beside G's latents,
+    and reach D as `how` says: projection, or concatenation as planes beside images (Mirza & Osindero 2014).
+    """
+    counts("dcgan_paper", width=width, kernel=kernel)
+    if kernel < 3:
+        raise UserError(f"The key 'network.dcgan_paper.kernel' must be at least 3, got {kernel}.")
+    own, spec = grid("dcgan_paper", spec.shape, 2), spec.started("dcgan_paper", "normal", 1.0)
+    classes, planes = classes_of("dcgan_paper", spec, how)
+    generator = _paper_generator(spec, own, width, kernel, classes + planes)
+    critic = _paper_critic(spec, own, width, kernel, (classes, planes))
+    return (Concatenated(generator, classes + planes) if classes + planes else generator), critic
+
+
+def _paper_generator(spec: NetworkSpec, own: Grid, width: int, kernel: int, beside: int) -> nn.Sequential:
+    widths = [width * 2**stage for stage in reversed(range(own.stages))]
+    layers: list[nn.Module] = [
+        nn.Unflatten(1, (spec.latent_dim + beside, 1, 1)),
+        spec.g_norm(nn.ConvTranspose2d(spec.latent_dim + beside, widths[0], own.base)),
+    ]
+    rise = partial(nn.ConvTranspose2d, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2)
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.ReLU(), spec.g_norm(rise(inputs, outputs, kernel))]
+    layers += [nn.ReLU(), spec.g_weight(rise(width, own.channels, kernel))]
+    return nn.Sequential(*layers, *([nn.Tanh()] if spec.value_range else []))
+
+
+def _paper_critic(spec: NetworkSpec, own: Grid, width: int, kernel: int, labels: tuple[int, int]) -> nn.Module:
+    classes, planes = labels
+    widths = [own.channels + planes, *(width * 2**stage for stage in range(own.stages))]
+    layers: list[nn.Module] = []
+    for stage, (inputs, outputs) in enumerate(pairwise(widths)):
+        norm = spec.d_norm if stage else spec.d_weight
+        layers += [norm(nn.Conv2d(inputs, outputs, kernel, 2, (kernel - 1) // 2)), nn.LeakyReLU(0.2)]
+    features = widths[-1] * own.base**2
+    body, last = nn.Sequential(*layers, nn.Flatten()), spec.d_last(features)
+    if classes:
+        return Projected(body, last, features, classes)
+    whole = nn.Sequential(*body, last)
+    return Planes(whole, planes) if planes else whole

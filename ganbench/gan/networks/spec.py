@@ -12,6 +12,10 @@ from ganbench.gan.networks.layers import Normalize, started
 from ganbench.problems.base import Label
 
 
+def _to_one(features: int) -> nn.Module:
+    return nn.Linear(features, 1)
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """What a network is built for: data shape, pixel range, latent size, and the layers' normalizations.
@@ -20,7 +24,9 @@ class NetworkSpec:
     normalization of weights applies (outputs, a critic's first convolution). A network that builds the end of D by
     `d_last` provides "batch_features", one whose D has a known activation before its end "hidden_features". Under
     packing it is called twice: G is built for a sample's shape, D for a pack's. `given` is what the problem gives: then
-    both players take it as a second argument.
+    both players take it as a second argument. A generator with an attribute `noise` takes so many numbers of N(0, 1)
+    behind each sample's latents, [batch, latent_dim + noise]. A buffer whose name ends in `progress`, without axes, of
+    either player holds the share of the training that is over.
     """
 
     shape: tuple[int, ...]
@@ -33,12 +39,15 @@ class NetworkSpec:
     d_batch: Callable[[int], nn.Module] | None = None
     given: Label | None = None
 
-    def d_last(self, features: int) -> nn.Module:
-        """Return D's last layers, [batch, features] to [batch, 1]; before the linear one D may look at its batch."""
+    def d_last(self, features: int, linear: Callable[[int], nn.Module] = _to_one) -> nn.Module:
+        """Return D's last layers, [batch, features] to [batch, 1]; before the linear one D may look at its batch.
+
+        linear: makes the linear one for so many features.
+        """
         if self.d_batch is None:
-            return self.d_weight(nn.Linear(features, 1))
+            return self.d_weight(linear(features))
         seen: Any = self.d_batch(features)
-        return nn.Sequential(seen, self.d_weight(nn.Linear(seen.out_features, 1)))
+        return nn.Sequential(seen, self.d_weight(linear(seen.out_features)))
 
     def started(self, network: str, init: str, scale: float) -> NetworkSpec:
         """Return the spec whose layers have other initial weights when they are normalized (see layers.INITIAL)."""

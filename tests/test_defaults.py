@@ -13,6 +13,8 @@ OURS = "ours: chosen on the shipped suites, where training lasts 2000 steps"
 ADAMS = ("adam", "adamw", "optimistic_adam")
 MIXTURES = ("line", "ring8", "ring8_labelled", "grid25", "ring8_imbalanced", "ring8_metz", "grid25_veegan",
             "embedded_mixture")  # fmt: skip
+LABELLED = ("digits", "digits_labelled", "fashion", "fashion_labelled", "mnist", "cifar10", "cifar10_labelled", "svhn")
+FILES = ("folder", "folder_labelled", "npz", "npz_labelled")
 SHAPES = ("swiss_roll", "uniform_cube", "noise_images", "triangles")
 DEFAULTS = {
     "problem.bilinear.dimension": (2, "a plane for each player"),
@@ -33,6 +35,14 @@ DEFAULTS = {
     "problem.swiss_roll.raw": (False, "unit variance, as all that is ours"),
     "problem.uniform_cube.dimension": (2, "a square"), "problem.noise_images.side": (8, "as digits"),
     "problem.triangles.side": (16, OURS), "problem.triangles.corners": (4, "516 triangles, most in 1000 samples"),
+    **{f"problem.{name}.tail": (1.0, "classes as they are") for name in (*LABELLED, "folder_labelled", "npz_labelled")},
+    **{f"problem.{name}.samples": (0, "all there are") for name in (*LABELLED, *FILES)},
+    **{f"problem.{name}.size": (size, "as published") for name, size in
+       {"fashion": 28, "fashion_labelled": 28, "mnist": 28, "cifar10": 32, "cifar10_labelled": 32, "svhn": 32}.items()},
+    **{f"problem.{name}.{key}": (value, "as they are") for name in FILES for key, value in
+       (("size", 0), ("channels", 0), ("crop", False), ("skip_corrupt", False))
+       if key not in ("crop", "skip_corrupt") or "npz" not in name},
+    **{f"problem.{name}.root": ("", "a user's own") for name in FILES},
     **{f"problem.{name}.samples": (0, "data without end") for name in (*MIXTURES, *SHAPES)},
     **{f"problem.{name}.within": (0.0, "the quantile of chi") for name in MIXTURES},
     **{f"problem.{name}.raw": (name in ("ring8_metz", "grid25_veegan"), "unit variance, but for published data")

@@ -126,7 +126,9 @@ class Problem(ABC):
     value_range: the declared range of an image's pixels. feature_spaces: where metrics compare samples, main one first.
     labels: the class of each sample of `reference()`, for problems with classes. gives: what it gives, or None,
     where its networks are called with one argument. table: all its training samples, or None where these have no end:
-    then training draws `places` in it, and takes the samples from it where it trains.
+    then training draws `places` in it, and takes the samples from it where it trains. equal_classes: that its classes
+    are meant to be equally likely and are counted so, whatever its samples have; otherwise as held-out samples show
+    them. notes: what was made of the data before they were trained on, in sentences.
     """
 
     name: str
@@ -138,6 +140,8 @@ class Problem(ABC):
     labels: Tensor | None = None
     gives: Label | None = None
     table: SampleTable | None = None
+    equal_classes: bool = False
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:

@@ -187,6 +187,7 @@ def describe_problem(problem: Problem, evaluator: Evaluator, sink: ProblemSink) 
             "modes": evaluator.modes,
             "centres": modes.centres.tolist() if modes else None,
             "std": modes.std if modes else None,
+            **({"notes": list(problem.notes)} if problem.notes else {}),
         },
         problem.reference(kept).numpy(),
     )

@@ -247,8 +247,13 @@ KINDS: Mapping[str, Kind] = {
             laws=("ganbench.contracts.metrics",),
         ),
         Kind(
-            "feature_space", "ganbench.problems.features", {"": ("problem",)}, composes=True,
-            laws=("ganbench.contracts.feature_spaces",), settings=False,
+            "feature_space",
+            "ganbench.problems.features",
+            {"": ("problem",)},
+            {"external": flag(False), "cost": one_of("cheap", "expensive", default="cheap")},
+            composes=True,
+            laws=("ganbench.contracts.feature_spaces",),
+            settings=False,
         ),
         Kind(
             "diagnostic",

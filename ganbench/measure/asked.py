@@ -45,6 +45,24 @@ def memorization_(real: Reference, fake: Tensor) -> dict[str, Tensor]:
 @register(
     "metric",
     asked=True,
+    space="inception",
+    needs={"published_inception": "needs the feature space 'inception' with the weights of FID"},
+    measures={
+        "fid": positive(
+            "Frechet distance of the published Inception features (FID), at as many samples as the suite says", "down",
+            perfect=0.0, scale="log",
+            blind="Published figures take 50 000 samples; fewer add a bias that the oracle's score shows.",
+        )
+    },
+)  # fmt: skip
+def fid(real: Reference, fake: Tensor) -> dict[str, Tensor]:
+    """FID (Heusel 2017): where the weights in GANBENCH_INCEPTION are the published ones, by their hash."""
+    return {"fid": gaussian.frechet_distance(real, fake)}
+
+
+@register(
+    "metric",
+    asked=True,
     labelled=True,
     needs={"label": "needs a problem that gives labels"},
     measures={

@@ -88,7 +88,8 @@ def _loaded(path: Path, digest: str, looks: Looks) -> Parts:
     return replace(parts, train=replace(parts.train, notes=(f"Files of content {digest}.", *parts.train.notes)))
 
 
-def _packaged(name: str, folders: Sequence[str]) -> Callable[..., Path]:
+def packaged(name: str, folders: Sequence[str]) -> Callable[..., Path]:
+    """Return what finds the files of a problem, whatever its hyper-parameters: its `sources`."""
     return lambda **hypers: found(name, folders)
 
 
@@ -96,7 +97,7 @@ def _users(name: str) -> Callable[..., Path]:
     return lambda root, **hypers: own_path(name, root)
 
 
-@register("problem", provides=CLASSES, external=True, sources=_packaged("fashion", FASHION))
+@register("problem", provides=CLASSES, external=True, sources=packaged("fashion", FASHION))
 def fashion(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
     """Fashion-MNIST, grey pictures of ten kinds of clothes: 60 000 to train on, 10 000 held out (Xiao 2017).
 
@@ -110,7 +111,7 @@ def fashion(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> Unlabelle
     gives="label",
     provides=CLASSES | {"label"},
     external=True,
-    sources=_packaged("fashion_labelled", FASHION),
+    sources=packaged("fashion_labelled", FASHION),
 )
 def fashion_labelled(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
     """Fashion-MNIST as in `fashion`, the kind of each picture given as its label."""
@@ -118,13 +119,13 @@ def fashion_labelled(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> 
     return of_files("fashion_labelled", path, Looks(size), gives_labels=True, tail=tail, samples=samples)
 
 
-@register("problem", provides=CLASSES, external=True, sources=_packaged("mnist", MNIST))
+@register("problem", provides=CLASSES, external=True, sources=packaged("mnist", MNIST))
 def mnist(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
     """MNIST, grey handwritten digits: 60 000 to train on, 10 000 held out (LeCun 1998); GANBENCH_DATA/mnist."""
     return of_files("mnist", found("mnist", MNIST), Looks(size), tail=tail, samples=samples)
 
 
-@register("problem", provides=CLASSES, external=True, sources=_packaged("cifar10", CIFAR10))
+@register("problem", provides=CLASSES, external=True, sources=packaged("cifar10", CIFAR10))
 def cifar10(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
     """CIFAR-10, coloured pictures of ten classes: 50 000 and 10 000 (Krizhevsky 2009); GANBENCH_DATA/cifar-10."""
     return of_files("cifar10", found("cifar10", CIFAR10), Looks(size), tail=tail, samples=samples)
@@ -135,7 +136,7 @@ def cifar10(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> Unlabelle
     gives="label",
     provides=CLASSES | {"label"},
     external=True,
-    sources=_packaged("cifar10_labelled", CIFAR10),
+    sources=packaged("cifar10_labelled", CIFAR10),
 )
 def cifar10_labelled(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
     """CIFAR-10 as in `cifar10`, the class of each picture given as its label."""
@@ -143,7 +144,7 @@ def cifar10_labelled(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> 
     return of_files("cifar10_labelled", path, Looks(size), gives_labels=True, tail=tail, samples=samples)
 
 
-@register("problem", provides=CLASSES, external=True, sources=_packaged("svhn", SVHN))
+@register("problem", provides=CLASSES, external=True, sources=packaged("svhn", SVHN))
 def svhn(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
     """Street View House Numbers, cropped digits: 73 257 and 26 032 (Netzer 2011); GANBENCH_DATA/svhn."""
     return of_files("svhn", found("svhn", SVHN), Looks(size), tail=tail, samples=samples)

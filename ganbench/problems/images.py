@@ -108,7 +108,7 @@ class LabelledImages(UnlabelledImages):
         """Take (images [n, C, H, W] as `UnlabelledImages` does, labels [n] int64) twice."""
         super().__init__(name, train[0], held_out[0], value_range, levels, samples)
         self.labels, self.held_out_labels = train[1][:MOST_REFERENCE], held_out[1]
-        self.table_labels = train[1][: samples or None]
+        self._known_labels, self.table_labels = train[1], train[1][: samples or None]
 
     def group_weights(self) -> Tensor:
         """Return the shares of the classes [classes] in the training images."""
@@ -120,6 +120,17 @@ class LabelledImages(UnlabelledImages):
 
     def places_in_groups(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
         return places_of_groups(self.table_labels, weights, n, generator)
+
+    def labelled(self) -> tuple[SampleTable, Tensor]:
+        return self._known, self._known_labels
+
+    def held_out(self) -> tuple[SampleTable, Tensor]:
+        """Return all held-out images with their labels [N]."""
+        return self._held_out, self.held_out_labels
+
+    def labelled_oracle(self) -> tuple[Tensor, Tensor]:
+        places = torch.arange(min(len(self.held_out_labels), MOST_REFERENCE))
+        return self._held_out.samples(places), self.held_out_labels[places]
 
     @property
     def _classes(self) -> int:

@@ -379,7 +379,13 @@ def measured(evaluator, fake, order=slice(None)):
     return evaluator.measure(fake, None if label is None else label[order].expand(len(fake), -1))
 
 
-SHIPPED = [plugin for plugin in registry.plugins("problem") if not plugin.declared("external")]
+# of hundreds of pixels and modes, what they add is tested beside them
+LARGE = ("factors", "stack")
+SHIPPED = [
+    plugin
+    for plugin in registry.plugins("problem")
+    if not plugin.declared("external") and not plugin.provides & set(LARGE)
+]
 DISTRIBUTIONS = [plugin.name for plugin in SHIPPED if "game" not in plugin.provides]
 every_problem = pytest.mark.parametrize("name", DISTRIBUTIONS)
 

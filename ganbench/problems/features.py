@@ -131,6 +131,28 @@ def classifier(problem: Problem) -> classifiers.Classifier:
     return classifiers.of(problem)
 
 
+RINGS = 4
+
+
+@register("feature_space", needs=IMAGES)
+def spectrum(problem: Problem) -> Extractor:
+    """Power of images in four rings of frequencies, and that of period 2, where strides leave a checkerboard."""
+    height, width = problem.shape[1:]
+    down, along = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]
+    # frequencies of half a cycle a pixel are the highest along an axis
+    ring = (2 * torch.maximum(down.abs(), along.abs()) * RINGS).ceil().clamp(1, RINGS).long() - 1
+    ring[0, 0] = RINGS  # the mean grey belongs to none
+    masks = torch.nn.functional.one_hot(ring.flatten(), RINGS + 1)[:, :RINGS].float()
+    highest = [(height // 2, 0), (0, width // 2), (height // 2, width // 2)]
+    checkers = torch.zeros(height, width).index_put(tuple(torch.tensor(highest).T), torch.tensor(1.0)).flatten()
+    weights = torch.cat([masks, checkers[:, None]], dim=1) / (height * width) ** 2
+
+    def power(images: Tensor) -> Tensor:
+        return torch.fft.fft2(images.float()).abs().square().mean(1).flatten(1) @ weights.to(images.device)
+
+    return power
+
+
 def _flattened(samples: Tensor) -> Tensor:
     return samples.flatten(1)
 

@@ -39,6 +39,8 @@ DECLARED = {
     "authenticity": ("up", SHARE, {}),
     "mifid": ("down", POSITIVE, {"scale": "log", "blind": True}),
     "cosine_distance": ("up", SHARE, {"blind": True}),
+    "sharpness": (None, POSITIVE, {"perfect": 1.0, "scale": "log", "blind": True}),
+    "checkerboard": (None, POSITIVE, {"perfect": 1.0, "scale": "log", "blind": True}),
     "fid": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),
     "class_frechet": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),
     "d_loss": (None, ANY, {"role": "loss"}),

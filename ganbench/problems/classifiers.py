@@ -77,24 +77,28 @@ def of(problem: Problem) -> Classifier:
         return ChannelClassifier(of(problem.single), problem.shape[0])
     if problem.labels is None:
         raise UserError(f"The problem '{problem.name}' has no labels, so that it has no classifier features.")
-    table, labels = problem.labelled()
+    (table, labels), held_out = problem.labelled(), problem.labelled_oracle()
     if len(problem.shape) == 3 and (min(problem.shape[1:]) >= SMALL or len(table.rows) >= FEW):
-        own = _trained(problem.name, table.rows, labels, lambda: _train_convolutions(table, labels), 10)
-        return Classifier(own, _convolved, _accuracy(problem, own, _convolved))
+
+        def train() -> Weights:
+            own = _train_convolutions(table, labels)
+            return [*own, torch.tensor(UNKNOWN if held_out is None else _accuracy(held_out, own, _convolved))]
+
+        source = inspect.getsource(_train_convolutions) + inspect.getsource(_convolved)
+        *own, accuracy = _trained(problem.name, source, [table.rows, labels, *(held_out or ())], train, 11)
+        return Classifier(own, _convolved, None if held_out is None else accuracy.item())
     images = problem.reference()
-    own = _trained(problem.name, images, labels, lambda: _train(images, labels), 6)
-    return Classifier(own, _hidden, _accuracy(problem, own, _hidden))
+    own = _trained(problem.name, inspect.getsource(_train), [images, labels], lambda: _train(images, labels), 6)
+    return Classifier(own, _hidden, None if held_out is None else _accuracy(held_out, own, _hidden))
 
 
-def _trained(name: str, images: Tensor, labels: Tensor, train: Callable[[], Weights], count: int) -> Weights:
-    """Return weights from memory, from disk, or trained now; what decides them is in the file's name."""
-    source = (
-        inspect.getsource(_train)
-        if count == 6
-        else inspect.getsource(_train_convolutions) + inspect.getsource(_convolved)
-    )
+UNKNOWN = -1.0  # how right a classifier is of whose problem no held-out classes are known
+
+
+def _trained(name: str, source: str, data: list[Tensor], train: Callable[[], Weights], count: int) -> Weights:
+    """Return so many tensors from memory, from disk, or made now by this source; the data are in the file's name."""
     content = hashlib.sha256(f"{torch.__version__}\n{source}".encode())
-    for tensor in (images, labels):
+    for tensor in data:
         content.update(tensor.numpy().tobytes())
     version = content.hexdigest()[:20]
     if version not in _classifiers:
@@ -108,10 +112,7 @@ def _trained(name: str, images: Tensor, labels: Tensor, train: Callable[[], Weig
 
 
 @torch.no_grad()
-def _accuracy(problem: Problem, weights: Weights, hidden: Callable[[Tensor, Weights], Tensor]) -> float | None:
-    held_out = problem.labelled_oracle()
-    if held_out is None:
-        return None
+def _accuracy(held_out: tuple[Tensor, Tensor], weights: Weights, hidden: Callable[[Tensor, Weights], Tensor]) -> float:
     images, labels = held_out
     answers = [F.linear(hidden(part.float(), weights), *weights[-2:]).argmax(1) for part in images.split(CHUNK)]
     return (torch.cat(answers) == labels).double().mean().item()

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from ganbench.errors import UserError
 from ganbench.identity import contents
 from ganbench.problems.images import ImagesWithLabels, LabelledImages, UnlabelledImages, tailed
-from ganbench.problems.readers import Images, Looks, Parts, read, split_by_content
+from ganbench.problems.readers import Looks, Parts, read, split_by_content
 from ganbench.problems.readers.base import in_random_order
 from ganbench.registry import register
 
@@ -56,35 +55,45 @@ def image_problem(
     many times as large the first class is made as the last one. samples: train on so many alone (0: all). UserError
     where labels are asked for that are not there, and for other numbers than there can be.
     """
+    return _of(name, prepared(parts), gives_labels, tail, samples)
+
+
+def prepared(parts: Parts) -> Parts:
+    """Return parts that are both there, each in an order that says nothing."""
     if parts.held_out is None:
         parts = split_by_content(parts.train)
     assert parts.held_out is not None
-    train, held_out = (in_random_order(part) for part in (parts.train, parts.held_out))
-    problem = _of(name, train, held_out, gives_labels, tail, samples)
-    problem.notes = tuple(dict.fromkeys((*train.notes, *held_out.notes)))
-    return problem
+    return Parts(in_random_order(parts.train), in_random_order(parts.held_out))
 
 
-def _of(name: str, train: Images, held_out: Images, gives_labels: bool, tail: float, samples: int) -> UnlabelledImages:
+def _of(name: str, parts: Parts, gives_labels: bool, tail: float, samples: int) -> UnlabelledImages:
+    train, held_out = parts.train, parts.held_out
+    assert held_out is not None
+    problem: UnlabelledImages
     if train.labels is None or held_out.labels is None:
         if gives_labels or tail != 1:
             asks = "it gives" if gives_labels else "a tail needs"
             raise UserError(f"The images of the problem '{name}' have no labels, which {asks}.")
-        return UnlabelledImages(name, train.pixels, held_out.pixels, RANGE, samples=samples)
-    form = ImagesWithLabels if gives_labels else LabelledImages
-    pairs = tailed(name, ((train.pixels, train.labels), (held_out.pixels, held_out.labels)), tail)
-    return form(name, *pairs, RANGE, samples=samples)
+        problem = UnlabelledImages(name, train.pixels, held_out.pixels, RANGE, samples=samples)
+    else:
+        form = ImagesWithLabels if gives_labels else LabelledImages
+        pairs = tailed(name, ((train.pixels, train.labels), (held_out.pixels, held_out.labels)), tail)
+        problem = form(name, *pairs, RANGE, samples=samples)
+    problem.notes = tuple(dict.fromkeys((*train.notes, *held_out.notes)))
+    return problem
 
 
-def of_files(name: str, path: Path, looks: Looks, **settings: Any) -> UnlabelledImages:
+def of_files(
+    name: str, path: Path, looks: Looks, *, gives_labels: bool = False, tail: float = 1.0, samples: int = 0
+) -> UnlabelledImages:
     """Return the problem of the images at a path, see `image_problem`."""
-    return image_problem(name, _loaded(path, contents.of_path(path), looks), **settings)
+    return _of(name, _loaded(path, contents.of_path(path), looks), gives_labels, tail, samples)
 
 
 @lru_cache(maxsize=2)
 def _loaded(path: Path, digest: str, looks: Looks) -> Parts:
     """Read images at a path whose content has this hash; the last ones are kept."""
-    parts = read(path, looks)
+    parts = prepared(read(path, looks))
     return replace(parts, train=replace(parts.train, notes=(f"Files of content {digest}.", *parts.train.notes)))
 
 

@@ -59,7 +59,8 @@ def confirmation(study: api.Study, top: int = TOP, seeds: int = SEEDS, out: str 
         name=f"{plan.name}-confirmed",
         description=f"The leaders of the study '{plan.name}' ({plan.hash}), up to {top} a problem, on new seeds.",
         variants=variants, skipped=(), listed=(), claims=(), seeds=tuple(range(first, first + seeds)),
-        versions=versions_of(variants), code=code_digest(), plugin_files=tuple(registry.loaded_files()),
+        versions=versions_of(variants, plan.asked_spaces), code=code_digest(),
+        plugin_files=tuple(registry.loaded_files()),
     )  # fmt: skip
     shown = leaders[["variant", "label", "failures", "seeds"]]
     shown = shown.rename(columns={"failures": "shown_failures", "seeds": "shown_seeds"})

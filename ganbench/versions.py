@@ -17,16 +17,20 @@ def used_plugins(variants: Iterable[Variant]) -> list[tuple[str, str]]:
     return sorted({pair for variant in variants for pair in variant.plugins()})
 
 
-def versions_of(variants: Iterable[Variant]) -> dict[str, str]:
-    """Return the identities, as they are in this process, of the plug-ins of some variants and of all that measure."""
+def versions_of(variants: Iterable[Variant], spaces: Iterable[str] = ()) -> dict[str, str]:
+    """Return the identities, as they are in this process, of the plug-ins of some variants and of all that measure.
+
+    spaces: feature spaces that are asked for, of which those count that read files.
+    """
     used = set(used_plugins(variants))
+    used |= {("feature_space", name) for name in spaces if registry.get("feature_space", name).declared("sources")}
     measured = {(plugin.kind, plugin.name) for plugin in registry.measuring()}
     return {f"{kind}.{name}": _version(registry.get(kind, name), variants) for kind, name in sorted(used | measured)}
 
 
 def drifted(plan: Plan) -> list[str]:
     """Return what this process does not have as the plan was made with: plug-ins, or the code of ganbench."""
-    now = replace(plan, versions=versions_of(plan.variants))
+    now = replace(plan, versions=versions_of(plan.variants, plan.asked_spaces))
     moved = [key for key in now.changed(plan) if key not in plan.uncovered]
     return moved + ["ganbench"] * (plan.code != code_digest())
 

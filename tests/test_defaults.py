@@ -15,6 +15,9 @@ MIXTURES = ("line", "ring8", "ring8_labelled", "grid25", "ring8_imbalanced", "ri
             "embedded_mixture")  # fmt: skip
 IMAGE_NETWORKS = ("biggan", "patchgan", "unet_gan", "progressive", "r3gan", "sn_resnet", "sagan", "wgan_gp_resnet",
                   "stylegan", "stylegan2")  # fmt: skip
+LABELLED = ("digits", "digits_labelled", "fashion", "fashion_labelled", "mnist", "cifar10", "cifar10_labelled", "svhn")
+STACKED, RENDERED = ("stacked_mnist", "stacked_fashion"), ("shapes", "glyphs")
+FILES = ("folder", "folder_labelled", "npz", "npz_labelled")
 SHAPES = ("swiss_roll", "uniform_cube", "noise_images", "triangles")
 DEFAULTS = {
     "problem.bilinear.dimension": (2, "a plane for each player"),
@@ -35,6 +38,17 @@ DEFAULTS = {
     "problem.swiss_roll.raw": (False, "unit variance, as all that is ours"),
     "problem.uniform_cube.dimension": (2, "a square"), "problem.noise_images.side": (8, "as digits"),
     "problem.triangles.side": (16, OURS), "problem.triangles.corners": (4, "516 triangles, most in 1000 samples"),
+    **{f"problem.{name}.tail": (1.0, "classes as they are") for name in (*LABELLED, "folder_labelled", "npz_labelled")},
+    **{f"problem.{name}.samples": (0, "all there are") for name in (*LABELLED, *FILES)},
+    **{f"problem.{name}.samples": (0, "no end") for name in (*RENDERED, "stacked_digits", *STACKED)},
+    **{f"problem.{name}.side": (16, OURS) for name in RENDERED},
+    **{f"problem.{name}.size": (28, "as published") for name in STACKED},
+    **{f"problem.{name}.size": (size, "as published") for name, size in
+       {"fashion": 28, "fashion_labelled": 28, "mnist": 28, "cifar10": 32, "cifar10_labelled": 32, "svhn": 32}.items()},
+    **{f"problem.{name}.{key}": (value, "as they are") for name in FILES for key, value in
+       (("size", 0), ("channels", 0), ("crop", False), ("skip_corrupt", False))
+       if key not in ("crop", "skip_corrupt") or "npz" not in name},
+    **{f"problem.{name}.root": ("", "a user's own") for name in FILES},
     **{f"problem.{name}.samples": (0, "data without end") for name in (*MIXTURES, *SHAPES)},
     **{f"problem.{name}.within": (0.0, "the quantile of chi") for name in MIXTURES},
     **{f"problem.{name}.raw": (name in ("ring8_metz", "grid25_veegan"), "unit variance, but for published data")
@@ -118,6 +132,8 @@ DEFAULTS = {
     "trick.top_k.until": (0.5, OURS), "trick.weighted_sampling.power": (1.0, "all groups evenly"),
     "metric.mode_statistics.quota": (0.25, "as the verdicts' threshold for a mode that is held"),
     "metric.class_statistics.quota": (0.25, "as for modes"), "metric.class_statistics.confidence": (0.9, OURS),
+    "metric.stacked_modes.confidence": (0.729, "0.9 in each of three channels"),
+    "metric.factor_statistics.quota": (0.25, "as for modes"),
     "metric.class_shares.confidence": (0.9, "as for classes that are covered"),
     "metric.neighbours.k": (3, "Kynkaanniemi 2019"), "metric.neighbours.density_k": (5, "Naeem 2020"),
     "metric.kid.subsets": (100, "Binkowski 2018, as published with the code"),

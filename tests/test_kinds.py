@@ -355,7 +355,7 @@ KEYS_OF_SUITES = {
 # what holds where a plug-in declares nothing; ... where it has to
 LINEAR = {"linear": None}
 DECLARED = {
-    "problem": {"gives": None, "resolution": 1e-18}, "model": {"ignores": ()},
+    "problem": {"gives": None, "external": False, "resolution": 1e-18}, "model": {"ignores": ()},
     "network": {**LINEAR, "paper": {}},
     "loss": {"boundary": 0.0, "saturates": None, "divergence": None},
     "normalization": {"acts_on": "activations", "keeps": None},
@@ -364,7 +364,7 @@ DECLARED = {
     "optimizer": {**LINEAR, "numbers": None}, "update": {"plain": False, **LINEAR},
     "trick": {"acts_on": ..., "withholds": (), "draws": 1, "phase": None},
     "metric": {"measures": ..., "space": None, "spaces": False, "labelled": False, "asked": False},
-    "feature_space": {},
+    "feature_space": {"external": False, "cost": "cheap"},
     "diagnostic": {"measures": ..., "cost": "cheap"},
     "verdict": {"acts_on": "probes", "failure": ..., "undecided": False, "rank": ..., "symbol": ...,
                 "evidence": ..., "thresholds": {}, "remedy": None, "scripts": ()},

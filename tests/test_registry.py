@@ -219,11 +219,12 @@ def test_every_measured_column_is_declared_once():
         kind: [name for p in registry.plugins(kind) for name in p.meta["measures"]] for kind in ("metric", "diagnostic")
     }
     # those that declare none of them have a column in every space
-    of["metric"] += ["frechet_data", "frechet_conv", "frechet_conv_maps"]
+    pretrained = ("lite0", "inception", "torchscript")
+    of["metric"] += [f"frechet_{space}" for space in (*pretrained, "data", "conv", "conv_maps", "spectrum")]
     everywhere = [
         "kernel_distance", "kid_mean", "kid_std", "cmmd", "authenticity", "mifid", "cosine_distance",
     ]  # fmt: skip
-    spaces = ("data", "pixels", "conv", "conv_maps", "classifier")
+    spaces = (*pretrained, "data", "pixels", "conv", "conv_maps", "classifier", "spectrum")
     of["metric"] += [f"{name}_{space}" for name in everywhere for space in spaces]
     averages = [registry.averaged(name) for name in of["metric"]]
     every = [*of["metric"], *of["diagnostic"], *averages]

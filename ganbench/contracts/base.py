@@ -97,7 +97,9 @@ def judge(plugin: Plugin, law: Law) -> Result:
     try:
         outcome = law.check(plugin)
     except Exception as error:  # a plug-in may raise anything
-        outcome = Breach(_told(error, plugin))
+        # without the data of others nothing can be said of it
+        absent = isinstance(error, UserError) and plugin.meta.get("external")
+        outcome = NotDeclared(str(error)) if absent else Breach(_told(error, plugin))
     return Result(plugin, law, outcome)
 
 

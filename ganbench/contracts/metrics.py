@@ -29,7 +29,8 @@ def _mixture(name: str, *shape: int) -> Tensor:
 
 def reference() -> Reference:
     """Return real samples of a mixture of three modes, which are the classes too."""
-    modes = Modes(CENTRES, 0.2, torch.full((3,), 1 / 3, dtype=torch.float64))
+    factors = torch.tensor([[0, 0], [0, 1], [1, 0]])
+    modes = Modes(CENTRES, 0.2, torch.full((3,), 1 / 3, dtype=torch.float64), factors=factors)
     real = _mixture("real", 200)
     return Reference(
         real,

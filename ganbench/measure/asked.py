@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganbench.measure import metrics  # those that are always measured, registered first
 from ganbench.metrics import gaussian, kernels, memorization
-from ganbench.metrics.inputs import measures_of
+from ganbench.metrics.inputs import exact, measures_of
 from ganbench.metrics.reference import Reference
 from ganbench.registry import FINITE, positive, register
 
@@ -40,6 +40,50 @@ def memorization_(real: Reference, fake: Tensor) -> dict[str, Tensor]:
     """Authenticity (Alaa 2022) and MiFID (Bai 2021): whether the generator repeats its training samples."""
     known = real.training.real
     return {"authenticity": memorization.authenticity(known, fake), **memorization.mifid(known, fake)._asdict()}
+
+
+@register(
+    "metric",
+    asked=True,
+    space="inception",
+    needs={"published_inception": "needs the feature space 'inception' with the weights of FID"},
+    measures={
+        "fid": positive(
+            "Frechet distance of the published Inception features (FID), at as many samples as the suite says", "down",
+            perfect=0.0, scale="log",
+            blind="Published figures take 50 000 samples; fewer add a bias that the oracle's score shows.",
+        )
+    },
+)  # fmt: skip
+def fid(real: Reference, fake: Tensor) -> dict[str, Tensor]:
+    """FID (Heusel 2017): where the weights in GANBENCH_INCEPTION are the published ones, by their hash."""
+    return {"fid": gaussian.frechet_distance(real, fake)}
+
+
+@register(
+    "metric",
+    asked=True,
+    space="spectrum",
+    needs={"image": "needs a problem of images"},
+    measures={
+        "sharpness": positive(
+            "power of the highest frequencies, over that of real images: below 1 samples are smooth, above it noisy",
+            perfect=1.0, scale="log", blind="Noise makes up for what is blurred.",
+        ),
+        "checkerboard": positive(
+            "power of period 2, over that of real images: what transposed convolutions of stride 2 leave", perfect=1.0,
+            scale="log", blind="Noise has it too: read it beside sharpness.",
+        ),
+    },
+)  # fmt: skip
+def sharpness(real: Reference, fake: Tensor) -> dict[str, Tensor]:
+    """How much of the highest frequencies samples have, and how much of a checkerboard (Odena 2016), over real ones."""
+    power, known = (exact(each[..., -2:]).clamp(min=0).mean(-2) for each in (fake, real.real))
+    ratio = power / known.clamp(min=FAINT)
+    return {"sharpness": ratio[..., 0], "checkerboard": ratio[..., 1]}
+
+
+FAINT = 1e-12  # power below which real images have none
 
 
 @register(

@@ -11,11 +11,12 @@ from torch import Tensor
 from ganbench import registry
 from ganbench.metrics.inputs import exact, home
 from ganbench.metrics.reference import Reference, Training
-from ganbench.problems.base import Batch, Given, Problem, on_device, stacked, stream
+from ganbench.problems.base import Batch, Given, Problem, mapped, on_device, stacked, stream
 from ganbench.problems.features import spaces
 
 ORACLE_DRAWS = 32
-# training samples to measure against where they have no end
+FEW_DRAWS = 2  # of them in expensive spaces
+# samples to measure against where they have no end
 FRESH = 10_000
 
 
@@ -47,12 +48,13 @@ class Evaluator:
         real = problem.reference(None if "image" in problem.capabilities else samples).to(self.device)
         self.references = {
             space: Reference(
-                features(real),
+                features.of_reference(real),
                 modes=problem.modes if "modes" in features.provides else None,
                 class_head=features.class_head,
                 neighbours=min(neighbours, self.samples),
                 shuffled=True,  # problems draw them, or hold them in random order
                 training=partial(self._training, space),
+                perfect=None if features.class_head is None or problem.equal_classes else partial(self._perfect, space),
             )
             for space, features in self.spaces.items()
         }
@@ -77,28 +79,40 @@ class Evaluator:
         given = batch.given.to(home(self.device)) if isinstance(batch.given, Tensor) else None
         return Training(Reference(self.spaces[space](batch.x.to(self.device))), given)
 
+    def _perfect(self, space: str) -> Tensor:
+        """Return features of a perfect generator's samples, as many as there are to estimate shares of classes by."""
+        return self.spaces[space](self.problem.oracle_samples(FRESH).to(self.device)).to(home(self.device))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was made of the problem's data, and what its feature spaces say of themselves, in sentences."""
+        return [*self.problem.notes, *(features.note for features in self.spaces.values() if features.note)]
+
     @torch.no_grad()
-    def measure(self, fake: Tensor, given: Given = None) -> dict[str, Tensor]:
+    def measure(self, fake: Tensor, given: Given = None, *, is_last: bool = True) -> dict[str, Tensor]:
         """Return every column [runs] for fakes [runs, n, *shape]; NaN for runs whose fakes are not all finite.
 
         Finite in every feature space: finite images can have features beyond the finite numbers. given: what the fakes
-        were made for, [runs, n, ...].
+        were made for, [runs, n, ...]. is_last: measure in expensive spaces, too.
         """
         place = home(fake.device)
-        spaces = {space: features(fake).to(place) for space, features in self.spaces.items()}
+        chosen = {space: features for space, features in self.spaces.items() if is_last or not features.is_expensive}
+        spaces = {space: features(fake).to(place) for space, features in chosen.items()}
         fake, given = fake.to(place), on_device(given, place)
         finite = torch.stack([_finite(values) for values in (fake, *spaces.values())]).all(0)
         columns: dict[str, Tensor] = {}
         for space, values in spaces.items():
-            mapped = torch.where(finite[:, None, None], values, 0.0)
+            clean = torch.where(finite[:, None, None], values, 0.0)
             for metric in self.metrics:
-                columns.update(self._apply(metric, space, mapped, given))
+                columns.update(self._apply(metric, space, clean, given))
         return {name: torch.where(finite, exact(column), float("nan")) for name, column in columns.items()}
 
     def _apply(self, metric: registry.Plugin, space: str, mapped: Tensor, given: Given) -> dict[str, Tensor]:
         reference = self.references[space]
         at_home = space == (metric.declared("space") or self.main)
-        offered = reference.provides | ({"label"} if self.problem.gives else set())
+        # modes and classes are where a space has them, everything else is the problem's
+        elsewhere = self.problem.capabilities | self.spaces[space].provides
+        offered = reference.provides | (elsewhere - {"modes", "classes"})
         offered |= {registry.FINITE} if self.problem.table is not None else set()
         if not set(metric.needs) <= offered or not (at_home or metric.declared("spaces")):
             return {}
@@ -110,7 +124,11 @@ class Evaluator:
         """Return what a perfect sampler scores at the same sample size, the mean over a few draws."""
         draws = [self.problem.oracle(self.samples, seed=seed) for seed in range(ORACLE_DRAWS)]
         given = on_device(stacked([draw.given for draw in draws]), self.device)
-        columns = self.measure(torch.stack([draw.x for draw in draws]).to(self.device), given)
+        fake = torch.stack([draw.x for draw in draws]).to(self.device)
+        columns = self.measure(fake, given, is_last=False)
+        if any(features.is_expensive for features in self.spaces.values()):
+            few = self.measure(fake[:FEW_DRAWS], mapped(lambda part: part[:FEW_DRAWS], given))
+            columns = {**few, **columns}
         return {name: float(column.mean()) for name, column in columns.items()}
 
 

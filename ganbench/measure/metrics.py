@@ -12,6 +12,7 @@ import torch
 from scipy.stats import chi
 from torch import Tensor
 
+from ganbench.measure.predicted import classes_of, expected_classes, predictions
 from ganbench.metrics import gaussian, transport
 from ganbench.metrics.classes import histogram_divergences
 from ganbench.metrics.inputs import measures_of
@@ -118,7 +119,7 @@ def by_place(name: str, values: Tensor) -> dict[str, Tensor]:
             blind="Counts by a classifier that names every picture, however bad, as some digit.",
         ),
         "class_kl": positive(
-            "KL divergence of the histogram of classes from the uniform one", "down", "nats", role="divergence",
+            "KL divergence of the histogram of classes from a perfect sampler's", "down", "nats", role="divergence",
             blind="A perfect sampler is not at 0 but at about (classes - 1) / (2 samples).",
         ),
         "confident": share(
@@ -130,23 +131,20 @@ def by_place(name: str, values: Tensor) -> dict[str, Tensor]:
 def class_statistics(
     real: Reference, fake: Tensor, *, quota: float = 0.25, confidence: float = 0.9
 ) -> dict[str, Tensor]:
-    """Classes covered, their histogram's divergence and the classifier's confidence, by a classifier of the data."""
-    sure, counts = _on_classes(real, fake, confidence)
-    weights = counts.new_full(counts.shape[-1:], 1 / counts.shape[-1])
+    """Classes covered, their histogram's divergence and the classifier's confidence, by a classifier of the data.
+
+    Samples count that the classifier is sure of: at least as sure as `confidence`, or as of half of what a perfect
+    sampler gives and it takes for this class. A class is covered by `quota` of what a perfect sampler counts on it.
+    """
+    best, label = predictions(real, fake)
+    expected = expected_classes(real, confidence)
+    counts = _histogram(label, best >= expected.bar.to(best)[label], len(expected.share))
+    enough = counts >= quota * expected.share.to(counts) * fake.shape[-2]
     return {
-        "classes_covered": (counts >= quota * weights * fake.shape[-2]).double().sum(-1),
-        "class_kl": histogram_divergences(counts, weights).kl,
-        "confident": sure.double().mean(-1),
+        "classes_covered": (enough & (counts > 0)).double().sum(-1),
+        "class_kl": histogram_divergences(counts, expected.weights.to(counts)).kl,
+        "confident": (best >= confidence).double().mean(-1),
     }
-
-
-def _on_classes(real: Reference, fake: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-    """Return of which fakes the classifier is sure [..., n], and the number of these in each class [..., classes]."""
-    assert real.class_head is not None
-    probabilities = real.class_head(fake)
-    best, label = probabilities.max(-1)
-    sure = best >= confidence
-    return sure, _histogram(label, sure, probabilities.shape[-1])
 
 
 @register(
@@ -157,7 +155,71 @@ def _on_classes(real: Reference, fake: Tensor, confidence: float) -> tuple[Tenso
 )
 def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> dict[str, Tensor]:
     """Share of samples on each class, by samples that the classifier is sure of; up to 32 classes."""
-    return by_place("class_share", _on_classes(real, fake, confidence)[1] / fake.shape[-2])
+    best, label = predictions(real, fake)
+    expected = expected_classes(real, confidence)
+    sure = best >= expected.bar.to(best)[label]
+    return by_place("class_share", _histogram(label, sure, len(expected.share)) / fake.shape[-2])
+
+
+@register(
+    "metric",
+    needs={"classes": "needs a problem with classes", "stack": "needs a problem of stacked images"},
+    space="classifier",
+    measures={
+        "stacked_hit": positive(
+            "combinations with at least one sample of all whose channels the classifier is sure", "up", "modes",
+            blind="One sample by chance is enough, and how many a perfect sampler hits depends on how many are drawn.",
+        ),
+        "stacked_kl": positive(
+            "KL divergence of the histogram of these combinations from the uniform one", "down", "nats",
+            blind="A perfect sampler is not at 0 but at about (modes - 1) / (2 samples), and above that by what the "
+            "classifier is less sure of.",
+        ),
+    },
+)  # fmt: skip
+def stacked_modes(real: Reference, fake: Tensor, *, confidence: float = 0.729) -> dict[str, Tensor]:
+    """Modes of stacked images that are hit, and their histogram's divergence (Metz 2017), by sure samples alone.
+
+    An untrained generator hits hundreds of modes by whatever a classifier takes its noise for. Sure means that the
+    probabilities of the channels' classes have a product of 0.729, 0.9 in each of three.
+    """
+    best, label = predictions(real, fake)
+    counts = _histogram(label, best >= confidence, classes_of(real))
+    return {"stacked_hit": (counts > 0).double().sum(-1), "stacked_kl": histogram_divergences(counts).kl}
+
+
+@register(
+    "metric",
+    needs={"modes": "needs a problem with known modes", "factors": "needs a problem of known factors"},
+    measures={
+        "factors_covered": positive(
+            "values of all factors with at least a quarter of their share of samples", "up", "values",
+            blind="Says nothing about combinations: every value may be there, and most of them together may not.",
+        ),
+        "factor_kl": positive(
+            "KL divergence of the values of a factor from their true shares, of the worst factor", "down", "nats",
+            blind="A perfect sampler is not at 0 but at about (values - 1) / (2 samples).",
+        ),
+        "factor_share": share("share of samples of high quality, of all, that have this value of this factor"),
+    },
+)  # fmt: skip
+def factor_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> dict[str, Tensor]:
+    """Which values of each factor samples have, counted as modes are: a lost attribute is one that has no sample."""
+    counts, weights = _on_modes(real, fake)[1:]
+    assert real.modes is not None
+    assert real.modes.factors is not None
+    shares, divergences, covered = [], [], torch.zeros_like(counts[..., 0])
+    for values in real.modes.factors.to(fake.device).unbind(1):
+        to_values = torch.nn.functional.one_hot(values).double()
+        own, true = counts @ to_values, weights @ to_values
+        covered = covered + (own >= quota * true * fake.shape[-2]).double().sum(-1)
+        divergences.append(histogram_divergences(own, true).kl)
+        shares.append(own / fake.shape[-2])
+    return {
+        "factors_covered": covered,
+        "factor_kl": torch.stack(divergences).amax(0),
+        **by_place("factor_share", torch.cat(shares, dim=-1)),
+    }
 
 
 @register(
@@ -196,9 +258,7 @@ def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Te
 )
 def class_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Share of samples that a classifier of the data takes for the class of their label, in all and by label."""
-    assert real.class_head is not None
-    probabilities = real.class_head(fake)
-    return _fidelity("class_fidelity", probabilities.argmax(-1) == label, label, probabilities.shape[-1])
+    return _fidelity("class_fidelity", predictions(real, fake)[1] == label, label, classes_of(real))
 
 
 def _fidelity(name: str, right: Tensor, label: Tensor, classes: int) -> dict[str, Tensor]:

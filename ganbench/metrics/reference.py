@@ -40,7 +40,8 @@ class Reference:
     the map from features [..., n, d] to class probabilities [..., n, classes]; neighbours: how many samples (of real
     and of fake) the k-nearest-neighbour metrics use, always the same random ones, None for all; shuffled: that samples
     come in random order, so that the first of them will do; training: what a generator is trained on, when it is asked
-    for. Raises InputError as `inputs.samples` does, and for
+    for; perfect: a perfect generator's samples [n, d], by which classes are counted (None: as equally likely ones, of
+    which the classifier is sure). Raises InputError as `inputs.samples` does, and for
     real samples that are all equal.
 
     >>> reference = Reference(np.array([[0.0], [1.0], [2.0], [3.0]]))
@@ -57,11 +58,12 @@ class Reference:
         neighbours: int | None = None,
         shuffled: bool = False,
         training: Callable[[], Training] | None = None,
+        perfect: Callable[[], Tensor] | None = None,
     ) -> None:
         self.real = real_samples(real)
         self.modes, self.class_head = modes, class_head
         self.neighbours, self.shuffled = neighbours, shuffled
-        self._training = training
+        self._training, self.perfect = training, perfect
         self.centre = moments.mean(self.real)
         self._kept: dict[Hashable, Any] = {}
 

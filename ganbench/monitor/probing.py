@@ -83,6 +83,7 @@ class Target:
             "modes": self.evaluator.modes,
             "centres": modes.centres.tolist() if modes else None,
             "std": modes.std if modes else None,
+            "notes": self.evaluator.notes,
         }
         return description, self.pictures_of_real()
 

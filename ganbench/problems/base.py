@@ -108,7 +108,8 @@ class Modes:
 
     within: how many standard deviations a sample of high quality may be from its centre; None: as many as hold the same
     share of a Gaussian in every dimension. basis: orthonormal columns [d, k] that span the directions in which the
-    modes have `std`, where in all others they have `null_std`; None: they are isotropic.
+    modes have `std`, where in all others they have `null_std`; None: they are isotropic. factors: the value that each
+    mode has of some factors, int64 [K, factors] from 0; None: modes have no parts.
     """
 
     centres: Tensor
@@ -117,6 +118,7 @@ class Modes:
     within: float | None = None
     basis: Tensor | None = None
     null_std: float = 0.0
+    factors: Tensor | None = None
 
 
 class Problem(ABC):
@@ -126,7 +128,10 @@ class Problem(ABC):
     value_range: the declared range of an image's pixels. feature_spaces: where metrics compare samples, main one first.
     labels: the class of each sample of `reference()`, for problems with classes. gives: what it gives, or None,
     where its networks are called with one argument. table: all its training samples, or None where these have no end:
-    then training draws `places` in it, and takes the samples from it where it trains.
+    then training draws `places` in it, and takes the samples from it where it trains. equal_classes: that its classes
+    are meant to be equally likely and are counted so, whatever its samples have; otherwise as held-out samples show
+    them. notes: what was made of the data before they were trained on, in sentences. single: the problem whose images
+    stand in each of its channels alone, where its classes are all combinations of that one's.
     """
 
     name: str
@@ -138,6 +143,9 @@ class Problem(ABC):
     labels: Tensor | None = None
     gives: Label | None = None
     table: SampleTable | None = None
+    equal_classes: bool = False
+    notes: tuple[str, ...] = ()
+    single: Problem | None = None
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -174,6 +182,15 @@ class Problem(ABC):
     def reference(self, n: int | None = None, seed: int = 0) -> Tensor:
         """Return the fixed real samples [n, *shape] that generators are measured against (None: 10 000)."""
         return self.sample(10_000 if n is None else n, stream("reference", seed))
+
+    def labelled(self) -> tuple[SampleTable, Tensor]:
+        """Return samples with the class of each [N], for problems with classes: what a classifier is trained on."""
+        assert self.labels is not None
+        return SampleTable(self.reference()), self.labels
+
+    def labelled_oracle(self) -> tuple[Tensor, Tensor] | None:
+        """Return held-out samples [n, *shape] with the class of each [n]; None where these are not known."""
+        return None
 
     def oracle_samples(self, n: int, seed: int = 0) -> Tensor:
         """Return what a perfect generator would give, [n, *shape]: independent of every reference."""

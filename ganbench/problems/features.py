@@ -9,12 +9,7 @@ are not, so that convolutions come first and the classifier stands beside them.
 from __future__ import annotations
 
 import hashlib
-import inspect
-import itertools
-import os
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own custom
@@ -22,6 +17,8 @@ from torch import Tensor
 
 from ganbench import registry
 from ganbench.errors import UserError
+from ganbench.problems import classifiers
+from ganbench.problems import pretrained as pretrained  # what is registered there is found here
 from ganbench.problems.base import Problem, stream
 from ganbench.registry import Plugin, register
 
@@ -38,18 +35,36 @@ class FeatureSpace:
     """A feature space of one problem: maps samples [..., n, *shape] to features [..., n, d] on the samples' device.
 
     class_head: the map from features [..., n, d] to class probabilities [..., n, classes], where it provides classes.
+    note: what its map says of itself, in a sentence, for whoever reads its columns; empty where it says nothing.
+    is_expensive: that it is measured at the end alone.
     """
 
     def __init__(self, plugin: Plugin, problem: Problem) -> None:
-        self.name, self.provides = plugin.name, plugin.provides
+        self.name, self.is_expensive = plugin.name, plugin.declared("cost") == "expensive"
         self._map, self._dims = plugin(problem), len(problem.shape)
+        self.provides: frozenset[str] = plugin.provides - getattr(self._map, "lacks", frozenset())
         self.class_head: Extractor | None = getattr(self._map, "head", None) if "classes" in self.provides else None
+        self.note: str = getattr(self._map, "note", "")
 
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Tensor:
         leading = samples.shape[: samples.dim() - self._dims]
         features = torch.cat([self._features(part) for part in samples.flatten(0, len(leading) - 1).split(CHUNK)])
         return features.unflatten(0, leading)
+
+    def of_reference(self, samples: Tensor) -> Tensor:
+        """Return features of real samples [n, *shape], kept on disk where the map has a `key` for what decides them."""
+        key = getattr(self._map, "key", "")
+        if not key:
+            return self(samples)
+        content = hashlib.sha256(f"{key} {list(samples.shape)}".encode())
+        content.update(samples.cpu().numpy().tobytes())
+        file = classifiers.cache_directory() / f"features-{self.name}-{content.hexdigest()[:20]}.pt"
+        kept = classifiers.load(file, 1)
+        if kept is None or len(kept[0]) != len(samples):
+            kept = [self(samples).cpu()]
+            classifiers.save(kept, file)
+        return kept[0].to(samples.device)
 
     def _features(self, samples: Tensor) -> Tensor:
         features = self._map(samples)
@@ -108,24 +123,34 @@ def conv_maps(problem: Problem) -> Extractor:
 
 
 @register("feature_space", needs={"classes": "needs a problem with classes"}, provides={"classes"})
-def classifier(problem: Problem) -> Classifier:
-    """The hidden layer of a small classifier that is trained on the problem's own labels; hardly sees pixel noise."""
-    return Classifier(_classifier(problem))
+def classifier(problem: Problem) -> classifiers.Classifier:
+    """The hidden layer of a small classifier that is trained on the problem's own labels; hardly sees pixel noise.
+
+    Convolutional, but for fewer than 5000 images of less than 12 pixels a side, which have a perceptron.
+    """
+    return classifiers.of(problem)
 
 
-class Classifier:
-    """A trained perceptron as a map to its last hidden layer, with its head."""
+RINGS = 4
 
-    def __init__(self, weights: list[Tensor]) -> None:
-        self.weights = weights
 
-    def __call__(self, images: Tensor) -> Tensor:
-        return _hidden(images.float(), self.weights)
+@register("feature_space", needs=IMAGES)
+def spectrum(problem: Problem) -> Extractor:
+    """Power of images in four rings of frequencies, and that of period 2, where strides leave a checkerboard."""
+    height, width = problem.shape[1:]
+    down, along = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]
+    # frequencies of half a cycle a pixel are the highest along an axis
+    ring = (2 * torch.maximum(down.abs(), along.abs()) * RINGS).ceil().clamp(1, RINGS).long() - 1
+    ring[0, 0] = RINGS  # the mean grey belongs to none
+    masks = torch.nn.functional.one_hot(ring.flatten(), RINGS + 1)[:, :RINGS].float()
+    highest = [(height // 2, 0), (0, width // 2), (height // 2, width // 2)]
+    checkers = torch.zeros(height, width).index_put(tuple(torch.tensor(highest).T), torch.tensor(1.0)).flatten()
+    weights = torch.cat([masks, checkers[:, None]], dim=1) / (height * width) ** 2
 
-    def head(self, features: Tensor) -> Tensor:
-        """Return class probabilities [..., n, classes] of features [..., n, d], on their device."""
-        weight, bias = self.weights[-2:]
-        return torch.softmax(features.to(weight) @ weight.T + bias, dim=-1).to(features.device)
+    def power(images: Tensor) -> Tensor:
+        return torch.fft.fft2(images.float()).abs().square().mean(1).flatten(1) @ weights.to(images.device)
+
+    return power
 
 
 def _flattened(samples: Tensor) -> Tensor:
@@ -152,79 +177,3 @@ def _conv_maps(images: Tensor, weights: list[Tensor]) -> Tensor:
     stride = first.shape[-1] // 2
     hidden = F.conv2d(images, first, first_bias, stride=stride, padding=stride).relu_()
     return F.conv2d(hidden, second, second_bias, stride=2, padding=1).relu_()
-
-
-_classifiers: dict[str, list[Tensor]] = {}
-
-
-def _classifier(problem: Problem) -> list[Tensor]:
-    if problem.labels is None:
-        raise UserError(f"The problem '{problem.name}' has no labels, so that it has no classifier features.")
-    images = problem.reference()
-    content = hashlib.sha256(f"{torch.__version__}\n{inspect.getsource(_train)}".encode())
-    for tensor in (images, problem.labels):
-        content.update(tensor.numpy().tobytes())
-    version = content.hexdigest()[:20]
-    if version not in _classifiers:
-        file = _cache_directory() / f"classifier-{problem.name}-{version}.pt"
-        weights = _load(file)
-        if weights is None:
-            weights = _train(images, problem.labels)
-            _save(weights, file)
-        _classifiers[version] = weights
-    return _classifiers[version]
-
-
-def _hidden(images: Tensor, weights: list[Tensor]) -> Tensor:
-    hidden = images.flatten(1)
-    for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
-        hidden = F.silu(F.linear(hidden, weight.to(images.device), bias.to(images.device)))
-    return hidden
-
-
-def _train(images: Tensor, labels: Tensor, width: int = 128, features: int = 32, steps: int = 400) -> list[Tensor]:
-    """Train a small perceptron on [n, *shape] and labels [n] from random numbers of its own; about half a second."""
-    generator = stream("classifier", 0)
-    sizes = [images[0].numel(), width, features, int(labels.max()) + 1]
-    weights: list[Tensor] = []
-    with torch.inference_mode(False), torch.enable_grad():
-        for fan_in, out in itertools.pairwise(sizes):
-            weight = torch.randn(out, fan_in, generator=generator, dtype=torch.float32) * (2 / fan_in) ** 0.5
-            weights += [weight.requires_grad_(), torch.zeros(out, requires_grad=True)]
-        optimizer = torch.optim.AdamW(weights, lr=3e-3, weight_decay=0.1)
-        for step in range(steps):
-            optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / steps)
-            batch = torch.randint(len(images), (128,), generator=generator)
-            noisy = images[batch] + 0.2 * torch.randn(images[batch].shape, generator=generator)
-            logits = F.linear(_hidden(noisy, weights), *weights[-2:])
-            optimizer.zero_grad()
-            F.cross_entropy(logits, labels[batch]).backward()
-            optimizer.step()
-    return [weight.detach() for weight in weights]
-
-
-def _cache_directory() -> Path:
-    if own := os.environ.get("GANBENCH_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganbench"
-
-
-def _load(file: Path) -> list[Tensor] | None:
-    # whatever is wrong with a cached file, training again is cheap and always right
-    try:
-        weights = torch.load(file, weights_only=True, map_location="cpu")
-        good = isinstance(weights, list) and len(weights) == 6 and all(bool(w.isfinite().all()) for w in weights)
-    except Exception:
-        return None
-    return weights if good else None
-
-
-def _save(weights: list[Tensor], file: Path) -> None:
-    # a directory that cannot be written costs the next process half a second, not this one its life
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
-            torch.save(weights, part)
-        os.replace(part.name, file)
-    except OSError:
-        pass

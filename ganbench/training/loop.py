@@ -154,9 +154,10 @@ class Prober:
             with torch.no_grad():
                 fake = learner.generate(self.latents, self.given)
                 average = learner.generate_average(self.latents, self.given)
-            columns = dict(self.evaluator.measure(fake, self.given))
+            is_last = learner.step >= learner.variant.steps
+            columns = dict(self.evaluator.measure(fake, self.given, is_last=is_last))
             if average is not None:
-                measured = self.evaluator.measure(average, self.given)
+                measured = self.evaluator.measure(average, self.given, is_last=is_last)
                 columns |= {averaged(name): column for name, column in measured.items()}
             if (seen := learner.game(self.played_given)) is not None:
                 # what is given belongs to the training samples; those that are held out have their own
@@ -187,6 +188,7 @@ def describe_problem(problem: Problem, evaluator: Evaluator, sink: ProblemSink) 
             "modes": evaluator.modes,
             "centres": modes.centres.tolist() if modes else None,
             "std": modes.std if modes else None,
+            "notes": evaluator.notes,
         },
         problem.reference(kept).numpy(),
     )

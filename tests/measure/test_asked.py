@@ -30,8 +30,9 @@ def measured(name, metrics=ASKED, spaces=(), n=60):
     return evaluator.measure(fakes, given), evaluator, fakes, given
 
 
-def test_four_can_be_asked_for():
-    assert [metric.name for metric in registry.plugins("metric") if metric.declared("asked")] == [*ASKED]
+def test_six_can_be_asked_for():
+    every = [metric.name for metric in registry.plugins("metric") if metric.declared("asked")]
+    assert set(every) == {*ASKED, "fid", "sharpness"}
 
 
 @pytest.mark.parametrize(
@@ -197,3 +198,33 @@ def test_a_study_records_them(tmp_path):
     last = study.series[study.series["step"] == 60]
     assert last["class_frechet"].notna().all()
     study.report()
+
+
+def test_blur_noise_and_a_checkerboard_are_seen():
+    own = problem("digits")
+    evaluator = Evaluator(own, 300, 32, asked=["spectrum"], metrics=["sharpness"])
+    images = own.oracle_samples(300)
+    smooth = torch.nn.functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    noise = images + 0.3 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    checkers = images + 0.2 * (1 - 2 * (torch.arange(8)[:, None] % 2)) * (1 - 2 * (torch.arange(8) % 2))
+    columns = evaluator.measure(torch.stack([images, smooth, noise, checkers]))
+    assert columns["sharpness"][0].item() == pytest.approx(1, abs=0.1)
+    assert columns["sharpness"][1] < 0.3
+    assert columns["sharpness"][2] > 1.1
+    assert columns["checkerboard"][0].item() == pytest.approx(1, abs=0.25)
+    assert columns["checkerboard"][3] > 2 * columns["sharpness"][3] > 2
+
+
+def test_power_is_that_of_parseval():
+    """All rings and the mean together are the mean square; a pattern of period 2 is in the last columns alone."""
+    from types import SimpleNamespace
+
+    space = registry.get("feature_space", "spectrum")
+    for shape in ((1, 8, 8), (3, 9, 12)):
+        images = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
+        power = space(SimpleNamespace(shape=shape))(images)
+        total = power[:, :4].sum(1) + images.mean((2, 3)).square().mean(1)
+        torch.testing.assert_close(total, images.square().mean((1, 2, 3)), rtol=1e-4, atol=1e-5)
+    checkers = (1.0 - 2 * (torch.arange(8)[:, None] + torch.arange(8)).remainder(2)).expand(1, 1, 8, 8)
+    got = space(SimpleNamespace(shape=(1, 8, 8)))(checkers)
+    torch.testing.assert_close(got, torch.tensor([[0.0, 0.0, 0.0, 1.0, 1.0]]))

@@ -9,7 +9,7 @@ from torch import nn
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.problems import features
+from ganbench.problems import classifiers, features
 from ganbench.problems.base import stream
 
 
@@ -17,7 +17,7 @@ from ganbench.problems.base import stream
 def digits(tmp_path, monkeypatch):
     """The problem, with an empty cache of classifiers in memory and on disk."""
     monkeypatch.setenv("GANBENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(features, "_classifiers", {})
+    monkeypatch.setattr(classifiers, "_classifiers", {})
     return registry.get("problem", "digits")()
 
 
@@ -79,7 +79,7 @@ def test_classifier_is_the_same_whenever_it_is_trained(digits, tmp_path, monkeyp
     first = features.extractor(digits, "classifier")(digits.held_out_images)
     for file in tmp_path.iterdir():
         file.unlink()
-    monkeypatch.setattr(features, "_classifiers", {})
+    monkeypatch.setattr(classifiers, "_classifiers", {})
     torch.randn(5)
     assert torch.equal(features.extractor(digits, "classifier")(digits.held_out_images), first)
 
@@ -130,7 +130,7 @@ def test_the_classifier_is_a_plain_perceptron_that_is_trained_as_anybody_would()
         nn.functional.cross_entropy(model(noisy), labels[chosen]).backward()
         optimizer.step()
         schedule.step()
-    trained = features._train(images, labels)
+    trained = classifiers._train(images, labels)
     assert not any(weight.requires_grad for weight in trained)
     for own, plain in zip(trained, model.parameters(), strict=True):
         # the last step is 1 / 400 of the first one, 8e-6: what one more would change is well above rounding
@@ -140,7 +140,7 @@ def test_the_classifier_is_a_plain_perceptron_that_is_trained_as_anybody_would()
 def test_a_cached_classifier_is_not_trained_again(digits, tmp_path, monkeypatch):
     first = features.extractor(digits, "classifier")(digits.held_out_images)
     assert [file.name[:18] for file in tmp_path.iterdir()] == ["classifier-digits-"]
-    monkeypatch.setattr(features, "_classifiers", {})
+    monkeypatch.setattr(classifiers, "_classifiers", {})
     monkeypatch.setattr(torch.optim, "AdamW", None)  # training would raise
     assert torch.equal(features.extractor(digits, "classifier")(digits.held_out_images), first)
 
@@ -155,9 +155,9 @@ def test_a_corrupt_cache_is_trained_again(digits, tmp_path, monkeypatch, content
         torch.save([torch.full((3,), float("nan"))] * 6, file)
     else:
         file.write_bytes(content)
-    monkeypatch.setattr(features, "_classifiers", {})
+    monkeypatch.setattr(classifiers, "_classifiers", {})
     assert torch.equal(features.extractor(digits, "classifier")(digits.held_out_images[:20]), first)
-    assert len(features._load(file)) == 6  # mended on disk too
+    assert len(classifiers.load(file, 6)) == 6  # mended on disk too
 
 
 def test_an_unwritable_cache_costs_nothing_but_time(digits, tmp_path, monkeypatch):

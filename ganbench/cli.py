@@ -316,6 +316,10 @@ def _tell_end(study: Study) -> None:
     for table in ranking_tables(study.ranking()):
         out.print(table)
         out.print()
+    if study.claims:
+        from ganbench.analysis.claims import judge_claims, sentences
+
+        out.print(escape("\n".join(sentences(judge_claims(study)))), soft_wrap=True)
     _print_failures(study)
     out.print(f"Report: {escape(str(path))}", soft_wrap=True)
     if study.runs["status"].isin(UNENDED).any():

@@ -7,8 +7,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from ganbench import claims
+import ganbench
+from ganbench import claims, cli
+from ganbench.analysis.claims import judge_claims
 from ganbench.errors import UserError
 from ganbench.plan import Plan
 from ganbench.reading import read_suite, suite_names
@@ -222,3 +225,42 @@ def test_the_claims_of_a_shipped_suite_are_about_its_plan(name):
 
 def test_claims_suite_puts_at_least_twenty_on_trial():
     assert len(resolve("claims").claims) >= 20
+
+
+TINY_SUITE = {"problem": "ring8", "loss": ["hinge", "minimax"], "steps": 10, "probe_every": 5, "seeds": 2,
+              "samples": 64, "neighbours": 16, "batch_size": 16, "network.mlp.width": 8}  # fmt: skip
+SIDES = {"treatment": {"loss": "hinge"}, "control": {"loss": "minimax"}, "measure": {"final": "recall"}}
+
+
+def test_another_margin_judges_the_same_runs_anew(tmp_path):
+    folder = tmp_path / "study"
+    before = ganbench.run(str(suite_of(tmp_path, TINY_SUITE, one=SIDES)), out=folder, workers=1)
+    sessions = {file: file.stat().st_mtime_ns for file in folder.glob("populations/*/series.jsonl")}
+    suite = suite_of(tmp_path, TINY_SUITE, one={**SIDES, "margin": 0.7}, two={**SIDES, "expected": "lower"})
+    after = ganbench.run(str(suite), out=folder, workers=1)
+    assert [(claim.name, claim.margin) for claim in after.claims] == [("one", 0.7), ("two", 0.1)]
+    assert after.plan.hash == before.plan.hash
+    assert sessions == {file: file.stat().st_mtime_ns for file in sessions}
+    table = judge_claims(after)
+    assert table["margin"].tolist() == [0.7, 0.1]
+    assert table["effect"].iloc[0] == table["effect"].iloc[1]
+
+
+@pytest.mark.slow
+def test_the_command_tells_what_became_of_the_claims(tmp_path):
+    suite = suite_of(tmp_path, TINY_SUITE, one=SIDES)
+    words = ["run", f"suite={suite}", "--workers", "1", "--out", str(tmp_path / "study")]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 0, result.output
+    assert "Claims on trial, 1: 0 supported; 0 refuted; 1 not decided." in result.output
+    assert "### Claims on trial" in (tmp_path / "study" / "report.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pacgan", "unrolled", "wgan_gp_toys", "vanishing"])
+def test_published_protocols_train_and_are_judged_at_reduced_length(tmp_path, name):
+    short = ["steps=10", "probe_every=5", "samples=64", "neighbours=16", "seeds=2"]
+    study = ganbench.run(name, short, out=tmp_path / name, workers=1)
+    table = judge_claims(study)
+    assert list(table["claim"]) == list(read_suite(name)[1]["claims"])
+    assert table["effect"].notna().all()

@@ -32,7 +32,7 @@ def _told(row: dict[Any, Any], names: dict[str, str], command: str) -> dict[str,
         "slug": SLUGS[row["verdict"]],
         "expected": expectation(row),
         "treated": number(row["treated"]),
-        "controlled": number(row["controlled"]),
+        "controlled": "" if is_number(row["control"]) else number(row["controlled"]),
         "effect": signed(row["effect"]),
         "value": "" if math.isnan(row["effect"]) else row["effect"],
         "interval": interval(row),
@@ -48,6 +48,14 @@ def _told(row: dict[Any, Any], names: dict[str, str], command: str) -> dict[str,
 def _alone(command: str, claim: str) -> str:
     """Return the command that trains a claim's runs alone; empty where the study's is not known, or has chosen."""
     return f"{command} claims={shlex.quote(claim)}" if "suite=" in command and "claims=" not in command else ""
+
+
+def is_number(control: str) -> bool:
+    """Tell whether a number stands for a claim's control."""
+    try:
+        return math.isfinite(float(control))
+    except ValueError:
+        return False
 
 
 def expectation(row: dict[Any, Any]) -> str:
@@ -83,7 +91,7 @@ def claims_table(context: Context) -> list[str]:
     rows = []
     for row in table.to_dict("records"):
         of = f"{row['measure']}: {row['treatment']} {number(row['treated'])}, {row['control']}"
-        of += "" if row["control"] == number(row["controlled"]) else f" {number(row['controlled'])}"
+        of += "" if is_number(row["control"]) else f" {number(row['controlled'])}"
         effect = f"{signed(row['effect'])} ({interval(row)})"
         cells = [f"{row['says']} ({row['source']})", row["published"], of, effect, p_value(row["adjusted"])]
         verdict = f"**{row['verdict']}**: {markdown.text(row['why'])}"

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganbench import registry
-from ganbench.analysis.claims import COLUMNS, SUPPORTED, _Result, judge_claims, sentences
+from ganbench.analysis.claims import COLUMNS, SUPPORTED, _Result, _verdict, judge_claims, sentences
+from ganbench.analysis.gate import holm
 from ganbench.analysis.inference import rate_over_seeds
 from ganbench.analysis.statistics import difference_of_rates, pair_correlation
 from ganbench.claims import Claim, Pairs
@@ -279,6 +280,7 @@ def test_rates_without_an_effect_or_with_one_of_the_margin_are_rarely_decided_wr
         result = _Result(pd.DataFrame({key: of.astype(float).ravel() for key, of in sides.items()}, index=index), claim)
         supported = result.effect >= claim.margin
         wrong += result.p() <= 0.05 and supported is (effect == 0.0)
+    print(f"{seeds} seeds, effect {effect}: {wrong} of {draws} decided wrongly")
     # three standard errors of 5 % over so many draws
     assert wrong / draws <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / draws)
 
@@ -286,16 +288,20 @@ def test_rates_without_an_effect_or_with_one_of_the_margin_are_rarely_decided_wr
 @pytest.mark.slow
 @pytest.mark.parametrize("effect", [0.0, 0.2, 1.0])
 def test_over_a_page_of_claims_at_most_5_percent_have_a_wrong_verdict(effect):
-    """Ten claims on scores that are true (an effect above the margin), at the margin, or false, with 12 seeds each."""
+    """Ten claims on scores with 12 seeds each: five have no effect, five none, one of the margin, or one far above."""
     rng, wrong, draws = np.random.default_rng(3), 0, 400
+    index = pd.MultiIndex.from_product([[0], range(12)], names=["setting", "seed"])
+    claim = replace(ONE, measure="final", of="high_quality", margin=0.2)
     for _ in range(draws):
-        claims, table = [], {}
-        for k in range(10):
-            real = effect if k < 5 else 0.0
-            table[f"t{k}"], table[f"c{k}"] = rng.normal(real, 0.2, 12).tolist(), rng.normal(0, 0.2, 12).tolist()
-            pair = (Pairs((f"t{k}",), (f"c{k}",)),)
-            claims.append(replace(ONE, name=f"k{k}", measure="change", of="d_loss", margin=0.2, pairs=pair))
-        verdicts = judged_scores(table, *claims, column="d_loss")["verdict"].tolist()
-        false = ["refuted" if effect >= 0.2 else "supported"] * 5 + ["supported"] * 5
-        wrong += any(got == bad for got, bad in zip(verdicts, false, strict=True))
+        page = []
+        for real in (*[effect] * 5, *[0.0] * 5):
+            sides = {"treated": rng.normal(real, 0.2, 12), "controlled": rng.normal(0, 0.2, 12)}
+            page.append(_Result(pd.DataFrame(sides, index=index), claim))
+        adjusted = holm([result.p() for result in page], [1.0] * 10)
+        row = {"why": "", "expected": "higher", "margin": 0.2, "seeds": 12, "low": 0.0, "high": 0.0}
+        told = [_verdict({**row, "effect": r.effect, "adjusted": p})[0] for r, p in zip(page, adjusted, strict=True)]
+        false = ["refuted" if effect else "supported"] * 5 + ["supported"] * 5
+        wrong += any(got == bad for got, bad in zip(told, false, strict=True))
+    print(f"effect {effect}: {wrong} of {draws} pages have a wrong verdict")
+    # three standard errors of 5 % over so many draws
     assert wrong / draws <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / draws)

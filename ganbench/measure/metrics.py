@@ -74,12 +74,12 @@ def mode_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> di
 def _on_modes(real: Reference, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return which fakes are of high quality [..., n], their number on each mode [..., K], and the true weights [K]."""
     assert real.modes is not None
-    good, nearest = _nearest_mode(real.modes, fake)
+    good, nearest, _ = nearest_mode(real.modes, fake)
     return good, _histogram(nearest, good, len(real.modes.centres)), real.modes.weights.to(fake.device)
 
 
-def _nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which fakes are of high quality, and which mode is nearest to each, both [..., n]."""
+def nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which fakes are of high quality, which mode is nearest to each, and its squared distance, [..., n]."""
     fake, centres = fake.double(), modes.centres.to(fake.device)
     apart = squared_distances(fake, centres)
     if modes.basis is not None:
@@ -89,7 +89,7 @@ def _nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor]:
         apart = along + (apart - along).clamp(min=0) * (modes.std / modes.null_std) ** 2
     squared, nearest = apart.min(-1)
     within = float(chi.ppf(WITHIN, fake.shape[-1])) if modes.within is None else modes.within
-    return squared <= (modes.std * within) ** 2, nearest
+    return squared <= (modes.std * within) ** 2, nearest, squared
 
 
 @register(
@@ -176,7 +176,7 @@ def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> d
 def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Share of samples that are of high quality and nearest to the mode of their label, in all and by label."""
     assert real.modes is not None
-    good, nearest = _nearest_mode(real.modes, fake)
+    good, nearest, _ = nearest_mode(real.modes, fake)
     return _fidelity("label_fidelity", good & (nearest == label), label, len(real.modes.centres))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from ganbench.measure.metrics import nearest_mode
-from ganbench.metrics import moments
 from ganbench.metrics.reference import Reference
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive, register, share
 
+MOST = 0.85
+"""Of the samples, by which a spread is measured: a few that stray say nothing about the others."""
 SAME = 1e-5
 """Of the real samples' spread: what lies so close is the same point, up to the rounding of float32."""
 
@@ -20,23 +23,24 @@ SAME = 1e-5
     spaces=True,
     measures={
         "sample_spread": positive(
-            "mean distance of fakes from their own mean, over that of real samples", perfect=1.0, role="spread",
+            "distance from their median within which 85 % of fakes lie, over that of real samples", perfect=1.0,
+            role="spread",
             blind="Says nothing about where the samples are, nor how many modes there are between the outermost.",
         )
     },
 )  # fmt: skip
 def dispersion(real: Reference, fake: Tensor) -> dict[str, Tensor]:
-    """How far fakes lie apart among themselves, over the same of real samples: 0 where all are one point."""
-    return {"sample_spread": _radius(fake) / real.once("radius", lambda: _radius(real.real))}
+    """How far fakes lie apart among themselves, over the same of real samples: 0 where all but a few are one point."""
+    own = real.once("radius", lambda: _radius(real.real))
+    # of real samples that are mostly one point nobody can tell
+    return {"sample_spread": torch.where(own > 0, _radius(fake) / own, float("nan"))}
 
 
 def _radius(samples: Tensor) -> Tensor:
-    """Return the mean distance [...] of samples [..., n, d] from their mean."""
-    total = torch.zeros(samples.shape[:-2], dtype=torch.float64, device=samples.device)
-    centre = moments.mean(samples).unsqueeze(-2)
-    for part in samples.split(1024, dim=-2):
-        total += torch.linalg.vector_norm(part.double() - centre, dim=-1).sum(-1)
-    return total / samples.shape[-2]
+    """Return the distance [...] from their median, coordinate by coordinate, of MOST of the samples [..., n, d]."""
+    centre = samples.median(dim=-2, keepdim=True).values.double()
+    parts = [torch.linalg.vector_norm(part.double() - centre, dim=-1) for part in samples.split(1024, dim=-2)]
+    return torch.cat(parts, dim=-1).kthvalue(math.ceil(MOST * samples.shape[-2]), dim=-1).values
 
 
 @register(

@@ -293,7 +293,7 @@ CLIPPED_D = GameRule(
 
 
 def _penalised(course: Course) -> Flags:
-    at_target = course.at_most(np.abs(course["d_input_gradient_fake"] - 1), 0.01, 0.02)
+    at_target = course.at_most(np.abs(course["d_input_gradient_fake"] - 1), 0.01, 0.05)
     # a good penalty has it near 1 as well, but does not let G run away
     return at_target & outgrown("g", course)
 
@@ -304,7 +304,7 @@ PENALTY_RULES = GameRule(
     reads=("d_input_gradient_fake", "g_weight_norm"),
     holds=_penalised,
     evidence=lambda course, place: (
-        f"D's gradient at fakes is {number(course.last('d_input_gradient_fake'))}, and within 2 % of 1 ever since; "
+        f"D's gradient at fakes is {number(course.last('d_input_gradient_fake'))}, and within 5 % of 1 ever since; "
         f"{values(course, ('d_ranking', 'fake_logit', 'g_gradient_norm'))}."
     ),
     causes=("a penalty weight orders too large", "a penalty that is summed over the batch instead of averaged"),

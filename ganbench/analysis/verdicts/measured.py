@@ -141,4 +141,8 @@ class Measured:
         if measure is None or measure not in self.columns:
             return None
         perfect = self.oracle.get(measure, 1.0)
-        return self._level(measure, of_size(self.samples or ASSUMED)) / (perfect if perfect > 0 else 1.0)
+        perfect = perfect if perfect > 0 else 1.0
+        # what cannot be told is as it should be
+        values = np.nan_to_num(self.columns[measure], nan=perfect)[:, None]
+        deviation = of_size(self.samples or ASSUMED)
+        return levels(values, deviation, self.limit("apart"), first=self._first)[:, 0] / perfect

@@ -88,8 +88,13 @@ def nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         along = squared_distances(fake @ basis, centres @ basis)
         apart = along + (apart - along).clamp(min=0) * (modes.std / modes.null_std) ** 2
     squared, nearest = apart.min(-1)
-    within = float(chi.ppf(WITHIN, fake.shape[-1])) if modes.within is None else modes.within
-    return squared <= (modes.std * within) ** 2, nearest, squared
+    return squared <= radius(modes, fake.shape[-1]) ** 2, nearest, squared
+
+
+def radius(modes: Modes, dimension: int) -> float:
+    """Return how far from its mode's centre a sample is of high quality."""
+    within = float(chi.ppf(WITHIN, dimension)) if modes.within is None else modes.within
+    return modes.std * within
 
 
 @register(

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ganbench.measure.metrics import nearest_mode
+from ganbench.measure.metrics import nearest_mode, radius
 from ganbench.metrics.reference import Reference
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive, register, share
@@ -20,7 +20,6 @@ SAME = 1e-5
 
 @register(
     "metric",
-    spaces=True,
     measures={
         "sample_spread": positive(
             "distance from their median within which 85 % of fakes lie, over that of real samples", perfect=1.0,
@@ -58,8 +57,12 @@ def mode_widths(real: Reference, fake: Tensor) -> dict[str, Tensor]:
     """How wide the modes of the high-quality samples are: a perfect sampler's is just below 1, for it is cut off."""
     assert real.modes is not None
     good, _, squared = nearest_mode(real.modes, fake)
-    total = torch.where(good, squared, 0.0).sum(-1) / (real.modes.std**2 * fake.shape[-1])
-    return {"mode_width": (total / good.sum(-1)).sqrt()}
+    spread = real.modes.std**2 * fake.shape[-1]
+    # of no sample at all the width is the largest that counts
+    largest = radius(real.modes, fake.shape[-1]) ** 2 / spread
+    counted = good.sum(-1)
+    mean = torch.where(good, squared, 0.0).sum(-1) / counted.clamp(min=1) / spread
+    return {"mode_width": torch.where(counted > 0, mean, largest).sqrt()}
 
 
 @register(

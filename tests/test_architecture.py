@@ -43,6 +43,9 @@ NAMERS = {
     "kinds.py": "the defaults of the axes stand in the table of kinds",
     "analysis/calibration.py": "the problems on which verdicts are calibrated are part of that measurement",
     "bench.py": "an ordinary loop is written out for the losses and the problem that it is timed with",
+    "analysis/game/discriminator.py": "a rule about the game is a record about columns, as a plug-in is",
+    "analysis/game/generator.py": "the same",
+    "analysis/game/scales.py": "the same",
     "monitor/losses.py": "a loop that is watched tells the losses of its two players",
 }
 ORDINARY = {"none", "scale"}

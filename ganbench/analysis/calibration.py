@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 
 from ganbench import registry
-from ganbench.analysis.scripted import Make, Script, Setting, draw, every_script, fits, perfect
+from ganbench.analysis.drawing import draw
+from ganbench.analysis.scripted import Make, Script, Setting, every_script, fits, perfect
 from ganbench.analysis.statistics import wilson
 from ganbench.analysis.verdicts import FAILURES, VERDICTS, Verdict, judge_series
 from ganbench.measure.evaluate import Evaluator

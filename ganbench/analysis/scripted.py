@@ -8,35 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
-import torch
 from numpy.random import Generator as Random
 from scipy.stats import chi
-from torch import Tensor
 
+from ganbench.analysis.drawing import SampleLaw
 from ganbench.analysis.verdicts import foreign, limit, rules
-from ganbench.problems.base import Batch, Problem
-from ganbench.problems.images import LabelledImages
+from ganbench.problems.base import Problem
 from ganbench.registry import playing
-
-
-@dataclass(frozen=True)
-class SampleLaw:
-    """What a generator draws from at one probe: mostly from some modes (or classes) of the problem, each perfectly.
-
-    modes: those it uses, None: all; width: times the modes' standard deviation; stray: share of samples far from all
-    modes; bridge: share of samples midway between neighbouring modes; uneven: log standard deviation of the modes'
-    weights, drawn anew at every probe; stuck: a single point away from all modes; finite: whether the samples are
-    numbers at all; obedient: share of samples that follow their label, where it is one of the modes used.
-    """
-
-    modes: tuple[int, ...] | None = None
-    width: float = 1.0
-    stray: float = 0.0
-    bridge: float = 0.0
-    uneven: float = 0.0
-    stuck: bool = False
-    finite: bool = True
-    obedient: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +50,10 @@ class Setting:
     def some(self, number: int) -> tuple[int, ...]:
         """Return that many modes, any of them."""
         return tuple(sorted(int(k) for k in self.rng.choice(self.modes, number, replace=False)))
+
+    def order(self) -> tuple[int, ...]:
+        """Return all modes in any order."""
+        return tuple(int(k) for k in self.rng.permutation(self.modes))
 
     def learning(self) -> list[SampleLaw]:
         """Return the first probes of most scripts: from nothing but stray samples to fewer and fewer of them."""
@@ -186,8 +168,32 @@ def leaks_badly(s: Setting) -> Script:
 
 
 def frozen(s: Setting) -> Script:
-    """Stays at a point where no data is."""
-    return Script("frozen at initialisation", 0, s.then([], SampleLaw(stuck=True)))
+    """Stays where it began, with samples far from the data."""
+    return Script("frozen at initialisation", 0, s.then([], SampleLaw(stray=1.0)))
+
+
+def one_point(s: Setting) -> Script:
+    """Puts all samples on one point where no data is, after a little noise at first."""
+    start = [SampleLaw(stray=1.0)] * int(s.rng.integers(1, 4))
+    return Script("one point", len(start), s.then(start, SampleLaw(stuck=True)))
+
+
+def prefers(s: Setting) -> Script:
+    """Learns all modes, and makes far too many samples of one of them."""
+    start, law = s.learning(), SampleLaw(modes=s.order(), extra=float(s.rng.uniform(0.3, 0.6)))
+    return Script("prefers a mode", len(start), s.then([replace(law, stray=one.stray) for one in start], law))
+
+
+def narrows(s: Setting) -> Script:
+    """Learns, and then keeps to the middle of every mode."""
+    at, law = s.late(), SampleLaw(width=float(s.rng.uniform(0.1, 0.5)))
+    return Script("narrows its modes", at, s.then(s.then(s.learning(), SampleLaw())[:at], law))
+
+
+def replays(s: Setting) -> Script:
+    """Learns, and then makes the same few samples again and again."""
+    at, law = s.late(), SampleLaw(distinct=int(s.rng.integers(64, max(96, 6 * s.modes))))
+    return Script("replays samples", at, s.then(s.then(s.learning(), SampleLaw())[:at], law))
 
 
 def wanders(s: Setting) -> Script:
@@ -271,10 +277,10 @@ Make = Callable[[Setting], Script]
 SCRIPTS: tuple[Make, ...] = (
     perfect, learns, drops, drops_one, collapses, one_mode, rotates_slowly, rotates_fast, widens, strays, leaks,
     leaks_badly, frozen, wanders, learns_slowly, vanishes, collapses_late, explodes, swings_modes, swings_quality,
-    swings_sets, ignores_labels, forgets_labels,
+    swings_sets, ignores_labels, forgets_labels, one_point, prefers, narrows, replays,
 )  # fmt: skip
-MIXTURES_ONLY = (widens, leaks, leaks_badly)
-"""What has no plain meaning for images: how wide a class is, and what lies between two."""
+MIXTURES_ONLY = (widens, leaks, leaks_badly, prefers, narrows)
+"""What has no plain meaning for images: how wide a class is, what lies between two, and weights of a pool that ends."""
 LABELLED_ONLY = (ignores_labels, forgets_labels)
 """What has no meaning where no labels are given."""
 
@@ -296,75 +302,3 @@ def fits(make: Make, problem: Problem) -> bool:
     return (problem.modes is not None or make not in MIXTURES_ONLY) and (
         problem.gives is not None or make not in LABELLED_ONLY
     )
-
-
-def draw(problem: Problem, law: SampleLaw, n: int, generator: torch.Generator) -> Batch:
-    """Draw fakes [n, *shape] from a scripted law, each with the label it was made for where the problem gives any."""
-    of = _mixture if problem.modes else _images
-    weights = _weights(law, len(problem.group_weights()), generator)
-    samples, mode = of(problem, law, weights, n, generator)
-    samples = samples if law.finite else torch.full_like(samples, float("nan"))
-    return Batch(samples, _labels(problem, law, weights, mode, generator) if problem.gives else None)
-
-
-def _labels(problem: Problem, law: SampleLaw, used: Tensor, mode: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw what the samples of these modes [n] were asked for: their own mode, or one that cannot or will not be made.
-
-    A generator that follows its labels makes something else only of those whose mode it does not use.
-    """
-    asked, n = problem.group_weights(), len(mode)
-    anything = torch.multinomial(asked, n, replacement=True, generator=generator)
-    heard, lacking = mode, torch.where(used > 0, 0.0, asked)
-    if lacking.any():
-        others = torch.multinomial(lacking, n, replacement=True, generator=generator)
-        heard = torch.where(torch.rand(n, generator=generator) < lacking.sum(), others, mode)
-    return torch.where(torch.rand(n, generator=generator) < law.obedient, heard, anything)
-
-
-def _mixture(
-    problem: Problem, law: SampleLaw, used: Tensor, n: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    assert problem.modes is not None
-    modes = problem.modes
-    index = torch.multinomial(modes.weights * used, n, replacement=True, generator=generator)
-    noise = torch.randn(n, *problem.shape, generator=generator, dtype=torch.float64)
-    samples = modes.centres[index] + law.width * modes.std * noise
-    # the middle fifth of the way to the nearest other mode is beyond three standard deviations of both
-    nearest = torch.cdist(modes.centres, modes.centres).fill_diagonal_(float("inf")).argmin(1)
-    way = torch.full((n, 1), 0.5) if law.stuck else 0.4 + 0.2 * torch.rand(n, 1, generator=generator)
-    origin = torch.zeros_like(index) if law.stuck else index
-    between = modes.centres[origin].lerp(modes.centres[nearest[origin]], way.double()) + 0.2 * modes.std * noise
-    far = 6 * torch.randn(n, *problem.shape, generator=generator, dtype=torch.float64)
-    chance = torch.rand(n, 1, generator=generator)
-    bridge = 1.0 if law.stuck else law.bridge
-    samples = torch.where(chance < law.stray + (1 - law.stray) * bridge, between, samples)
-    return torch.where(chance < law.stray, far, samples).float(), index
-
-
-def _weights(law: SampleLaw, modes: int, generator: torch.Generator) -> Tensor:
-    """Return what each mode's true weight is multiplied by, [modes]: 0 for those that a law does not use."""
-    uneven = (law.uneven * torch.randn(modes, generator=generator, dtype=torch.float64)).exp()
-    used = torch.ones(modes, dtype=torch.bool)
-    if law.modes is not None:
-        used = torch.isin(torch.arange(modes), torch.tensor(law.modes))
-    return torch.where(used, uneven, 0.0)
-
-
-def _images(
-    problem: Problem, law: SampleLaw, used: Tensor, n: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Draw held-out images: distinct ones where there are enough; repeated ones are told apart by a little noise."""
-    assert isinstance(problem, LabelledImages)
-    pool, labels = problem.held_out_images, problem.held_out_labels
-    weights = used[labels]
-    distinct = n <= int((weights > 0).sum())
-    places = torch.multinomial(weights, n, replacement=not distinct, generator=generator)
-    samples = pool[places]
-    if not distinct:
-        samples = samples + 0.1 * torch.randn(samples.shape, generator=generator)
-    low, high = problem.value_range or (-1.0, 1.0)
-    far = torch.empty(samples.shape).uniform_(low, high, generator=generator)
-    if law.stuck:
-        samples = far[:1] + 0.02 * torch.randn(samples.shape, generator=generator)
-    chance = torch.rand(n, *[1] * len(problem.shape), generator=generator)
-    return torch.where(chance < law.stray, far, samples).clamp(low, high), labels[places]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ganbench.measure import metrics  # those that are always measured, registered first
+from ganbench.measure import shape as shape  # and these after them
 from ganbench.metrics import gaussian, kernels, memorization
 from ganbench.metrics.inputs import exact, measures_of
 from ganbench.metrics.reference import Reference

@@ -317,6 +317,23 @@ def spectra(game: Game) -> dict[str, Tensor]:
     return {"d_spectral_norm": largest, **{f"d_spectral_norm.{layer}": norm for layer, norm in norms.items()}}
 
 
+@register(
+    "diagnostic",
+    measures={
+        "g_weight_norm": positive("norm of the weights in force of G's layers: to the last digit the same, G stands"),
+        "d_weight_norm": positive("norm of the weights in force of D's layers: to the last digit the same, D stands"),
+    },
+)
+def weights(game: Game) -> dict[str, Tensor]:
+    """Norms of both players' weights, over all linear and convolution layers: whether they move, and where to."""
+    columns = {}
+    for player in ("g", "d"):
+        matrices = game.population.matrices(player).values()
+        if squares := [exact(matrix.detach()).square().flatten(1).sum(1) for matrix in matrices]:
+            columns[f"{player}_weight_norm"] = torch.stack(squares).sum(0).sqrt()
+    return columns
+
+
 # at this distance from the equilibrium `nearness` is one half
 NEAR = 0.01
 

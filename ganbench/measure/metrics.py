@@ -75,12 +75,12 @@ def mode_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> di
 def _on_modes(real: Reference, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return which fakes are of high quality [..., n], their number on each mode [..., K], and the true weights [K]."""
     assert real.modes is not None
-    good, nearest = _nearest_mode(real.modes, fake)
+    good, nearest, _ = nearest_mode(real.modes, fake)
     return good, _histogram(nearest, good, len(real.modes.centres)), real.modes.weights.to(fake.device)
 
 
-def _nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which fakes are of high quality, and which mode is nearest to each, both [..., n]."""
+def nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which fakes are of high quality, which mode is nearest to each, and its squared distance, [..., n]."""
     fake, centres = fake.double(), modes.centres.to(fake.device)
     apart = squared_distances(fake, centres)
     if modes.basis is not None:
@@ -89,8 +89,13 @@ def _nearest_mode(modes: Modes, fake: Tensor) -> tuple[Tensor, Tensor]:
         along = squared_distances(fake @ basis, centres @ basis)
         apart = along + (apart - along).clamp(min=0) * (modes.std / modes.null_std) ** 2
     squared, nearest = apart.min(-1)
-    within = float(chi.ppf(WITHIN, fake.shape[-1])) if modes.within is None else modes.within
-    return squared <= (modes.std * within) ** 2, nearest
+    return squared <= radius(modes, fake.shape[-1]) ** 2, nearest, squared
+
+
+def radius(modes: Modes, dimension: int) -> float:
+    """Return how far from its mode's centre a sample is of high quality."""
+    within = float(chi.ppf(WITHIN, dimension)) if modes.within is None else modes.within
+    return modes.std * within
 
 
 @register(
@@ -238,7 +243,7 @@ def factor_statistics(real: Reference, fake: Tensor, *, quota: float = 0.25) -> 
 def label_fidelity(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Share of samples that are of high quality and nearest to the mode of their label, in all and by label."""
     assert real.modes is not None
-    good, nearest = _nearest_mode(real.modes, fake)
+    good, nearest, _ = nearest_mode(real.modes, fake)
     return _fidelity("label_fidelity", good & (nearest == label), label, len(real.modes.centres))
 
 

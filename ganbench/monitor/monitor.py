@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ganbench.analysis.game import GameFinding, game_findings
 from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series
 from ganbench.errors import UserError, unknown
 from ganbench.monitor.inputs import Latent, Real
@@ -137,6 +138,11 @@ class Monitor:
     def series(self) -> pd.DataFrame:
         """One row a probe: step, and a column a measurement."""
         return pd.DataFrame(self._rows)
+
+    @property
+    def findings(self) -> tuple[GameFinding, ...]:
+        """What the game does since some step, the likeliest fault first, each with evidence and what usually helps."""
+        return game_findings(self.series)
 
     def step(self, *, d_loss: Tensor | float | None = None, g_loss: Tensor | float | None = None) -> None:
         """Tell that an iteration is over, with its losses (numbers or tensors of one element); probe if it is time."""

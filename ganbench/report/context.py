@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,9 +14,10 @@ from ganbench.analysis import Study, budgets, courses
 from ganbench.analysis import claims as trial
 from ganbench.analysis import robustness as robust
 from ganbench.analysis.findings import sentences
+from ganbench.analysis.game import game_findings_of
 from ganbench.analysis.ranking import labels, rank
 from ganbench.analysis.scores import SCORES, scores
-from ganbench.analysis.verdicts import foreign, judge, judged
+from ganbench.analysis.verdicts import foreign, judge, judged, so_far_briefly
 from ganbench.analysis.views import ranked_by, view_of
 from ganbench.registry import playing
 
@@ -82,6 +83,17 @@ class Context:
     def claims(self) -> pd.DataFrame:
         """How the study's claims were judged, a row a claim; empty where it has none."""
         return trial.judge_claims(self.study, self.verdicts)
+
+    @cached_property
+    def game(self) -> dict[str, list[dict[Hashable, Any]]]:
+        """What the games of the runs do, by run: finding, onset, evidence, causes, remedy, shown."""
+        table = game_findings_of(self.study)
+        return {str(run): rows.to_dict("records") for run, rows in table.groupby("run", sort=False)}
+
+    @cached_property
+    def so_far(self) -> dict[str, str]:
+        """What holds so far of the runs that have probes and no end, in words, by run."""
+        return so_far_briefly(self.study)
 
     @cached_property
     def robustness(self) -> pd.DataFrame:

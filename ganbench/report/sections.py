@@ -162,7 +162,7 @@ def verdict_rows(context: Context, problem: str) -> list[dict[Any, Any]]:
         return []
     order = {name: i for i, name in enumerate(reversed(list(VERDICTS)))}
     runs = runs.assign(order=runs["verdict"].map(order)).sort_values(["order", "onset"], kind="stable")
-    return [{**row, "chip": _chip(row)} for row in runs.to_dict("records")]
+    return [{**row, "chip": _chip(row), "game": context.game.get(row["run"], [])} for row in runs.to_dict("records")]
 
 
 def missing(context: Context) -> list[dict[str, Any]]:
@@ -171,7 +171,9 @@ def missing(context: Context) -> list[dict[str, Any]]:
     groups = []
     for (status, reason), rows in runs.groupby(["status", "reason"], sort=False, dropna=False):
         names = [
-            f"{row['problem']}: {row['label']}" + ("" if pd.isna(row["seed"]) else f", seed {row['seed']}")
+            f"{row['problem']}: {row['label']}"
+            + ("" if pd.isna(row["seed"]) else f", seed {row['seed']}")
+            + (f" (so far {context.so_far[row['run']]})" if row["run"] in context.so_far else "")
             for row in rows.to_dict("records")
         ]
         groups.append({"status": status, "reason": reason or "", "names": names})

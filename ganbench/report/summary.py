@@ -5,6 +5,7 @@ Plain GitHub markdown without HTML, so that it can be a job summary, an issue's 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ganbench.report.claims import claims_table
 from ganbench.report.context import DASH, Context, number
 
 BEST, WORST = 5, 3
+FINDINGS, RUNS = 3, 10
+"""Lines about the game, and about runs that have not ended."""
 
 
 def write(context: Context, folder: Path) -> Path:
@@ -38,6 +41,7 @@ def summary(context: Context) -> str:
     lines = [f"# {markdown.text(context.study.name)}", "", f"**{_tally(context)}**", ""]
     lines += [f"**{markdown.text(known['mixed'])}**", ""] if known.get("mixed") else []
     lines += [f"- {markdown.text(sentence)}" for sentence in [*context.findings, *map(str, context.study.damage)]]
+    lines += _game(context) + _so_far(context)
     for problem, variants in context.ranking.groupby("problem", sort=False):
         lines += ["", *_table(context, str(problem), variants)]
     lines += claims_table(context) + _settings(context)
@@ -47,6 +51,26 @@ def summary(context: Context) -> str:
     versions = [f"{name} {markdown.text(value)}" for name, value in by.items()]
     versions += [f"verdict of yours {markdown.text(told)}" for told in context.own_verdicts]
     return "\n".join([*lines, "", "; ".join(versions)]).rstrip() + "\n"
+
+
+def _game(context: Context) -> list[str]:
+    """Return a line for each of the most frequent findings about the game, with how many runs have it."""
+    rows = [row for found in context.game.values() for row in found[:2]]
+    counts = Counter(str(row["finding"]) for row in rows)
+    remedies = {str(row["finding"]): str(row["remedy"]) for row in rows}
+    runs = context.runs["run"].nunique()
+    return [
+        f"- {markdown.text(f'The game: {name} in {count} of {runs} runs. Try: {remedies[name]}')}"
+        for name, count in counts.most_common(FINDINGS)
+    ]
+
+
+def _so_far(context: Context) -> list[str]:
+    """Return a line for each run without an end that has probes, up to ten of them."""
+    known = context.runs.set_index("run")
+    labels, seeds = known["label"].to_dict(), known["seed"].to_dict()
+    told = [f"So far, {labels[run]}, seed {seeds[run]}: {how}." for run, how in list(context.so_far.items())[:RUNS]]
+    return [f"- {markdown.text(line)}" for line in told]
 
 
 def _tally(context: Context) -> str:

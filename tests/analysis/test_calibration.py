@@ -10,7 +10,8 @@ from scipy.stats import chi
 from ganbench import registry
 from ganbench.analysis import calibration, scripted
 from ganbench.analysis.calibration import calibrate, confusion, main, perfect_samplers, script_for
-from ganbench.analysis.scripted import SCRIPTS, SampleLaw, draw
+from ganbench.analysis.drawing import SampleLaw, draw
+from ganbench.analysis.scripted import SCRIPTS
 from ganbench.analysis.verdicts import FAILURES, VERDICTS
 from ganbench.measure.evaluate import Evaluator
 from ganbench.problems.base import stream

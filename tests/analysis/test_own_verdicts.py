@@ -90,9 +90,9 @@ def test_the_tables_follow_the_registry(slow_starter, own_registry):
     shipped = [list(table) for table in (VERDICTS, FAILURES, ORDER, SYMBOLS, REMEDIES, THRESHOLDS)]
     registry.load_file(slow_starter)
     assert VERDICTS[NAME] == MEANING
-    assert list(VERDICTS) == [*shipped[0][:3], NAME, *shipped[0][3:]], "before the failures"
+    assert list(VERDICTS) == [*shipped[0][:5], NAME, *shipped[0][5:]], "before the failures"
     assert NAME not in FAILURES
-    assert list(ORDER).index(NAME) == list(ORDER).index("converged") - 1
+    assert list(ORDER).index(NAME) == list(ORDER).index("too tight") - 1
     assert (SYMBOLS[NAME], REMEDIES[NAME].text) == ("S", "Raise both learning rates.")
     assert (THRESHOLDS["late"].value, limit("late")) == (0.5, 0.5)
     del own_registry.plugins["verdict", "slow_starter"]
@@ -111,7 +111,7 @@ def test_it_is_listed_shown_and_in_the_docs_tables(slow_starter, command):
         assert f"  {line}\n" in shown
     tables = zoo.verdict_tables()
     assert f"| {NAME} | S | {MEANING} | no |  |" in tables["verdicts"]
-    assert f"degraded, {NAME}, converged" in tables["verdicts"]
+    assert f"degraded, {NAME}, too tight" in tables["verdicts"]
     assert f"| {NAME} | Raise both learning rates. |  |" in tables["remedies"]
     assert f"| late | 0.5 | of training: learning that takes longer is slow | {NAME} |" in tables["thresholds"]
 
@@ -140,7 +140,7 @@ def test_it_is_in_the_ranking_and_the_report(slow_starter, fake, tmp_path):
         assert told in page
     assert "verdict of yours" in page
     assert f"{NAME}, {slow_starter}" in page
-    assert sections.rules()[3]["slug"] == "slow-starter"
+    assert sections.rules()[5]["slug"] == "slow-starter"
 
 
 def test_a_monitor_stops_on_it(slow_starter):
@@ -268,15 +268,17 @@ def test_a_record_holds_all_there_is_to_know():
         assert rule.remedy or rule.name == "converged"
         assert rule.scripts or rule.name == "failed"
         assert rule.meaning == rule.plugin.legend[0].lower() + rule.plugin.legend[1:-1]
-    assert len(set(SYMBOLS.values())) == len({rule.rank for rule in rules()}) == len(VERDICTS) == 14
+    assert len(set(SYMBOLS.values())) == len({rule.rank for rule in rules()}) == len(VERDICTS) == 17
 
 
 def test_the_order_in_which_verdicts_count():
     assert list(ORDER) == [
         "failed", "diverged", "vanished", "never learned", "rotating", "oscillating", "late collapse", "collapsed",
-        "ignoring labels", "dropping modes", "degraded", "converged", "too short", "unconverged",
+        "ignoring labels", "copies", "dropping modes", "degraded", "too tight", "wrong weights", "converged",
+        "too short", "unconverged",
     ]  # fmt: skip
     assert list(VERDICTS) == [
-        "converged", "too short", "unconverged", "dropping modes", "ignoring labels", "late collapse", "collapsed",
-        "oscillating", "rotating", "degraded", "vanished", "never learned", "diverged", "failed",
+        "converged", "wrong weights", "too tight", "too short", "unconverged", "copies", "dropping modes",
+        "ignoring labels", "late collapse", "collapsed", "oscillating", "rotating", "degraded", "vanished",
+        "never learned", "diverged", "failed",
     ]  # fmt: skip

@@ -84,7 +84,7 @@ def test_what_chance_may_miss_is_told_where_a_mode_is_missing():
     assert told(low, oracle, 25) == (
         "unconverged",
         "24 of 25 modes covered, high quality 0.7 (oracle 0.99); at its best (step 10): high quality 0.80, 24 of 25 "
-        "modes covered; with so few good samples a probe misses up to 10 by chance.",
+        "modes covered; with so few good samples a probe misses up to 9 by chance.",
     )
 
 

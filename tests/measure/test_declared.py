@@ -43,6 +43,9 @@ DECLARED = {
     "checkerboard": (None, POSITIVE, {"perfect": 1.0, "scale": "log", "blind": True}),
     "fid": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),
     "class_frechet": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),
+    "sample_spread": (None, POSITIVE, {"perfect": 1.0, "role": "spread", "blind": True}),
+    "mode_width": (None, POSITIVE, {"role": "width", "unit": "standard deviations", "blind": True}),
+    "repeated": (None, SHARE, {"role": "repeats", "blind": True}),
     "d_loss": (None, ANY, {"role": "loss"}),
     "g_loss": (None, ANY, {"role": "loss"}),
     "g_gradient_norm": (None, POSITIVE, {"scale": "log", "role": "gradient"}),
@@ -63,6 +66,8 @@ DECLARED = {
     "g_dead_units": ("down", SHARE, {}),
     "d_dead_units": ("down", SHARE, {}),
     "d_spectral_norm": (None, POSITIVE, {}),
+    "g_weight_norm": (None, POSITIVE, {}),
+    "d_weight_norm": (None, POSITIVE, {}),
     "equilibrium_distance": ("down", POSITIVE, {}),
     "nearness": ("up", SHARE, {"perfect": 1.0, "role": "quality"}),
     "displacement": (None, ANY, {}),
@@ -86,7 +91,17 @@ DECLARED = {
     "duality_gap": (None, POSITIVE, {}),
 }
 COSTS = {
-    "cheap": {"players", "input_gradients", "logits", "overfitting", "saturation", "units", "spectra", "equilibrium"},
+    "cheap": {
+        "players",
+        "input_gradients",
+        "logits",
+        "overfitting",
+        "saturation",
+        "units",
+        "spectra",
+        "weights",
+        "equilibrium",
+    },
     "medium": {"ranks", "lipschitz", "update_cosines"},
     "expensive": {"conditioning", "game_eigenvalues", "hessians", "duality_gap"},
 }

@@ -12,6 +12,8 @@ from ganbench.analysis.verdicts.judging import (
     judge_series,
     judged,
     loss_quality_correlation,
+    so_far,
+    so_far_briefly,
     view,
 )
 from ganbench.analysis.verdicts.records import (
@@ -54,5 +56,7 @@ __all__ = [
     "limit",
     "loss_quality_correlation",
     "rules",
+    "so_far",
+    "so_far_briefly",
     "view",
 ]

@@ -6,53 +6,22 @@ and diversity, never at the Frechet distance alone: that is blind to symmetric m
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import bdtr, pdtr
 
-from ganbench.analysis.verdicts.records import limit, limits
+from ganbench.analysis.verdicts.levels import (
+    ASSUMED,
+    held,
+    of_divergence,
+)
+from ganbench.analysis.verdicts.measured import Measured
+from ganbench.analysis.verdicts.movements import Movement, goes_on, moved, swings, two_sets
 from ganbench.analysis.verdicts.view import View
 from ganbench.arrays import Flags, Values
-from ganbench.errors import unknown
-
-
-def since(condition: Flags, steps: NDArray[np.generic]) -> int | None:
-    """Return the first step from which the condition [probes] holds until the end; None where it ends false."""
-    if condition.size == 0 or not condition[-1]:
-        return None
-    false = np.flatnonzero(~condition)
-    return int(steps[false[-1] + 1 if false.size else 0])
-
-
-@lru_cache(maxsize=1024)
-def _missed_by_chance(shares: tuple[float, ...], samples: int, quality: float) -> int:
-    """Return how many modes a generator that has all of them may miss at a probe, by chance alone.
-
-    shares: each mode's share of a perfect sampler's good samples; quality: that of the generator, relative to it.
-    """
-    true = np.array(shares)
-    least = np.ceil(limit("held") * true / true.sum() * samples)
-    expected = float(bdtr(least - 1, samples, np.minimum(true * quality, 1.0)).sum())
-    chance = limit("chance")
-    # no more than there are, and an end where the numbers of a damaged record make no sense
-    return next((k for k in range(len(shares)) if pdtr(k, expected) >= chance), len(shares))
-
-
-@dataclass(frozen=True)
-class Movement:
-    """Something that goes on until the end: since which probe, how many moves, and between which values or sets."""
-
-    start: int
-    moves: int
-    low: float
-    high: float
-    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,74 +32,25 @@ class Held:
     movement: Movement | None = None
 
 
-class Case:
+class Case(Measured):
     """The finite probes of one run as flags over time [probes], which the rules combine.
 
-    `columns` are the probes' measures, sorted by step and free of NaN in the view's quality. The rules' thresholds are
-    told by `limit`.
+    `columns` are the probes' measures, sorted by step and free of NaN in the view's quality; `holes` the steps of the
+    probes that are left out for it. The rules' thresholds are told by `limit`. Measures are read by their levels, and a
+    state is left by `margin` beyond where it is entered: a generator that does not change has one verdict.
     """
 
     def __init__(
-        self, columns: Mapping[str, Values], seen: View, oracle: Mapping[str, float], modes: int | None
+        self,
+        columns: Mapping[str, Values],
+        seen: View,
+        oracle: Mapping[str, float],
+        modes: int | None,
+        holes: Sequence[int] = (),
     ) -> None:
-        self.columns, self.view, self.oracle = columns, seen, oracle
-        self._limits = limits()
-        self.steps = columns["step"]
-        self.quality = self.relative(seen.quality)
-        # an untrained generator's first probe can look good by accident: constant samples have precision 1
-        self.trained: Flags = self.steps > 0 if len(self.steps) > 1 else np.ones(len(self.steps), dtype=bool)
-        self.decent: Flags = self.quality >= self.limit("decent")
+        super().__init__(columns, seen, oracle, modes, holes)
+        self.decent = self._held(self.quality, "decent", enter=self.limit("margin")) & ~self.hollow
         self.learned: Flags = np.logical_or.accumulate(self.decent & self.trained)
-        self.modes = self._modes(modes)
-        self.true_shares = self._true_shares()
-        self.missable = self._missable()
-        self.count: Values = np.zeros(len(self.steps))
-        if self.modes is not None and seen.count is not None:
-            # samples that are not finite cover no mode
-            self.count = np.nan_to_num(columns[seen.count])
-        self.diversity = self._least(seen.diversity)
-
-    def limit(self, name: str) -> float:
-        """Return a threshold's value; UserError where no verdict has one of that name."""
-        if name not in self._limits:
-            raise unknown("threshold of a verdict", name, self._limits)
-        return self._limits[name]
-
-    def has(self, measure: str) -> bool:
-        """Tell whether a measure has any value."""
-        return measure in self.columns
-
-    def relative(self, measure: str) -> Values:
-        """Return a measure as a share of the oracle's, 0 where it is missing."""
-        perfect = self.oracle.get(measure, 1.0)
-        return np.nan_to_num(self.columns[measure] / (perfect if perfect > 0 else 1.0))
-
-    def _modes(self, modes: int | None) -> int | None:
-        if self.view.count is None:
-            return None
-        known = modes if modes is not None else self.oracle.get(self.view.count)
-        return None if known is None or math.isnan(known) else math.ceil(known)
-
-    def _true_shares(self) -> Values:
-        """What a perfect sampler puts on each mode [K]; equal where the oracle does not tell."""
-        total = self.modes or 0
-        return np.array([self.oracle.get(f"{self.view.shares}.{place}", 1 / total) for place in range(total)])
-
-    def _missable(self) -> Values:
-        """How many modes may be missed by chance at each probe: more with few samples, and with bad ones."""
-        divergence = self.oracle.get(self.view.divergence or "", 0.0)
-        if not divergence > 0 or not self.modes or self.modes < 2:
-            return np.zeros(len(self.steps))
-        # a perfect sampler's histogram diverges by (K - 1) / 2N: so the oracle tells the number of samples
-        samples = max(1, round((self.modes - 1) / (2 * divergence)))
-        shares = tuple(self.true_shares.tolist())
-        quality = np.floor(np.clip(self.quality, self.limit("decent"), 1.0) * 20) / 20
-        return np.array([_missed_by_chance(shares, samples, one) for one in quality.tolist()], dtype=float)
-
-    def _least(self, measures: tuple[str, ...]) -> Values:
-        """The lowest of some relative measures: of coverage and recall, each is blind to what the other sees."""
-        shares = [self.relative(name) for name in measures if self.has(name)]
-        return np.minimum.reduce(shares) if shares else np.ones(len(self.steps))
 
     @cached_property
     def breadth(self) -> Values:
@@ -148,13 +68,13 @@ class Case:
         if name is None or self.modes is None:
             return np.ones(len(self.steps))
         beyond = self.oracle.get(name, 1.0) * self.breadth - chance
-        share = np.divide(self.columns[name] - chance, beyond, out=np.ones(len(beyond)), where=beyond > 0)
+        share = np.divide(self._level(name) - chance, beyond, out=np.ones(len(beyond)), where=beyond > 0)
         return np.nan_to_num(share)
 
     @property
     def disobedient(self) -> Flags:
         """Decent samples of enough modes, hardly more often than by chance of the one that their label asks for."""
-        return (self.obedience <= self.limit("ignored")) & self.decent & self.learned & ~self.narrow
+        return self._low(self.obedience, "ignored") & self.decent & self.learned & ~self.narrow
 
     @cached_property
     def complete(self) -> Flags:
@@ -162,49 +82,117 @@ class Case:
         if self.modes is None:
             return np.ones(len(self.steps), dtype=bool)
         enough: Flags = self.count >= self.modes - self.missable
-        shares, row = self._shares(), int(self.limit("missed"))
+        shares, row = self.shares, int(self.limit("missed"))
         if shares is not None and self.missable.any() and len(shares) >= row:
             absent = shares < self.limit("held") * self.true_shares
             windows = np.asarray(np.lib.stride_tricks.sliding_window_view(absent, row, axis=0).all(-1))
             enough = enough & (np.convolve(windows.any(axis=-1), np.ones(row)) == 0)
         return enough
 
-    @property
+    @cached_property
     def good(self) -> Flags:
         """Complete, at the quality bar, diverse and obedient, once training has begun."""
-        enough = (self.diversity >= self.limit("diversity_bar")) & (self.obedience >= self.limit("label_bar"))
-        return self.complete & (self.quality >= self.limit(self.view.bar)) & enough & self.trained
+        diverse, obedient = self._held(self.diversity, "diversity_bar"), self._held(self.obedience, "label_bar")
+        return self.complete & self._held(self.quality, self.view.bar) & diverse & obedient & self.trained
+
+    @cached_property
+    def spread(self) -> Values:
+        """How far samples lie apart among themselves, over the oracle's [probes]; 1 where it was not measured."""
+        spread = self._size(self.view.spread)
+        return np.ones(len(self.steps)) if spread is None else spread
+
+    @cached_property
+    def constant(self) -> Flags:
+        """All samples are as good as one, wherever it lies: they do not differ, or no longer as they once did.
+
+        An untrained generator's samples may hardly differ either: these have never done so.
+        """
+        once = np.maximum.accumulate(self.spread)
+        lost = self._low(self.spread, "little_spread") & self._low(self.spread / np.maximum(once, 1e-12), "spread_lost")
+        return self.trained & (self._low(self.spread, "no_spread") | lost)
+
+    @cached_property
+    def tight(self) -> Flags:
+        """The modes are much narrower than the data's."""
+        width = self._size(self.view.width)
+        return self._low(width, "tight") if width is not None else np.zeros_like(self.trained)
+
+    @cached_property
+    def replayed(self) -> Flags:
+        """Most samples are the same as others, and not for being all as good as one on each mode."""
+        if self.view.repeats is None or self.view.repeats not in self.columns:
+            return np.zeros_like(self.trained)
+        usual = self.oracle.get(self.view.repeats, 0.0)
+        share = (self._level(self.view.repeats) - usual) / max(1 - usual, 0.1)
+        return self._held(share, "replayed") & ~self.tight & ~self.constant
+
+    @cached_property
+    def uneven(self) -> Flags:
+        """The modes' histogram is off by more than chance explains, whatever modes there are."""
+        name = self.view.divergence
+        if name is None or name not in self.columns or not self.modes or self.modes < 2:
+            return np.zeros_like(self.trained)
+        beyond = self._level(name, of_divergence(self.samples or ASSUMED, self.modes)) - self.oracle.get(name, 0.0)
+        least = self.limit("uneven")
+        return held(beyond >= least, beyond >= 0.8 * least)
+
+    @cached_property
+    def _whole(self) -> Flags:
+        """Much of the data is covered, where that is measured: samples of few modes cannot do it."""
+        if self.view.covering is None or self.view.covering not in self.columns:
+            return np.zeros_like(self.trained)
+        return self._held(self.relative(self.view.covering), "diversity_bar")
+
+    @cached_property
+    def hollow(self) -> Flags:
+        """Samples amid the data that are none: they cover much of it, and yet hardly differ, or lie on no mode.
+
+        In high dimension noise near the mean has the precision and the coverage of good samples.
+        """
+        measured = self.view.spread in self.columns
+        close = self.spread < self.limit("hollow") if measured else np.ones_like(self.trained)
+        if self.modes is not None and self.view.diversity:
+            return self._whole & close & (self.count <= self._few) & ~self.complete
+        return self._whole & close & self._low(self._least(self.view.narrow), "no_diversity")
+
+    @property
+    def _few(self) -> float:
+        """The most modes that are a collapse."""
+        return max(1.0, (self.modes or 0) * self.limit("few_modes"))
 
     @cached_property
     def narrow(self) -> Flags:
-        """On at most a quarter of the modes, or with almost no diversity.
+        """On at most a quarter of the modes, with almost no diversity, or all samples as good as one.
 
-        Noise is not a collapse: what is lost only because no sample is good does not count. In few dimensions recall
-        tells the two apart, for noise does not lower it.
+        Bad samples are a collapse only where they hardly differ: noise, and a displaced problem, have few modes too.
         """
-        few = self._least(self.view.narrow) <= self.limit("no_diversity")
-        if self.view.diversity:
-            few = few & self.decent
+        few = self._low(self._least(self.view.narrow), "no_diversity")
         if self.modes is not None:
-            allowed = max(1.0, self.modes * self.limit("few_modes"))
-            few = few | (self.decent & (self.count <= allowed) & ~self.complete)
-        return few & self.learned
+            few = few | ((self.count <= self._few) & ~self.complete)
+        return (few & self.decent & self.learned & ~self._whole) | self.constant
+
+    def early(self, measure: str) -> Values:
+        """Return a measure's finite values at the first three probes: what is not finite is no scale."""
+        first: Values = self.columns[measure][:3]
+        return first[np.isfinite(first)]
 
     @property
     def vanished(self) -> Flags:
-        """Bad samples, while the generator's gradient is gone."""
+        """Bad samples, while the generator's gradient is gone, or never was there."""
         gone: Flags = np.zeros(len(self.steps), dtype=bool)
         if self.view.saturation in self.columns:
-            gone |= self.columns[self.view.saturation] >= self.limit("saturated")
+            gone |= self._held(np.nan_to_num(self.columns[self.view.saturation]), "saturated")
         if self.view.gradient in self.columns:
             norm = self.columns[self.view.gradient]
-            gone |= norm < self.limit("gradient_gone") * np.nanmax(np.append(norm[:3], 0.0))
+            early = float(self.early(self.view.gradient).max(initial=0.0))
+            least = max(self.limit("gradient_gone") * early, self.limit("no_gradient"))
+            gone |= held(norm < least, norm < 2 * least)
         return gone & ~self.decent
 
     @cached_property
     def dropping(self) -> Flags:
         """Decent samples, of more than a few but not of all modes."""
-        partial = ~self.complete if self.modes is not None else self.diversity <= self.limit("few_diversity")
+        partial = ~self.complete if self.modes is not None else self._low(self.diversity, "few_diversity")
         return partial & self.decent & self.learned & ~self.narrow
 
     @property
@@ -216,16 +204,17 @@ class Case:
     def lost(self) -> Flags:
         """At most half of the modes or of the diversity is left of what had covered most of the problem."""
         best = np.maximum.accumulate(np.where(self.decent & self.trained, self.breadth, 0.0))
-        fallen = self.breadth <= self.limit("lost") * best
+        fallen = self._low(np.divide(self.breadth, best, out=np.ones(len(best)), where=best > 0), "lost")
         return (best >= self.limit("most_modes")) & fallen & (self.narrow | self.dropping)
 
     @cached_property
     def rise(self) -> float:
         """How much of the oracle's quality was gained over the last quarter of training, where it rises steadily: 0
         where it fell, at any time in the last half, by more than half of that."""
-        quality, end = np.clip(self.quality, 0.0, 1.0), float(self.steps[-1])
+        quality, end = np.clip(self.raw, 0.0, 1.0), float(self.steps[-1])
         quarter, half = (int(np.searchsorted(self.steps, share * end, side="right")) - 1 for share in (0.75, 0.5))
-        if quarter < 0 or not self.trained[quarter]:
+        # on one level nothing rises but by chance
+        if quarter < 0 or not self.trained[quarter] or self.quality[-1] <= self.quality[quarter]:
             return 0.0
         gained = float(quality[-1] - quality[quarter])
         recent = quality[max(half, 0) :]
@@ -250,7 +239,7 @@ class Case:
             turns = swings(values, self.limit("swing"))
             # before the first peak a run is learning
             turns = turns[1:] if turns and values[turns[0]] > values[0] else turns
-            if len(turns) >= self.limit("swings") and _goes_on(turns, len(values)):
+            if len(turns) >= self.limit("swings") and goes_on(turns, len(values)):
                 rest = values[turns[0] :]
                 found.append(Movement(turns[0], len(turns), float(rest.min()), float(rest.max()), name))
         return min(found, key=lambda movement: movement.start) if found else None
@@ -260,7 +249,7 @@ class Case:
         """Return the rotation over modes that goes on until the end, and whether it is between two sets only."""
         # where nearly all samples are bad, the few good ones are on some mode by chance
         seen = np.flatnonzero(self.learned & (self.quality >= self.limit("visible")))
-        shares = self._shares()
+        shares = self.shares
         if shares is None or not len(seen):
             return None
         shares, total = shares[seen], shares.shape[1]
@@ -275,18 +264,11 @@ class Case:
         start = int(starts[0])
         histogram = shares[start:] / np.maximum(shares[start:].sum(1, keepdims=True), 1e-12)
         same, least = self.limit("same_histogram"), self.limit("moves")
-        moves = seen[start:][_moves(histogram, same)].tolist()
-        if len(moves) < least or not _goes_on([int(seen[start]), *moves], len(self.steps)):
+        moves = seen[start:][moved(histogram, same)].tolist()
+        if len(moves) < least or not goes_on([int(seen[start]), *moves], len(self.steps)):
             return None
         movement = Movement(int(seen[start]), len(moves), float(single[start]), float(union[start]))
-        return movement, _two_sets(histogram, same, least)
-
-    def _shares(self) -> Values | None:
-        names = [f"{self.view.shares}.{place}" for place in range(self.modes or 0)]
-        if not names or not all(name in self.columns for name in names):
-            return None
-        # samples that are not finite lie in no mode
-        return np.nan_to_num(np.stack([self.columns[name] for name in names], axis=1))
+        return movement, two_sets(histogram, same, least)
 
 
 @dataclass(frozen=True)
@@ -301,49 +283,3 @@ class Ended:
     lost: bool = False
     step: int | None = None
     reason: str | None = None
-
-
-def swings(values: Values, least: float) -> list[int]:
-    """Return the probes at which a fall or a rise by at least `least` since the last extreme is first seen.
-
-    Falls and rises take turns: one that goes on is one, however long it takes.
-    """
-    turns: list[int] = []
-    low = high = float(values[0]) if len(values) else 0.0
-    direction = 0
-    for place, value in enumerate(values.tolist()):
-        low, high = min(low, value), max(high, value)
-        if direction <= 0 and value - low >= least:
-            turns, direction, high = [*turns, place], 1, value
-        elif direction >= 0 and high - value >= least:
-            turns, direction, low = [*turns, place], -1, value
-    return turns
-
-
-def _goes_on(moves: list[int], probes: int) -> bool:
-    """Tell whether the quiet after the last move is no longer than the longest between two moves."""
-    return probes - 1 - moves[-1] <= max(b - a for a, b in itertools.pairwise(moves))
-
-
-def _moves(histogram: Values, same: float) -> list[int]:
-    """Return the probes at which the histogram of modes [probes, K] is no longer the one after the last move."""
-    moves, anchor = [], histogram[0]
-    for place, one in enumerate(histogram):
-        if _apart(one, anchor) > same:
-            moves.append(place)
-            anchor = one
-    return moves
-
-
-def _two_sets(histogram: Values, same: float, least: float) -> bool:
-    """Tell whether the histograms of modes [probes, K] go back and forth between two, at least so many times."""
-    last = _apart(histogram, histogram[-1])
-    other = _apart(histogram, histogram[np.argmax(last)])
-    back = int(np.count_nonzero(np.diff(last < other)))
-    return back >= least and bool((np.minimum(last, other) <= same).all())
-
-
-def _apart(histogram: Values, one: Values) -> Values:
-    """Return the total variation distance of histograms [..., K] from one [K]."""
-    distance: Values = 0.5 * np.abs(histogram - one).sum(-1)
-    return distance

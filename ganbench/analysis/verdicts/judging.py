@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganbench.analysis import Study
-from ganbench.analysis.verdicts.case import Case, Ended, Held, since
+from ganbench.analysis.verdicts import wording
+from ganbench.analysis.verdicts.case import Case, Ended, Held
+from ganbench.analysis.verdicts.levels import since
 from ganbench.analysis.verdicts.records import Rule, Verdict, rules
 from ganbench.analysis.verdicts.view import View, judged_columns, view_through
 from ganbench.arrays import Values
@@ -39,20 +41,14 @@ def judge(study: Study) -> pd.DataFrame:
     """
     import pandas as pd  # a plan looks the rules up with all plug-ins, and judges nothing
 
-    columns, places = _columns(study.series), {}
-    if len(study.series):
-        places = {str(run): rows for run, rows in study.series.groupby("run", sort=False).indices.items()}
-    rows = []
+    probes, rows = _Probes(study), []
     for run in study.runs.to_dict("records"):
         if run["status"] == "failed":
             how = Ended(reason=str(run["reason"] or "no reason was recorded"))
         elif run["status"] in ("done", "diverged"):
-            place = places.get(run["run"], np.array([], dtype=int))
-            probes = {name: values[place] for name, values in columns.items()}
             diverged = run["status"] == "diverged" and not pd.isna(run["diverged_step"])
             step = int(run["diverged_step"]) if diverged else None
-            oracle, modes = study.oracle.get(run["problem"], {}), study.modes.get(run["problem"])
-            how = _ended(probes, oracle, modes, step, lost=run["status"] == "diverged")
+            how = probes.ended(run, step, lost=run["status"] == "diverged")
         else:
             continue
         first, *others = found(how)
@@ -60,6 +56,56 @@ def judge(study: Study) -> pd.DataFrame:
         rows.append((run["run"], first.verdict, first.onset, first.evidence, first.failed, first.undecided, also))
     table = pd.DataFrame(rows, columns=["run", "verdict", "onset", "evidence", "failed", "undecided", "also"])
     return table.astype({"onset": "Int64", "failed": bool, "undecided": bool})
+
+
+YET = {"never learned": "not learned yet", "unconverged": "not converged yet", "too short": "still learning"}
+"""What a verdict that speaks of the end is called before there is one."""
+
+
+def so_far(study: Study) -> pd.DataFrame:
+    """Return a row for every run that has probes and no end: run, step, verdict, onset (Int64), evidence.
+
+    Of runs that train, were interrupted or have crashed: the verdict that would count, had training ended at its last
+    probe (step); what speaks of an end is told as "not learned yet", "not converged yet", "still learning". The probe
+    before training says nothing.
+    """
+    import pandas as pd  # as above
+
+    probes, rows = _Probes(study), []
+    for run in study.runs.to_dict("records"):
+        how = probes.ended(run, None, lost=False) if run["status"] in ("running", "pending", "failed") else Ended()
+        if how.case is None or not how.case.steps.max(initial=0) > 0:
+            continue
+        first = found(how)[0]
+        name = YET.get(first.verdict, first.verdict)
+        rows.append((run["run"], int(how.case.steps[-1]), name, first.onset, first.evidence))
+    return pd.DataFrame(rows, columns=["run", "step", "verdict", "onset", "evidence"]).astype({"onset": "Int64"})
+
+
+def so_far_briefly(study: Study) -> dict[str, str]:
+    """Return "collapsed since step 500, at step 2000" by run, of those that have probes and no end."""
+    told = {}
+    for row in so_far(study).to_dict("records"):
+        since = "" if row["onset"] is None or row["onset"] != row["onset"] else f" since step {int(row['onset'])}"
+        told[str(row["run"])] = f"{row['verdict']}{since}, at step {row['step']}"
+    return told
+
+
+class _Probes:
+    """The probes of a study's runs, of each by its name."""
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.columns = study, _columns(study.series)
+        self.places: dict[str, Any] = {}
+        if len(study.series):
+            self.places = {str(run): rows for run, rows in study.series.groupby("run", sort=False).indices.items()}
+
+    def ended(self, run: Mapping[Any, Any], step: int | None, *, lost: bool) -> Ended:
+        """Return what rules are asked about for a run: its row in the study's table."""
+        place = self.places.get(run["run"], np.array([], dtype=int))
+        probes = {name: values[place] for name, values in self.columns.items()}
+        oracle, modes = self.study.oracle.get(run["problem"], {}), self.study.modes.get(run["problem"])
+        return _ended(probes, oracle, modes, step, lost=lost)
 
 
 def judged(study: Study, verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -125,9 +171,11 @@ def _ended(
     finite: NDArray[np.bool_] = ~np.isnan(columns[seen.quality][order])
     if not finite[-1] and not lost:
         lost, step = True, since(~finite, columns["step"][order])
-    return Ended(
-        Case({name: values[order][finite] for name, values in columns.items()}, seen, oracle, modes), lost, step
-    )
+    steps = columns["step"][order]
+    last = int(np.flatnonzero(finite)[-1]) if finite.any() else 0
+    holes = steps[:last][~finite[:last]].astype(int).tolist()
+    probes = {name: values[order][finite] for name, values in columns.items()}
+    return Ended(Case(probes, seen, oracle, modes, holes), lost, step)
 
 
 def found(ended: Ended) -> tuple[Verdict, ...]:
@@ -148,6 +196,8 @@ def ask(rule: Rule, ended: Ended) -> Verdict | None:
     try:
         held = _held(rule, asked)
         evidence = None if held is None else rule.evidence(asked, held)
+        if isinstance(evidence, str) and ended.case is not None:
+            evidence += wording.holes(ended.case)
     except Exception as error:  # a plug-in may raise anything
         if rule.plugin.is_own or isinstance(error, UserError):
             raise

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ganbench.analysis.verdicts import wording
-from ganbench.analysis.verdicts.case import Case, Ended, Held, since
+from ganbench.analysis.verdicts.case import Case, Ended, Held
+from ganbench.analysis.verdicts.levels import since
 from ganbench.arrays import Flags
 from ganbench.registry import Remedy, Threshold, register
 
@@ -28,7 +29,62 @@ from ganbench.registry import Remedy, Threshold, register
 )  # fmt: skip
 def converged(case: Case) -> Flags:
     """Covers every mode, up to chance, at the quality bar when training ends, and stays there."""
-    return case.good
+    return case.good & ~case.uneven & ~case.tight & ~case.replayed
+
+
+@register(
+    "verdict", failure=False, rank=98, symbol="W", evidence=wording.of_its_shape,
+    remedy=Remedy(
+        "Train longer, or weigh less what D prefers: R1, larger batches, an average of the generator's weights. Where "
+        "the data's own classes are uneven, compare with their true weights first.",
+        "Mescheder et al. 2018; Yazici et al. 2019",
+    ),
+    thresholds={
+        "uneven": Threshold(
+            0.06, "nats of the histogram's divergence beyond the oracle's: one of eight modes with a quarter of all"
+        ),
+    },
+    scripts=("prefers a mode",),
+)  # fmt: skip
+def wrong_weights(case: Case) -> Flags:
+    """Has good samples of every mode, but some modes far more often than the data."""
+    return case.good & case.uneven
+
+
+@register(
+    "verdict", failure=False, rank=96, symbol="P", evidence=wording.of_its_shape,
+    remedy=Remedy(
+        "Let the discriminator see variety: packing or minibatch statistics; a milder penalty or instance noise until "
+        "the modes are as wide as the data's; no truncated latents when samples are judged.",
+        "Lin et al. 2018; Salimans et al. 2016; Brock et al. 2019",
+    ),
+    thresholds={
+        "tight": Threshold(0.6, "of the oracle's width of modes: samples keep to the inner third of each mode's mass"),
+    },
+    scripts=("narrows its modes",),
+)  # fmt: skip
+def too_tight(case: Case) -> Flags:
+    """Has good samples of every mode, but keeps far closer to the modes' centres than the data."""
+    return case.good & case.tight
+
+
+@register(
+    "verdict", failure=True, rank=78, symbol="M", evidence=wording.of_its_shape,
+    remedy=Remedy(
+        "The generator replays samples: check that its latents are drawn anew, then give it more data or augmentation, "
+        "and less capacity to remember.",
+        "Karras et al. 2020; Arora & Zhang 2018",
+    ),
+    thresholds={
+        "replayed": Threshold(
+            0.5, "of the samples are the same as others: a continuous latent gives the same sample to nobody twice"
+        ),
+    },
+    scripts=("replays samples",),
+)  # fmt: skip
+def copies(case: Case) -> Flags:
+    """Makes decent samples, but the same ones again and again: it replays a few, as of the training set."""
+    return case.decent & case.learned & case.replayed & ~case.narrow
 
 
 @register(
@@ -128,15 +184,22 @@ def late_collapse(case: Case) -> Flags:
 
 
 @register(
-    "verdict", failure=True, rank=70, symbol="C", evidence=wording.where_it_ended, remedy=MODES,
+    "verdict", failure=True, rank=70, symbol="C", evidence=wording.what_is_left, remedy=MODES,
     thresholds={
         "no_diversity": Threshold(0.1, "a tenth of the oracle's coverage or recall: what one mode in ten would give"),
         "few_modes": Threshold(0.25, "a quarter of the modes: fewer is a collapse, more is modes being dropped"),
+        "no_spread": Threshold(
+            0.001, "of the reals' spread among themselves: samples that differ less are one, good or not"
+        ),
+        "little_spread": Threshold(
+            0.05, "the same where samples once differed more: an untrained generator's may differ by a fiftieth"
+        ),
+        "spread_lost": Threshold(0.25, "of the highest spread before: so much is left where it has collapsed"),
     },
-    scripts=("few modes", "one mode"),
+    scripts=("few modes", "one mode", "one point"),
 )  # fmt: skip
 def collapsed(case: Case) -> Flags:
-    """Puts its samples on at most a quarter of the modes, or on almost none of the data's diversity."""
+    """Puts its samples on at most a quarter of the modes, on almost none of the data's diversity, or on one point."""
     return case.narrow
 
 
@@ -223,6 +286,7 @@ def degraded(case: Case) -> Flags:
         "gradient_gone": Threshold(
             1e-3, "generator gradient norm against its largest value in the first three probes"
         ),
+        "no_gradient": Threshold(1e-7, "generator gradient norm that moves no weight, whatever it was before"),
     },
     scripts=("vanishes",),
 )  # fmt: skip
@@ -243,12 +307,21 @@ def vanished(case: Case) -> Flags:
         "decent": Threshold(
             0.5, "half of the oracle's quality: most samples are recognisable, so something was learned"
         ),
+        "margin": Threshold(
+            0.05, "of the oracle's score between entering and leaving a state: three deviations of 1000 samples' share"
+        ),
+        "apart": Threshold(
+            2.5, "deviations between two levels: a steady series that chance parts has two means, much the same"
+        ),
+        "hollow": Threshold(
+            0.5, "of the reals' spread: samples that cover all data and recall none of it are noise near its mean"
+        ),
     },
     scripts=("frozen at initialisation", "wanders"),
 )  # fmt: skip
 def never_learned(case: Case) -> Flags:
     """Never reached half of the oracle's quality, and does not come nearer to it any more."""
-    return np.full(len(case.steps), not (case.learned[-1] or case.still_rising))
+    return np.full(len(case.steps), not (case.learned[-1] or case.still_rising or case.constant[-1]))
 
 
 @register(

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from ganbench.registry import Plugin, playing, plugins
 
-JUDGED = ("quality", "modes", "covering", "diversity", "fidelity", "saturated", "gradient")
+SHAPE = ("covering", "spread", "width", "repeats")
+"""The roles of what is read beside the measures of a problem's own view, whatever that is."""
+
+JUDGED = (*SHAPE, "divergence", "quality", "modes", "diversity", "fidelity", "saturated", "gradient")
 """The roles of the measures that verdicts read, a column each; beside them those of the shares, a column a mode."""
 
 
@@ -18,7 +21,9 @@ class View:
     count: how many modes are held; shares: each mode's share of samples; divergence: of the modes' histogram; quality;
     diversity: what a converged run has half of, where quality is an estimate that needs it beside; narrow: what is next
     to nothing after a collapse; fidelity: the share of samples that are what their label asks for, None where none are
-    given; saturation, gradient: what tells that G no longer moves, empty where nothing does.
+    given; saturation, gradient: what tells that G no longer moves, empty where nothing does; covering: how much of the
+    data samples cover; spread: how far they lie apart among themselves; width: how wide their modes are; repeats: how
+    many are the same as others.
     """
 
     count: str | None
@@ -30,6 +35,10 @@ class View:
     saturation: str
     gradient: str
     fidelity: str | None = None
+    covering: str | None = None
+    spread: str | None = None
+    width: str | None = None
+    repeats: str | None = None
 
     @property
     def bar(self) -> str:
@@ -65,8 +74,9 @@ def view_through(have: Collection[str]) -> View | None:
     # diversity is next to nothing for images of all classes that are merely too smooth: it tells no collapse there
     narrow = covering if counting else (*covering, *diversity)
     if exact:
-        # in few dimensions it tells noise from collapse, and covering does not
-        narrow = tuple(playing("diversity")[:1])
+        # modes that are known are counted
+        narrow = ()
+    beside = {role: next((name for name in playing(role) if name in have), None) for role in SHAPE}
     return View(
         count=counting.one("modes") if counting else None,
         shares=counting.beside("shares") if counting else None,
@@ -77,6 +87,7 @@ def view_through(have: Collection[str]) -> View | None:
         saturation=next(iter(playing("saturated")), ""),
         gradient=next(iter(playing("gradient")), ""),
         fidelity=next((name for name in playing("fidelity") if name in have), None) if counting else None,
+        **beside,
     )
 
 

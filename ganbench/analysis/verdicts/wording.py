@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ganbench.analysis.verdicts.case import Case, Ended, Held, Movement
+from ganbench.analysis.verdicts.case import Case, Ended, Held
+from ganbench.analysis.verdicts.movements import Movement
 from ganbench.arrays import Values
 
 TIGHT = 5
 """Probes in a row with a quality above the oracle's before the evidence calls the samples too tight."""
+
+CLEAN = 0.97
+"""Of the oracle's quality: with less the evidence of good samples says how many are none."""
 
 
 def named(measure: str) -> str:
@@ -54,12 +58,27 @@ def missed(case: Case) -> str:
 
 
 def tight(case: Case) -> str:
-    """Return that the samples are too tight around their modes, where they are."""
+    """Return that the samples are too tight around their modes, where quality tells it and no width was measured."""
     # five in a row: a perfect sampler's single probe is above the oracle every other time
-    above = case.quality[case.trained][-TIGHT:] > 1.005
-    if case.view.bar == "quality_bar" and len(above) == TIGHT and above.all():
-        return f"; above the oracle in the last {TIGHT} probes: the samples are too tight around their modes"
-    return ""
+    above = case.raw[case.trained][-TIGHT:] > 1.005
+    told = case.view.width in case.columns or case.view.bar != "quality_bar"
+    if told or len(above) < TIGHT or not above.all():
+        return ""
+    return f"; above the oracle in the last {TIGHT} probes: the samples are too tight around their modes"
+
+
+def garbage(case: Case) -> str:
+    """Return which share of the samples is off the data, where it is not next to none."""
+    off = 1 - float(case.quality[-1]) if case.view.bar == "quality_bar" and case.view.count else 0.0
+    return f"; {100 * off:.0f} % of the samples are off the data" if 1 - CLEAN < off < 1 else ""
+
+
+def holes(case: Case) -> str:
+    """Return at which probes before the last no quality was measured, as a sentence after a full stop."""
+    if not case.holes:
+        return ""
+    steps = ", ".join(map(str, case.holes[:3])) + (f" and {len(case.holes) - 3} more" if case.holes[3:] else "")
+    return f" Nothing finite was measured at step{'s' * (len(case.holes) > 1)} {steps}."
 
 
 # ------------------------------------------------------------------------------------------ evidence of the rules
@@ -67,17 +86,43 @@ def tight(case: Case) -> str:
 
 def where_it_ended(case: Case, held: Held) -> str:
     """Return the last probe beside the best one by quality and breadth."""
-    return f"{numbers(case)}{best(case, case.quality + case.breadth)}{tight(case)}."
+    return f"{numbers(case)}{best(case, case.raw + case.breadth)}{tight(case)}."
 
 
 def what_it_lost(case: Case, held: Held) -> str:
     """Return the last probe beside the one with the most modes or diversity."""
-    return f"{numbers(case)}{best(case, case.breadth * case.decent)}{tight(case)}."
+    return f"{numbers(case)}{best(case, case.breadth * case.decent)}."
 
 
 def what_it_has(case: Case, held: Held) -> str:
     """Return the last probe of a run that needs no other."""
-    return f"{numbers(case)}{missed(case)}{tight(case)}."
+    return f"{numbers(case)}{missed(case)}{tight(case)}{garbage(case)}."
+
+
+def of_its_shape(case: Case, held: Held) -> str:
+    """Return the last probe, and what of its samples' shape is not the data's."""
+    view = case.view
+    names = (view.width if case.tight[-1] else None, view.repeats if case.replayed[-1] else None)
+    more = [value(case, name) for name in names if name is not None]
+    if case.uneven[-1] and view.divergence is not None:
+        more.append(value(case, view.divergence))
+        more += [_fullest(case)] if case.shares is not None else []
+    return f"{', '.join([numbers(case), *more])}."
+
+
+def _fullest(case: Case) -> str:
+    """Return the mode whose share is furthest from the true one."""
+    assert case.shares is not None
+    at = int(np.argmax(np.abs(case.shares[-1] - case.true_shares)))
+    return f"mode {at} has {100 * case.shares[-1, at]:.0f} % instead of {100 * case.true_shares[at]:.0f} %"
+
+
+def what_is_left(case: Case, held: Held) -> str:
+    """Return the last probe beside the best one, and how little samples differ where they are as good as one."""
+    if not case.constant[-1] or case.view.spread is None:
+        return where_it_ended(case, held)
+    text = f"{numbers(case)}, {value(case, case.view.spread)}: all samples are as good as one"
+    return f"{text}{best(case, case.raw + case.breadth)}."
 
 
 def what_it_lacks(ended: Ended, held: Held) -> str:
@@ -85,7 +130,7 @@ def what_it_lacks(ended: Ended, held: Held) -> str:
     if ended.case is None:
         return "No quality was measured, so there is nothing to judge by."
     case = ended.case
-    return f"{numbers(case)}{best(case, case.quality + case.breadth)}{missed(case)}{tight(case)}."
+    return f"{numbers(case)}{best(case, case.raw + case.breadth)}{missed(case)}."
 
 
 def how_it_rises(case: Case, held: Held) -> str:
@@ -100,8 +145,9 @@ def gradient(case: Case, held: Held) -> str:
     norm = case.view.gradient
     text += "".join(f", {value(case, name)}" for name in (case.view.saturation, norm) if name in case.columns)
     if norm in case.columns:
-        text += f" (early {np.nanmax(case.columns[norm][:3]):.2g})"
-    return f"{text}{tight(case)}."
+        early = float(case.early(norm).max(initial=0.0))
+        text += f" (early {early:.2g})" if early >= case.limit("no_gradient") else " (absent from the start)"
+    return f"{text}."
 
 
 def last_finite(ended: Ended, held: Held) -> str:

@@ -1,0 +1,177 @@
+"""What is found of the game, on series made by hand; silent on good games, and where columns are missing."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganbench.analysis.game import RULES, game_findings, game_findings_of, told
+from ganbench.analysis.game.course import Course
+from ganbench.report import sections, summary
+from ganbench.report.context import Context
+
+PROBES = 12
+GOOD = {
+    "d_loss": 1.3, "g_loss": 0.75, "d_ranking": 0.65, "saturation": 0.0, "g_gradient_norm": 0.3, "d_gradient_norm": 0.5,
+    "d_input_gradient_real": 1.0, "d_input_gradient_fake": 1.1, "real_logit": 0.1, "fake_logit": -0.1,
+    "d_dead_units": 0.1, "g_dead_units": 0.1, "d_overfitting": 0.05, "d_spectral_norm": 4.0,
+    "g_weight_norm": [4.5 + 0.2 * k for k in range(PROBES)], "d_weight_norm": [4.5 + 0.3 * k for k in range(PROBES)],
+}  # fmt: skip
+"""The probes of a healthy game; before training D is flatter than after."""
+
+
+def course(**columns):
+    series = pd.DataFrame({**GOOD, **columns})
+    if "d_input_gradient_real" not in columns:
+        series.loc[0, ["d_input_gradient_real", "d_input_gradient_fake"]] = 0.05
+    return series.assign(step=np.arange(len(series)) * 100)
+
+
+def found(**columns):
+    return [(one.finding, one.onset) for one in game_findings(course(**columns))]
+
+
+def after(before, then, at):
+    """Values that change at a probe, until the end."""
+    return [before] * at + [then] * (PROBES - at)
+
+
+@pytest.mark.parametrize(
+    ("columns", "finding", "onset"),
+    [
+        ({"g_weight_norm": 4.5}, "G is not moving", 100),
+        ({"d_weight_norm": 4.5}, "D is not moving", 100),
+        # it moves by half a percent in all, the other one by half of itself
+        ({"g_weight_norm": [4.5 + 0.002 * k for k in range(PROBES)]}, "G is not moving", 100),
+        ({"g_weight_norm": [4.5, 5.0, *[6.0] * (PROBES - 2)]}, "G has stopped moving", 300),
+        ({"d_ranking": after(0.6, 0.02, 4), "d_loss": after(1.3, 0.1, 4)}, "labels look swapped", 400),
+        ({"d_input_gradient_real": [0.05, *[0.004] * 11], "d_input_gradient_fake": [0.05, *[0.002] * 11]},
+         "D knows nothing", 100),
+        ({"d_weight_norm": [4.5, *[0.004 + 1e-4 * k for k in range(11)]]},
+         "D's weights are held at next to nothing", 100),
+        ({"g_gradient_norm": [0.1, *[1e-9] * 11]}, "G never had a gradient", 100),
+        ({"g_gradient_norm": after(1.0, 1e-4, 6), "d_ranking": after(0.9, 1.0, 6)}, "G's gradient vanishes", 600),
+        ({"saturation": after(0.0, 1.0, 5)}, "G's loss is saturated", 500),
+        ({"d_ranking": after(0.7, 1.0, 5), "g_loss": after(0.7, 8.0, 5)}, "D separates perfectly", 500),
+        ({"d_ranking": after(0.7, 1.0, 5), "saturation": after(0.0, 0.6, 5)}, "D separates perfectly", 500),
+        ({"d_weight_norm": [4.5, *[20.0 + k for k in range(11)]]}, "D's steps are too large", 100),
+        ({"g_weight_norm": [4.5, *[20.0 + k for k in range(11)]]}, "G's steps are too large", 100),
+        ({"real_logit": after(0.1, 500.0, 7)}, "logits run away", 700),
+        ({"g_gradient_norm": after(0.5, 300.0, 7)}, "gradients explode", 700),
+        ({"g_gradient_norm": after(0.5, math.inf, 7)}, "gradients explode", 700),
+        ({"g_loss": after(0.7, -500.0, 7)}, "losses explode", 700),
+        ({"d_spectral_norm": after(2.0, 40.0, 7)}, "a spectral norm runs away", 700),
+        ({"d_dead_units": after(0.1, 1.0, 7)}, "D's units are dead", 700),
+        ({"g_dead_units": after(0.1, 0.95, 7)}, "G's units are dead", 700),
+        ({"output_saturation": after(0.1, 1.0, 7)}, "G's outputs are pinned", 700),
+        ({"d_overfitting": after(0.1, 0.8, 7), "d_ranking": 0.9}, "D overfits its training samples", 700),
+        ({"d_loss": 2 * math.log(2), "g_loss": math.log(2), "d_ranking": 0.5}, "losses are stuck", 100),
+        ({"d_loss": math.log(2), "g_loss": math.log(2), "d_ranking": 0.5}, "losses are stuck", 100),
+        ({"d_ranking": [0.5, 0.6, *[0.0, 1.0] * 5]}, "the lead swings", 300),
+        ({"game_eig_max_imag": 0.99, "game_eig_max_abs": 1.0, "game_eig_min_real": 0.01}, "the game rotates", 100),
+        ({"d_ranking.period2": 0.5, "d_ranking.period3": 0.8}, "one of several discriminators is dead", 100),
+        ({"rec_loss": after(0.2, 0.5, 6), "g_loss": after(0.0, 0.8, 6)},
+         "reconstruction gets worse since the adversarial term began", 600),
+        ({"adaptive_weight": after(0.8, 5000.0, 6)}, "an adaptive weight runs away", 600),
+        ({"fm_loss": after(1.0, 40.0, 6)}, "feature matching dominates", 600),
+        ({"d_input_gradient_fake": [0.05, *[1.0] * 11], "d_input_gradient_real": [0.05, *[0.5] * 11],
+          "g_weight_norm": [4.5, *[20.0 + k for k in range(11)]]}, "a gradient penalty rules everything", 100),
+    ],
+)  # fmt: skip
+def test_what_the_game_does_is_found_with_its_onset(columns, finding, onset):
+    names = found(**columns)
+    assert (finding, onset) in names[:2], names
+    (rule,) = [one for one in game_findings(course(**columns)) if one.finding == finding]
+    assert rule.evidence.endswith(".")
+    assert rule.evidence.isprintable()
+    assert rule.causes
+    assert rule.remedy.text
+
+
+def test_a_good_game_has_no_findings():
+    assert found() == []
+    # a Wasserstein loss has no scale of its own, and G of an equilibrium no gradient
+    assert found(d_loss=-0.3, g_loss=[0.1 * k - 5 for k in range(PROBES)]) == []
+    assert found(g_gradient_norm=after(1.0, 1e-4, 6), d_ranking=0.5) == []
+    # a D that is flat in the end only may have arrived
+    assert found(d_input_gradient_real=after(0.5, 1e-3, 8), d_input_gradient_fake=after(0.5, 1e-3, 8)) == []
+    # losses near log 2 and log 4 of a D that ranks right
+    assert found(d_loss=2 * math.log(2), g_loss=math.log(2), d_ranking=0.7) == []
+
+
+@pytest.mark.parametrize("columns", [{}, {"d_loss": [1.0] * 3}, {"step": [0]}, {"g_loss": [math.nan] * 3}])
+def test_what_is_not_measured_is_not_found(columns):
+    series = pd.DataFrame({**columns}).assign(step=lambda t: np.arange(len(t)) * 10)
+    assert game_findings(series) == ()
+
+
+def test_one_probe_of_an_event_is_no_state():
+    assert found(saturation=after(0.0, 1.0, PROBES - 1)) == []
+    assert found(saturation=[*after(0.0, 1.0, 5)[:-1], 0.0]) == []
+    # it is entered at 0.9 and left under 0.8
+    assert found(saturation=[0.0] * 5 + [0.92, 0.85, 0.88, 0.82, 0.91, 0.81, 0.85]) == [("G's loss is saturated", 500)]
+
+
+def test_probes_come_in_any_order():
+    series = course(saturation=after(0.0, 1.0, 5))
+    assert game_findings(series) == game_findings(series.sample(frac=1, random_state=0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_numbers_are_judged(data):
+    names = [*GOOD, "output_saturation", "rec_loss", "game_eig_max_abs", "game_eig_max_imag", "game_eig_min_real"]
+    chosen = data.draw(st.lists(st.sampled_from(names), unique=True))
+    rows = data.draw(st.integers(1, 6))
+    number = st.floats(width=32) | st.just(math.nan)
+    series = pd.DataFrame({name: data.draw(st.lists(number, min_size=rows, max_size=rows)) for name in chosen})
+    series = series.reindex(range(rows)).assign(step=np.arange(rows) * 10)
+    for one in game_findings(series):
+        assert one.onset > 0 or rows == 1
+        assert one.evidence
+
+
+def test_every_rule_has_a_name_of_its_own_and_says_what_helps():
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    for rule in RULES:
+        assert rule.causes, rule.name
+        assert " " in rule.remedy.text
+        assert rule.remedy.source
+        assert not rule.shown or "=" in rule.shown
+
+
+def test_scales_are_finite_and_from_after_training_began():
+    one = Course({"step": np.array([20.0, 0.0, 10.0, 30.0]), "x": np.array([2.0, 9.0, np.inf, 4.0])})
+    assert one["x"].tolist() == [9.0, np.inf, 2.0, 4.0]
+    assert (one.start("x"), one.early("x"), one.last("x")) == (9.0, 3.0, 4.0)
+    path = Course({"step": np.arange(4.0), "x": np.array([2.0, 3.0, 2.0, 2.5])}).path("x")
+    assert path.tolist() == [0.0, 0.5, 1.0, 1.25]
+
+
+def test_findings_are_told_by_run_and_in_words(fake, tmp_path):
+    study = fake.study_of([({"seed": 0}, "converged"), ({"seed": 1}, "vanished")], tmp_path)
+    table = game_findings_of(study)
+    assert list(table.columns) == ["run", "finding", "onset", "evidence", "causes", "remedy", "shown"]
+    assert set(table["run"]) <= set(study.runs["run"])
+    assert game_findings_of(study, runs=[]).empty
+    text = told(game_findings(course(saturation=after(0.0, 1.0, 5))))
+    assert text.startswith("G's loss is saturated since step 500. 100 % of fakes send back")
+    assert "Try: A loss that does not saturate" in text
+
+
+def test_the_report_shows_findings_and_what_holds_so_far(fake, tmp_path):
+    study = fake.study_of([({"seed": 0}, "vanished"), ({"seed": 1}, "late collapse")], tmp_path)
+    saturated = study.series["run"].eq("r0000")
+    study.series["saturation"] = np.where(saturated & (study.series["step"] > 0), 1.0, 0.0)
+    study.runs.loc[1, "status"] = "running"
+    context = Context(study)
+    (row,) = [row for row in sections.verdict_rows(context, "ring8") if row["run"] == "r0000"]
+    assert "G's loss is saturated" in [one["finding"] for one in row["game"]]
+    (waiting,) = sections.missing(context)
+    assert "(so far late collapse since step " in waiting["names"][0]
+    text = summary.summary(context)
+    assert "- The game: G's loss is saturated in 1 of 2 runs. Try: A loss that does not saturate" in text
+    assert "seed 1: late collapse since step" in text

@@ -11,10 +11,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series
 from ganbench.errors import UserError, unknown
+from ganbench.monitor.doctor import Fault, Visit
+from ganbench.monitor.forwards import Forward, Networks, as_given, as_module
 from ganbench.monitor.inputs import Latent, Real
 from ganbench.monitor.isolation import is_main_process
 from ganbench.monitor.losses import ToldLosses
@@ -72,14 +74,19 @@ class Monitor:
     On other ranks than 0 it does nothing. Raises UserError for what cannot be watched.
     """
 
+    _visit: Visit | None = None
+
     def __init__(
         self,
-        generator: nn.Module,
-        discriminator: nn.Module,
+        generator: Networks,
+        discriminator: Networks,
         real: Real | None = None,
-        latent: Latent = 0,
+        latent: Latent | None = None,
         *,
         out: str | Path,
+        given: str | int | None = None,
+        g_forward: Forward | None = None,
+        d_forward: Forward | None = None,
         problem: str | Problem | None = None,
         features: Features | None = None,
         loss: str | Loss | None = None,
@@ -96,6 +103,8 @@ class Monitor:
         diagnostics: str = "cheap",
         start: int = 0,
         fresh: bool = False,
+        doctor: bool = True,
+        log: Callable[[str], Any] | None = print,
     ) -> None:
         _check_counts(every=every, patience=patience, neighbours=neighbours, batch_size=batch_size, samples=samples)
         _check_choices(mode, diagnostics)
@@ -103,15 +112,21 @@ class Monitor:
         self.stop_on = _verdict_names(stop_on)
         self.out, self.steps, self._watching = Path(out), start, is_main_process()
         self._begin_books()
+        self._log = log or (lambda _: None)
         if not self._watching:
             return
         sizes = Sizes(samples, neighbours, batch_size, diagnostics)
-        device = next((own.device for own in generator.parameters()), torch.device("cpu"))
-        target = Target(real, problem, features, sizes, device)
-        self._prober = LoopProber(generator, discriminator, target, latent, sizes, loss=loss, mode=mode)
+        players = as_module(generator, "generator"), as_module(discriminator, "discriminator")
+        device = next((own.device for own in players[0].parameters()), torch.device("cpu"))
+        target = Target(real, problem, features, sizes, device, given)
+        self._prober = LoopProber(
+            *players, target, latent, sizes, loss=loss, mode=mode, forwards=(g_forward, d_forward)
+        )  # fmt: skip
         settings = LoopSettings(variant, seed, every, sizes, start, fresh)
-        players = self._prober.generator, self._prober.discriminator
-        self._open(Record(self.out, target, players, loss, settings))
+        record = Record(self.out, target, players, loss, settings)
+        if doctor:
+            self._visit = Visit(as_given(generator), as_given(discriminator), real, self._prober.latents)
+        self._open(record)
 
     def _open(self, record: Record) -> None:
         self._record = record
@@ -143,11 +158,33 @@ class Monitor:
         self.steps += 1
         if not self._watching:
             return
+        if self._visit is not None and self._visit.open and self._visit.step():
+            self._say_faults()
         due = self.steps % self.every == 0
         if self._losses.add(self.steps, d_loss, g_loss) or due:
             self._look()
         if due and self._watching:
             self._probe()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong with the loop's wiring by what was seen of its first iterations, the certain first."""
+        return () if self._visit is None else self._visit.faults()
+
+    def check(self) -> tuple[Fault, ...]:
+        """Say what is wrong with the wiring by what was seen so far, and return it; the rest follows by itself."""
+        found = self.faults
+        for fault in found:
+            self._log(f"ganbench: {fault}")
+        if not found and self._visit is not None:
+            seen = self._visit.trace.steps
+            self._log(f"ganbench: nothing wrong with the wiring in {seen} iterations" + (
+                ", still watching" if self._visit.open else ""))  # fmt: skip
+        return found
+
+    def _say_faults(self) -> None:
+        for fault in self.faults:
+            self._log(f"ganbench: {fault}")
 
     def close(self) -> None:
         """Probe a last time and mark the run as done; it can be called again."""
@@ -186,6 +223,15 @@ class Monitor:
     def _probe(self) -> None:
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
+        if self._visit is not None:
+            self._visit.pause(True)
+        try:
+            self._measure()
+        finally:
+            if self._visit is not None:
+                self._visit.pause(False)
+
+    def _measure(self) -> None:
         began, passed = time.perf_counter(), self.steps - max(self._probed, 0)
         spent = began - self._probed_at
         probe = self._prober.probe()
@@ -241,6 +287,9 @@ class Monitor:
     def _finish(self, diverged_step: int = -1) -> None:
         if self._watching:
             self._watching = False
+            if self._visit is not None and self._visit.open:
+                self._visit.close()
+                self._say_faults()
             self._record.finish(self._clock, diverged_step)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,6 +36,28 @@ def as_given(networks: Networks) -> list[nn.Module]:
     if isinstance(networks, Mapping | nn.ModuleDict):
         return list(networks.values())
     return list(networks) if isinstance(networks, Sequence | nn.ModuleList) else [networks]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a loop trains, on what, and how it calls it."""
+
+    generator: Networks
+    discriminator: Networks
+    real: Any
+    latent: Any
+    given: str | int | None
+    forwards: tuple[Forward | None, Forward | None]
+
+    @property
+    def players(self) -> tuple[nn.Module, nn.Module]:
+        """Generator and discriminator as one module each, wrappers taken off."""
+        return as_module(self.generator, "generator"), as_module(self.discriminator, "discriminator")
+
+    @property
+    def called(self) -> tuple[list[nn.Module], list[nn.Module]]:
+        """The modules that the loop itself calls, of G and of D."""
+        return as_given(self.generator), as_given(self.discriminator)
 
 
 # samples that a packed critic takes together (CTGAN takes 10)

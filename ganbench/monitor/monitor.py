@@ -11,17 +11,18 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 
+from ganbench import registry
 from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series
 from ganbench.errors import UserError, unknown
 from ganbench.monitor.doctor import Fault, Visit
-from ganbench.monitor.forwards import Forward, Networks, as_given, as_module
+from ganbench.monitor.forwards import Forward, Loop, Networks
 from ganbench.monitor.inputs import Latent, Real
 from ganbench.monitor.isolation import is_main_process
-from ganbench.monitor.losses import ToldLosses
+from ganbench.monitor.losses import Told, ToldLosses
 from ganbench.monitor.probing import Features, LoopProber, Sizes, Target
 from ganbench.monitor.record import LoopSettings, Record
+from ganbench.monitor.saying import at_exit, line_of
 from ganbench.monitor.watched import Loss
 from ganbench.problems.base import Problem
 from ganbench.registry import COSTS, playing
@@ -64,7 +65,8 @@ class Monitor:
     features: samples [n, *shape] -> [n, d], the space to measure in; None: fixed convolutions for images, or the data.
     loss: a registered loss's name, or (real_logits, fake_logits) -> (d_loss, g_loss); None leaves out the diagnostics
         that need it, and d_loss and g_loss are the averages of what is reported.
-    out: the study's directory; loops that differ in `variant` (default: the generator's class) or `seed` may share it.
+    out: the study's directory; loops that differ in `variant` (default: the generator's class) or `seed` may share it;
+        a loop that is repeated without a seed gets the next number.
     stop_on: verdicts that end training by raising TrainingStopped, or by calling `on_verdict(verdict)` once if given,
         when they have held for `patience` probes; "diverged" at once.
     mode: "eval", or "train" to measure the networks with the flags that the loop gave them.
@@ -91,7 +93,7 @@ class Monitor:
         features: Features | None = None,
         loss: str | Loss | None = None,
         variant: str | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         every: int = 500,
         stop_on: Iterable[str] = (),
         patience: int = 2,
@@ -108,34 +110,45 @@ class Monitor:
     ) -> None:
         _check_counts(every=every, patience=patience, neighbours=neighbours, batch_size=batch_size, samples=samples)
         _check_choices(mode, diagnostics)
-        self.every, self.patience, self.on_verdict = every, patience, on_verdict
-        self.stop_on = _verdict_names(stop_on)
-        self.out, self.steps, self._watching = Path(out), start, is_main_process()
+        self.every, self.patience, self.on_verdict, self.stop_on = every, patience, on_verdict, _verdict_names(stop_on)
+        self.out, self.steps, self._log = Path(out), start, log or (lambda _: None)
         self._begin_books()
-        self._log = log or (lambda _: None)
-        if not self._watching:
-            return
-        sizes = Sizes(samples, neighbours, batch_size, diagnostics)
-        players = as_module(generator, "generator"), as_module(discriminator, "discriminator")
+        if self._watching:
+            sizes = Sizes(samples, neighbours, batch_size, diagnostics)
+            loop = Loop(generator, discriminator, real, latent, given, (g_forward, d_forward))
+            settings = LoopSettings(variant, seed, every, sizes, start, fresh)
+            self._watch(loop, settings, doctor, problem=problem, features=features, loss=loss, mode=mode)
+
+    def _watch(
+        self,
+        loop: Loop,
+        settings: LoopSettings,
+        doctor: bool,
+        *,
+        problem: str | Problem | None,
+        features: Features | None,
+        loss: str | Loss | None,
+        mode: str,
+    ) -> None:
+        players, sizes = loop.players, settings.sizes
         device = next((own.device for own in players[0].parameters()), torch.device("cpu"))
-        target = Target(real, problem, features, sizes, device, given)
-        self._prober = LoopProber(
-            *players, target, latent, sizes, loss=loss, mode=mode, forwards=(g_forward, d_forward)
-        )  # fmt: skip
-        settings = LoopSettings(variant, seed, every, sizes, start, fresh)
+        target = Target(loop.real, problem, features, sizes, device, loop.given)
+        self._prober = LoopProber(*players, target, loop.latent, sizes, loss=loss, mode=mode, forwards=loop.forwards)
         record = Record(self.out, target, players, loss, settings)
         if doctor:
-            self._visit = Visit(as_given(generator), as_given(discriminator), real, self._prober.latents)
+            self._visit = Visit(*loop.called, loop.real, self._prober.latents)
         self._open(record)
 
     def _open(self, record: Record) -> None:
         self._record = record
         self._rows += record.rows
         self._probed_at, self._probed = time.perf_counter(), -1
+        at_exit(self)
         if self.steps == 0:
             self._probe()
 
     def _begin_books(self) -> None:
+        self._watching = is_main_process()
         self.verdicts: tuple[Verdict, ...] = ()
         self._rows: list[dict[str, float]] = []
         self._held: dict[str, int] = {}
@@ -153,15 +166,20 @@ class Monitor:
         """One row a probe: step, and a column a measurement."""
         return pd.DataFrame(self._rows)
 
-    def step(self, *, d_loss: Tensor | float | None = None, g_loss: Tensor | float | None = None) -> None:
-        """Tell that an iteration is over, with its losses (numbers or tensors of one element); probe if it is time."""
+    def step(self, *, d_loss: Told = None, g_loss: Told = None, **scalars: Told) -> None:
+        """Tell that an iteration is over, with its losses (numbers or tensors of one element); probe if it is time.
+
+        A loss may be a mapping of its terms, whose sum counts. Other numbers are recorded as columns, as averages too.
+        """
         self.steps += 1
         if not self._watching:
             return
         if self._visit is not None and self._visit.open and self._visit.step():
             self._say_faults()
         due = self.steps % self.every == 0
-        if self._losses.add(self.steps, d_loss, g_loss) or due:
+        if taken := sorted({name.partition(".")[0] for name in scalars} & set(registry.measures())):
+            raise UserError(f"'{taken[0]}' is measured already; give the number another name.")
+        if self._losses.add(self.steps, d_loss, g_loss, scalars) or due:
             self._look()
         if due and self._watching:
             self._probe()
@@ -201,9 +219,21 @@ class Monitor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is None:
             self.close()
-        # many a loop raises by itself when it meets a NaN; after any other exception the run stays unfinished
-        elif self._watching and not issubclass(kind, TrainingStopped) and self._broken():
-            self._diverged(self.steps + 1, f"{kind.__name__} at step {self.steps + 1}: {error}")
+        elif error is not None:
+            self._ended_by(error)
+
+    def _ended_by(self, error: BaseException, *, late: bool = False) -> None:
+        """Record what ended the loop: many a loop raises by itself when it meets a NaN; else it stays unfinished."""
+        if not self._watching or isinstance(error, TrainingStopped):
+            return
+        self._losses.read()
+        since, broken = self._losses.broken_since, self._broken()
+        if not broken and (since is None or not isinstance(error, Exception)):
+            return
+        if late:  # nobody is left to be stopped
+            self.stop_on = frozenset()
+        told = f"{type(error).__name__} at step {self.steps + 1}: {error}"
+        self._diverged(since or self.steps + 1, f"{self._losses.complaint}; {told}" if since else told)
 
     def _broken(self) -> bool:
         try:
@@ -249,6 +279,7 @@ class Monitor:
         self._clock["probe"] += self._probed_at - began
         if self.steps > 0:
             self._judge()
+        self._log(line_of(self.steps, columns, self.verdict))
 
     def _reported(self) -> dict[str, float]:
         """Return what the loop itself tells; diagnostics of the same name on the probe batch take precedence."""

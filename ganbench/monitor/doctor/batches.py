@@ -144,18 +144,21 @@ def sizes(trace: Trace) -> Iterator[Fault]:
 
 def labels(trace: Trace) -> Iterator[Fault]:
     """Find fakes that D judges under other labels than they were made with."""
-    pairs = [
-        (mine, its)
-        for call in trace.calls_of("d", "fake") if call.maker and call.back
-        for mine, its in zip(call.conditions, call.maker.conditions, strict=False) if mine.shape == its.shape
-    ]  # fmt: skip
-    other = [1 for mine, its in pairs if not torch.equal(mine, its)]
-    if len(other) >= FEW and len(other) > 0.8 * len(pairs):
+    for player in "dg":
+        pairs = [
+            (mine, its)
+            for call, _ in trace.trained(player) if call.maker and call.kind == "fake"
+            for mine, its in zip(call.conditions, call.maker.conditions, strict=False) if mine.shape == its.shape
+        ]  # fmt: skip
+        other = [1 for mine, its in pairs if not torch.equal(mine, its)]
+        if len(other) < FEW or len(other) <= 0.8 * len(pairs):
+            continue
         yield Fault(
             "fakes are judged under other labels than they were made with", True,
-            f"In {len(other)} of {len(pairs)} calls the labels that D got with fakes were not G's.",
-            "Draw labels once an iteration, and give G and D the same ones.",
+            f"In {len(other)} of {len(pairs)} calls for the {NAMES[player]}'s loss the labels that D got with fakes "
+            "were not G's.", "Draw labels once an iteration, and give G and D the same ones.",
         )  # fmt: skip
+        return
 
 
 def batch_statistics(trace: Trace) -> Iterator[Fault]:

@@ -99,8 +99,9 @@ def sigmoid_twice(trace: Trace) -> Iterator[Fault]:
 
     Both are those of a mean over the batch; labels may be smoothed. A linear loss on probabilities is named too.
     """
-    seen = [(call, scores) for player in "dg" for call, scores in trace.trained(player) if call.kind != "mixed"]
-    ended = [(call, scores) for call, scores in seen if call.ends in ("sigmoid", "softmax")]
+    seen = [one for player in "dg" for one in trace.trained(player)]
+    # a penalty's second derivative comes back to the scores of its own call
+    ended = [(c, scores) for c, scores in seen if c.ends in ("sigmoid", "softmax") and c.kind != "mixed" and not c.leaf]
     twice = [1 for _, scores in ended if _logit_loss_on(scores)]
     if len(twice) >= FEW and len(twice) >= 0.8 * len(ended):
         yield Fault(

@@ -182,7 +182,9 @@ def frozen(trace: Trace) -> Iterator[Fault]:
     """Find parameters that `requires_grad` holds still."""
     for player, module in trace.players.items():
         own = list(module.named_parameters())
-        still = [name for name, one in own if not one.requires_grad and name not in trace.grown[player]]
+        # a pretrained part that is left out of the optimizer is meant to be still
+        held = trace.held[player] if not _frozen(trace, player) else {name for name, _ in own}
+        still = [name for name, one in own if name in held - trace.grown[player] and not one.requires_grad]
         if _frozen(trace, player) and trace.steps:
             yield Fault(
                 f"the {NAMES[player]} is frozen", True, f"requires_grad is off on all of its {len(own)} parameters.",
@@ -246,11 +248,11 @@ def step_size(trace: Trace) -> Iterator[Fault]:
                 f"{len(steps)} steps with gradients left its largest weights bit for bit what they were.",
                 "Gradient or rate is too small for the precision of the weights: clip less, keep float32 weights.",
             )  # fmt: skip
-        elif typical > TOO_FAR or not math.isfinite(typical):
+        elif (worst := max(u.moved[player] for u in steps)) > 1 or typical > TOO_FAR or not math.isfinite(typical):
             yield Fault(
                 f"the {NAMES[player]}'s steps are too large", False,
-                f"One step of {steps[0].kind} at rate {max(steps[0].rates):g} moves its weights by "
-                f"{typical:.0%} of their size.",
+                f"One step of {steps[0].kind} at rate {max(steps[0].rates):g} moves its weights by up to "
+                f"{worst:.0%} of their size.",
                 "Lower the learning rate: Adam's at 1e-4 to 1e-3 moves them by less than 5 %.",
             )  # fmt: skip
 

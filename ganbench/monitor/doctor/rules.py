@@ -23,6 +23,7 @@ RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
     scores.sigmoid_twice,
     scores.penalty_without_graph,
     scores.constant_scores,
+    wiring.zero_gradient,
     batches.latents,
     batches.repeated_data,
     batches.mode,

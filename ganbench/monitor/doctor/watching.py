@@ -40,6 +40,7 @@ class Watching:
         # by player: the parameter whose gradient is followed, and the passes that it is the sum of
         self._followed: dict[str, Tensor] = {}
         self._pending: dict[str, list[int]] = {"g": [], "d": []}
+        self._grew = {"g": False, "d": False}
         self._was_clear: dict[int, bool] = {}
         self._before: list[tuple[str, Tensor, Tensor]] = []
         self._handles: list[Any] = [
@@ -103,6 +104,7 @@ class Watching:
                 if self._was_clear.get(id(own), True):
                     self._pending[player] = []
                 self._pending[player].append(passing.id)
+                self._grew[player] = own.grad is not None and bool(own.grad.any())
 
         return arrived
 
@@ -196,7 +198,7 @@ class Watching:
             return
         clear = followed.grad is None or not bool(followed.grad.any())
         update.sources[player] = [] if clear else list(self._pending[player])
-        update.cleared[player] = clear and bool(self._pending[player])
+        update.cleared[player] = clear and self._grew[player] and bool(self._pending[player])
 
     def _after_step(self, optimizer: Optimizer) -> None:
         if self.paused or not self.trace.updates or self.trace.updates[-1].optimizer != id(optimizer):

@@ -47,13 +47,14 @@ def steps_without_gradient(trace: Trace) -> Iterator[Fault]:
         own = [update for update in trace.of(player) if update.sources]
         if len(own) < FEW or _frozen(trace, player):
             continue
-        if all(update.norms.get(player) == 0 for update in own):
-            yield _no_gradient(trace, player, sum(update.cleared.get(player, False) for update in own), len(own))
+        cleared = sum(update.cleared.get(player, False) for update in own)
+        if (cleared or not trace.grown[player]) and all(update.norms.get(player) == 0 for update in own):
+            yield _no_gradient(trace, player, cleared, len(own))
 
 
 def _no_gradient(trace: Trace, player: str, cleared: int, steps: int) -> Fault:
     name = NAMES[player]
-    if cleared or trace.grown[player]:
+    if cleared:
         return Fault(
             f"the {name}'s gradient is cleared before its step", True,
             f"backward() left a gradient on it, and at {steps} of {steps} steps of its optimizer there was none.",
@@ -71,6 +72,17 @@ does not depend on it, or its gradients are switched off"
         "Let D see `fake` itself in G's loss; only D's own loss takes `fake.detach()`." if player == "g"
         else "Compute D's loss from D's scores, with requires_grad on.",
     )  # fmt: skip
+
+
+def zero_gradient(trace: Trace) -> Iterator[Fault]:
+    """Find a player whose gradient is exactly 0 at every step."""
+    for player in ("g", "d"):
+        own = [update for update in trace.of(player) if trace.grown[player]]
+        if len(own) >= FEW and all(u.norms.get(player) == 0 and not u.cleared.get(player) for u in own):
+            yield Fault(
+                f"the {NAMES[player]}'s gradient is exactly 0", True, f"At all {len(own)} steps of its optimizer.",
+                "Look for a weight of 0 in its loss, dead units, a saturated output, a clamp before the loss.",
+            )  # fmt: skip
 
 
 def other_ones_gradient(trace: Trace) -> Iterator[Fault]:

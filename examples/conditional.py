@@ -29,7 +29,9 @@ class Discriminator(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Linear(128, 64), nn.LeakyReLU(0.2))
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Linear(128, 64), nn.LeakyReLU(0.2)
+        )
         self.end, self.label = nn.Linear(64, 1), nn.Embedding(10, 64)
 
     def forward(self, images, labels):
@@ -44,7 +46,8 @@ loader = DataLoader(TensorDataset(images, labels), batch_size=batch_size, shuffl
 generator, discriminator = Generator(), Discriminator()
 optimizer_d = optim.Adam(discriminator.parameters(), lr=lr, betas=(0.0, 0.9))
 optimizer_g = optim.Adam(generator.parameters(), lr=lr, betas=(0.0, 0.9))
-monitor = ganbench.Monitor(generator, discriminator, loader, latent_dim, given=1, loss="hinge", out="reports/conditional")  # ganbench
+told = {"given": 1, "loss": "hinge", "out": "reports/conditional"}  # ganbench
+monitor = ganbench.Monitor(generator, discriminator, loader, latent_dim, **told)  # ganbench
 
 for _ in range(epochs):
     for real, label in loader:

@@ -31,13 +31,13 @@ def wants(scores, value):
 torch.manual_seed(0)
 digits = torch.tensor(load_digits().images, dtype=torch.float32)[:, None] / 8 - 1
 half = len(digits) // 2
-loader = DataLoader(TensorDataset(digits[:half], -digits[half : 2 * half]), batch_size=batch_size, shuffle=True, drop_last=True)
+pairs = TensorDataset(digits[:half], -digits[half : 2 * half])
+loader = DataLoader(pairs, batch_size=batch_size, shuffle=True, drop_last=True)
 to, critics = {"b": translator(), "a": translator()}, {"b": critic(), "a": critic()}
 optimizer_g = optim.Adam(itertools.chain(*(g.parameters() for g in to.values())), lr=lr, betas=(0.5, 0.999))
 optimizer_d = optim.Adam(itertools.chain(*(d.parameters() for d in critics.values())), lr=lr, betas=(0.5, 0.999))
-monitor = ganbench.Monitor(  # ganbench
-    to, critics, loader, given=0, g_forward=lambda g, a: g["b"](a), d_forward=lambda d, b, a: d["b"](b), out="reports/cyclegan",  # ganbench
-)  # ganbench
+ways = {"g_forward": lambda g, a: g["b"](a), "d_forward": lambda d, b, _: d["b"](b)}  # ganbench
+monitor = ganbench.Monitor(to, critics, loader, given=0, **ways, out="reports/cyclegan")  # ganbench
 
 for _ in range(epochs):
     for a, b in loader:

@@ -22,11 +22,13 @@ class Discriminator(nn.Module):
 
 
 torch.manual_seed(0)
-teacher = nn.Sequential(nn.Linear(latent_dim, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 8)).requires_grad_(False)
+teacher = nn.Sequential(nn.Linear(latent_dim, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 8))
+teacher.requires_grad_(False)
 student, discriminator = nn.Sequential(nn.Linear(latent_dim, 48), nn.ReLU(), nn.Linear(48, 8)), Discriminator()
 optimizer_d = optim.AdamW(discriminator.head.parameters(), lr=lr, betas=(0.0, 0.99))
 optimizer_g = optim.AdamW(student.parameters(), lr=lr, betas=(0.0, 0.99))
-monitor = ganbench.Monitor(student, discriminator, lambda n: teacher(torch.randn(n, latent_dim)), latent_dim, out="reports/distillation")  # ganbench
+taught = lambda n: teacher(torch.randn(n, latent_dim))  # noqa: E731  # ganbench
+monitor = ganbench.Monitor(student, discriminator, taught, latent_dim, out="reports/distillation")  # ganbench
 
 for _ in range(steps):
     z = torch.randn(batch_size, latent_dim)

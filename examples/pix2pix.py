@@ -1,4 +1,4 @@
-"""Image to image: blurred digits to sharp ones, a critic of patches that sees both; no latents, the source is `given`."""
+"""Image to image: blurred digits to sharp ones, a critic of patches that sees both; the source is what is given."""
 
 import torch
 from sklearn.datasets import load_digits
@@ -26,14 +26,17 @@ discriminator = nn.Sequential(
 optimizer_d = optim.Adam(discriminator.parameters(), lr=lr, betas=(0.5, 0.999))
 optimizer_g = optim.Adam(generator.parameters(), lr=lr, betas=(0.5, 0.999))
 judge = lambda d, x, source: d(torch.cat([source, x], 1))  # noqa: E731
-monitor = ganbench.Monitor(generator, discriminator, loader, given=0, d_forward=judge, out="reports/pix2pix")  # ganbench
+told = {"given": 0, "d_forward": judge, "out": "reports/pix2pix"}  # ganbench
+monitor = ganbench.Monitor(generator, discriminator, loader, **told)  # ganbench
 
 for _ in range(epochs):
     for source, target in loader:
         fake = generator(source)
         real_scores = judge(discriminator, target, source)
         fake_scores = judge(discriminator, fake.detach(), source)
-        d_loss = mse_loss(real_scores, torch.ones_like(real_scores)) + mse_loss(fake_scores, torch.zeros_like(fake_scores))
+        d_loss = mse_loss(real_scores, torch.ones_like(real_scores)) + mse_loss(
+            fake_scores, torch.zeros_like(fake_scores)
+        )
         optimizer_d.zero_grad()
         d_loss.backward()
         optimizer_d.step()

@@ -10,7 +10,8 @@ steps, batch_size, latent_dim, lr = 2000, 128, 8, 1e-3
 
 
 def mlp(inputs, outputs):
-    return nn.Sequential(nn.Linear(inputs, 64), nn.LeakyReLU(0.2), nn.Linear(64, 64), nn.LeakyReLU(0.2), nn.Linear(64, outputs))  # fmt: skip
+    inner = [nn.Linear(inputs, 64), nn.LeakyReLU(0.2), nn.Linear(64, 64), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*inner, nn.Linear(64, outputs))
 
 
 def ring(n):

@@ -24,7 +24,8 @@ discriminator = nn.Sequential(
 )  # fmt: skip
 optimizer_d = optim.Adam(discriminator.parameters(), lr=lr)
 optimizer_g = optim.Adam(generator.parameters(), lr=lr)
-monitor = ganbench.Monitor(generator, discriminator, loader, given=0, d_forward=lambda d, x, _: d(x), out="reports/super_resolution")  # ganbench
+told = {"given": 0, "d_forward": lambda d, x, _: d(x), "out": "reports/super_resolution"}  # ganbench
+monitor = ganbench.Monitor(generator, discriminator, loader, **told)  # ganbench
 
 for _ in range(epochs):
     for coarse, real in loader:

@@ -1,4 +1,4 @@
-"""Tables with numbers and a category, judged in packs of eight rows (PacGAN; CTGAN takes ten), with gradient penalty."""
+"""Tables with numbers and a category, judged in packs of eight rows (PacGAN; CTGAN takes ten), with a penalty."""
 
 import torch
 from torch import nn, optim
@@ -18,7 +18,8 @@ def table(n):
 class Generator(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(latent_dim, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))  # fmt: skip
+        first = [nn.Linear(latent_dim, 64), nn.BatchNorm1d(64), nn.ReLU()]
+        self.body = nn.Sequential(*first, nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))
 
     def forward(self, z):
         out = self.body(z)
@@ -28,7 +29,8 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(5 * pack, 128), nn.LeakyReLU(0.2), nn.Linear(128, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1))  # fmt: skip
+        inner = [nn.Linear(5 * pack, 128), nn.LeakyReLU(0.2), nn.Linear(128, 64), nn.LeakyReLU(0.2)]
+        self.body = nn.Sequential(*inner, nn.Linear(64, 1))
 
     def forward(self, rows):
         return self.body(rows.reshape(-1, 5 * pack))

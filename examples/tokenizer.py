@@ -15,7 +15,9 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(nn.Conv2d(1, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 8, 3, 1, 1))
         self.book = nn.Embedding(codes, 8)
-        self.decoder = nn.Sequential(nn.Conv2d(8, 32, 3, 1, 1), nn.ReLU(), nn.ConvTranspose2d(32, 32, 4, 2, 1), nn.ReLU())
+        self.decoder = nn.Sequential(
+            nn.Conv2d(8, 32, 3, 1, 1), nn.ReLU(), nn.ConvTranspose2d(32, 32, 4, 2, 1), nn.ReLU()
+        )
         self.last = nn.Conv2d(32, 1, 3, 1, 1)
 
     def forward(self, images):
@@ -31,7 +33,8 @@ class Tokenizer(nn.Module):
 torch.manual_seed(0)
 digits = torch.tensor(load_digits().images, dtype=torch.float32)[:, None] / 8 - 1
 tokenizer = Tokenizer()
-critic = nn.Sequential(nn.Conv2d(1, 32, 3, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 32, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 1, 3, 1, 1))  # fmt: skip
+inner = [nn.Conv2d(1, 32, 3, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(32, 32, 3, 1, 1), nn.LeakyReLU(0.2)]
+critic = nn.Sequential(*inner, nn.Conv2d(32, 1, 3, 1, 1))
 optimizer_d = optim.Adam(critic.parameters(), lr=lr, betas=(0.5, 0.9))
 optimizer_g = optim.Adam(tokenizer.parameters(), lr=lr, betas=(0.5, 0.9))
 monitor = ganbench.Monitor(tokenizer, critic, digits, lambda n: digits[:n], out="reports/tokenizer")  # ganbench
@@ -42,7 +45,8 @@ for step in range(steps):
     g_loss, d_loss = (fake - real).abs().mean() + told, None
     if step >= critic_start:
         adversarial = -critic(fake).mean()
-        norms = [torch.autograd.grad(part, tokenizer.last.weight, retain_graph=True)[0].norm() for part in (g_loss, adversarial)]
+        parts = g_loss, adversarial
+        norms = [torch.autograd.grad(part, tokenizer.last.weight, retain_graph=True)[0].norm() for part in parts]
         g_loss = g_loss + 0.5 * (norms[0] / (norms[1] + 1e-4)).clamp(0, 1e4).detach() * adversarial
     optimizer_g.zero_grad()
     g_loss.backward()

@@ -23,7 +23,8 @@ class Critic(nn.Module):
     def __init__(self, period=1, pool=1):
         super().__init__()
         self.period, self.pool = period, pool
-        self.layers = nn.ModuleList([nn.Conv1d(period, 16, 5, 2, 2), nn.Conv1d(16, 32, 5, 2, 2), nn.Conv1d(32, 1, 3, 1, 1)])
+        inner = [nn.Conv1d(period, 16, 5, 2, 2), nn.Conv1d(16, 32, 5, 2, 2)]
+        self.layers = nn.ModuleList([*inner, nn.Conv1d(32, 1, 3, 1, 1)])
 
     def forward(self, x):
         x = avg_pool1d(x, self.pool)
@@ -52,7 +53,8 @@ generator = nn.Sequential(
 critics = Critics()
 optimizer_d = optim.AdamW(critics.parameters(), lr=lr, betas=(0.8, 0.99))
 optimizer_g = optim.AdamW(generator.parameters(), lr=lr, betas=(0.8, 0.99))
-monitor = ganbench.Monitor(generator, critics, waves, given=1, d_forward=lambda d, x, _: d(x), out="reports/vocoder")  # ganbench
+told = {"given": 1, "d_forward": lambda d, x, _: d(x), "out": "reports/vocoder"}  # ganbench
+monitor = ganbench.Monitor(generator, critics, waves, **told)  # ganbench
 
 for _ in range(steps):
     real, frames = waves(batch_size)

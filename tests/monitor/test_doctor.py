@@ -48,15 +48,10 @@ class Loop:
     def turn(self, player, loss):
         if self.given(f"{player}_clear", "before") == "before":
             self.optimizers[player].zero_grad()
-        if self.given(f"{player}_order", "backward") == "step":
-            self.optimizers[player].step()
-        if self.given(f"{player}_clear", "before") == "middle":
-            self.optimizers[player].zero_grad()
         loss.backward(retain_graph=True)
         if self.given(f"{player}_clear", "before") == "after":
             self.optimizers[player].zero_grad()
-        if self.given(f"{player}_order", "backward") == "backward":
-            self.optimizers[player].step()
+        self.optimizers[player].step()
         if self.given(f"{player}_clear", "before") == "end":
             self.optimizers[player].zero_grad()
 
@@ -162,7 +157,6 @@ FAULTY = {
     "generator's gradients are never cleared": {"g_clear": "never"},
     "generator's loss reaches the discriminator's step": {"d_clear": "end"},
     "discriminator's gradient is cleared before its step": {"d_clear": "after"},
-    "generator steps before its backward": {"g_clear": "middle", "g_order": "step"},
     "no gradient reaches the generator": {
         "g_loss": lambda loop, x, y: Loop.g_loss(loop, x, y.detach()),
     },

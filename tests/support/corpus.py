@@ -6,10 +6,11 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import yaml
 
-import ganbench
+from ganbench.monitor.doctor import Visit
+from ganbench.monitor.forwards import as_given
+from ganbench.monitor.inputs import latent_samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLANTED = Path(__file__).parents[1] / "faults" / "planted.yaml"
@@ -17,7 +18,6 @@ SETTLING = ("ring", "wgan_gp", "pix2pix", "vocoder", "tabular")
 """The recipes on which the doctor's rules were settled."""
 MEASURING = ("dcgan", "conditional", "cyclegan", "tokenizer", "super_resolution", "distillation")
 """Those on which they are measured."""
-LENGTHS = {"steps": 30, "epochs": 1}
 
 
 @dataclass(frozen=True)
@@ -37,45 +37,64 @@ class Planted:
         return f"{self.recipe}-{self.name}".replace(" ", "_")
 
 
+class Enough(Exception):  # noqa: N818 - nothing is wrong with it
+    """The doctor has seen enough."""
+
+
+class DoctorOnly:
+    """Monitor's place in a recipe for the doctor alone, without probes: a loop ends where its visit does."""
+
+    last = None
+
+    def __init__(self, generator, discriminator, real=None, latent=None, given=None, **_):
+        DoctorOnly.last = self
+        drawn = latent_samples(latent, 64) if isinstance(latent, int) or (callable(latent) and given is None) else None
+        self.visit = Visit(as_given(generator), as_given(discriminator), real, drawn)
+
+    def step(self, **_):
+        if self.visit.step():
+            raise Enough
+
+    def close(self):
+        self.visit.close()
+
+
 @dataclass(frozen=True)
 class Told:
-    """What a watched loop was told, and what ended it."""
+    """What the doctor said of a loop, and the error that ended it, if one did."""
 
     faults: tuple
-    monitor: object
-    error: BaseException | None
+    error: Exception | None = None
 
     def names(self, planted):
         """Tell whether the right fault is among the first two."""
         return any(word in fault.name for fault in self.faults[:2] for word in planted.right)
 
 
-def source_of(recipe, changes=(), seed=0, **lengths):
-    """Return a recipe's text with some lines changed, a seed and a length."""
+def source_of(recipe, changes=(), seed=0):
+    """Return a recipe's text with some lines changed and a seed."""
     text = (EXAMPLES / f"{recipe}.py").read_text(encoding="utf-8")
     for old, new in changes:
         assert old in text, f"{recipe}: {old}"
         text = text.replace(old, new)
-    for name, value in {**LENGTHS, **lengths}.items():
-        text = re.sub(rf"(?m)^({name}, .* = )\d+", rf"\g<1>{value}", text)
-    text = text.replace("out=", "samples=64, neighbours=16, out=")
     text = re.sub(r"(?m)^(steps, .*critic_start = .*), \d+$", r"\g<1>, 5", text)
     return text.replace("torch.manual_seed(0)", f"torch.manual_seed({seed})")
 
 
-def play(planted, seed=0, **lengths):
-    """Run a recipe with a fault in it."""
-    space, error = {"__name__": "__main__"}, None
+def play(planted, seed=0):
+    """Run a recipe with a fault in it, as long as the doctor stays."""
+    text = source_of(planted.recipe, planted.changes, seed).replace("ganbench.Monitor(", "DoctorOnly(")
+    error = None
     with redirect_stdout(io.StringIO()):
         try:
-            exec(compile(source_of(planted.recipe, planted.changes, seed, **lengths), planted.id, "exec"), space)
-        except (RuntimeError, ValueError, ganbench.TrainingStopped) as raised:
+            exec(compile(text, planted.id, "exec"), {"__name__": "__main__", "DoctorOnly": DoctorOnly})
+        except Enough:
+            pass
+        except Exception as raised:  # a fault may end a loop
             error = raised
-    monitor = space["monitor"]
-    told = Told(monitor.faults, monitor, error)
-    monitor.close()
-    torch.set_grad_enabled(True)
-    return told
+    if DoctorOnly.last.visit.open:
+        DoctorOnly.last.close()
+    return Told(DoctorOnly.last.visit.faults(), error)
 
 
 def healthy(recipe):

@@ -16,7 +16,6 @@ RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
     wiring.steps_without_gradient,
     wiring.never_cleared,
     wiring.other_ones_gradient,
-    wiring.step_before_backward,
     wiring.skipped_steps,
     scores.labels_swapped,
     scores.one_side_only,

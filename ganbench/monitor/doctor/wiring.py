@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
 
 from torch import nn
 
@@ -120,23 +119,6 @@ def never_cleared(trace: Trace) -> Iterator[Fault]:
                 f"At {piled} of {steps} steps its gradient still held that of earlier steps.",
                 "Call its optimizer's zero_grad() before each backward(), or once per step where gradients are "
                 "accumulated.",
-            )  # fmt: skip
-
-
-def step_before_backward(trace: Trace) -> Iterator[Fault]:
-    """Find a player whose step repeats the gradient of the step before."""
-    for player in ("d", "g"):
-        steps = [update for update in trace.of(player) if update.sources.get(player) is not None]
-        pairs = list(pairwise(steps))
-        again = [1 for a, b in pairs if b.sources[player] and a.sources[player] == b.sources[player]]
-        late = [1 for u in steps if u.sources[player] and all(
-            trace.backwards[one].step < u.step for one in u.sources[player] or [])]  # fmt: skip
-        found = max(len(again), len(late))
-        if found >= FEW and found >= 0.8 * len(pairs):
-            yield Fault(
-                f"the {NAMES[player]} steps before its backward()", True,
-                f"{found} of {len(steps)} steps used no gradient that was new in that iteration.",
-                "The order is zero_grad(), backward(), step().",
             )  # fmt: skip
 
 

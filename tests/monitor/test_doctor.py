@@ -164,6 +164,10 @@ FAULTY = {
         "g_clear": "end",
         "d_loss": lambda loop, x, y: (softplus(-loop.d(x)) + softplus(loop.d(y))).mean(),
     },
+    "adversarial term is computed on detached fakes": {
+        "g_loss": lambda loop, x, y: Loop.g_loss(loop, x, y.detach()) + y.square().mean(),
+    },
+    "gets nothing from D": {"g_loss": lambda loop, x, y: 0 * Loop.g_loss(loop, x, y) + y.square().mean()},
     "labels are swapped": labelled(bce_logits, 0.0, 1.0),
     "labels are swapped (least squares)": labelled(mse_loss, 0.0, 1.0),
     "sigmoid twice": {"d": SIGMOID, **labelled(bce_logits, 1.0, 0.0)},

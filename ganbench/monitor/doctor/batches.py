@@ -130,7 +130,8 @@ def ranges(trace: Trace) -> Iterator[Fault]:
 
 def sizes(trace: Trace) -> Iterator[Fault]:
     """Find real and fake samples of different shapes."""
-    real, fake = ({call.shape for call in trace.calls_of("d", kind)} for kind in ("real", "fake"))
+    seen = [call for call, _ in trace.trained("d")]
+    real, fake = ({call.shape for call in seen if call.kind == kind} for kind in ("real", "fake"))
     if real and fake and not real & fake and {len(one) for one in real} == {len(one) for one in fake}:
         a, b = sorted(real)[0], sorted(fake)[0]
         channels = len(a) > 1 and a[0] != b[0]

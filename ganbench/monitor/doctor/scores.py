@@ -157,8 +157,16 @@ input is multiplied by 0"
 
 
 def no_pull(trace: Trace) -> Iterator[Fault]:
-    """Find a generator whose loss gets exactly nothing from D's scores, where D is trained."""
-    pulls = [float(scores.gradient.abs().max()) for call, scores in trace.trained("g") if call.attached]
+    """Find a generator whose loss gets nothing from D's scores, where D is trained: detached, or with a weight of 0."""
+    seen = list(trace.trained("g"))
+    fakes = [call for call, _ in seen if call.maker is not None]
+    if len(fakes) >= FEW and not any(call.attached for call, _ in seen):
+        yield Fault(
+            "G's adversarial term is computed on detached fakes", True,
+            f"In none of {len(fakes)} calls of D for its loss can a gradient reach G.",
+            "Give D `fake` itself in G's loss; only D's own loss takes `fake.detach()`.",
+        )  # fmt: skip
+    pulls = [float(scores.gradient.abs().max()) for call, scores in seen if call.attached]
     if len(pulls) >= FEW and max(pulls) == 0 and len(trace.of("d")) >= FEW:
         yield Fault(
             "G's loss gets nothing from D", False,

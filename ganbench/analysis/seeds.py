@@ -26,6 +26,10 @@ SOURCE = (
 """What a baseline keeps of a study's provenance."""
 
 
+HALF = 0.5
+"""The score below which a run that was too short to tell counts as failed."""
+
+
 def freeze(study: Study, margins: dict[str, float] | None = None, more: Sequence[Study] = ()) -> Baseline:
     """Return a finished study as a baseline, with the results of more seeds; UserError where runs are missing."""
     complete([study, *more])
@@ -75,15 +79,15 @@ def complete(studies: Iterable[Study]) -> None:
 def seed_results(studies: Iterable[Study]) -> dict[str, list[SeedResult]]:
     """Return the results of every finished run by variant, with their scores as of `final_scores`.
 
-    A run that was too short to tell counts as failed: the gate asks what comes out of so many steps.
+    A run that was too short to tell counts as failed where it scores below a half: the gate asks what comes out of so
+    many steps, and one that nears the quality bar is no worse than one that stands still there.
     """
     results: dict[str, list[SeedResult]] = {}
     for study in studies:
         scores = final_scores(study)
         for run in study.runs[study.runs["run"].isin(scores)].to_dict("records"):
             score = round(scores[run["run"]], 6)
-            # in the same number of steps the baseline was judged: what no longer gets there has got worse
-            lost = bool(run["failed"]) or bool(run["undecided"])
+            lost = bool(run["failed"]) or (bool(run["undecided"]) and score < HALF)
             result = SeedResult(int(run["seed"]), str(run["verdict"]), lost, score)
             results.setdefault(run["variant"], []).append(result)
     return results

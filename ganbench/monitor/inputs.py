@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +14,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ganbench import registry
-from ganbench.errors import UserError
+from ganbench.errors import UserError, unknown
 from ganbench.monitor.isolation import own_randomness
-from ganbench.problems.base import Problem, stream
+from ganbench.monitor.outputs import tensors_in
+from ganbench.problems.base import Batch, Given, Problem, mapped, stream
 
-Real = Tensor | np.ndarray[Any, Any] | DataLoader[Any] | Callable[[int], Tensor]
+Real = Tensor | np.ndarray[Any, Any] | DataLoader[Any] | Iterable[Any] | Callable[..., Any]
+GivenKey = str | int | None
+_TAKEN = ": its batches would be missing in the loop; give the function that makes it"
 Latent = int | Callable[[int], Tensor]
 
 FEWEST = 64
@@ -54,23 +58,41 @@ def real_samples(real: Real, count: int) -> Tensor:
 
     Raises UserError for what cannot be samples: too few, integers, NaN, one axis.
     """
+    return real_batch(real, count, None).x
+
+
+def real_batch(real: Real, count: int, given: GivenKey) -> Batch:
+    """Return real samples as `real_samples` does, with what is given beside each: an entry of a batch, by its key.
+
+    For a tensor of samples there is none; a tuple of tensors is one batch.
+    """
     with own_randomness():
-        if isinstance(real, DataLoader):
-            samples = _from_loader(real, count)
+        if isinstance(real, tuple | dict):
+            batch = _split(real, given)
+            place = torch.randperm(len(batch.x), generator=stream("real part", 0))[:count]
+            batch = Batch(batch.x[place], mapped(lambda part: part[place], batch.given))
+        elif isinstance(real, DataLoader):
+            batch = _from_loader(real, count, given)
         elif isinstance(real, Tensor | np.ndarray):
             # a fair part, whatever their order
             every = torch.as_tensor(real)
-            samples = (
-                every[torch.randperm(len(every), generator=stream("real part", 0))[:count]] if every.dim() else every
-            )
+            chosen = torch.randperm(len(every), generator=stream("real part", 0))[:count] if every.dim() else ...
+            batch = Batch(every[chosen])
+        elif inspect.isgeneratorfunction(real):
+            batch = _joined(real(), count, given)
         elif callable(real):
-            samples = torch.as_tensor(real(count))
+            drawn = real(count)
+            batch = _split(drawn, given) if isinstance(drawn, tuple | dict) else Batch(torch.as_tensor(drawn))
+        elif isinstance(real, Iterable) and not isinstance(real, str | Iterator):
+            batch = _joined(real, count, given)
         else:
             raise UserError(
                 "'real' must be a tensor, an array, a DataLoader or a callable n -> samples, got "
-                f"{type(real).__name__}."
+                f"{type(real).__name__}" + _TAKEN * isinstance(real, Iterator) + "."
             )
-    return _checked(samples)
+    if given is not None and batch.given is None:
+        raise UserError(f"'given' is {given!r}, and 'real' has no such part: give batches, a tuple or a dict.")
+    return Batch(_checked(batch.x), batch.given)
 
 
 def _checked(samples: Tensor) -> Tensor:
@@ -92,32 +114,47 @@ def _checked(samples: Tensor) -> Tensor:
     return samples
 
 
-def _from_loader(loader: DataLoader[Any], count: int) -> Tensor:
-    batches, have = [], 0
+def _from_loader(loader: DataLoader[Any], count: int, given: GivenKey) -> Batch:
     with _kept_generators(loader):
         # a copy, so that persistent workers are not started on the loop's own loader
         own = copy.copy(loader)
         own._iterator = None
-        for batch in own:
-            batches.append(_samples_of(batch).detach().cpu())
-            have += len(batches[-1])
-            if have >= count:
-                break
+        return _joined(own, count, given)
+
+
+def _joined(loader: Iterable[Any], count: int, given: GivenKey) -> Batch:
+    batches: list[Batch] = []
+    for batch in loader:
+        batches.append(_split(batch, given))
+        if sum(len(own.x) for own in batches) >= count:
+            break
     if not batches:
-        raise UserError("'real' is a DataLoader without a single batch.")
-    return torch.cat(batches)[:count]
+        raise UserError(f"'real' is a {type(loader).__name__} without a single batch.")
+    beside = None if given is None else torch.cat([own.given for own in batches])[:count]  # type: ignore[misc]
+    return Batch(torch.cat([own.x for own in batches])[:count], beside)
+
+
+def _split(batch: Any, given: GivenKey) -> Batch:
+    """Return a batch's samples, and the entry that is given with them: never the same."""
+    if given is None:
+        return Batch(_samples_of(batch).detach().cpu())
+    parts = batch if isinstance(batch, dict | tuple | list) else ()
+    entries: dict[Any, Any] = dict(parts if isinstance(parts, dict) else enumerate(parts))
+    if given not in entries:
+        raise unknown("part of a batch in 'given'", str(given), [str(key) for key in entries])
+    beside = torch.as_tensor(entries.pop(given)).detach().cpu()
+    return Batch(_samples_of(list(entries.values())).detach().cpu(), beside)
 
 
 def _samples_of(batch: Any) -> Tensor:
-    while not isinstance(batch, Tensor):
-        values = list(batch.values()) if isinstance(batch, dict) else batch
-        if not isinstance(values, list | tuple) or not values:
-            raise UserError(
-                f"'real' is a DataLoader whose batches are {type(batch).__name__}; they must be tensors, or begin with "
-                "the tensor of samples."
-            )
-        batch = values[0]
-    return batch
+    """Return the samples in a batch: the first tensor of numbers with a point, beyond the batch axis, or the first."""
+    found = list(tensors_in(batch))
+    if not found:
+        raise UserError(
+            f"'real' is a DataLoader whose batches are {type(batch).__name__}; they must be tensors, or begin with "
+            "the tensor of samples."
+        )
+    return next((own for own in found if own.is_floating_point() and own.dim() > 1), found[0])
 
 
 @contextmanager
@@ -136,8 +173,13 @@ def _kept_generators(loader: DataLoader[Any]) -> Iterator[None]:
             generator.set_state(state)
 
 
-def latent_samples(latent: Latent, n: int) -> Tensor:
-    """Return n latents [n, ...], standard normal of a dimension or as a callable draws them; the same every time."""
+def latent_samples(latent: Latent | None, n: int, given: Given = None) -> Tensor:
+    """Return n latents [n, ...], standard normal of a dimension or as a callable draws them; the same every time.
+
+    None: [n, 0], for a generator that is fed by what is given alone.
+    """
+    if latent is None and given is not None:
+        return torch.empty(min(n, len(given)), 0)
     if isinstance(latent, int) and not isinstance(latent, bool):
         if latent < 1:
             raise UserError(f"'latent' must be a dimension of at least 1 or a callable n -> latents, got {latent}.")

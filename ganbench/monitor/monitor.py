@@ -11,16 +11,19 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
 
+from ganbench import registry
 from ganbench.analysis.game import GameFinding, game_findings
 from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series
 from ganbench.errors import UserError, unknown
+from ganbench.monitor.doctor import Fault, Visit
+from ganbench.monitor.forwards import Forward, Loop, Networks
 from ganbench.monitor.inputs import Latent, Real
 from ganbench.monitor.isolation import is_main_process
-from ganbench.monitor.losses import ToldLosses
+from ganbench.monitor.losses import Told, ToldLosses
 from ganbench.monitor.probing import Features, LoopProber, Sizes, Target
 from ganbench.monitor.record import LoopSettings, Record
+from ganbench.monitor.saying import at_exit, line_of
 from ganbench.monitor.watched import Loss
 from ganbench.problems.base import Problem
 from ganbench.registry import COSTS, playing
@@ -63,7 +66,8 @@ class Monitor:
     features: samples [n, *shape] -> [n, d], the space to measure in; None: fixed convolutions for images, or the data.
     loss: a registered loss's name, or (real_logits, fake_logits) -> (d_loss, g_loss); None leaves out the diagnostics
         that need it, and d_loss and g_loss are the averages of what is reported.
-    out: the study's directory; loops that differ in `variant` (default: the generator's class) or `seed` may share it.
+    out: the study's directory; loops that differ in `variant` (default: the generator's class) or `seed` may share it;
+        a loop that is repeated without a seed gets the next number.
     stop_on: verdicts that end training by raising TrainingStopped, or by calling `on_verdict(verdict)` once if given,
         when they have held for `patience` probes; "diverged" at once.
     mode: "eval", or "train" to measure the networks with the flags that the loop gave them.
@@ -73,19 +77,24 @@ class Monitor:
     On other ranks than 0 it does nothing. Raises UserError for what cannot be watched.
     """
 
+    _visit: Visit | None = None
+
     def __init__(
         self,
-        generator: nn.Module,
-        discriminator: nn.Module,
+        generator: Networks,
+        discriminator: Networks,
         real: Real | None = None,
-        latent: Latent = 0,
+        latent: Latent | None = None,
         *,
         out: str | Path,
+        given: str | int | None = None,
+        g_forward: Forward | None = None,
+        d_forward: Forward | None = None,
         problem: str | Problem | None = None,
         features: Features | None = None,
         loss: str | Loss | None = None,
         variant: str | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         every: int = 500,
         stop_on: Iterable[str] = (),
         patience: int = 2,
@@ -97,31 +106,50 @@ class Monitor:
         diagnostics: str = "cheap",
         start: int = 0,
         fresh: bool = False,
+        doctor: bool = True,
+        log: Callable[[str], Any] | None = print,
     ) -> None:
         _check_counts(every=every, patience=patience, neighbours=neighbours, batch_size=batch_size, samples=samples)
         _check_choices(mode, diagnostics)
-        self.every, self.patience, self.on_verdict = every, patience, on_verdict
-        self.stop_on = _verdict_names(stop_on)
-        self.out, self.steps, self._watching = Path(out), start, is_main_process()
+        self.every, self.patience, self.on_verdict, self.stop_on = every, patience, on_verdict, _verdict_names(stop_on)
+        self.out, self.steps, self._log = Path(out), start, log or (lambda _: None)
         self._begin_books()
-        if not self._watching:
-            return
-        sizes = Sizes(samples, neighbours, batch_size, diagnostics)
-        device = next((own.device for own in generator.parameters()), torch.device("cpu"))
-        target = Target(real, problem, features, sizes, device)
-        self._prober = LoopProber(generator, discriminator, target, latent, sizes, loss=loss, mode=mode)
-        settings = LoopSettings(variant, seed, every, sizes, start, fresh)
-        players = self._prober.generator, self._prober.discriminator
-        self._open(Record(self.out, target, players, loss, settings))
+        if self._watching:
+            sizes = Sizes(samples, neighbours, batch_size, diagnostics)
+            loop = Loop(generator, discriminator, real, latent, given, (g_forward, d_forward))
+            settings = LoopSettings(variant, seed, every, sizes, start, fresh)
+            self._watch(loop, settings, doctor, problem=problem, features=features, loss=loss, mode=mode)
+
+    def _watch(
+        self,
+        loop: Loop,
+        settings: LoopSettings,
+        doctor: bool,
+        *,
+        problem: str | Problem | None,
+        features: Features | None,
+        loss: str | Loss | None,
+        mode: str,
+    ) -> None:
+        players, sizes = loop.players, settings.sizes
+        device = next((own.device for own in players[0].parameters()), torch.device("cpu"))
+        target = Target(loop.real, problem, features, sizes, device, loop.given)
+        self._prober = LoopProber(*players, target, loop.latent, sizes, loss=loss, mode=mode, forwards=loop.forwards)
+        record = Record(self.out, target, players, loss, settings)
+        if doctor:
+            self._visit = Visit(*loop.called, loop.real, self._prober.latents)
+        self._open(record)
 
     def _open(self, record: Record) -> None:
         self._record = record
         self._rows += record.rows
         self._probed_at, self._probed = time.perf_counter(), -1
+        at_exit(self)
         if self.steps == 0:
             self._probe()
 
     def _begin_books(self) -> None:
+        self._watching = is_main_process()
         self.verdicts: tuple[Verdict, ...] = ()
         self._rows: list[dict[str, float]] = []
         self._held: dict[str, int] = {}
@@ -144,16 +172,43 @@ class Monitor:
         """What the game does since some step, the likeliest fault first, each with evidence and what usually helps."""
         return game_findings(self.series)
 
-    def step(self, *, d_loss: Tensor | float | None = None, g_loss: Tensor | float | None = None) -> None:
-        """Tell that an iteration is over, with its losses (numbers or tensors of one element); probe if it is time."""
+    def step(self, *, d_loss: Told = None, g_loss: Told = None, **scalars: Told) -> None:
+        """Tell that an iteration is over, with its losses (numbers or tensors of one element); probe if it is time.
+
+        A loss may be a mapping of its terms, whose sum counts. Other numbers are recorded as columns, as averages too.
+        """
         self.steps += 1
         if not self._watching:
             return
+        if self._visit is not None and self._visit.open and self._visit.step():
+            self._say_faults()
         due = self.steps % self.every == 0
-        if self._losses.add(self.steps, d_loss, g_loss) or due:
+        if taken := sorted({name.partition(".")[0] for name in scalars} & set(registry.measures())):
+            raise UserError(f"'{taken[0]}' is measured already; give the number another name.")
+        if self._losses.add(self.steps, d_loss, g_loss, scalars) or due:
             self._look()
         if due and self._watching:
             self._probe()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong with the loop's wiring by what was seen of its first iterations, the certain first."""
+        return () if self._visit is None else self._visit.faults()
+
+    def check(self) -> tuple[Fault, ...]:
+        """Say what is wrong with the wiring by what was seen so far, and return it; the rest follows by itself."""
+        found = self.faults
+        for fault in found:
+            self._log(f"ganbench: {fault}")
+        if not found and self._visit is not None:
+            seen = self._visit.trace.steps
+            self._log(f"ganbench: nothing wrong with the wiring in {seen} iterations" + (
+                ", still watching" if self._visit.open else ""))  # fmt: skip
+        return found
+
+    def _say_faults(self) -> None:
+        for fault in self.faults:
+            self._log(f"ganbench: {fault}")
 
     def close(self) -> None:
         """Probe a last time and mark the run as done; it can be called again."""
@@ -170,9 +225,21 @@ class Monitor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is None:
             self.close()
-        # many a loop raises by itself when it meets a NaN; after any other exception the run stays unfinished
-        elif self._watching and not issubclass(kind, TrainingStopped) and self._broken():
-            self._diverged(self.steps + 1, f"{kind.__name__} at step {self.steps + 1}: {error}")
+        elif error is not None:
+            self._ended_by(error)
+
+    def _ended_by(self, error: BaseException, *, late: bool = False) -> None:
+        """Record what ended the loop: many a loop raises by itself when it meets a NaN; else it stays unfinished."""
+        if not self._watching or isinstance(error, TrainingStopped):
+            return
+        self._losses.read()
+        since, broken = self._losses.broken_since, self._broken()
+        if not broken and (since is None or not isinstance(error, Exception)):
+            return
+        if late:  # nobody is left to be stopped
+            self.stop_on = frozenset()
+        told = f"{type(error).__name__} at step {self.steps + 1}: {error}"
+        self._diverged(since or self.steps + 1, f"{self._losses.complaint}; {told}" if since else told)
 
     def _broken(self) -> bool:
         try:
@@ -192,6 +259,15 @@ class Monitor:
     def _probe(self) -> None:
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
+        if self._visit is not None:
+            self._visit.pause(True)
+        try:
+            self._measure()
+        finally:
+            if self._visit is not None:
+                self._visit.pause(False)
+
+    def _measure(self) -> None:
         began, passed = time.perf_counter(), self.steps - max(self._probed, 0)
         spent = began - self._probed_at
         probe = self._prober.probe()
@@ -209,6 +285,7 @@ class Monitor:
         self._clock["probe"] += self._probed_at - began
         if self.steps > 0:
             self._judge()
+        self._log(line_of(self.steps, columns, self.verdict))
 
     def _reported(self) -> dict[str, float]:
         """Return what the loop itself tells; diagnostics of the same name on the probe batch take precedence."""
@@ -247,6 +324,9 @@ class Monitor:
     def _finish(self, diverged_step: int = -1) -> None:
         if self._watching:
             self._watching = False
+            if self._visit is not None and self._visit.open:
+                self._visit.close()
+                self._say_faults()
             self._record.finish(self._clock, diverged_step)
 
 

@@ -17,10 +17,11 @@ from ganbench.arrays import Array
 from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
-from ganbench.monitor.inputs import Latent, Real, RealSamples, as_problem, latent_samples, real_samples
-from ganbench.monitor.isolation import own_randomness, untouched, unwrapped
+from ganbench.monitor.forwards import Forward, sample_of, scores_by_scale
+from ganbench.monitor.inputs import GivenKey, Latent, Real, RealSamples, as_problem, latent_samples, real_batch
+from ganbench.monitor.isolation import own_randomness, untouched
 from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, final_sigmoid, placed
-from ganbench.problems.base import Problem, stream
+from ganbench.problems.base import Batch, Problem, mapped, stream
 from ganbench.training.loop import KEPT_SAMPLES
 
 Features = Callable[[Tensor], Tensor]
@@ -49,8 +50,11 @@ class Target:
         features: Features | None,
         sizes: Sizes,
         device: torch.device,
+        given: GivenKey = None,
     ) -> None:
-        samples = None if real is None else real_samples(real, 2 * sizes.samples)
+        samples, self.given = (
+            Batch(None, None) if real is None else real_batch(real, 2 * sizes.samples, given)  # type: ignore[arg-type]
+        )
         self.shown = as_problem(problem, samples)
         self.name, self.shape = self.shown.name, tuple(self.shown.shape)
         self.features, self.batch_size, self.device = features, sizes.batch_size, device
@@ -171,15 +175,17 @@ class LoopProber:
         generator: nn.Module,
         discriminator: nn.Module,
         target: Target,
-        latent: Latent,
+        latent: Latent | None,
         sizes: Sizes,
         *,
         loss: str | Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
         mode: str = "eval",
+        forwards: tuple[Forward | None, Forward | None] = (None, None),
     ) -> None:
-        self.generator, self.discriminator = unwrapped(generator), unwrapped(discriminator)
+        self.generator, self.discriminator, self.forwards = generator, discriminator, forwards
         self.target, self.sizes, self.evaluate = target, sizes, mode == "eval"
-        self.latents = latent_samples(latent, target.evaluator.samples)
+        self.given = target.given
+        self.latents = latent_samples(latent, target.evaluator.samples, given=self.given)
         with untouched(self.generator, self.discriminator, evaluate=self.evaluate):
             fake = self._tried("generator", self.generator, self.latents[: sizes.batch_size])
             if fake.shape[1:] != target.real.shape[1:]:
@@ -187,13 +193,8 @@ class LoopProber:
                     f"The generator makes samples of shape {list(fake.shape[1:])}, the real ones have "
                     f"{list(target.real.shape[1:])}: both must be what the discriminator gets."
                 )
-            logits = self._tried("discriminator", self.discriminator, target.real)
-            if logits.numel() != len(target.real) or len(logits) != len(target.real):
-                raise UserError(
-                    f"The discriminator maps {len(target.real)} samples to {list(logits.shape)}; it must give one "
-                    "number a sample, [n] or [n, 1]: wrap one that scores patches into a module that averages them."
-                )
-            self.sigmoid = final_sigmoid(self.discriminator, target.real)
+            self._tried("discriminator", self.discriminator, target.real)
+            self.sigmoid = final_sigmoid(self.discriminator, target.real, forwards[1], self.given)
         self.loss = _watched_loss(loss, 0.0 if self.sigmoid is not None else None)
 
     def probe(self) -> Probe:
@@ -201,14 +202,21 @@ class LoopProber:
         if player := self.broken():
             return Probe({}, np.empty(0), f"parameters of the {player}")
         with untouched(self.generator, self.discriminator, evaluate=self.evaluate):
-            watched = Watched(self.generator, self.discriminator, self.loss, self.sigmoid)
+            watched = Watched(self.generator, self.discriminator, self.loss, self.sigmoid, self.forwards)
             with torch.no_grad():
-                parts = self.latents.tensor_split(-(-len(self.latents) // self.sizes.batch_size))
-                fake = torch.cat([watched.generate(part.unsqueeze(0), {})[0] for part in parts])
+                fake = torch.cat([self._generated(watched, part) for part in self._parts()])
             if not bool(fake.isfinite().all()):
                 return Probe({}, np.empty(0), "samples of the generator")
             columns = {**self.target.measure(fake), **self._diagnose(watched)}
         return Probe(columns, self.target.picture(fake))
+
+    def _parts(self) -> list[slice]:
+        size = self.sizes.batch_size
+        return [slice(first, first + size) for first in range(0, len(self.latents), size)]
+
+    def _generated(self, watched: Watched, part: slice) -> Tensor:
+        watched.give(mapped(lambda own: own[part], self.given))
+        return watched.generate(self.latents[part].unsqueeze(0), {})[0]
 
     def broken(self) -> str:
         """Return whose parameters are not finite, empty where all are; asks the device once."""
@@ -231,6 +239,7 @@ class LoopProber:
         size = min(self.sizes.batch_size, len(self.latents), len(self.target.real))
         latents = self.latents[:size].unsqueeze(0)
         real = placed(self.target.real[:size], self.discriminator).float().unsqueeze(0)
+        watched.give(self.given)
         game, columns = Game(watched, real, latents), {}
         for plugin in affordable(self.sizes.diagnostics):
             try:
@@ -240,17 +249,32 @@ class LoopProber:
         return {name: float(column.detach()) for name, column in columns.items()}
 
     def _tried(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
+        watched = Watched(self.generator, self.discriminator, WatchedLoss(), None, self.forwards)
+        watched.give(self.given)
         with torch.no_grad():
             try:
-                out = Watched(self.generator, self.discriminator, WatchedLoss(), None).players[name[0]].raw(x)
+                out = watched.players[name[0]].raw(x)
             except Exception as error:  # a network may raise anything
                 raise UserError(
                     f"The {name} does not take {'latents' if name[0] == 'g' else 'samples'} of shape "
                     f"{list(x.shape)}: {type(error).__name__}: {error}."
                 ) from error
-        if not isinstance(out, Tensor) or out.dim() < 1:
+        if name[0] == "d":
+            return self._tried_scores(out, len(x))
+        found = sample_of(out)
+        if found is None or found.dim() < 1:
             raise UserError(f"The {name} returns {type(out).__name__}; it must return one tensor [n, ...].")
-        return out
+        return found
+
+    def _tried_scores(self, out: Any, count: int) -> Tensor:
+        scales = scores_by_scale(out, count)
+        if scales is None:
+            got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise UserError(
+                f"The discriminator maps {count} samples to {got}; it must give scores of each sample, [n, ...], or "
+                "lists of them: say how with d_forward=lambda d, x: ..."
+            )
+        return scales[0]
 
 
 def _watched_loss(loss: Any, boundary: float | None) -> WatchedLoss:

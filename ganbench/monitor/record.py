@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,13 @@ NAME = re.compile(r"[A-Za-z0-9_.+=-]+")
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What the user says of a run: its variant's name and seed, how it is measured, and how to treat an earlier one."""
+    """What the user says of a run: its variant's name and seed, how it is measured, and how to treat an earlier one.
+
+    seed: None takes the first number without a finished run; the last one there is, to go on from a checkpoint.
+    """
 
     variant: str | None
-    seed: int
+    seed: int | None
     every: int
     sizes: Sizes
     start: int = 0
@@ -45,8 +48,10 @@ class Record:
     def __init__(
         self, out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: LoopSettings
     ):
+        store = Store(out)
+        settings = replace(settings, seed=_numbered(store, target, modules, settings))
         plan = make_plan(out, target, modules, loss, settings)
-        run, store = plan.runs[0], Store(out)
+        run = plan.runs[0]
         store.enlist(plan)
         self._store, self._folder = store, store.population(run.id)
         device = next((p.device.type for p in modules[0].parameters()), "cpu")
@@ -98,6 +103,19 @@ class Record:
         self._store.log_session(end_session(self._session, time.monotonic() - self._clock))
 
 
+def _numbered(store: Store, target: Target, modules: tuple[nn.Module, nn.Module], settings: LoopSettings) -> int:
+    if settings.seed is not None or settings.fresh:
+        return 0 if settings.seed is None else settings.seed
+    free = 0
+    while store.population(_run(store, target, modules, replace(settings, seed=free)).id).done():
+        free += 1
+    return max(free - 1, 0) if settings.start > 0 else free
+
+
+def _run(store: Store, target: Target, modules: tuple[nn.Module, nn.Module], settings: LoopSettings) -> Run:
+    return make_plan(store.path, target, modules, None, settings).runs[0]
+
+
 def make_plan(
     out: Path, target: Target, modules: tuple[nn.Module, nn.Module], loss: Any, settings: LoopSettings
 ) -> Plan:
@@ -110,8 +128,9 @@ def make_plan(
     for what, text in (("variant", name), ("problem", target.name)):
         if not isinstance(text, str) or not NAME.fullmatch(text):
             raise UserError(f"The name of a {what} is made of letters, digits and _ . + = -, got {text!r}.")
-    if isinstance(settings.seed, bool) or not isinstance(settings.seed, int) or settings.seed < 0:
-        raise UserError(f"'seed' must be a whole number of at least 0, got {settings.seed!r}.")
+    seed = settings.seed
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UserError(f"'seed' must be a whole number of at least 0, got {seed!r}.")
     variant = Variant(
         problem=target.name, network=OWN, loss=OWN, normalization=OWN, g_normalization=OWN, regularizer=OWN,
         optimizer=OWN, latent=OWN, steps=0, batch_size=0, critic_steps=1, latent_dim=0, hypers=((OWN_NAME, name),),
@@ -122,7 +141,7 @@ def make_plan(
         description="Training loops of their own, watched by ganbench.Monitor.",
         variants=(variant,),
         skipped=(),
-        seeds=(settings.seed,),
+        seeds=(seed,),
         probe_every=settings.every,
         samples=sizes.samples,
         neighbours=sizes.neighbours,
@@ -132,5 +151,5 @@ def make_plan(
             f"problem.{target.name}": target.legend,
             f"variant.{name}": f"generator {names[0]}, discriminator {names[1]}, loss {told}",
         },
-        listed=(Run(variant, settings.seed).id,),
+        listed=(Run(variant, seed).id,),
     )

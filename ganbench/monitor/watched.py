@@ -12,7 +12,10 @@ from torch.func import functional_call
 
 from ganbench.gan.normalizations import Reweighted, as_matrix
 from ganbench.measure.dynamics import DifferentiableGame
+from ganbench.monitor.forwards import Calling, Forward, mean_scores, sample_of
 from ganbench.monitor.isolation import flagged
+from ganbench.monitor.outputs import ending
+from ganbench.problems.base import Given, mapped
 from ganbench.training.batched import ACTIVATIONS, LAYERS, layer_names
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -20,6 +23,14 @@ Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 class NotKnown(Exception):  # noqa: N818 - a state, not a mistake
     """Raised where a diagnostic asks for what a watched loop does not tell: its optimizer, or a loss not named."""
+
+
+class Inverse:
+    """Stands for a sigmoid that is no module: its probabilities are turned back into logits."""
+
+
+# a probability of single precision tells no logits beyond 16
+ROUNDED = 1e-7
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,17 @@ class WatchedPlayer:
     and `.grad` of the network's own parameters say.
     """
 
-    def __init__(self, module: nn.Module, sigmoid: nn.Module | None = None) -> None:
-        self.module, self.sigmoid = module, sigmoid
+    def __init__(
+        self,
+        module: nn.Module,
+        sigmoid: nn.Module | Inverse | None = None,
+        forward: Forward | None = None,
+        read: Callable[[Any, int], Tensor | None] = lambda out, _: out,
+    ) -> None:
+        self.module, self.sigmoid, self.read = module, sigmoid, read
+        self.forward, self._calling = forward, Calling(module, forward)
+        # what is given with the samples of a batch, its first rows are taken
+        self.given: Any = None
         self.names = layer_names(module)
         self.parameters = {
             name: own.detach().requires_grad_(own.is_floating_point()) for name, own in module.named_parameters()
@@ -59,13 +79,21 @@ class WatchedPlayer:
     def __call__(self, x: Tensor, units: dict[nn.Module, Tensor] | None = None) -> Tensor:
         """Map x [batch, ...] to float32 outputs; `units` collects [1, batch, ...] from each known activation."""
         hooks = [part.register_forward_hook(_keep_in(units)) for part in _activations(self.module, units)]
-        if self.sigmoid is not None:
+        if isinstance(self.sigmoid, nn.Module):
             hooks.append(self.sigmoid.register_forward_hook(lambda _, inputs, __: inputs[0]))
         try:
-            return self.raw(x).float()
+            out = self.read(self.raw(x), len(x))
+            assert out is not None
+            return torch.logit(out.float(), eps=ROUNDED) if isinstance(self.sigmoid, Inverse) else out.float()
         finally:
             for hook in hooks:
                 hook.remove()
+
+    def again(self) -> WatchedPlayer:
+        """Return the player with copies of its buffers as they are in the module."""
+        made = WatchedPlayer(self.module, self.sigmoid, self.forward, self.read)
+        made.given = self.given
+        return made
 
     def flat(self) -> Tensor:
         """Return a copy of the parameters as one vector, [1, size]."""
@@ -82,20 +110,38 @@ class WatchedPlayer:
         finally:
             self.parameters = before
 
-    def raw(self, x: Tensor) -> Tensor:
-        """Map x [batch, ...] as the module itself does."""
-        return functional_call(self.module, {**self.parameters, **self._buffers}, (placed(x, self.module),))
+    def raw(self, x: Tensor) -> Any:
+        """Map x [batch, ...] as the loop does; latents without a number stand for none."""
+        state = {f"net.{name}": own for name, own in {**self.parameters, **self._buffers}.items()}
+        given = mapped(lambda part: placed(part[: len(x)], self.module), self.given)
+        return functional_call(self._calling, state, (placed(x, self.module) if x.numel() else None, given))
 
 
 class Watched:
     """A loop's generator and discriminator at one probe (see `measure.diagnostics.Snapshot`).
 
-    sigmoid: the module at the end of D that turns its logits into probabilities, which is then left out.
+    sigmoid: the module at the end of D that turns its logits into probabilities, which is then left out, or `Inverse`
+    where a function does. forwards: how the loop calls G and D, if in ways of its own.
     """
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, loss: WatchedLoss, sigmoid: nn.Module | None):
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: WatchedLoss,
+        sigmoid: nn.Module | Inverse | None,
+        forwards: tuple[Forward | None, Forward | None] = (None, None),
+    ):
         self.losses: Sequence[WatchedLoss] = [loss]
-        self.players = {"g": WatchedPlayer(generator), "d": WatchedPlayer(discriminator, sigmoid)}
+        self.players = {
+            "g": WatchedPlayer(generator, None, forwards[0], lambda out, _: sample_of(out)),
+            "d": WatchedPlayer(discriminator, sigmoid, forwards[1], mean_scores),
+        }
+
+    def give(self, given: Given) -> None:
+        """Set what is given with the next batch, [batch, ...]."""
+        for player in self.players.values():
+            player.given = given
 
     @property
     def g_names(self) -> dict[str, str]:
@@ -141,7 +187,7 @@ class Watched:
         """
         if self.losses[0].function is None:
             raise NotKnown
-        generator, discriminator = (WatchedPlayer(own.module, own.sigmoid) for own in self.players.values())
+        generator, discriminator = (own.again() for own in self.players.values())
 
         def losses(g: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
             with flagged(iterate, generator.module, discriminator.module):
@@ -153,13 +199,15 @@ class Watched:
 
 
 def placed(x: Tensor, module: nn.Module) -> Tensor:
-    """Return a tensor on the device and in the precision of a module's parameters."""
+    """Return a tensor on the device and, if it holds no whole numbers, in the precision of a module's parameters."""
     own = next((p for p in module.parameters() if p.is_floating_point()), None)
-    return x if own is None else x.to(own.device, own.dtype)
+    return x if own is None else x.to(own.device, own.dtype if x.is_floating_point() else x.dtype)
 
 
-def final_sigmoid(discriminator: nn.Module, samples: Tensor) -> nn.Module | None:
-    """Return the sigmoid module whose output is the discriminator's own, None where it gives logits."""
+def final_sigmoid(
+    discriminator: nn.Module, samples: Tensor, forward: Forward | None = None, given: Given = None
+) -> nn.Module | Inverse | None:
+    """Return the sigmoid module whose output is the discriminator's own, `Inverse` for a function, None for logits."""
     made: dict[nn.Module, Tensor] = {}
 
     def keep(part: nn.Module, _: Any, out: Tensor) -> None:
@@ -167,13 +215,21 @@ def final_sigmoid(discriminator: nn.Module, samples: Tensor) -> nn.Module | None
 
     hooks = [part.register_forward_hook(keep) for part in discriminator.modules() if type(part) is nn.Sigmoid]
     try:
-        with torch.no_grad():
-            out = WatchedPlayer(discriminator).raw(samples)
+        player = WatchedPlayer(discriminator, None, forward)
+        player.given = given
+        with torch.enable_grad():
+            out = player.raw(samples)
     finally:
         for hook in hooks:
             hook.remove()
+    # several scales, or scores with features, are taken as they come
+    if not isinstance(out, Tensor):
+        return None
     storage = out.untyped_storage().data_ptr()
-    return next((part for part, own in made.items() if own.untyped_storage().data_ptr() == storage), None)
+    module = next((part for part, own in made.items() if own.untyped_storage().data_ptr() == storage), None)
+    if module is not None or ending(out) != "sigmoid":
+        return module
+    return Inverse()
 
 
 def _matrices(module: nn.Module) -> list[tuple[str, Tensor]]:

@@ -57,6 +57,38 @@ def test_the_tutorials_loop_at_a_thousand_times_its_learning_rate_is_stopped(mon
     assert stopped.value.step <= 56
 
 
+RECIPES = {
+    "ring.py": {"steps": 12}, "wgan_gp.py": {"steps": 12}, "conditional.py": {"epochs": 1},
+    "pix2pix.py": {"epochs": 1}, "cyclegan.py": {"epochs": 1}, "tokenizer.py": {"steps": 12},
+    "vocoder.py": {"steps": 12}, "super_resolution.py": {"epochs": 1}, "tabular.py": {"steps": 12},
+    "distillation.py": {"steps": 12},
+}  # fmt: skip
+QUICK = {"conditional.py", "tabular.py", "distillation.py"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in RECIPES]
+)
+def test_a_recipe_is_watched_by_five_lines_that_change_none_of_its_bits(name):
+    source = (EXAMPLES / name).read_text().replace("1e-3, 500", "1e-3, 3")
+    assert 1 <= source.count("# ganbench") <= 5
+    plain = "\n".join(line for line in source.splitlines() if "# ganbench" not in line)
+    assert "monitor" not in plain
+    ends = []
+    small = source.replace("out=", "samples=64, neighbours=16, out=")
+    small = small.replace('"out": ', '"samples": 64, "neighbours": 16, "out": ')
+    for text in (small, plain):
+        space = execute(text, **RECIPES[name])
+        ends.append([
+            own for value in space.values() for module in (value.values() if isinstance(value, dict) else [value])
+            if isinstance(module, torch.nn.Module) for own in module.state_dict().values()
+        ])  # fmt: skip
+    assert len(ends[0]) >= 8
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+    (folder,) = Path("reports").iterdir()
+    assert ganbench.load(folder).runs["status"].tolist() == ["done"]
+
+
 def test_mixed_precision_with_accumulation():
     space = execute((EXAMPLES / "amp.py").read_text(), steps=60)
     assert space["monitor"].series["step"].tolist() == [0, 60]

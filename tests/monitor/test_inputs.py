@@ -101,7 +101,7 @@ IMAGE_D = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
 
 class Patches(nn.Module):
     def forward(self, x):
-        return x.reshape(len(x), -1)[:, :2]
+        return x.reshape(len(x), -1)[:7, :2]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ class Patches(nn.Module):
         ({"latent": 3}, r"The generator does not take latents of shape \[16, 3\]"),
         ({"latent": "normal"}, "'latent' must be a dimension or a callable n -> latents, got str"),
         ({"latent": lambda n: torch.randn(3, 4)}, r"'latent' was asked for 64 latents and gave \[3, 4\]"),
-        ({"modules": (G, Patches())}, r"maps 16 samples to \[16, 2\]; it must give one number a sample"),
+        ({"modules": (G, Patches())}, r"maps 16 samples to \[7, 2\]; it must give scores of each sample"),
         ({"modules": (G, nn.Linear(3, 1))}, r"The discriminator does not take samples of shape \[16, 2\]"),
         ({"problem": "ring9"}, "Unknown problem 'ring9'. Did you mean 'ring8'"),
         ({"problem": 3}, "'problem' must be a name or a Problem, got int"),

@@ -241,6 +241,57 @@ def test_an_exception_out_of_a_loop_that_has_diverged_is_the_divergence(tmp_path
     assert isinstance(stopped.value.__context__, RuntimeError)
 
 
+def test_losses_that_wait_to_be_read_are_read_on_the_way_out(tmp_path, watch):
+    """The loop raises in step 32, its first loss that was NaN is that of step 31."""
+
+    def train(monitor):
+        with monitor:
+            steps(monitor, 30)
+            monitor.step(d_loss=math.nan, g_loss=1.0)
+            raise ValueError("loss is NaN")
+
+    with pytest.raises(ValueError, match="loss is NaN"):
+        train(monitor := watch())
+    assert monitor.verdict.onset == 31
+    assert ganbench.load(tmp_path / "it").runs["diverged_step"].tolist() == [31]
+
+
+def test_an_exception_that_nobody_catches_is_recorded_without_with(tmp_path):
+    script = tmp_path / "loop.py"
+    script.write_text(
+        "import math, torch, ganbench\n"
+        "monitor = ganbench.Monitor(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1), torch.randn(200, 2), 2,\n"
+        "    out='it', samples=64, neighbours=16, batch_size=16)\n"
+        "for step in range(5):\n"
+        "    monitor.step(d_loss=math.nan if step == 3 else 1.0)\n"
+        "    if step == 3: raise RuntimeError('all elements of input should be between 0 and 1')\n"
+    )
+    ended = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "RuntimeError: all elements" in ended.stderr
+    assert ganbench.load(tmp_path / "it").runs["diverged_step"].tolist() == [4]
+
+
+def test_terms_of_a_loss_and_numbers_beside_it_are_columns(watch):
+    monitor = watch()
+    for step in range(10):
+        monitor.step(d_loss={"adv": 1.0, "penalty": torch.tensor(float(step))}, g_loss=2.0, weight=0.5)
+    last = monitor.series.iloc[-1]
+    assert (last["d_loss"], last["d_loss.adv"], last["d_loss.penalty"], last["weight"]) == (5.5, 1.0, 4.5, 0.5)
+    with pytest.raises(UserError, match="'high_quality' is measured already"):
+        monitor.step(high_quality=1.0)
+    with pytest.raises(UserError, match=r"'d_loss\.adv' must be one number, got str"):
+        monitor.step(d_loss={"adv": "a"})
+
+
+def test_one_line_a_probe(watch, tmp_path):
+    lines = []
+    steps(watch(log=lines.append), 20)
+    assert [line.partition(":")[2].split(",")[0] for line in lines] == [" step 0", " step 10", " step 20"]
+    assert lines[2].startswith("ganbench: step 20, converged: high quality 0.9")
+    assert lines[2].endswith("d loss 1, g loss 1")
+    watch(log=None, out=tmp_path / "silent").close()
+
+
 def test_losses_are_numbers(watch):
     monitor = watch()
     with pytest.raises(UserError, match=r"'g_loss' must be one number, got a tensor of shape \[3\]"):

@@ -255,17 +255,17 @@ class Answers(nn.Module):
 
 
 @pytest.mark.parametrize(("answer", "told"), [
-    (lambda x: x.sum(), "The discriminator returns Tensor; it must return one tensor"),
-    (lambda x: (x,), "The discriminator returns tuple; it must return one tensor"),
-    (lambda x: x[:, 0].reshape(1, -1), r"The discriminator maps 16 samples to \[1, 16\]; it must give one number"),
-    (lambda x: x[:8, :1], r"The discriminator maps 16 samples to \[8, 1\]; it must give one number"),
-    (lambda x: x[:, :2], r"The discriminator maps 16 samples to \[16, 2\]; it must give one number"),
+    (lambda x: x.sum(), r"The discriminator maps 16 samples to \[\]; it must give scores of each sample"),
+    (lambda x: "a", "The discriminator maps 16 samples to str; it must give scores of each sample"),
+    (lambda x: [], "The discriminator maps 16 samples to list; it must give scores of each sample"),
+    (lambda x: x[:, 0].reshape(1, -1), r"The discriminator maps 16 samples to \[1, 16\]; it must give scores"),
+    (lambda x: x[:7, :1], r"The discriminator maps 16 samples to \[7, 1\]; it must give scores"),
     (lambda x: 1 / 0, r"The discriminator does not take samples of shape \[16, 2\]: ZeroDivisionError: division by "),
 ])  # fmt: skip
-def test_a_discriminator_gives_one_number_a_sample(answer, told):
+def test_a_discriminator_gives_scores_of_each_sample(answer, told):
     with pytest.raises(UserError, match=f"^{told}"):
         prober(discriminator=Answers(answer))
-    for fine in (lambda x: x[:, 0], lambda x: x[:, :1], lambda x: x[:, :1, None]):
+    for fine in (lambda x: x[:, 0], lambda x: x[:, :1], lambda x: x[:, :1, None], lambda x: x, lambda x: (x,)):
         prober(discriminator=Answers(fine))
 
 

@@ -100,11 +100,11 @@ def test_an_unfinished_run_starts_over_or_goes_on_from_a_checkpoint(tmp_path):
 
 
 def test_a_finished_run_is_replaced_only_when_asked_to(tmp_path):
-    monitor = watch(tmp_path / "it")
+    monitor = watch(tmp_path / "it", seed=0)
     steps(monitor, 12)
     monitor.close()
     with pytest.raises(UserError, match=r"holds the finished run 'ring8-Linear-.*-s0': give another seed"):
-        watch(tmp_path / "it")
+        watch(tmp_path / "it", seed=0)
     monitor = watch(tmp_path / "it", fresh=True)
     steps(monitor, 3)
     assert ganbench.load(tmp_path / "it").series["step"].tolist() == [0]
@@ -238,7 +238,19 @@ def test_a_finished_run_goes_on_from_a_checkpoint_without_being_asked(tmp_path):
         watch(tmp_path / "it", start=1)
     again.close()
     with pytest.raises(UserError, match="holds the finished run"):
-        watch(tmp_path / "it")
+        watch(tmp_path / "it", seed=0)
+
+
+def test_a_loop_that_is_repeated_gets_the_next_number(tmp_path):
+    for _ in range(3):
+        monitor = watch(tmp_path / "it")
+        steps(monitor, 6)
+        monitor.close()
+    assert ganbench.load(tmp_path / "it").runs["seed"].tolist() == [0, 1, 2]
+    # an unfinished one keeps its own
+    steps(watch(tmp_path / "it"), 6)
+    watch(tmp_path / "it", fresh=True).close()
+    assert sorted(ganbench.load(tmp_path / "it").runs["seed"]) == [0, 1, 2, 3]
 
 
 def test_pictures_are_recorded_a_run_at_a_time(shared):

@@ -1,0 +1,235 @@
+"""Rules about what the players are given: latents, real data, their ranges and sizes, modes and batch statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from ganbench.monitor.doctor.trace import NAMES, Call, Fault, Scale, Trace
+
+RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0)}
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+BY_MODE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+# fewer numbers a channel than this make poor statistics
+SMALL_BATCH = 4
+FEW = 3
+WIDER, UNSCALED = 20.0, 20.0
+
+
+def mode(trace: Trace) -> Iterator[Fault]:
+    """Find players that are trained in evaluation mode, where that makes a difference."""
+    used = {call.step for call in trace.calls if call.back}
+    for player, module in trace.players.items():
+        layers = [name for name, part in module.named_modules() if isinstance(part, BY_MODE)]
+        calls = [c for c in trace.calls_of(player) if (c.back if player == "d" else c.step in used)]
+        asleep = [call for call in calls if not call.training]
+        if layers and len(asleep) >= FEW and len(asleep) > len(calls) / 2:
+            yield Fault(
+                f"the {NAMES[player]} is trained in evaluation mode", True,
+                f"eval() was on in {len(asleep)} of {len(calls)} calls that losses were computed from; it has "
+                f"{len(layers)} layers of batch norm or dropout.",
+                f"Call {NAMES[player]}.train() after drawing samples, at the top of the loop.",
+            )  # fmt: skip
+
+
+def latents(trace: Trace) -> Iterator[Fault]:
+    """Find latents that are the same in a batch, or at every step."""
+    calls = [call for call in trace.calls_of("g") if call.count > 1]
+    equal = [call for call in calls if call.equal_rows]
+    if len(equal) >= FEW and len(equal) > len(calls) / 2:
+        yield Fault(
+            "one latent for the whole batch", True,
+            f"All rows of the generator's input were equal in {len(equal)} of {len(calls)} calls.",
+            "Draw a latent for each sample: torch.randn(batch_size, latent_dim).",
+        )  # fmt: skip
+    elif again := _repeated(calls):
+        yield Fault(
+            "the same latents at every step", True,
+            f"The generator's input was bit for bit that of the iteration before, {again} times of {again}.",
+            "Draw latents inside the loop, and set no seed in it; keep fixed ones for pictures only.",
+        )  # fmt: skip
+    shown = [call.scale for call in calls]
+    if trace.latents and shown and not equal:
+        mean, std = (sum(getattr(one, key) for one in shown) / len(shown) for key in ("mean", "std"))
+        own = trace.latents
+        if abs(mean - own.mean) > 0.3 * max(own.std, std) or not 0.6 < (std + 1e-12) / (own.std + 1e-12) < 1.6:
+            yield Fault(
+                "Monitor draws other latents than the loop", False,
+                f"The loop's have mean {mean:.2g} and standard deviation {std:.2g}, Monitor's {own.mean:.2g} and "
+                f"{own.std:.2g}.",
+                "Give `latent=` what the loop draws: lambda n: torch.rand(n, 64), for one.",
+            )  # fmt: skip
+
+
+def repeated_data(trace: Trace) -> Iterator[Fault]:
+    """Find real batches that are constant, or the same at every step, and fakes that are."""
+    real = [call for call in trace.calls_of("d", "real") if call.count > 1 and not call.leaf]
+    if (equal := [call for call in real if call.equal_rows]) and len(equal) == len(real) >= FEW:
+        yield Fault(
+            "real data are constant", True, f"All rows of a real batch were equal in {len(equal)} of {len(equal)}.",
+            "Look at one batch: an index that never moves, a transform that wipes everything out.",
+        )  # fmt: skip
+    elif again := _repeated(real):
+        yield Fault(
+            "the same real batch at every step", True,
+            f"D's real input was bit for bit that of the iteration before, {again} times of {again}.",
+            "Iterate the loader: next(iter(loader)) inside the loop starts it anew, and without shuffling gives the "
+            "first batch for ever.",
+        )  # fmt: skip
+    elif real and all(_duplicates(call) for call in real) and len(real) >= FEW:
+        yield Fault(
+            "real batches repeat a few samples", False,
+            f"The first {len(real[0].head)} rows of every real batch hold at most "
+            f"{max(len(call.head.flatten(1).unique(dim=0)) for call in real)} different ones.",
+            "Look at the sampler and at __getitem__.",
+        )  # fmt: skip
+    fakes = [call for call in trace.calls_of("d", "fake") if not call.attached]
+    if not _repeated(trace.calls_of("g")) and (again := _repeated(fakes)):
+        yield Fault(
+            "D is shown the same fakes at every step", True,
+            f"Its fake input was bit for bit that of the iteration before, {again} times of {again}.",
+            "Draw fakes inside the loop.",
+        )  # fmt: skip
+
+
+def ranges(trace: Trace) -> Iterator[Fault]:
+    """Find real samples that the generator cannot make, or in another scale than the fakes."""
+    real, fake = (_spread(trace.calls_of("d", kind)) for kind in ("real", "fake"))
+    if real is None or fake is None:
+        return
+    made = [call for call in trace.calls_of("d", "fake") if call.maker]
+    end = trace.calls_of("g")[-1].ends if made and trace.calls_of("g") else ""
+    if end in RANGES and len(made[-1].shape) == len(made[-1].maker.made.shape) - 1:  # type: ignore[union-attr]
+        low, high = RANGES[end]
+        margin = 0.05 * (high - low)
+        if real.low < low - margin or real.high > high + margin:
+            yield Fault(
+                "real samples are outside the generator's range", True,
+                f"It ends in a {end} and makes numbers in [{low:g}, {high:g}]; D's real ones are in "
+                f"[{real.low:.3g}, {real.high:.3g}].",
+                "Scale the data to the generator's range: x / 127.5 - 1 for a tanh.",
+            )  # fmt: skip
+            return
+        if end == "tanh" and real.low > -0.02 and real.high > 0.3:
+            yield Fault(
+                "real samples fill half of the generator's range", False,
+                f"It ends in a tanh, [-1, 1]; D's real ones are in [{real.low:.3g}, {real.high:.3g}].",
+                "Scale the data to [-1, 1]: 2 * x - 1.",
+            )  # fmt: skip
+            return
+    if fake.std > WIDER * real.std or real.std > max(UNSCALED, WIDER * fake.std):
+        yield Fault(
+            "real and fake samples are scaled differently", False,
+            f"D's real ones: {real}. Fake: {fake}.",
+            "Put both through the same normalisation before D, or none of them.",
+        )  # fmt: skip
+
+
+def sizes(trace: Trace) -> Iterator[Fault]:
+    """Find real and fake samples of different shapes."""
+    seen = [call for call, _ in trace.trained("d")]
+    real, fake = ({call.shape for call in seen if call.kind == kind} for kind in ("real", "fake"))
+    if real and fake and not real & fake and {len(one) for one in real} == {len(one) for one in fake}:
+        a, b = sorted(real)[0], sorted(fake)[0]
+        channels = len(a) > 1 and a[0] != b[0]
+        yield Fault(
+            f"real and fake samples differ in {'channels' if channels else 'size'}", True,
+            f"D is given real samples of shape {list(a)} and fakes of shape {list(b)}: the shape alone tells them "
+            "apart.",
+            "Bring the data to the size and channels that the generator makes.",
+        )  # fmt: skip
+
+
+def labels(trace: Trace) -> Iterator[Fault]:
+    """Find fakes that D judges under other labels than they were made with."""
+    for player in "dg":
+        pairs = [
+            (mine, its)
+            for call, _ in trace.trained(player) if call.maker and call.kind == "fake"
+            for mine, its in zip(call.conditions, call.maker.conditions, strict=False) if mine.shape == its.shape
+        ]  # fmt: skip
+        other = [1 for mine, its in pairs if not torch.equal(mine, its)]
+        if len(other) < FEW or len(other) <= 0.8 * len(pairs):
+            continue
+        yield Fault(
+            "fakes are judged under other labels than they were made with", True,
+            f"In {len(other)} of {len(pairs)} calls for the {NAMES[player]}'s loss the labels that D got with fakes "
+            "were not G's.", "Draw labels once an iteration, and give G and D the same ones.",
+        )  # fmt: skip
+        return
+
+
+def batch_statistics(trace: Trace) -> Iterator[Fault]:
+    """Find what batch normalisation cannot bear: tiny batches, real and fake in one, penalties."""
+    for player, module in trace.players.items():
+        layers = [name for name, part in module.named_modules() if isinstance(part, BATCH_NORMS)]
+        calls = [call for call in trace.calls_of(player) if call.training]
+        if not layers or not calls:
+            continue
+        if (least := min(call.count for call in calls)) <= SMALL_BATCH:
+            yield Fault(
+                "the batch is too small for batch norm", False,
+                f"The {NAMES[player]} has {len(layers)} batch norms and is given {least} samples at a time.",
+                "Take a larger batch, or group, instance or layer norm.",
+            )  # fmt: skip
+        mixed = [call for call in calls if call.kind == "mixed" and call.back]
+        if len(mixed) >= FEW:
+            yield Fault(
+                "real and fake samples share batch statistics in D", False,
+                f"{len(mixed)} calls of D, which has {len(layers)} batch norms, hold both.",
+                "Call D on real and on fake batches separately, as DCGAN does, or take a norm that knows no batch.",
+            )  # fmt: skip
+    yield from _last_batch(trace)
+
+
+def _last_batch(trace: Trace) -> Iterator[Fault]:
+    loader = trace.loader
+    size, data = getattr(loader, "batch_size", None), getattr(loader, "dataset", None)
+    norms = any(isinstance(part, BATCH_NORMS) for own in trace.players.values() for part in own.modules())
+    if not size or not norms or getattr(loader, "drop_last", True) or not isinstance(data, Sized):
+        return
+    left = len(data) % size
+    if 0 < left <= max(SMALL_BATCH, size // 16) and left < size:
+        yield Fault(
+            "the last batch of an epoch is tiny", False,
+            f"{len(data)} samples in batches of {size} leave {left}, and the networks have batch norm.",
+            "Give the DataLoader drop_last=True.",
+        )  # fmt: skip
+
+
+def not_called(trace: Trace) -> Iterator[Fault]:
+    """Find that the networks given are not those that the loop uses."""
+    if trace.steps < FEW or not trace.calls:
+        return
+    for player in ("g", "d"):
+        if not trace.calls_of(player) and not trace.grown[player]:
+            yield Fault(
+                f"the {NAMES[player]} that Monitor was given is not called", False,
+                f"In {trace.steps} iterations the loop called the other network {len(trace.calls)} times and this one "
+                "never.",
+                "Give Monitor the very modules that are trained: no copy, no moving average.",
+            )  # fmt: skip
+
+
+def _repeated(calls: list[Call]) -> int:
+    """Return how often an iteration's first input equals the one before, 0 where it does not always."""
+    firsts = list({call.step: call for call in reversed(calls)}.values())[::-1]
+    same = [a.head.shape == b.head.shape and torch.equal(a.head, b.head) for a, b in pairwise(firsts)]
+    return len(same) if len(same) >= FEW and all(same) else 0
+
+
+def _duplicates(call: Call) -> bool:
+    rows = call.head.flatten(1)
+    # whole numbers, as in tables, repeat by nature
+    return len(rows) >= 8 and bool((rows != rows.round()).any()) and len(rows.unique(dim=0)) <= len(rows) // 4
+
+
+def _spread(calls: list[Call]) -> Scale | None:
+    if not calls:
+        return None
+    low, high = min(call.scale.low for call in calls), max(call.scale.high for call in calls)
+    mean, std = (sum(getattr(call.scale, key) for call in calls) / len(calls) for key in ("mean", "std"))
+    return Scale(low, high, mean, std)

@@ -1,0 +1,39 @@
+"""All rules of the doctor, those first whose fault explains what others would find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ganbench.monitor.doctor import batches, scores, wiring
+from ganbench.monitor.doctor.trace import Fault, Trace
+
+RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
+    wiring.not_finite,
+    wiring.shared,
+    wiring.holds_the_others,
+    wiring.in_no_optimizer,
+    wiring.frozen,
+    wiring.steps_without_gradient,
+    wiring.never_cleared,
+    wiring.other_ones_gradient,
+    wiring.skipped_steps,
+    scores.labels_swapped,
+    scores.one_side_only,
+    scores.sigmoid_twice,
+    scores.penalty_without_graph,
+    scores.constant_scores,
+    wiring.zero_gradient,
+    batches.latents,
+    batches.repeated_data,
+    batches.mode,
+    batches.sizes,
+    batches.ranges,
+    batches.labels,
+    scores.no_pull,
+    scores.clipped_weights,
+    wiring.rates,
+    wiring.step_size,
+    wiring.turns,
+    batches.batch_statistics,
+    batches.not_called,
+)

@@ -1,0 +1,188 @@
+"""What a doctor has seen of a loop in a few iterations: calls of both players, backward passes, optimizer steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+OTHER = {"g": "d", "d": "g"}
+NAMES = {"g": "generator", "d": "discriminator"}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The numbers of a tensor in four: lowest, highest, mean and standard deviation."""
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, x: Tensor) -> Scale:
+        """Measure a tensor of any shape."""
+        x = x.detach().float()
+        spread = x.std(correction=0)
+        return cls(*torch.stack([x.min(), x.max(), x.mean(), spread]).tolist())
+
+    def __str__(self) -> str:
+        return f"[{self.low:.3g}, {self.high:.3g}], mean {self.mean:.3g}, standard deviation {self.std:.3g}"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A discriminator's outputs in one call, [m], and the gradient of a loss that came back to them."""
+
+    outputs: Tensor
+    gradient: Tensor
+    creates_graph: bool
+
+
+@dataclass
+class Call:
+    """One forward pass of a player.
+
+    head: the first rows of its input; made: those of its output; conditions: those of its whole-number arguments.
+    kind: for a discriminator "real", "fake" or "mixed"; attached: whether gradients reach the generator through its
+    input; leaf: whether its input takes a gradient of its own, as a penalty's does. back: gradients that came back to
+    its scores, by backward pass.
+    """
+
+    player: str
+    step: int
+    training: bool
+    count: int
+    shape: tuple[int, ...]
+    head: Tensor
+    scale: Scale
+    equal_rows: bool
+    made: Tensor
+    made_scale: Scale
+    made_equal: bool
+    ends: str
+    conditions: tuple[Tensor, ...] = ()
+    kind: str = ""
+    attached: bool = False
+    leaf: bool = False
+    fake_rows: slice | None = None
+    maker: Call | None = None
+    back: dict[int, Scores] = field(default_factory=dict)
+
+
+@dataclass
+class Backward:
+    """One backward pass that reached `.grad`: whose parameters, and which of them."""
+
+    id: int
+    step: int
+    hits: dict[str, set[str]] = field(default_factory=lambda: {"g": set(), "d": set()})
+
+
+@dataclass
+class Update:
+    """One step of an optimizer that holds parameters of a player.
+
+    held: how many parameters of each player it holds. sources: by player the backward passes whose sum its gradient
+    was, None where that is not known; cleared: whether what they left was cleared before the step; norms: of the
+    gradients, by player; moved: the change of some tensors over their size, by player.
+    """
+
+    optimizer: int
+    kind: str
+    step: int
+    rates: tuple[float, ...]
+    held: dict[str, int]
+    sources: dict[str, list[int] | None] = field(default_factory=dict)
+    cleared: dict[str, bool] = field(default_factory=dict)
+    norms: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, float] = field(default_factory=dict)
+
+    def mainly(self) -> str:
+        """Return the player that it holds more of."""
+        return max(self.held, key=lambda player: self.held[player])
+
+
+@dataclass
+class Trace:
+    """What was seen: the players, and all events in their order. Steps count iterations of the loop from 0.
+
+    held: names of parameters that some optimizer stepped; grown: of those that got a gradient; strangers: by optimizer
+    without a parameter of either, the shapes of what it holds; grad_broken: iterations with a gradient not finite.
+    """
+
+    players: dict[str, nn.Module]
+    calls: list[Call] = field(default_factory=list)
+    backwards: dict[int, Backward] = field(default_factory=dict)
+    updates: list[Update] = field(default_factory=list)
+    order: list[Backward | Update] = field(default_factory=list)
+    held: dict[str, set[str]] = field(default_factory=lambda: {"g": set(), "d": set()})
+    grown: dict[str, set[str]] = field(default_factory=lambda: {"g": set(), "d": set()})
+    strangers: dict[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    grad_broken: dict[str, int] = field(default_factory=lambda: {"g": 0, "d": 0})
+    steps: int = 0
+    loader: Any = None
+    latents: Scale | None = None
+
+    def of(self, player: str) -> list[Update]:
+        """Return the optimizer steps that are meant for a player: where it holds more of it than of the other."""
+        return [update for update in self.updates if update.mainly() == player]
+
+    def roles(self) -> dict[int, str]:
+        """Return by backward pass whose loss it was: of the player that the next optimizer step is for.
+
+        Passes before a step of the other player, as where both losses go backward first, are told by what they reach.
+        """
+        found: dict[int, str] = {}
+        waiting: list[Backward] = []
+        for event in self.order:
+            if isinstance(event, Backward):
+                waiting.append(event)
+                continue
+            for own in waiting:
+                found[own.id] = event.mainly()
+            waiting = []
+        if len(set(found.values())) < 2:
+            return {own: self._by_reach(own, role) for own, role in found.items()}
+        return found
+
+    def _by_reach(self, own: int, role: str) -> str:
+        kinds = {(call.kind, call.attached) for call in self.scored(own)}
+        if kinds == {("fake", True)}:
+            return "g"
+        return "d" if kinds and (kinds != {("fake", True)}) else role
+
+    def scored(self, own: int) -> list[Call]:
+        """Return the discriminator's calls whose scores a backward pass went through."""
+        return [call for call in self.calls if call.player == "d" and own in call.back]
+
+    def trained(self, player: str) -> Iterator[tuple[Call, Scores]]:
+        """Yield the discriminator's calls in losses of a player, with the gradients that came back."""
+        for own, role in self.roles().items():
+            if role == player:
+                for call in self.scored(own):
+                    yield call, call.back[own]
+
+    def calls_of(self, player: str, kind: str | None = None) -> list[Call]:
+        """Return the calls of a player, of one kind if given."""
+        return [call for call in self.calls if call.player == player and kind in (None, call.kind)]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a loop's wiring, or may be.
+
+    name: a few words; certain: whether it follows from what was seen, or is likely; evidence: what was seen, in
+    numbers; change: what to do about it.
+    """
+
+    name: str
+    certain: bool
+    evidence: str
+    change: str
+
+    def __str__(self) -> str:
+        return f"{'certain' if self.certain else 'perhaps'}: {self.name}. {self.evidence} {self.change}"

@@ -1,0 +1,288 @@
+"""Watching a loop from outside: hooks on two modules, their parameters and all optimizers; they read and never write.
+
+Everything is read where autograd and the optimizers hand it out, so that no loss and no optimizer has to be given.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from ganbench.monitor.doctor.trace import Backward, Call, Scale, Scores, Trace, Update
+from ganbench.monitor.outputs import ending, first_samples, score_maps, tensors_in
+
+# rows that are kept to tell one batch from another, numbers of an output, tensors whose movement is measured
+ROWS, NUMBERS, MEASURED = 16, 8192, 3
+MOST_CALLS = 5000
+LARGEST = 1_000_000
+
+
+class Watching:
+    """Hooks that fill a Trace until `close`. While `paused` nothing is recorded."""
+
+    def __init__(self, generators: Sequence[nn.Module], discriminators: Sequence[nn.Module]) -> None:
+        called = {"g": generators, "d": discriminators}
+        # one module a player, whose parameters are those of all its networks
+        self.trace = Trace({who: own[0] if len(own) == 1 else nn.ModuleList(own) for who, own in called.items()})
+        self.paused = False
+        self._own = {
+            id(own): (player, name)
+            for player, module in self.trace.players.items()
+            for name, own in module.named_parameters()
+        }
+        self._hooked: set[int] = set()
+        # by player: the parameter whose gradient is followed, and the passes that it is the sum of
+        self._followed: dict[str, Tensor] = {}
+        self._pending: dict[str, list[int]] = {"g": [], "d": []}
+        self._grew = {"g": False, "d": False}
+        self._was_clear: dict[int, bool] = {}
+        self._before: list[tuple[str, Tensor, Tensor]] = []
+        self._handles: list[Any] = [
+            module.register_forward_hook(self._called(player), with_kwargs=True)
+            for player, modules in called.items()
+            for module in modules
+        ]
+        # optimizers know their hooks for ever: they must not keep a loop's networks alive
+        before, after = weakref.WeakMethod(self._before_step), weakref.WeakMethod(self._after_step)
+        self._handles += [
+            register_optimizer_step_pre_hook(lambda optimizer, *_: _through(before, optimizer)),
+            register_optimizer_step_post_hook(lambda optimizer, *_: _through(after, optimizer)),
+        ]
+        weakref.finalize(self, _remove, self._handles)
+        self._follow_gradients()
+
+    def close(self) -> None:
+        """Take every hook away."""
+        _remove(self._handles)
+
+    def next_step(self) -> None:
+        """Tell that an iteration of the loop is over."""
+        self.trace.steps += 1
+        for player, module in self.trace.players.items():
+            gradients = [own.grad for own in module.parameters() if own.grad is not None]
+            broken = bool(gradients) and not bool(torch.stack([g.isfinite().all() for g in gradients]).all())
+            self.trace.grad_broken[player] += broken
+        self._follow_gradients()
+
+    def _follow_gradients(self) -> None:
+        for player, module in self.trace.players.items():
+            for name, own in module.named_parameters():
+                # a network in a functional call has stand-ins instead
+                if isinstance(own, nn.Parameter) and own.requires_grad and id(own) not in self._hooked:
+                    self._hooked.add(id(own))
+                    self._own[id(own)] = player, name
+                    self._handles.append(own.register_hook(self._incoming(own)))
+                    self._handles.append(own.register_post_accumulate_grad_hook(self._arrived(player, name)))
+
+    # ---------------------------------------------------------------------------------------- gradients
+
+    def _incoming(self, own: Tensor) -> Callable[[Tensor], None]:
+        def incoming(_: Tensor) -> None:
+            if not self.paused and not _capturing() and self._is_followed(own):
+                self._was_clear[id(own)] = own.grad is None or not bool(own.grad.any())
+
+        return incoming
+
+    def _is_followed(self, own: Tensor) -> bool:
+        player = self._own[id(own)][0]
+        return self._followed.get(player, own) is own
+
+    def _arrived(self, player: str, name: str) -> Callable[[Tensor], None]:
+        def arrived(own: Tensor) -> None:
+            if self.paused or _capturing():
+                return
+            passing = self._pass()
+            passing.hits[player].add(name)
+            self.trace.grown[player].add(name)
+            if self._followed.setdefault(player, own) is own:
+                if self._was_clear.get(id(own), True):
+                    self._pending[player] = []
+                self._pending[player].append(passing.id)
+                self._grew[player] = own.grad is not None and bool(own.grad.any())
+
+        return arrived
+
+    def _pass(self) -> Backward:
+        own = _task()
+        if own not in self.trace.backwards:
+            self.trace.backwards[own] = Backward(own, self.trace.steps)
+            self.trace.order.append(self.trace.backwards[own])
+        return self.trace.backwards[own]
+
+    # ---------------------------------------------------------------------------------------- calls
+
+    def _called(self, player: str) -> Callable[..., None]:
+        def called(module: nn.Module, given: Any, named: Mapping[str, Any], out: Any) -> None:
+            # somebody else's measurement: parameters that are no parameters
+            measured = any(not isinstance(own, nn.Parameter) for own in module.parameters())
+            if self.paused or measured or _capturing():
+                return
+            self._follow_gradients()
+            x = first_samples((given, named))
+            outs = score_maps(out) if player == "d" else [y for y in [first_samples(out)] if y is not None]
+            if x is None or not outs or not len(x) or not x.numel():
+                return
+            call = _call(player, self.trace.steps, module, x, outs)
+            call.conditions = tuple(_head(y) for y in tensors_in((given, named)) if not y.is_floating_point())
+            if player == "d":
+                self._tell_kind(call, x)
+                self._follow_scores(call, outs)
+            self.trace.calls.append(call)
+            # a loop that never tells its steps is not watched for ever
+            self.paused = len(self.trace.calls) >= MOST_CALLS
+
+        return called
+
+    def _tell_kind(self, call: Call, x: Tensor) -> None:
+        call.attached, call.leaf = x.grad_fn is not None, x.is_leaf and x.requires_grad
+        recent = [own for own in reversed(self.trace.calls) if own.player == "g" and own.step >= call.step - 1]
+        for maker in recent:
+            rows = _rows_of(x, maker)
+            if rows is not None:
+                call.maker, call.fake_rows = maker, rows
+                call.kind = "fake" if rows.stop - rows.start >= len(x) else "mixed"
+                return
+        before = [own for own in self.trace.calls if own.kind == "fake" and own.step >= call.step - 1]
+        again = any(own.head.shape == call.head.shape and torch.equal(own.head, call.head) for own in before)
+        call.kind = "fake" if call.attached or again else "real"
+
+    def _follow_scores(self, call: Call, outs: list[Tensor]) -> None:
+        for out in outs[:1]:
+            if out.requires_grad:
+                kept = out.detach().flatten()[:NUMBERS].float().clone()
+                self._handles.append(out.register_hook(self._came_back(call, kept)))
+
+    def _came_back(self, call: Call, outputs: Tensor) -> Callable[[Tensor], None]:
+        def came_back(gradient: Tensor) -> None:
+            if self.paused or _capturing():
+                return
+            # as a mean over its numbers gives it
+            scaled = gradient.detach().flatten()[:NUMBERS].float() * gradient.numel()
+            call.back[_task()] = Scores(outputs, scaled, torch.is_grad_enabled())
+
+        return came_back
+
+    # ---------------------------------------------------------------------------------------- optimizers
+
+    def _before_step(self, optimizer: Optimizer) -> None:
+        parameters = [own for group in optimizer.param_groups for own in group["params"]]
+        mine = [(*self._own[id(own)], own) for own in parameters if id(own) in self._own]
+        if self.paused or _capturing():
+            return
+        if not mine:
+            self.trace.strangers[id(optimizer)] = tuple(tuple(own.shape) for own in parameters)
+            return
+        held = {player: sum(who == player for who, _, _ in mine) for player in ("g", "d")}
+        update = Update(
+            id(optimizer), type(optimizer).__name__, self.trace.steps,
+            tuple(float(group.get("lr", 0)) for group in optimizer.param_groups), held,
+        )  # fmt: skip
+        for player, name, _own in mine:
+            self.trace.held[player].add(name)
+        for player in (who for who, count in held.items() if count):
+            self._describe_gradient(update, player, [own for who, _, own in mine if who == player])
+        self._before = [(who, own, own.detach().clone()) for who, _, own in _largest(mine)]
+        self.trace.updates.append(update)
+        self.trace.order.append(update)
+
+    def _describe_gradient(self, update: Update, player: str, parameters: list[Tensor]) -> None:
+        gradients = [own.grad.detach() for own in parameters if own.grad is not None]
+        update.norms[player] = float(torch.stack([g.float().norm() for g in gradients]).norm()) if gradients else 0.0
+        followed = self._followed.get(player)
+        if followed is None:
+            update.sources[player] = None
+            return
+        clear = followed.grad is None or not bool(followed.grad.any())
+        update.sources[player] = [] if clear else list(self._pending[player])
+        update.cleared[player] = clear and self._grew[player] and bool(self._pending[player])
+
+    def _after_step(self, optimizer: Optimizer) -> None:
+        if self.paused or not self.trace.updates or self.trace.updates[-1].optimizer != id(optimizer):
+            return
+        update = self.trace.updates[-1]
+        for player in ("g", "d"):
+            pairs = [(before, own.detach()) for who, own, before in self._before if who == player]
+            if pairs:
+                changes = [float((after - before).norm()) for before, after in pairs]
+                sizes = [float(before.norm()) for before, _ in pairs]
+                update.moved[player] = sum(changes) / max(sum(sizes), 1e-30)
+        self._before = []
+
+
+def _call(player: str, step: int, module: nn.Module, x: Tensor, outs: list[Tensor]) -> Call:
+    out = outs[0].detach()
+    made = _head(out)
+    return Call(
+        player=player, step=step, training=module.training, count=len(x), shape=tuple(x.shape[1:]),
+        head=_head(x), scale=Scale.of(x), equal_rows=_equal_rows(x), made=made, made_scale=Scale.of(out),
+        made_equal=_equal_rows(out), ends=ending(outs[0]),
+    )  # fmt: skip
+
+
+def _head(x: Tensor) -> Tensor:
+    return x.detach()[:ROWS].clone() if x.dim() else x.detach().clone()
+
+
+def _equal_rows(x: Tensor) -> bool:
+    return len(x) > 1 and bool((x.detach() == x.detach()[:1]).all())
+
+
+def _rows_of(x: Tensor, maker: Call) -> slice | None:
+    """Return the rows of D's input that a call of G made, also where a condition is beside them in the channels."""
+    x, made = x.detach(), maker.made
+    if x.dim() != made.dim() or x.dim() == 0:
+        return None
+    if x.shape[1:] != made.shape[1:]:
+        if x.dim() < 2 or x.shape[2:] != made.shape[2:] or x.shape[1] <= made.shape[1]:
+            return None
+        width = made.shape[1]
+        found = [_rows_of(x[:, :width], maker), _rows_of(x[:, -width:], maker)]
+        return next((rows for rows in found if rows is not None), None)
+    for start in dict.fromkeys((0, len(x) - maker.count)):
+        rows = x[start : start + len(made)] if start >= 0 else x[:0]
+        if len(rows) == len(made) and _alike(rows, made):
+            return slice(start, min(len(x), start + maker.count))
+    return None
+
+
+def _alike(rows: Tensor, made: Tensor) -> bool:
+    """Tell whether rows are what G made, as it was or scaled and shifted."""
+    if bool((rows.to(made.dtype) == made).all()):
+        return True
+    a, b = ((x - x.mean()) / x.std().clamp_min(1e-12) for x in (rows.float(), made.float()))
+    return made.numel() > 3 and float(made.float().std()) > 0 and bool(((a - b).abs() < 1e-3).all())
+
+
+def _largest(mine: list[tuple[str, str, Tensor]]) -> list[tuple[str, str, Tensor]]:
+    found = []
+    for player in ("g", "d"):
+        own = [one for one in mine if one[0] == player and one[2].numel() <= LARGEST and one[2].dim() > 1]
+        found += sorted(own, key=lambda one: -one[2].numel())[:MEASURED]
+    return found
+
+
+def _through(method: weakref.WeakMethod[Any], optimizer: Optimizer) -> None:
+    alive = method()
+    if alive is not None:
+        alive(optimizer)
+
+
+def _remove(handles: list[Any]) -> None:
+    while handles:
+        handles.pop().remove()
+
+
+def _task() -> int:
+    """Return the number of the backward pass that is running."""
+    return int(torch._C._current_graph_task_id())
+
+
+def _capturing() -> bool:
+    # reading a number while a CUDA graph is captured would break the capture
+    return torch.cuda.is_available() and torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()

@@ -1,0 +1,107 @@
+"""How a loop calls its networks: with a condition beside the samples, several at once, or in a way of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganbench.errors import UserError
+from ganbench.monitor.isolation import unwrapped
+from ganbench.monitor.outputs import first_samples, score_maps
+
+Networks = nn.Module | Mapping[str, nn.Module] | Sequence[nn.Module]
+Forward = Callable[..., Any]
+
+
+def as_module(networks: Networks, what: str) -> nn.Module:
+    """Return one module for one network, or for several in a mapping or a list; wrappers are looked through."""
+    if isinstance(networks, nn.Module) and not isinstance(networks, nn.ModuleList | nn.ModuleDict):
+        return unwrapped(networks)
+    several = networks if isinstance(networks, Mapping | nn.ModuleDict) else None
+    parts = list(several.values()) if several is not None else networks if isinstance(networks, Sequence) else None
+    if parts is None and isinstance(networks, nn.ModuleList):
+        parts = list(networks)
+    if not parts or not all(isinstance(part, nn.Module) for part in parts):
+        raise UserError(f"The {what} must be a module, or a mapping or list of modules, got {type(networks).__name__}.")
+    inner = [unwrapped(part) for part in parts]
+    return nn.ModuleList(inner) if several is None else nn.ModuleDict(dict(zip(several, inner, strict=True)))
+
+
+def as_given(networks: Networks) -> list[nn.Module]:
+    """Return the modules that the loop calls, wrappers and all."""
+    if isinstance(networks, Mapping | nn.ModuleDict):
+        return list(networks.values())
+    return list(networks) if isinstance(networks, Sequence | nn.ModuleList) else [networks]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a loop trains, on what, and how it calls it."""
+
+    generator: Networks
+    discriminator: Networks
+    real: Any
+    latent: Any
+    given: str | int | None
+    forwards: tuple[Forward | None, Forward | None]
+
+    @property
+    def players(self) -> tuple[nn.Module, nn.Module]:
+        """Generator and discriminator as one module each, wrappers taken off."""
+        return as_module(self.generator, "generator"), as_module(self.discriminator, "discriminator")
+
+    @property
+    def called(self) -> tuple[list[nn.Module], list[nn.Module]]:
+        """The modules that the loop itself calls, of G and of D."""
+        return as_given(self.generator), as_given(self.discriminator)
+
+
+# samples that a packed critic takes together (CTGAN takes 10)
+MOST_PACKED = 10
+
+
+class Calling(nn.Module):
+    """A network as the loop calls it: `forward(net, x)`, or `forward(net, x, given)` where something is given."""
+
+    def __init__(self, net: nn.Module, forward: Forward | None) -> None:
+        super().__init__()
+        self.net, self._forward = net, forward
+
+    def forward(self, x: Tensor | None, given: Any = None) -> Any:
+        """Call the network on x [n, ...] or on what is given alone, where there are no latents."""
+        inputs = tuple(one for one in (x, given) if one is not None)
+        if self._forward is not None:
+            return self._forward(self.net, *inputs)
+        if isinstance(self.net, nn.ModuleList | nn.ModuleDict):
+            return [part(*inputs) for part in (self.net.values() if isinstance(self.net, nn.ModuleDict) else self.net)]
+        return self.net(*inputs)
+
+
+def sample_of(out: Any) -> Tensor | None:
+    """Return the samples in a generator's output, which may come in a tuple, a list or a dict."""
+    return out if isinstance(out, Tensor) else first_samples(out)
+
+
+def scores_by_scale(out: Any, count: int) -> list[Tensor] | None:
+    """Return a discriminator's scores [n] a scale, averaged over the places of a map; None where it has none.
+
+    A packed critic, which has one score for several samples in a row, gives it to each of them.
+    """
+    found = []
+    for scores in score_maps(out):
+        rows = len(scores)
+        if rows == 0 or count % rows or count > MOST_PACKED * rows:
+            return None
+        found.append(scores.reshape(rows, -1).mean(1).repeat_interleave(count // rows))
+    return found or None
+
+
+def mean_scores(out: Any, count: int) -> Tensor:
+    """Return one score a sample [n], the mean over scales."""
+    scales = scores_by_scale(out, count)
+    assert scales is not None
+    return scales[0] if len(scales) == 1 else torch.stack(scales).mean(0)

@@ -1,0 +1,51 @@
+"""Faults planted in the recipes are named, and healthy recipes are left alone."""
+
+from collections import defaultdict
+
+import pytest
+from corpus import EXAMPLES, FAULTS, MEASURING, SETTLING, healthy, play
+
+pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="examples are not installed")
+
+# a tenth of a second each
+QUICK = {"tabular", "conditional", "distillation"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def some(planted):
+    return pytest.param(
+        planted, marks=() if planted.recipe in QUICK and planted.name != "healthy" else pytest.mark.slow
+    )
+
+
+def test_there_are_enough_of_them():
+    assert len(FAULTS) >= 40
+    assert {planted.recipe for planted in FAULTS} == {*SETTLING, *MEASURING}
+    assert len({planted.id for planted in FAULTS}) == len(FAULTS)
+
+
+@pytest.mark.parametrize("planted", [some(planted) for planted in FAULTS], ids=lambda planted: planted.id)
+def test_a_planted_fault_is_named_among_the_first_two(planted):
+    told = play(planted)
+    assert told.names(planted), [str(fault) for fault in told.faults]
+
+
+@pytest.mark.parametrize("recipe", sorted(QUICK))
+def test_a_healthy_recipe_has_no_fault(recipe):
+    assert play(healthy(recipe)).faults == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_rates_on_other_seeds(seed):
+    """By half: at least 90 % named among the first two, and nothing said of healthy loops."""
+    named = defaultdict(list)
+    for planted in FAULTS:
+        named[planted.recipe in SETTLING].append(play(planted, seed).names(planted))
+    for half in named.values():
+        assert sum(half) >= 0.9 * len(half)
+    assert [recipe for recipe in (*SETTLING, *MEASURING) if play(healthy(recipe), seed).faults] == []

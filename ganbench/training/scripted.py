@@ -13,8 +13,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
-# torch's tracing takes a second to import, and short trainings do without it
-
 
 class ScriptTape:
     """A tape of the operators that a piece of work comes down to, in the order and with the kernels of the work itself.
@@ -24,6 +22,7 @@ class ScriptTape:
 
     def record(self, work: Callable[[], None], reads: Sequence[Tensor]) -> None:
         """Take down what a piece of work does to tensors, which are left as they are."""
+        # takes a second, and short trainings do without it
         from torch.fx.experimental.proxy_tensor import make_fx
 
         self._reads = list({id(own): own for own in reads}.values())
@@ -50,6 +49,7 @@ class ScriptTape:
 
 
 def _scripted(graph: GraphModule) -> Callable[..., Tensor]:
+    # takes a second, and short trainings do without it
     from torch._functorch.compile_utils import strip_overloads
 
     graph.graph.eliminate_dead_code()
@@ -63,6 +63,7 @@ def _scripted(graph: GraphModule) -> Callable[..., Tensor]:
 
 def _said_in_script(graph: GraphModule, node: Node) -> None:
     """Write a call so that TorchScript finds the same operator: by the names of its arguments."""
+    # takes a second, and short trainings do without it
     from torch.fx.node import map_aggregate
 
     if isinstance(node.target, torch._ops.OpOverload):

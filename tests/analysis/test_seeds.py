@@ -295,3 +295,14 @@ def test_labels_and_missing_oracles_in_a_score():
     # the oracle of the ring has no fidelity, and zero is none: then 1 stands for it
     one.oracle = {**ORACLE, "ring8": {**ORACLE["ring8"], "label_fidelity": 0.0}}
     assert final_scores(one) == pytest.approx({"a0": 0.5 * 0.5 * 0.5, "b0": 0.5, "b1": 0.25})
+
+
+@pytest.mark.parametrize(("quality", "lost"), [(0.8, False), (0.41, False), (0.39, True), (0.0, True)])
+def test_a_run_that_was_too_short_counts_as_failed_below_half_the_score(quality, lost):
+    one = trained()
+    one.runs["verdict"], one.runs["undecided"] = "too short", True
+    one.series["high_quality"] = quality
+    for results_ in seed_results([one]).values():
+        assert [run.failed for run in results_] == [lost] * 2
+        # the oracle's quality is .8
+        assert [run.score for run in results_] == pytest.approx([quality / 0.8] * 2)

@@ -243,6 +243,7 @@ KINDS: Mapping[str, Kind] = {
                 "spaces": flag(False),
                 "labelled": flag(False),
                 "asked": flag(False),
+                "late": flag(False),
             },
             composes=True,
             laws=("ganbench.contracts.metrics",),

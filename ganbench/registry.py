@@ -280,9 +280,11 @@ def get(kind: str, name: str) -> Plugin:
 def measuring() -> list[Plugin]:
     """Return what measures the runs of every plan: metrics, diagnostics, and whatever of others can be asked for.
 
-    What is shipped and measured only where a suite asks for it is covered by the digest of this package's code.
+    What is shipped and measured only where a suite asks for it, or came when plans were made already (`late`), is not
+    listed: the digest of this package's code covers it.
     """
-    metrics = [metric for metric in plugins("metric") if not (metric.is_own and metric.declared("asked"))]
+    unlisted = ("asked", "late")
+    metrics = [metric for metric in plugins("metric") if not (metric.is_own and any(map(metric.declared, unlisted)))]
     return [*metrics, *plugins("diagnostic"), *(space for space in plugins("feature_space") if not space.is_own)]
 
 

@@ -169,6 +169,7 @@ def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> d
 @register(
     "metric",
     needs={"classes": "needs a problem with classes", "stack": "needs a problem of stacked images"},
+    late=True,
     space="classifier",
     measures={
         "stacked_hit": positive(
@@ -196,6 +197,7 @@ def stacked_modes(real: Reference, fake: Tensor, *, confidence: float = 0.729) -
 @register(
     "metric",
     needs={"modes": "needs a problem with known modes", "factors": "needs a problem of known factors"},
+    late=True,
     measures={
         "factors_covered": positive(
             "values of all factors with at least a quarter of their share of samples", "up", "values",

@@ -166,6 +166,7 @@ def test_what_the_files_hold_decides_the_plan(clothes, tmp_path, monkeypatch):
 def test_what_came_later_stays_out_of_the_plans_of_digits():
     plain = resolve(None, ["problem=digits", "network=dcgan"])
     assert "tail" not in str(plain.to_dict())
+    assert not {"metric.stacked_modes", "metric.factor_statistics"} & plain.versions.keys()
     assert problem("digits").equal_classes
     assert not problem("digits", tail=10.0).equal_classes
 

@@ -22,7 +22,7 @@ SAME = 1e-5
     "metric",
     measures={
         "sample_spread": positive(
-            "distance from their median within which 85 % of fakes lie, over that of real samples", perfect=1.0,
+            "distance from their median within which 85 % of fakes lie, over that of real samples",
             role="spread",
             blind="Says nothing about where the samples are, nor how many modes there are between the outermost.",
         )

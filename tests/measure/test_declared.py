@@ -43,7 +43,7 @@ DECLARED = {
     "checkerboard": (None, POSITIVE, {"perfect": 1.0, "scale": "log", "blind": True}),
     "fid": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),
     "class_frechet": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),
-    "sample_spread": (None, POSITIVE, {"perfect": 1.0, "role": "spread", "blind": True}),
+    "sample_spread": (None, POSITIVE, {"role": "spread", "blind": True}),
     "mode_width": (None, POSITIVE, {"role": "width", "unit": "standard deviations", "blind": True}),
     "repeated": (None, SHARE, {"role": "repeats", "blind": True}),
     "d_loss": (None, ANY, {"role": "loss"}),

@@ -34,7 +34,7 @@ def test_runs_have_a_row_a_run_and_one_for_each_skipped_combination(study):
         "run", "variant", "problem", "model", "network", "loss", "normalization", "g_normalization", "regularizer",
         "g_regularizer", "optimizer", "update", "trick", "steps", "loss.hinge.margin", "seed", "status", "reason",
         "diverged_step", "seconds", "gflop", "memory_mb", "verdict", "onset", "evidence", "failed",
-        "undecided", "also",
+        "undecided", "also", "so_far", "findings",
     ]  # fmt: skip
     assert set(runs.loc[runs["loss"] == "hinge", "loss.hinge.margin"]) == {1.0, 2.0}
     assert runs.loc[runs["loss"] == "minimax", "loss.hinge.margin"].isna().all()

@@ -39,7 +39,7 @@ PLANTS = {
         "            pass\n",
         "spectral",
     ),
-    "beta1 of 0.99": ("gan/optimizers.py", "beta1: float = 0.5", "beta1: float = 0.99", "ring8: "),
+    "beta1 of 0.99": ("gan/optimizers.py", "beta1: BelowOne = 0.5", "beta1: BelowOne = 0.99", "ring8: "),
 }
 
 

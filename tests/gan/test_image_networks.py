@@ -138,6 +138,7 @@ def test_sn_resnet_of_cifar():
     assert d == first + 6 * conv(128, 128) + conv(128, 128, 1) + 129 == 1_053_825
 
 
+@pytest.mark.slow
 def test_sn_resnet_of_imagenet():
     # table 5: 128 pixels, 64 to 1024 channels; inside a block of D are as many as come in
     g, d = counted("sn_resnet", (3, 128, 128), 128, width=64)
@@ -186,6 +187,7 @@ def test_attention_of_sagan():
     assert seen == [16, 16]  # at half the side in both
 
 
+@pytest.mark.slow
 def test_biggan_of_128_pixels():
     # Brock 2019, table 4: ch 96, six parts of 20 latents, a row of 128; attention of 64 pixels
     g, d = counted("biggan", (3, 128, 128), 120, classes=1000, width=96, row=128)

@@ -21,6 +21,7 @@ from ganbench.errors import Exit, UserError, clean_lines, told, unknown
 
 if TYPE_CHECKING:
     from ganbench.api import Study
+    from ganbench.registry import Plugin
 
 app = typer.Typer(
     epilog=CODES,
@@ -243,9 +244,15 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
         out.print(f"  {measure}: {escape(about.legend)}{better}", soft_wrap=True)
     for threshold, known in record.meta.get("thresholds", {}).items():
         out.print(f"  threshold {threshold} = {known.value:g}: {escape(known.reason)}", soft_wrap=True)
-    version = record.version_with([record.hypers])
-    told = f"version {version}" if version else f"never reused ({record.identity.uncovered})"
-    out.print(f"  {escape(told)}, {escape(record.source or 'this session')}", soft_wrap=True)
+    out.print(f"  {escape(_version(record))}, {escape(record.source or 'this session')}", soft_wrap=True)
+
+
+def _version(record: Plugin) -> str:
+    try:
+        version = record.version_with([record.hypers])
+    except UserError as error:  # it reads files, which are not here
+        return f"without a version: {error}"
+    return f"version {version}" if version else f"never reused ({record.identity.uncovered})"
 
 
 @app.command(epilog=CODES)

@@ -320,6 +320,9 @@ def _settings(data: dict[str, Any]) -> Settings:
 
 def _check_names(key: str, kind: str, text: str) -> None:
     names = text.split(TOGETHER) if KINDS[kind].composes else [text]
+    for name in names:
+        if (kind, name) != ("normalization", PAPER):
+            registry.get(kind, name)
     if len(names) > 1 and ("none" in names or len(set(names)) < len(names)):
         raise UserError(f"The key '{key}' takes different plug-ins together, none but 'none', got {', '.join(names)}.")
 

@@ -120,16 +120,17 @@ def test_check_says_what_differs_from_what_made_the_baseline(study, tmp_path):
     assert "torch is" in ElementTree.tostring(verdict_files.as_junit(result), encoding="unicode")
 
 
-def test_old_baseline_that_tells_little_is_compared_without_a_word(study, tmp_path):
+def test_old_baseline_that_tells_little_is_compared_without_a_word_but_for_the_rules(study, tmp_path):
     request = baseline_of(study, tmp_path / "b.json", healthy=())
     data = json.loads(request.baseline.read_text())
     session = study.store.sessions()[-1]
     data["source"] = {"torch": session["torch"], "device": f"{session['device']}, 2 cores", "git_revision": "1234567"}
     request.baseline.write_text(json.dumps(data))
-    assert checking.check_studies([study.path], request).notes == ()
+    rules = ("The baseline does not tell by which rules it was judged: make it again.",)
+    assert checking.check_studies([study.path], request).notes == rules
     data["source"] = {}
     request.baseline.write_text(json.dumps(data))
-    assert checking.check_studies([study.path], request).notes == ()
+    assert checking.check_studies([study.path], request).notes == rules
 
 
 def test_junit_file_holds_no_character_that_xml_cannot(study, tmp_path):

@@ -22,7 +22,7 @@ from ganbench.report.context import DASH, Context, number
 
 BEST, WORST = 5, 3
 FINDINGS, RUNS = 3, 10
-"""Lines about the game, and about runs that have not ended."""
+"""Findings about the game, and lines about runs that have not ended."""
 
 
 def write(context: Context, folder: Path) -> Path:
@@ -54,15 +54,16 @@ def summary(context: Context) -> str:
 
 
 def _game(context: Context) -> list[str]:
-    """Return a line for each of the most frequent findings about the game, with how many runs have it."""
+    """Return a line of the most frequent findings about the game, with how many runs have them; none where none has."""
     rows = [row for found in context.game.values() for row in found[:2]]
     counts = Counter(str(row["finding"]) for row in rows)
     remedies = {str(row["finding"]): str(row["remedy"]) for row in rows}
     runs = context.runs["run"].nunique()
-    return [
-        f"- {markdown.text(f'The game: {name} in {count} of {runs} runs. Try: {remedies[name]}')}"
-        for name, count in counts.most_common(FINDINGS)
-    ]
+    if not counts:
+        return []
+    most = counts.most_common(FINDINGS)
+    told = ", ".join(f"{name} in {count}" for name, count in most)
+    return [f"- {markdown.text(f'The game: {told} of {runs} runs. Against the first: {remedies[most[0][0]]}')}"]
 
 
 def _so_far(context: Context) -> list[str]:

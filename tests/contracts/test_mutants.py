@@ -883,7 +883,7 @@ def said(case, held):
     return "It is so."
 
 
-FAULTY = {"failure": True, "rank": 5, "symbol": "W", "evidence": said, "remedy": Remedy("Look again.")}
+FAULTY = {"failure": True, "rank": 5, "symbol": "Z", "evidence": said, "remedy": Remedy("Look again.")}
 
 
 @breaks("verdict", "record_is_complete", "it has no legend", **FAULTY)

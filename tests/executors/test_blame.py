@@ -11,6 +11,7 @@ from ganbench.executors.blame import LANES, MARGIN, Failure, Schedule, units
 from ganbench.executors.work import Job, cost, name_of, populations
 from ganbench.results.store import Store
 from ganbench.suite import resolve
+from ganbench.training import grouping
 
 GRID = ["problem=ring8", "batch_size=16", "samples=64", "neighbours=32", "network.mlp.width=8", "steps=1000",
         "loss=hinge,minimax,focal"]  # fmt: skip
@@ -154,7 +155,8 @@ def record(folder, runs, steps=(0, 20)):
 
 
 @pytest.mark.parametrize(("seeds", "kept"), [(16, True), (2, False)])
-def test_the_innocent_keep_what_was_recorded_where_it_would_be_the_same(tmp_path, seeds, kept):
+def test_the_innocent_keep_what_was_recorded_where_it_would_be_the_same(tmp_path, monkeypatch, seeds, kept):
+    monkeypatch.setitem(grouping.FEWEST, "cpu", 1)  # as one population
     store, plan = planned(tmp_path, seeds=seeds)
     ((name, runs),) = populations(plan, "cpu").items()
     schedule = Schedule(store, plan, {name: runs})
@@ -170,7 +172,8 @@ def test_the_innocent_keep_what_was_recorded_where_it_would_be_the_same(tmp_path
         assert [folder.samples(place)[20].mean() for place in (0, seeds)] == [0, 2 * seeds]
 
 
-def test_what_was_recorded_of_other_runs_is_not_kept(tmp_path):
+def test_what_was_recorded_of_other_runs_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setitem(grouping.FEWEST, "cpu", 1)  # as one population
     store, plan = planned(tmp_path, seeds=16)
     ((name, runs),) = populations(plan, "cpu").items()
     schedule = Schedule(store, plan, {name: runs})

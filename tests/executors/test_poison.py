@@ -8,7 +8,7 @@ from overriding import over
 
 import ganbench
 from ganbench import api
-from ganbench.training import loop
+from ganbench.training import grouping, loop
 
 ROOT = Path(ganbench.__file__).parents[1]
 GRID = ["problem=ring8", "seeds=2", "batch_size=16", "samples=64", "neighbours=32", "network.mlp.width=8", "steps=60",
@@ -135,6 +135,7 @@ def test_a_loss_that_turns_bad_costs_itself(own_registry, clean, tmp_path, kind)
 def test_the_innocent_go_on_where_that_gives_them_the_same_bits(own_registry, tmp_path, monkeypatch, seeds, resumed):
     """At sizes that fill no register, where bits depend on a run's place; with a checkpoint at every probe."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", loop.CHECKPOINT_SECONDS)
+    monkeypatch.setitem(grouping.FEWEST, "cpu", 1)  # as one population
     odd = [f"seeds={seeds}", "batch_size=50", "network.mlp.width=33", "update=alternating"]
     grid = [*(text for text in GRID if not text.startswith(("seeds", "batch_size", "network"))), *odd]
     clean = api.run(None, [text.replace(",mine", "") for text in grid], out=tmp_path / "clean", workers=2)

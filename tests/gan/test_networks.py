@@ -33,7 +33,9 @@ def built(name, *args, **hypers):
 
 @cache
 def fitting():
-    grid = [f"{kind}={','.join(registry.names(kind))}" for kind in ("problem", "network")]
+    # what lies in files may not be here
+    problems = [problem.name for problem in registry.plugins("problem") if not problem.declared("external")]
+    grid = [f"problem={','.join(problems)}", f"network={','.join(registry.names('network'))}"]
     return resolve(None, over([*grid, "latent_dim=3"])).variants
 
 

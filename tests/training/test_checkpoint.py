@@ -9,7 +9,7 @@ from overriding import over
 from ganbench import registry
 from ganbench.executors.blame import LANES
 from ganbench.suite import resolve
-from ganbench.training import checkpoint
+from ganbench.training import checkpoint, grouping
 from ganbench.training.building import make_problem
 from ganbench.training.grouping import group
 from ganbench.training.loop import steady_numerics
@@ -89,7 +89,8 @@ def parts():
 
 
 @pytest.mark.parametrize("overrides", list(parts()))
-def test_a_part_goes_on_as_if_it_had_always_been_alone(overrides, tmp_path):
+def test_a_part_goes_on_as_if_it_had_always_been_alone(overrides, tmp_path, monkeypatch):
+    monkeypatch.setitem(grouping.FEWEST, "cpu", 1)  # as one population
     # as many seeds as a vector register has numbers: without a loss, the others' places move by whole registers
     (runs,) = group(resolve(None, [*overrides, "batch_size=8", "steps=100", f"seeds={LANES}"]).runs, "cpu")
     whole = Population(runs, make_problem(runs[0].variant), CPU)

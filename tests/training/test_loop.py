@@ -316,7 +316,7 @@ def test_a_problem_is_described_once(name, kept):
     loop.describe_problem(problem, evaluator, sink)
     ((description, real),) = sink.written
     assert real.shape == (kept, *problem.shape)
-    assert description.keys() == {"oracle", "modes", "centres", "std"}
+    assert description.keys() == {"oracle", "modes", "centres", "std", "notes"}
     assert description["modes"] == {"ring8": 8, "digits": 10, "dirac": None}[name]
     assert description["std"] == (problem.modes.std if problem.modes else None)
     assert description["centres"] == (problem.modes.centres.tolist() if problem.modes else None)

@@ -503,6 +503,9 @@ def test_an_unrolled_critic_leaves_nothing_in_what_a_regularizer_remembers():
     ("update.unrolled.steps=0", "at least 1, got 0"),
 ])  # fmt: skip
 def test_values_that_make_no_sense_are_refused(setting, told):
-    run = resolve(None, over([*BASE, f"update={setting.split('.')[1]}", setting, "seeds=1"])).runs[0]
-    with pytest.raises(UserError, match=told):
+    def trained():
+        run = resolve(None, over([*BASE, f"update={setting.split('.')[1]}", setting, "seeds=1"])).runs[0]
         train_step(Population([run], make_problem(run.variant), CPU))
+
+    with pytest.raises(UserError, match=told):
+        trained()

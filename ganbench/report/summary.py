@@ -63,7 +63,7 @@ def _game(context: Context) -> list[str]:
         return []
     most = counts.most_common(FINDINGS)
     told = ", ".join(f"{name} in {count}" for name, count in most)
-    return [f"- {markdown.text(f'The game: {told} of {runs} runs. Against the first: {remedies[most[0][0]]}')}"]
+    return [f"- {markdown.text(f'The game: {told} of {runs} runs. Try: {remedies[most[0][0]]}')}"]
 
 
 def _so_far(context: Context) -> list[str]:

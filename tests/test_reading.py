@@ -42,6 +42,11 @@ def test_the_last_value_within_a_limit_is_read_and_the_next_is_not(limit):
         read_yaml(make(most + 1), "it")
 
 
+def test_a_list_that_is_too_long_is_refused_where_it_becomes_so():
+    with pytest.raises(UserError, match=f"at line {LARGEST_VALUE + 1}: more than {LARGEST_VALUE} values"):
+        read_yaml("[\n" + "1,\n" * (LARGEST_VALUE + 20) + "]", "it")
+
+
 def test_the_limits():
     assert (LONGEST_TEXT, LARGEST_VALUE, DEEPEST, LONGEST_NUMBER, LONGEST_NAME) == (100_000, 10_000, 20, 100, 100)
 

@@ -362,6 +362,13 @@ def test_a_verdict_is_a_column_too_by_its_name_in_words():
     assert "which the verdict 'first' is already" in sentence(lambda: metric("three", "first"))
 
 
+def test_needs_are_asked_about_when_every_kind_is_there(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(registry, "load", loaded.append)
+    registry.check_needs()
+    assert set(loaded) >= set(registry.KINDS)
+
+
 def test_columns_that_come_about_by_feature_spaces_are_asked_for_when_a_plan_is_made():
     registry.check_needs()
     metric("one", "a", spaces=True)

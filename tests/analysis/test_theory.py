@@ -273,6 +273,7 @@ def test_a_path_that_leaves_the_finite_numbers():
     ([9, 9, 0.1, 1, 5, 5, 0.1, 0.79], False, "converges"),
     # ... or of the first
     ([1, 1, 9, 9, 5, 5, 0.79, 0.1], True, "converges"), ([1, 1, 0.1, 0.1, 5, 5, 1.26, 1], True, "leaves"),
+    ([1, 1, 9, 9, 5, 5, 1.26, 1], True, "leaves"),
     # nearer than the second quarter, and not than the start
     ([0.5, 0.5, 9, 9, 5, 5, 0.6, 0.6], False, "cycles"),
     # all of the last quarter below the floor

@@ -27,7 +27,7 @@ def course(**columns):
     series = pd.DataFrame({**GOOD, **columns})
     if "d_input_gradient_real" not in columns:
         series.loc[0, ["d_input_gradient_real", "d_input_gradient_fake"]] = 0.05
-    return series.assign(step=np.arange(len(series)) * 100)
+    return series if "step" in columns else series.assign(step=np.arange(len(series)) * 100)
 
 
 def found(**columns):
@@ -48,7 +48,7 @@ def after(before, then, at):
         ({"g_weight_norm": [4.5 + 0.002 * k for k in range(PROBES)]}, "G is not moving", 100),
         ({"g_weight_norm": [4.5, 5.0, *[6.0] * (PROBES - 2)]}, "G has stopped moving", 300),
         ({"d_ranking": after(0.6, 0.02, 4), "d_loss": after(1.3, 0.1, 4)}, "labels look swapped", 400),
-        ({"d_input_gradient_real": [0.05, *[0.004] * 11], "d_input_gradient_fake": [0.05, *[0.002] * 11]},
+        ({"d_input_gradient_real": [0.05, *[0.0025] * 11], "d_input_gradient_fake": [0.05, *[0.002] * 11]},
          "D knows nothing", 100),
         ({"d_weight_norm": [4.5, *[0.004 + 1e-4 * k for k in range(11)]]},
          "D's weights are held at next to nothing", 100),
@@ -98,6 +98,14 @@ def test_a_good_game_has_no_findings():
     assert found(g_gradient_norm=after(1.0, 1e-4, 6), d_ranking=0.5) == []
     # a D that is flat in the end only may have arrived
     assert found(d_input_gradient_real=after(0.5, 1e-3, 8), d_input_gradient_fake=after(0.5, 1e-3, 8)) == []
+    # a good game's weights grow as the square root of the steps, and as far as one likes
+    long = [4.5 * (1 + 0.1 * math.sqrt(1000 * k)) for k in range(PROBES)]
+    assert found(g_weight_norm=long, d_weight_norm=long, step=[1000 * k for k in range(PROBES)]) == []
+    # all in the scale of a critic that has no bound, and nobody is ahead
+    huge = {"real_logit": after(0.1, 500.0, 7), "fake_logit": after(0.1, 480.0, 7), "g_loss": after(-0.1, -480.0, 7),
+            "g_gradient_norm": after(1.0, 400.0, 7), "d_spectral_norm": after(2.0, 40.0, 7)}  # fmt: skip
+    assert found(**huge, d_ranking=0.55) == []
+    assert "logits run away" in {name for name, _ in found(**huge, d_ranking=0.9)}
     # losses near log 2 and log 4 of a D that ranks right
     assert found(d_loss=2 * math.log(2), g_loss=math.log(2), d_ranking=0.7) == []
 

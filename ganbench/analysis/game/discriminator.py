@@ -6,6 +6,7 @@ import numpy as np
 
 from ganbench.analysis.game.course import Course, number, span, values
 from ganbench.analysis.game.records import GameRule
+from ganbench.analysis.verdicts.levels import held
 from ganbench.analysis.verdicts.movements import goes_on, swings
 from ganbench.arrays import Flags, Values
 from ganbench.registry import Remedy
@@ -17,9 +18,9 @@ HARDLY, OUTDONE = 0.01, 20.0
 so many times as much."""
 SEPARATES, SEPARATED = 0.98, 0.95
 """Share of pairs of which D scores the real sample higher, where it has won, and until it has no more."""
-FLAT, FLATTER = 0.1, 0.3
+FLAT, FLATTER = 0.05, 0.1
 """Of D's gradient at samples before it was trained, at which it has learned to tell G less than nothing."""
-EARLY_SHARE = 0.25
+EARLY_SHARE = 0.5
 """Of the probes, within which a D that knows nothing has become flat: at an equilibrium it does so later."""
 
 
@@ -217,14 +218,20 @@ DEAD_PART = GameRule(
 )  # fmt: skip
 
 
-GROWN, OUTGROWN = 3.0, 2.5
-"""Times the norm of a player's untrained weights, where its steps are too large: a good game's doubles."""
+LEAPS, GROWN, OUTGROWN = 0.18, 3.0, 2.5
+"""Growth of the norm of a player's weights, as times of the untrained ones and over the square root of the steps, at
+which its steps are too large; how many times it has to be, and until when it is."""
 
 
 def outgrown(player: str, course: Course) -> Flags:
-    """Where a player's weights have become several times what they were."""
+    """Where a player's weights have become several times what they were, and within few steps.
+
+    A good game's grow as well, threefold and more if it is long enough, about as the square root of the steps.
+    """
     norm = f"{player}_weight_norm"
-    return course.at_least(course[norm] / max(course.start(norm), np.finfo(float).tiny), GROWN, OUTGROWN)
+    grown = course[norm] / max(course.start(norm), np.finfo(float).tiny)
+    leaps = (grown - 1) / np.sqrt(np.maximum(course.steps, 1)) >= LEAPS
+    return held(course.trained & (grown >= GROWN) & leaps, grown >= OUTGROWN)
 
 
 def growth(player: str, course: Course) -> str:
@@ -238,7 +245,7 @@ def growth(player: str, course: Course) -> str:
 
 D_OUTGROWN = GameRule(
     name="D's steps are too large",
-    meaning="the discriminator's weights have become several times what they were",
+    meaning="within few steps the discriminator's weights have become several times what they were",
     reads=("d_weight_norm",),
     holds=lambda course: outgrown("d", course),
     evidence=lambda course, place: growth("d", course),

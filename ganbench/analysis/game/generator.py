@@ -64,13 +64,13 @@ G_STOPPED = GameRule(
 
 G_OUTGROWN = GameRule(
     name="G's steps are too large",
-    meaning="the generator's weights have become several times what they were",
+    meaning="within few steps the generator's weights have become several times what they were",
     reads=("g_weight_norm",),
     holds=lambda course: outgrown("g", course),
     evidence=lambda course, place: growth("g", course),
     causes=("a learning rate that is too large for G", "a discriminator that gives it no direction to stay in"),
     remedy=Remedy("A lower rate for G; then see whether D learns anything.", "Heusel et al. 2017"),
-    shown="problem=ring8 optimizer.adam.d_lr=0",
+    shown="problem=ring8 loss=wasserstein regularizer=gradient_penalty regularizer.gradient_penalty.weight=1e6",
 )
 
 

@@ -24,6 +24,23 @@ def _sizes(course: Course, *names: str) -> Values:
     return np.max([np.abs(course[name]) / max(course.start(name), 1.0) for name in known], axis=0)
 
 
+BALANCED, BALANCE = 0.15, 3
+"""How far from one half the share of pairs is at most that D ranks right, at the last probes, where nobody is ahead."""
+
+
+def _runs_away(course: Course, times: float, *names: str) -> Flags:
+    """Where the largest of some columns is so many times its first size, and it is not only D's scale that has grown.
+
+    A critic without a bound on its slope may grow for ever and be as good as before: all is in its scale then.
+    """
+    away = course.at_least(_sizes(course, *names), times, times / 3)
+    if "d_ranking" not in course or not any(name in course for name in LOGITS):
+        return away
+    ahead = np.abs(course["d_ranking"][course.trained][-BALANCE:] - 0.5)
+    scale = 10 <= _sizes(course, *LOGITS)[-1] < np.inf
+    return away & ~(scale & bool((ahead <= BALANCED).all()))
+
+
 def _grown(course: Course, *names: str) -> str:
     """Return the column that has grown most, with its first and its last size."""
     known = [name for name in names if name in course]
@@ -44,7 +61,7 @@ EXPLODING = GameRule(
     name="gradients explode",
     meaning="a player's gradient is orders larger than it was",
     reads=("g_gradient_norm",),
-    holds=lambda course: course.at_least(_sizes(course, *NORMS), TIMES, TIMES / 3),
+    holds=lambda course: _runs_away(course, TIMES, *NORMS),
     evidence=lambda course, place: f"{_grown(course, *NORMS)}.",
     causes=CAUSES,
     remedy=LOWER,
@@ -55,7 +72,7 @@ RUNAWAY = GameRule(
     name="logits run away",
     meaning="the discriminator's scores leave all scale",
     reads=LOGITS,
-    holds=lambda course: course.at_least(_sizes(course, *LOGITS), TIMES, TIMES / 3),
+    holds=lambda course: _runs_away(course, TIMES, *LOGITS),
     evidence=lambda course, place: f"{_grown(course, *LOGITS)}; {values(course, ('d_ranking', 'd_spectral_norm'))}.",
     causes=("a discriminator without a bound on its slope", "a loss without one either, as Wasserstein's",
             "a learning rate that is too large"),
@@ -68,7 +85,7 @@ LOSSES_EXPLODE = GameRule(
     name="losses explode",
     meaning="a player's loss is orders larger than it was",
     reads=LOSSES,
-    holds=lambda course: course.at_least(_sizes(course, *LOSSES), TIMES, TIMES / 3),
+    holds=lambda course: _runs_away(course, TIMES, *LOSSES),
     evidence=lambda course, place: f"{_grown(course, *LOSSES)}.",
     causes=CAUSES,
     remedy=LOWER,
@@ -79,7 +96,7 @@ SPECTRAL = GameRule(
     name="a spectral norm runs away",
     meaning="a layer of the discriminator stretches what passes it more and more",
     reads=("d_spectral_norm",),
-    holds=lambda course: course.at_least(_sizes(course, "d_spectral_norm"), 10.0, 5.0),
+    holds=lambda course: _runs_away(course, 10.0, "d_spectral_norm"),
     evidence=lambda course, place: f"{_grown(course, 'd_spectral_norm')}.",
     causes=("a discriminator without a bound on its slope", "a learning rate that is too large"),
     remedy=Remedy("Spectral normalization, R1 or a gradient penalty; watch the layer that is named first.",

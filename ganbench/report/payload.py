@@ -32,6 +32,8 @@ POINTS = (40, 256)
 """The least and the most points of a frame."""
 FRAMES = 12
 SPRITE_BYTES = 1_500_000
+FEWEST_FRAMES, FRAME_BYTES = 3, 400
+"""Frames of a run's images that are kept in any case, and how many bytes the smallest frame takes."""
 LEVELS = 4095
 MISSING = 4095
 """The code of a number that is not there; the others run from 0 to LEVELS - 1."""
@@ -170,13 +172,18 @@ def samples(context: Context, runs: pd.DataFrame) -> dict[str, Any]:
         stored = {run: frames for run, frames in stored.items() if frames}
         if not stored:
             continue
-        steps = sorted(set().union(*stored.values()))
-        count = min(FRAMES, len(steps))
-        steps = [steps[i] for i in np.unique(np.rint(np.linspace(0, len(steps) - 1, count)).astype(int))]
         share = len(stored) / max(1, len(runs))
-        draw = _sprites if real.ndim == 4 else _points
+        images = real.ndim == 4
+        affordable = int(SPRITE_BYTES * share / len(stored) / FRAME_BYTES) if images else FRAMES
+        steps = _thinned(sorted(set().union(*stored.values())), min(FRAMES, max(FEWEST_FRAMES, affordable)))
+        draw = _sprites if images else _points
         problems[problem] = {"steps": steps, **draw(context, problem, real, stored, steps, share)}
     return problems
+
+
+def _thinned(steps: list[int], count: int) -> list[int]:
+    places = np.linspace(0, len(steps) - 1, min(count, len(steps)))
+    return [steps[place] for place in np.unique(np.rint(places).astype(int))]
 
 
 def _points(

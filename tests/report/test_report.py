@@ -89,7 +89,7 @@ def test_the_page_loads_nothing_and_runs_its_own_scripts_only(built: tuple[Any, 
     study, page = built
     for tag, attributes in page.tags:
         assert tag not in ("link", "iframe", "object")
-        assert (attributes.get("src") or "data:").startswith("data:image/png;base64,") or "src" not in attributes
+        assert re.match(r"data:image/(png|webp);base64,", attributes.get("src") or "data:image/png;base64,")
         assert (attributes.get("href") or "#").startswith("#")
         assert not [name for name in attributes if name.startswith("on")]
     data, *scripts = page.scripts

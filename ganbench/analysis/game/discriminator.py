@@ -18,9 +18,10 @@ HARDLY, OUTDONE = 0.01, 20.0
 so many times as much."""
 SEPARATES, SEPARATED = 0.98, 0.95
 """Share of pairs of which D scores the real sample higher, where it has won, and until it has no more."""
-FLAT, FLATTER = 0.05, 0.1
-"""Of D's gradient at samples before it was trained, at which it has learned to tell G less than nothing."""
-EARLY_SHARE = 0.5
+FLAT, FLATTER = 0.1, 0.05
+"""Of D's gradient at samples before it was trained, at which it has learned to tell G less than nothing: since when, and
+what it has to come to."""
+EARLY_SHARE = 0.25
 """Of the probes, within which a D that knows nothing has become flat: at an equilibrium it does so later."""
 
 
@@ -95,9 +96,10 @@ def _slope(course: Course) -> Values:
 
 
 def _flat(course: Course) -> Flags:
-    flat = course.at_most(_slope(course), FLAT, FLATTER)
+    slope = _slope(course)
+    flat = course.at_most(slope, FLAT, 1.5 * FLAT)
     early = np.flatnonzero(course.trained)[: max(3, round(EARLY_SHARE * len(course)))]
-    return flat & bool(flat[early].any())
+    return flat & bool(flat[early].any() and slope[-1] <= FLATTER)
 
 
 FLAT_D = GameRule(

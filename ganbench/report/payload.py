@@ -27,13 +27,14 @@ from ganbench.report.figures import diagnostics, measures_of
 NUMBERS = 3_000_000
 """Numbers of curves in a page: three to four megabytes when packed."""
 PROBES = 200
-POINT_BYTES = 2_000_000
+POINT_BYTES = 1_200_000
 POINTS = (40, 256)
 """The least and the most points of a frame."""
-FRAMES = 12
+FRAMES = (3, 12)
+"""The least and the most frames of a run."""
 SPRITE_BYTES = 1_500_000
-FEWEST_FRAMES, FRAME_BYTES = 3, 400
-"""Frames of a run's images that are kept in any case, and how many bytes the smallest frame takes."""
+TILE_BYTES = 400
+"""What a frame of images takes at the least."""
 LEVELS = 4095
 MISSING = 4095
 """The code of a number that is not there; the others run from 0 to LEVELS - 1."""
@@ -174,8 +175,9 @@ def samples(context: Context, runs: pd.DataFrame) -> dict[str, Any]:
             continue
         share = len(stored) / max(1, len(runs))
         images = real.ndim == 4
-        affordable = int(SPRITE_BYTES * share / len(stored) / FRAME_BYTES) if images else FRAMES
-        steps = _thinned(sorted(set().union(*stored.values())), min(FRAMES, max(FEWEST_FRAMES, affordable)))
+        room, frame = (SPRITE_BYTES, TILE_BYTES) if images else (POINT_BYTES, 2 * POINTS[0])
+        count = min(max(int(room * share / len(stored) / frame), FRAMES[0]), FRAMES[1])
+        steps = _thinned(sorted(set().union(*stored.values())), count)
         draw = _sprites if images else _points
         problems[problem] = {"steps": steps, **draw(context, problem, real, stored, steps, share)}
     return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -209,6 +210,13 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
             )
         if key in parsed:
             raise UserError(f"The key '{key}' is given twice: say once what it is to be, several values as {key}=A,B.")
-        text = f"[{text}]" if "," in text and not text.lstrip().startswith(("[", "{", '"', "'")) else text
-        parsed[key] = read_yaml(text, f"the value of '{key}'")
+        parsed[key] = _value(text, f"the value of '{key}'")
     return parsed
+
+
+def _value(text: str, what: str) -> Any:
+    plain = not text.lstrip().startswith(("[", "{", '"', "'"))
+    if plain and "*" in text:
+        # to YAML a star is the name of something said before
+        return [read_yaml(json.dumps(part.strip()), what) for part in text.split(",")]
+    return read_yaml(f"[{text}]" if plain and "," in text else text, what)

@@ -21,7 +21,7 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import asking, claims, kinds, ranges, registry, tuning
+from ganbench import asking, claims, kinds, patterns, ranges, registry, tuning
 from ganbench.combining import PAPER, allowed, by_paper, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
@@ -168,8 +168,8 @@ def _model(axes: tuple[tuple[kinds.Axis, bool], ...]) -> type[Settings]:
 def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ()) -> Plan:
     """Make the plan of a suite (or of the defaults alone) under overrides; UserError says what does not fit."""
     name, base = read_suite(suite) if suite is not None else ("custom", {})
-    changes = parse_overrides(overrides)
     registry.check_needs()
+    base, changes = patterns.expanded(base), patterns.expanded(parse_overrides(overrides))
     base["margins"] = _margins(base) | _margins(changes)
     drafts = claims.taken(base, changes)
     fragments = [{}, *(grid for draft in drafts for grid in draft.grids)]

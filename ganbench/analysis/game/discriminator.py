@@ -7,7 +7,7 @@ import numpy as np
 from ganbench.analysis.game.course import Course, number, span, values
 from ganbench.analysis.game.records import GameRule
 from ganbench.analysis.verdicts.levels import held
-from ganbench.analysis.verdicts.movements import goes_on, swings
+from ganbench.analysis.verdicts.movements import swings
 from ganbench.arrays import Flags, Values
 from ganbench.registry import Remedy
 
@@ -19,8 +19,8 @@ so many times as much."""
 SEPARATES, SEPARATED = 0.98, 0.95
 """Share of pairs of which D scores the real sample higher, where it has won, and until it has no more."""
 FLAT, FLATTER = 0.1, 0.05
-"""Of D's gradient at samples before it was trained, at which it has learned to tell G less than nothing: since when, and
-what it has to come to."""
+"""Of D's gradient at samples before it was trained, at which it tells G next to nothing: since when, and what
+it has to come to."""
 EARLY_SHARE = 0.25
 """Of the probes, within which a D that knows nothing has become flat: at an equilibrium it does so later."""
 
@@ -258,19 +258,25 @@ D_OUTGROWN = GameRule(
 )  # fmt: skip
 
 
+SWING, SWINGS = 0.3, 3
+"""Of all pairs that D ranks right, up or down again, and how often."""
+FOOLED, OFTEN, OFTEN_SHARE = 0.4, 3, 0.15
+"""Of all pairs, under which D is fooled; at how many probes at least, and at which share of them."""
+
+
 def _swings(course: Course) -> Flags:
-    turns = swings(course["d_ranking"][course.trained], SWING)
+    ranking = course["d_ranking"][course.trained]
+    turns, fooled = swings(ranking, SWING), ranking <= FOOLED
+    often = int(fooled.sum()) >= max(OFTEN, OFTEN_SHARE * len(ranking))
+    # a good game's D is fooled once or twice at most, and in the beginning
+    on = len(turns) >= SWINGS and often and bool(fooled[len(ranking) // 2 :].any())
     first = int(np.argmax(course.trained))
-    on = len(turns) >= SWINGS and goes_on(turns, int(course.trained.sum()))
     return np.arange(len(course)) >= first + turns[0] if on else np.zeros(len(course), dtype=bool)
 
 
-SWING, SWINGS = 0.8, 3
-"""Of all pairs that D ranks right, up or down again, and how often: from winning outright to being fooled outright."""
-
 LEAD_SWINGS = GameRule(
     name="the lead swings",
-    meaning="the discriminator wins outright and is fooled outright by turns",
+    meaning="the discriminator wins and is fooled by turns",
     reads=("d_ranking",),
     holds=_swings,
     evidence=lambda course, place: (
@@ -278,7 +284,7 @@ LEAD_SWINGS = GameRule(
         f"{100 * span(course['d_ranking'][place:])[1]:.0f} % of pairs, by turns."
     ),
     causes=("G overshoots what D has learned: a rate too large for it, or D too slow to follow",
-            "a penalty that holds D down", "no damping: momentum, no R1"),
+            "a critic without a bound on its slope, or a penalty that holds it down", "no damping: momentum, no R1"),
     remedy=Remedy("Lower G's rate or raise D's, more steps for D; R1 of a published size; no momentum.",
                   "Heusel et al. 2017; Mescheder et al. 2018; Gidel et al. 2019"),
     shown="problem=ring8 loss=wasserstein regularizer=gradient_penalty regularizer.gradient_penalty.weight=1e6",

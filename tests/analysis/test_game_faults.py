@@ -32,8 +32,8 @@ def test_every_planted_fault_has_a_right_name():
 
 @pytest.mark.slow
 def test_planted_faults_are_named_and_good_games_are_not(tmp_path):
-    """The rules were settled on the seeds of the suite; docs/verdicts.md quotes what is found of three others."""
-    study = api.run("faults", ["seeds=[7,9,11]"], out=tmp_path / "study")
+    """The rules were settled on other seeds; docs/verdicts.md quotes what is found of these."""
+    study = api.run("faults", ["seeds=21..26"], out=tmp_path / "study")
     series = dict(list(study.series.groupby("run", sort=False)))
     named, late, accused = [], [], []
     for place, variant in enumerate(study.variants):
@@ -47,6 +47,6 @@ def test_planted_faults_are_named_and_good_games_are_not(tmp_path):
             late += [right[0].onset / PROBE - 1] if right else []
     print(f"named {sum(named)} of {len(named)}, within two probes {sum(x <= 2 for x in late)} of {len(late)}, "
           f"accused {sum(accused)} of {len(accused)}")  # fmt: skip
-    assert sum(named) >= 0.85 * len(named)
+    assert sum(named) >= 0.9 * len(named)
     assert not any(accused)
-    assert sum(x <= 2 for x in late) >= 0.75 * len(late)
+    assert sum(x <= 2 for x in late) >= 0.9 * len(late)

@@ -8,14 +8,12 @@ import ganbench
 seeds, steps, probe_every = 5, 2000, 100
 
 study = ganbench.run(
-    overrides=[
-        "problem=ring8",
-        "loss=nonsaturating,wasserstein",
-        "regularizer=none,r1",
-        f"seeds={seeds}",
-        f"steps={steps}",
-        f"probe_every={probe_every}",
-    ],
+    problem="ring8",
+    loss=["nonsaturating", "wasserstein"],
+    regularizer=["none", "r1"],
+    seeds=seeds,
+    steps=steps,
+    probe_every=probe_every,
     out="reports/from-python",
 )
 

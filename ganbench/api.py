@@ -5,17 +5,18 @@ torch, scipy and what draws figures are heavy: each is imported where a job need
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganbench import provenance, registry, reuse
-from ganbench.errors import UserError, unknown
+from ganbench import kinds, provenance, registry, reuse
+from ganbench.errors import UserError, quoted, unknown
 from ganbench.plan import Plan, Run
 from ganbench.reading import listed
 from ganbench.results.store import Store
@@ -133,11 +134,13 @@ def run(
     continue_anyway: bool = False,
     watch: Watch | None = None,
     tell: Tell | None = None,
+    **settings: Any,
 ) -> Study:
     """Train everything that a suite asks for, or the part that is still missing, and return the study.
 
-    suite: a shipped suite's name or a YAML file; overrides: `key=value` texts as on the command line; plugins: files
-    to load first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
+    suite: a shipped suite's name or a YAML file; overrides: `key=value` texts as on the command line; settings: the
+    same by name, `loss=["hinge", my_loss], seeds=5, regularizer__r1__gamma=0.3` (see `worded`); plugins: files to load
+    first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
     processes on a CPU (default: a core each); a plug-in of this session alone trains in this process, and one that
     ends its process then ends yours; executor: who does the work in place of these (see ganbench.executors.base);
     fresh: start over; continue_anyway: go on with a study that other code of ganbench, another torch or another device
@@ -145,11 +148,42 @@ def run(
     with a sentence on what is reused. Repeating the call goes on where the last one ended. Raises UserError for what
     cannot be done as asked.
     """
-    plan = make_plan(suite, overrides, plugins, out)
+    plan = make_plan(suite, [*listed(overrides, "overrides", '["loss=hinge"]'), *worded(settings)], plugins, out)
     return execute_plan(
         plan, out=out, device=device, workers=workers, executor=executor, fresh=fresh,
         continue_anyway=continue_anyway, watch=watch, tell=tell,
     )  # fmt: skip
+
+
+def worded(settings: Mapping[str, Any]) -> list[str]:
+    """Return settings by name as overrides: two underscores are a dot, a list is a sweep, a function its plug-in.
+
+    A plain function is registered under its own name, as a plug-in of the key's kind. UserError for what cannot be
+    written.
+
+    >>> worded({"loss": ["hinge", "minimax"], "seeds": 5, "regularizer__r1__gamma": 0.3})
+    ['loss=["hinge", "minimax"]', 'seeds=5', 'regularizer.r1.gamma=0.3']
+    """
+    return [f"{key.replace('__', '.')}={_worded(key, value)}" for key, value in settings.items()]
+
+
+def _worded(key: str, value: Any) -> str:
+    if callable(value):
+        if key not in kinds.axes():
+            raise UserError(f"The key '{key}' takes no function: functions are plug-ins, as in loss=my_loss.")
+        registry.register(kinds.kind_of(key))(value)
+        return str(value.__name__.rstrip("_"))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple | range):
+        return json.dumps([_worded(key, one) if callable(one) else one for one in value], default=_number)
+    return json.dumps(value, default=_number)
+
+
+def _number(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # NumPy's and torch's
+        return value.tolist()
+    raise UserError(f"A setting is a text, a number, a list, a mapping or a function, got {quoted(value)}.")
 
 
 def execute_plan(

@@ -136,24 +136,11 @@ class Trainer:
         """
         import ganbench
 
-        overrides = [f"{key.replace('__', '.')}={self._written(key, value)}" for key, value in settings.items()]
         self.count += 1
-        study = ganbench.run(suite, overrides, out=self.folder / f"study-{self.count}", workers=1, fresh=True)
+        study = ganbench.run(suite, out=self.folder / f"study-{self.count}", workers=1, fresh=True, **settings)
         for name, value in (("plan", study.plan.hash), ("failed", int(study.runs["failed"].sum()))):
             self.record(f"ganbench_{self.count}_{name}", value)
         return JudgedRuns(study)
-
-    def _written(self, key: str, value: object) -> str:
-        from ganbench import register
-        from ganbench.kinds import kind_of
-
-        values = []
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if callable(one):
-                register(kind_of(key))(one)
-                one = one.__name__.rstrip("_")
-            values.append(str(one))
-        return f"[{', '.join(values)}]" if isinstance(value, list | tuple) else values[0]
 
 
 @pytest.fixture

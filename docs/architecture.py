@@ -54,6 +54,7 @@ ORDER = {
     "analysis": ("analysis",),
     "report": ("report", "monitor", "contracts"),
     "jobs": (
+        "listing",
         "api",
         "base_side",
         "bench",

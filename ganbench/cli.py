@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +12,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganbench import gate, registry
+from ganbench import __version__, gate
 from ganbench.console import CODES, Margins, Overrides, Plugins, WorkersOption, err, load_files, out
 from ganbench.dry_run import counted, show_plan, size_of
 from ganbench.errors import Exit, UserError, clean_lines, told, unknown
+from ganbench.kinds import KINDS
 
 if TYPE_CHECKING:
     from ganbench.api import Study
@@ -62,6 +61,9 @@ def main() -> None:
 
 def _tell_bug(error: Exception) -> None:
     """Say in one sentence what went wrong in our own code, and leave the details in a file."""
+    import tempfile
+    import traceback
+
     if os.environ.get("GANBENCH_TRACEBACK"):
         traceback.print_exc()
     with tempfile.NamedTemporaryFile("w", prefix="ganbench-", suffix=".txt", delete=False) as file:
@@ -71,6 +73,21 @@ def _tell_bug(error: Exception) -> None:
         f"{escape(file.name)}.",
         soft_wrap=True,
     )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"ganbench {__version__}")
+        raise typer.Exit(Exit.OK)
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take what holds for every command."""
 
 
 @app.command(epilog=CODES)
@@ -204,16 +221,18 @@ app.command(epilog=CODES)(gate.check)
 
 @app.command("list")
 def list_(
-    kind: Annotated[str | None, typer.Argument(help=f"suite, {', '.join(registry.KINDS)}")] = None,
+    kind: Annotated[str | None, typer.Argument(help=f"suite, {', '.join(KINDS)}")] = None,
     plugin: Plugins = None,
 ) -> None:
     """List suites and plug-ins with their legends."""
+    from ganbench.listing import legends
+
     load_files(plugin)
-    if kind is not None and kind not in ("suite", *registry.KINDS):
-        raise unknown("kind", kind, ["suite", *registry.KINDS])
-    for each in [kind] if kind else ["suite", *registry.KINDS]:
+    if kind is not None and kind not in ("suite", *KINDS):
+        raise unknown("kind", kind, ["suite", *KINDS])
+    for each in [kind] if kind else ["suite", *KINDS]:
         table = Table("name", "what it is", title=each, title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for name, legend in _legends(each):
+        for name, legend in legends(each, every=bool(plugin)):
             table.add_row(escape(name), escape(legend))
         out.print(table)
         out.print()
@@ -228,6 +247,8 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
 
         out.print(escape(suite_file(name).read_text(encoding="utf-8").rstrip()), soft_wrap=True)
         return
+    from ganbench import registry
+
     record = registry.get(kind, name)
     out.print(f"[bold]{kind} {record.name}[/]  {escape(record.legend)}", soft_wrap=True)
     for hyper, default in record.hypers.items():
@@ -294,14 +315,6 @@ def _declared(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(_declared, value))
     return str(getattr(value, "name", getattr(value, "__name__", value)))
-
-
-def _legends(kind: str) -> list[tuple[str, str]]:
-    if kind != "suite":
-        return [(plugin.name, plugin.legend) for plugin in registry.plugins(kind)]
-    from ganbench.reading import read_suite, suite_names
-
-    return [(name, str(read_suite(name)[1].get("description", "")).strip()) for name in suite_names()]
 
 
 def _load(folder: Path) -> Study:

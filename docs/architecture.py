@@ -58,6 +58,7 @@ ORDER = {
         "api",
         "base_side",
         "bench",
+        "whole_job",
         "checking",
         "against",
         "confirming",

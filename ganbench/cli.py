@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.markup import escape
@@ -21,6 +21,9 @@ from ganbench.kinds import KINDS
 if TYPE_CHECKING:
     from ganbench.api import Study
     from ganbench.registry import Plugin
+    from ganbench.results.study import Study as StoredStudy
+
+S = TypeVar("S", bound="StoredStudy")
 
 app = typer.Typer(
     epilog=CODES,
@@ -168,18 +171,21 @@ def report(
 ) -> None:
     """Write the report of one or more studies, finished or not; verdicts of your own are in plug-in files."""
     load_files(plugin)
+    from ganbench import api
+    from ganbench.results.study import Study as StoredStudy
+
+    loaded = [StoredStudy(folder) for folder in studies]  # without verdicts, which the report finds itself
     if file:
         from ganbench.report import build
         from ganbench.report.compare import LOOKS
 
-        loaded = [_load(folder) for folder in studies]
-        path = build(loaded, file)
+        path = build([_tell_damage(study) for study in loaded], file)
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
         if len(loaded) > 1:
             out.print(LOOKS, soft_wrap=True)
         return
-    for folder in studies:
-        path = _load(folder).report()
+    for study in loaded:
+        path = api.write_report(_tell_damage(study))
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
 
 
@@ -299,15 +305,23 @@ def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.
 def bench(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of each figure, side by side.")] = 5,
+    jobs: Annotated[bool, typer.Option("--jobs", help="Whole jobs on all cores of a CPU, too: minutes.")] = False,
 ) -> None:
     """Measure this machine: populations beside an ordinary training loop, and the rates that limit both."""
     import torch
 
-    from ganbench import api
+    from ganbench import api, whole_job
     from ganbench import bench as measured
 
-    for line in measured.lines(torch.device(api.pick_device(device)), rounds):
-        out.print(escape(line), soft_wrap=True)
+    place = torch.device(api.pick_device(device))
+    table = Table(*measured.HEAD, title=measured.machine(place), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    with err.status("Measuring ..."):
+        for row in measured.rows(place, rounds):
+            table.add_row(*row)
+        for work, steps in whole_job.JOBS if jobs else ():
+            for row in whole_job.whole_job(work, steps, rounds).rows():
+                table.add_row(*row)
+    out.print(table)
 
 
 def _declared(value: object) -> str:
@@ -321,7 +335,10 @@ def _load(folder: Path) -> Study:
     """Open a study and tell what is damaged in it."""
     from ganbench import api
 
-    study = api.load(folder)
+    return _tell_damage(api.load(folder))
+
+
+def _tell_damage(study: S) -> S:
     for damage in study.damage:
         err.print(escape(str(damage)), soft_wrap=True)
     return study

@@ -54,9 +54,11 @@ ORDER = {
     "analysis": ("analysis",),
     "report": ("report", "monitor", "contracts"),
     "jobs": (
+        "listing",
         "api",
         "base_side",
         "bench",
+        "whole_job",
         "checking",
         "against",
         "confirming",

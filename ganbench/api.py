@@ -61,14 +61,7 @@ class Study(StoredStudy):
 
         Beside it: report.md, which tells the same on a page, and the files of `export`.
         """
-        from ganbench.report import build, exports, summary
-        from ganbench.report.context import Context
-
-        context = Context(StoredStudy(self.path))
-        page = build(context, path)
-        summary.write(context, page.parent)
-        exports.export(context.study, page.parent, context=context)
-        return page
+        return write_report(StoredStudy(self.path), path)
 
     def export(self, folder: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
         """Write results.csv, results.json and, with pyarrow, results.parquet and series.parquet; return their paths.
@@ -84,6 +77,18 @@ class Study(StoredStudy):
 def load(path: str | Path) -> Study:
     """Open a study's directory, finished or not; UserError where there is none."""
     return Study(path)
+
+
+def write_report(study: StoredStudy, path: str | Path | None = None) -> Path:
+    """Write the report of a study as it is stored, with what belongs beside it; see `Study.report`."""
+    from ganbench.report import build, exports, summary
+    from ganbench.report.context import Context
+
+    context = Context(study)
+    page = build(context, path)
+    summary.write(context, page.parent)
+    exports.export(context.study, page.parent, context=context)
+    return page
 
 
 def make_plan(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -26,6 +26,7 @@ from ganbench.training.recorded import FIRST
 LATENT, DATA = 8, 2
 RATE, BETAS = 2e-3, (0.5, 0.999)
 Pair = tuple[Tensor, Tensor]
+Row = tuple[str, ...]
 
 
 def _bce(logits: Tensor, target: float) -> Tensor:
@@ -61,6 +62,16 @@ class Work:
     def name(self) -> str:
         """Its size in a line."""
         return f"{self.runs} runs of {self.depth} x {self.width}, batch {self.batch}"
+
+    @property
+    def flops(self) -> int:
+        """The floating-point operations of the matrix products of one step of one run."""
+        inner = (self.depth - 1) * self.width**2
+        d, g = DATA * self.width + inner + self.width, LATENT * self.width + inner + DATA * self.width
+        # D's step: D forward and both gradients on real and fake, less the gradient at the data; G forward
+        d_step = 2 * (2 * self.batch) * (3 * d - DATA * self.width) + 2 * self.batch * g
+        # G's step: G forward and both gradients, less the one at the latents; D forward and the gradient at its input
+        return d_step + 2 * self.batch * (3 * g - LATENT * self.width) + 2 * self.batch * 2 * d
 
 
 WORKS = {
@@ -103,16 +114,18 @@ def _perceptron(sizes: list[int], activation: Callable[[], nn.Module]) -> nn.Seq
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
+def overrides(work: Work, steps: int) -> list[str]:
+    """Return what asks a plan for the same GANs."""
+    return [
+        "problem=ring8", f"seeds={work.seeds}", f"steps={steps}", "optimizer.adam.decay=none",
+        f"loss={','.join(LOSSES)}", f"optimizer.adam.g_lr={RATE}", f"optimizer.adam.d_lr={RATE}",
+        f"batch_size={work.batch}", f"network.mlp.width={work.width}", f"network.mlp.depth={work.depth}",
+    ]  # fmt: skip
+
+
 def population(work: Work, device: torch.device) -> Learner:
     """Return the same GANs as one population."""
-    plan = resolve(
-        None,
-        [
-            "problem=ring8", f"seeds={work.seeds}", "steps=1000000", "optimizer.adam.decay=none",
-            f"loss={','.join(LOSSES)}", f"optimizer.adam.g_lr={RATE}", f"optimizer.adam.d_lr={RATE}",
-            f"batch_size={work.batch}", f"network.mlp.width={work.width}", f"network.mlp.depth={work.depth}",
-        ],
-    )  # fmt: skip
+    plan = resolve(None, overrides(work, 1_000_000))
     return make_learner(list(plan.runs), make_problem(plan.variants[0]), device)
 
 
@@ -129,13 +142,16 @@ class Ratio:
         """How many times faster the population is, round by round."""
         return tuple(theirs / own for own, theirs in zip(self.ours, self.loop, strict=True))
 
-    def sentence(self) -> str:
-        """Say it in a line."""
-        low, middle, high = min(self.ratios), median(self.ratios), max(self.ratios)
-        return (
-            f"{self.work.name}: population {1 / median(self.ours):,.0f} run-steps/s, ordinary loop "
-            f"{1 / median(self.loop):,.0f}, ratio {middle:.1f} ({low:.1f} to {high:.1f} in {len(self.ours)} rounds)"
-        )
+    def row(self, product: float) -> Row:
+        """Return its cells of the table; product: the machine's best rate in GFLOP/s."""
+        share = self.work.flops / median(self.ours) / 1e9 / product
+        rates = [f"{1 / median(side):,.0f}" for side in (self.ours, self.loop)]
+        return f"{self.work.name}: run-steps/s", *rates, ranged(self.ratios), f"{share:.2f}"
+
+
+def ranged(ratios: Sequence[float]) -> str:
+    """Return the median of ratios with their range."""
+    return f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
 
 
 def compare(work: Work, device: torch.device, rounds: int, seconds: float = 0.5) -> Ratio:
@@ -204,10 +220,14 @@ def machine(device: torch.device) -> str:
     return f"{name}, one thread, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def lines(device: torch.device, rounds: int) -> Iterator[str]:
-    """Yield the figures, each as soon as it is measured."""
-    yield machine(device)
+HEAD = ("work", "here", "loop", "ratio (range)", "of product rate")
+"""The columns of the table: loop is the ordinary one, and the last is products here over the best ones."""
+
+
+def rows(device: torch.device, rounds: int) -> Iterator[Row]:
+    """Yield the rows of the table under `HEAD`, each as soon as it is measured."""
     rates = ceilings(device)
-    yield f"float32 products {rates['product']:,.0f} GFLOP/s, copies {rates['copy']:,.0f} GB/s"
+    yield "float32 products: GFLOP/s", f"{rates['product']:,.0f}", "", "", ""
+    yield "copies: GB/s", f"{rates['copy']:,.0f}", "", "", ""
     for work in WORKS[device.type]:
-        yield compare(work, device, rounds).sentence()
+        yield compare(work, device, rounds).row(rates["product"])

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganbench import gate, registry
+from ganbench import __version__, gate
 from ganbench.console import CODES, Margins, Overrides, Plugins, WorkersOption, err, load_files, out
 from ganbench.dry_run import counted, show_plan, size_of
 from ganbench.errors import Exit, UserError, clean_lines, told, unknown
+from ganbench.kinds import KINDS
 
 if TYPE_CHECKING:
     from ganbench.api import Study
     from ganbench.registry import Plugin
+    from ganbench.results.study import Study as StoredStudy
+
+S = TypeVar("S", bound="StoredStudy")
 
 app = typer.Typer(
     epilog=CODES,
@@ -62,6 +64,9 @@ def main() -> None:
 
 def _tell_bug(error: Exception) -> None:
     """Say in one sentence what went wrong in our own code, and leave the details in a file."""
+    import tempfile
+    import traceback
+
     if os.environ.get("GANBENCH_TRACEBACK"):
         traceback.print_exc()
     with tempfile.NamedTemporaryFile("w", prefix="ganbench-", suffix=".txt", delete=False) as file:
@@ -71,6 +76,21 @@ def _tell_bug(error: Exception) -> None:
         f"{escape(file.name)}.",
         soft_wrap=True,
     )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"ganbench {__version__}")
+        raise typer.Exit(Exit.OK)
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take what holds for every command."""
 
 
 @app.command(epilog=CODES)
@@ -151,18 +171,21 @@ def report(
 ) -> None:
     """Write the report of one or more studies, finished or not; verdicts of your own are in plug-in files."""
     load_files(plugin)
+    from ganbench import api
+    from ganbench.results.study import Study as StoredStudy
+
+    loaded = [StoredStudy(folder) for folder in studies]  # without verdicts, which the report finds itself
     if file:
         from ganbench.report import build
         from ganbench.report.compare import LOOKS
 
-        loaded = [_load(folder) for folder in studies]
-        path = build(loaded, file)
+        path = build([_tell_damage(study) for study in loaded], file)
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
         if len(loaded) > 1:
             out.print(LOOKS, soft_wrap=True)
         return
-    for folder in studies:
-        path = _load(folder).report()
+    for study in loaded:
+        path = api.write_report(_tell_damage(study))
         out.print(f"Report: {escape(str(path))}", soft_wrap=True)
 
 
@@ -204,16 +227,18 @@ app.command(epilog=CODES)(gate.check)
 
 @app.command("list")
 def list_(
-    kind: Annotated[str | None, typer.Argument(help=f"suite, {', '.join(registry.KINDS)}")] = None,
+    kind: Annotated[str | None, typer.Argument(help=f"suite, {', '.join(KINDS)}")] = None,
     plugin: Plugins = None,
 ) -> None:
     """List suites and plug-ins with their legends."""
+    from ganbench.listing import legends
+
     load_files(plugin)
-    if kind is not None and kind not in ("suite", *registry.KINDS):
-        raise unknown("kind", kind, ["suite", *registry.KINDS])
-    for each in [kind] if kind else ["suite", *registry.KINDS]:
+    if kind is not None and kind not in ("suite", *KINDS):
+        raise unknown("kind", kind, ["suite", *KINDS])
+    for each in [kind] if kind else ["suite", *KINDS]:
         table = Table("name", "what it is", title=each, title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for name, legend in _legends(each):
+        for name, legend in legends(each, every=bool(plugin)):
             table.add_row(escape(name), escape(legend))
         out.print(table)
         out.print()
@@ -228,6 +253,8 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
 
         out.print(escape(suite_file(name).read_text(encoding="utf-8").rstrip()), soft_wrap=True)
         return
+    from ganbench import registry
+
     record = registry.get(kind, name)
     out.print(f"[bold]{kind} {record.name}[/]  {escape(record.legend)}", soft_wrap=True)
     for hyper, default in record.hypers.items():
@@ -278,15 +305,23 @@ def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.
 def bench(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of each figure, side by side.")] = 5,
+    jobs: Annotated[bool, typer.Option("--jobs", help="Whole jobs on all cores of a CPU, too: minutes.")] = False,
 ) -> None:
     """Measure this machine: populations beside an ordinary training loop, and the rates that limit both."""
     import torch
 
-    from ganbench import api
+    from ganbench import api, whole_job
     from ganbench import bench as measured
 
-    for line in measured.lines(torch.device(api.pick_device(device)), rounds):
-        out.print(escape(line), soft_wrap=True)
+    place = torch.device(api.pick_device(device))
+    table = Table(*measured.HEAD, title=measured.machine(place), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    with err.status("Measuring ..."):
+        for row in measured.rows(place, rounds):
+            table.add_row(*row)
+        for work, steps in whole_job.JOBS if jobs else ():
+            for row in whole_job.whole_job(work, steps, rounds).rows():
+                table.add_row(*row)
+    out.print(table)
 
 
 def _declared(value: object) -> str:
@@ -296,19 +331,14 @@ def _declared(value: object) -> str:
     return str(getattr(value, "name", getattr(value, "__name__", value)))
 
 
-def _legends(kind: str) -> list[tuple[str, str]]:
-    if kind != "suite":
-        return [(plugin.name, plugin.legend) for plugin in registry.plugins(kind)]
-    from ganbench.reading import read_suite, suite_names
-
-    return [(name, str(read_suite(name)[1].get("description", "")).strip()) for name in suite_names()]
-
-
 def _load(folder: Path) -> Study:
     """Open a study and tell what is damaged in it."""
     from ganbench import api
 
-    study = api.load(folder)
+    return _tell_damage(api.load(folder))
+
+
+def _tell_damage(study: S) -> S:
     for damage in study.damage:
         err.print(escape(str(damage)), soft_wrap=True)
     return study

@@ -1,4 +1,4 @@
-"""What the commands share: where they print, what several of them are asked for."""
+"""What the commands share: where they print, what several of them are asked for. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ganbench import registry
 from ganbench.errors import Exit
 
 CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in Exit) + "."
@@ -30,5 +29,9 @@ WorkersOption = Annotated[
 
 def load_files(plugin: Sequence[Path] | None) -> None:
     """Load the plug-in files of a command."""
-    for file in plugin or []:
+    if not plugin:
+        return
+    from ganbench import registry
+
+    for file in plugin:
         registry.load_file(file)

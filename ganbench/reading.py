@@ -184,6 +184,20 @@ def read_suite(name_or_file: str | os.PathLike[str]) -> tuple[str, dict[str, Any
     return file.stem, data
 
 
+def description_of(name: str) -> str:
+    """Return what a shipped suite says of itself, empty where it says nothing; what follows in its file is not read."""
+    depth, key = 0, None
+    for event in yaml.parse(suite_file(name).read_text(encoding="utf-8"), Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth != 1 or isinstance(event, yaml.MappingStartEvent):
+            continue
+        value = str(getattr(event, "value", ""))
+        if key == "description":
+            return value.strip()
+        key = value if key is None else None
+    return ""
+
+
 # ------------------------------------------------------------------------------------------ overrides
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from overriding import over
 
+import ganbench
 from ganbench import cli, registry
 from ganbench.errors import UserError
 from ganbench.reading import suite_names
@@ -200,8 +201,10 @@ def test_impossible_value_of_a_hyper_parameter(command, tiny, tmp_path, override
         "with contextlib.suppress(SystemExit): runpy.run_module('ganbench', run_name='__main__')",
         "import sys; sys.argv = ['ganbench', 'run', '--help']; import runpy, contextlib\n"
         "with contextlib.suppress(SystemExit): runpy.run_module('ganbench', run_name='__main__')",
+        "import sys; sys.argv = ['ganbench', 'list']; import contextlib; from ganbench import cli\n"
+        "with contextlib.suppress(SystemExit): cli.main()",
     ],
-    ids=["import", "cli", "--help", "run --help"],
+    ids=["import", "cli", "--help", "run --help", "list"],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code):
     heavy = ("torch", "pandas", "numpy", "scipy", "sklearn", "matplotlib")
@@ -222,6 +225,10 @@ def test_module_runs(tmp_path):
     assert done.stdout == ""
     assert done.stderr.startswith("Error: Unknown loss 'hing'. Did you mean 'hinge'?")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_version(command):
+    assert command("--version") == (0, f"ganbench {ganbench.__version__}\n", "")
 
 
 # ------------------------------------------------------------------------------------------ list and show

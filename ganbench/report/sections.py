@@ -126,8 +126,9 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
     order = {v: i for i, v in enumerate(context.ranking["variant"])} if len(context.ranking) else {}
     runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(["done", "diverged"])]
     ranked = sorted(runs.groupby("variant", sort=False), key=lambda item: order.get(str(item[0]), 0))
+    quality = ranked_by(study, problem)["quality"]
     for variant, group in ranked[:STRIPS]:
-        run = _median_seed(context, problem, group)
+        run = _median_seed(context, quality, group)
         drawn = study.samples(run["run"])
         steps = sorted(drawn)
         chosen = sorted({steps[round(i)] for i in np.linspace(0, len(steps) - 1, PICTURES)}) if steps else []
@@ -146,8 +147,7 @@ def _uri(samples: Any, view: thumbnails.Frame | None, centres: Any) -> str:
     return thumbnails.data_uri(thumbnails.picture(np.asarray(samples), view, centres))
 
 
-def _median_seed(context: Context, problem: str, group: pd.DataFrame) -> dict[Any, Any]:
-    quality = ranked_by(context.study, problem)["quality"]
+def _median_seed(context: Context, quality: str | None, group: pd.DataFrame) -> dict[Any, Any]:
     rows = group.to_dict("records")
     if quality is None:
         return rows[0]

@@ -10,7 +10,7 @@ from statistics import median, quantiles
 import pytest
 import torch
 
-from ganbench.bench import DATA, LATENT, LOSSES, OrdinaryLoop, Work, population
+from ganbench.bench import LOSSES, OrdinaryLoop, Work, population
 from ganbench.training.loop import keep_freed_memory
 
 pytestmark = pytest.mark.benchmark
@@ -26,17 +26,6 @@ def numerics():
     torch.set_flush_denormal(True)
     yield
     torch.set_flush_denormal(False)
-
-
-def flops(width, depth, batch):
-    """Return the floating-point operations of the matrix products of one step of one run."""
-    inner = (depth - 1) * width * width
-    d, g = DATA * width + inner + width, LATENT * width + inner + DATA * width
-    # D's step: D forward and both gradients on real and fake, less the gradient at the data; G forward.
-    d_step = 2 * (2 * batch) * (3 * d - DATA * width) + 2 * batch * g
-    # G's step: G forward and both gradients, less the one at the latents; D forward and the gradient at its input.
-    g_step = 2 * batch * (3 * g - LATENT * width) + 2 * batch * 2 * d
-    return d_step + g_step
 
 
 def bmm_gflops(runs, width, batch):
@@ -77,7 +66,7 @@ def test_population_against_loop(benchmark, request, width, depth, batch, steps)
     loop_seconds = loop_seconds[-ROUNDS:]
     ratios = [ours / theirs for ours, theirs in zip(loop_seconds, population_seconds, strict=True)]
     low, middle, high = quantiles(ratios, n=4)
-    gflop = flops(width, depth, batch) / 1e9
+    gflop = work.flops / 1e9
     rate, loop_rate = 1 / median(population_seconds), 1 / median(loop_seconds)
     benchmark.extra_info.update(ratio=middle, run_steps_per_second=rate, loop_run_steps_per_second=loop_rate)
     RESULTS[request.node.callspec.id] = (

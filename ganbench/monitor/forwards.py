@@ -60,6 +60,22 @@ class Loop:
         return as_given(self.generator), as_given(self.discriminator)
 
 
+def loop_of(
+    generator: Networks | None, discriminator: Networks | None, real: Any, latent: Any, given: str | int | None,
+    forwards: tuple[Forward | None, Forward | None],
+) -> Loop | None:  # fmt: skip
+    """Return the loop of two players, None where none is attached; UserError for one alone, or what needs both."""
+    if generator is not None and discriminator is not None:
+        return Loop(generator, discriminator, real, latent, given, forwards)
+    if generator is not discriminator:
+        raise UserError("Give both networks, or neither and tell monitor.step what there is to see.")
+    if any(one is not None for one in (latent, given, *forwards)):
+        raise UserError(
+            "'latent', 'given', 'g_forward' and 'd_forward' say how networks are called: give both of them."
+        )
+    return None
+
+
 # samples that a packed critic takes together (CTGAN takes 10)
 MOST_PACKED = 10
 

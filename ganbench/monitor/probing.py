@@ -195,9 +195,13 @@ class LoopProber:
                 )
             self._tried("discriminator", self.discriminator, target.real)
             self.sigmoid = final_sigmoid(self.discriminator, target.real, forwards[1], self.given)
-        self.loss = _watched_loss(loss, 0.0 if self.sigmoid is not None else None)
+        self.loss = watched_loss(loss, 0.0 if self.sigmoid is not None else None)
 
-    def probe(self) -> Probe:
+    def missing(self) -> list[str]:
+        """Return of what nothing is said: of both networks all is known."""
+        return []
+
+    def probe(self, *, early: bool = False) -> Probe:
         """Measure now. What is not finite is named and not measured."""
         if player := self.broken():
             return Probe({}, np.empty(0), f"parameters of the {player}")
@@ -277,7 +281,8 @@ class LoopProber:
         return scales[0]
 
 
-def _watched_loss(loss: Any, boundary: float | None) -> WatchedLoss:
+def watched_loss(loss: Any, boundary: float | None) -> WatchedLoss:
+    """Return the loss that a loop names, with the logit at which D is undecided; UserError for what is none."""
     if isinstance(loss, str):
         plugin = registry.get("loss", loss)
         undecided = plugin.declared("boundary")

@@ -85,6 +85,8 @@ class Monitor:
 
     examined: ClassVar[Callable[[Monitor], Any] | None] = None
     """Called when a doctor's visit is over: what `ganbench doctor SCRIPT` waits for."""
+    elsewhere: ClassVar[Path | None] = None
+    """Where studies are written instead of `out`, for as long as only the doctor is asked."""
     _visit: Visit | None = None
     _told: ToldProber | None = None
     _prober: LoopProber | ToldProber
@@ -123,7 +125,7 @@ class Monitor:
         check_counts(every=every, patience=patience, neighbours=neighbours, batch_size=batch_size, samples=samples)
         check_choices(mode, diagnostics)
         self.every, self.patience, self.on_verdict, self.stop_on = every, patience, on_verdict, verdict_names(stop_on)
-        self.out, self.steps, self._log = Path(out), start, log or (lambda _: None)
+        self.out, self.steps, self._log = Monitor.elsewhere or Path(out), start, log or (lambda _: None)
         self._begin_books(sinks)
         sizes = Sizes(samples, neighbours, batch_size, diagnostics)
         settings = LoopSettings(variant, seed, every, sizes, start, fresh)

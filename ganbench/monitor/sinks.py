@@ -128,7 +128,8 @@ def trainer_callback(make: Callable[[Any], Any]) -> Any:
 
     class Watching(_client("transformers", "transformers").TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            self.monitor, self.logged = make(more["model"]), {}
+            self.monitor = make(more["model"])
+            self.logged: dict[str, Any] = {}
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
             self.logged = _keywords(logs)

@@ -79,10 +79,15 @@ def _marks(x: Values, y: Values) -> str:
     return "".join(f"M{a:.2f} {100 - b:.2f}h0" for a, b in pairs if math.isfinite(b))
 
 
-def dots(points: Values, low: Values, high: Values) -> str:
-    """Return an SVG path of round dots at points [n, 2] within a frame, in percent; those outside are on its border."""
-    share = np.clip((points - low) / np.maximum(high - low, 1e-12), 0.0, 1.0) * 96 + 2
-    return "".join(f"M{a:.1f} {100 - b:.1f}h0" for a, b in share[np.isfinite(share).all(1)].tolist())
+def dots(points: Values, low: Values, high: Values) -> tuple[str, str]:
+    """Return SVG paths of round dots at points [n, 2], in percent: within a frame, and on its border those outside."""
+    share = (points - low) / np.maximum(high - low, 1e-12)
+    share = share[np.isfinite(share).all(1)]
+    inside = ((share >= 0) & (share <= 1)).all(1)
+    return tuple(  # type: ignore[return-value]
+        "".join(f"M{2 + 96 * a:.1f} {98 - 96 * b:.1f}h0" for a, b in np.clip(part, 0.0, 1.0).tolist())
+        for part in (share[inside], share[~inside])
+    )
 
 
 def _last(values: Values) -> float:
@@ -97,7 +102,8 @@ class _Scale:
         self.log = margin > 0 and low > 0 and math.log10(high / low) > DECADES
         self.low, self.high = (math.log10(low), math.log10(high)) if self.log else (low, high)
         if self.low == self.high:
-            self.low, self.high = (self.low - 0.5, self.high + 0.5) if margin else (self.low, self.low + 1)
+            half = abs(self.low) / 2 or 0.5
+            self.low, self.high = (self.low - half, self.high + half) if margin else (self.low, self.low + 1)
         room = margin * (self.high - self.low)
         self.low, self.high = self.low - room, self.high + room
 
@@ -121,6 +127,6 @@ class _Scale:
         span = self.high - self.low
         raw = span / TICKS
         size = 10.0 ** math.floor(math.log10(raw))
-        step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
+        step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw)
         first = math.ceil(self.low / step - 1e-9)
         return [round(place * step, 12) for place in range(first, math.floor(self.high / step + 1e-9) + 1)]

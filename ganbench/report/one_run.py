@@ -203,7 +203,11 @@ def _best(context: Context, run: Mapping[Any, Any], series: pd.DataFrame) -> int
 def _picture(samples: Array, real: Array, view: thumbnails.Frame | None, centres: Any) -> dict[str, Any]:
     """Return samples as a picture, or as paths in percent: dots of the first two axes, or lines along many."""
     if samples.ndim != 2 or samples.shape[1] < 2:
-        return {"kind": "image", "uri": thumbnails.data_uri(thumbnails.picture(np.asarray(samples), view, centres))}
+        return {
+            "kind": "image",
+            "out": "",
+            "uri": thumbnails.data_uri(thumbnails.picture(np.asarray(samples), view, centres)),
+        }
     if samples.shape[1] >= LONG and centres is None:
         low, high = float(np.nanmin(real)), float(np.nanmax(real))
         across = np.linspace(0, 100, samples.shape[1])
@@ -212,14 +216,13 @@ def _picture(samples: Array, real: Array, view: thumbnails.Frame | None, centres
             path(across, room * (place + np.clip((row - low) / max(high - low, 1e-12), 0, 1) * 0.9 + 0.05))
             for place, row in enumerate(samples[:WAVES].astype(float))
         ]
-        return {"kind": "lines", "path": "".join(paths), "axes": samples.shape[1], "modes": ""}
+        return {"kind": "lines", "path": "".join(paths), "axes": samples.shape[1], "modes": "", "out": ""}
     low, high = view if view is not None else thumbnails.frame(samples)
     plane = samples[:, :2].astype(float)
     marks = [] if centres is None else np.atleast_2d(centres[0])[:, :2]
-    return {
-        "kind": "dots", "path": dots(plane, low, high), "axes": samples.shape[1],
-        "modes": dots(np.asarray(marks, dtype=float), low, high) if len(marks) else "",
-    }  # fmt: skip
+    inside, outside = dots(plane, low, high)
+    modes = dots(np.asarray(marks, dtype=float), low, high)[0] if len(marks) else ""
+    return {"kind": "dots", "path": inside, "out": outside, "modes": modes, "axes": samples.shape[1]}
 
 
 def sentence(page: Mapping[str, Any]) -> str:
@@ -229,3 +232,18 @@ def sentence(page: Mapping[str, Any]) -> str:
     since += f" of {page['last']}" if since and not page["open"] and page["last"] else ""
     name = page["name"] if not so_far_ else page["name"][:1].lower() + page["name"][1:]
     return f"{so_far_}{name}{since}" + (f": the run {page['meaning']}." if page["meaning"] else ".")
+
+
+def told(page: Mapping[str, Any]) -> list[str]:
+    """Return what stands below the sentence, as plain texts: evidence, what to try, each finding."""
+    lines = [page["evidence"]] if page["evidence"] else []
+    lines += [f"Try first: {page['first']}"] if page["first"] else []
+    for kind, found in page["found"]:
+        if kind == "wiring":
+            sure = "certain" if found["certain"] else "perhaps"
+            change = f" {found['change']}" if found["change"] != page["first"] else ""
+            lines.append(f"In the wiring, {sure}: {found['name']}. {found['evidence']}{change}")
+        else:
+            remedy = f" Try: {found['remedy']}" if found["remedy"] != page["first"] else ""
+            lines.append(f"The game: {found['finding']} since step {found['onset']}. {found['evidence']}{remedy}")
+    return lines

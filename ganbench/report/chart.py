@@ -19,6 +19,8 @@ from ganbench.report.context import number
 TICKS = 4
 DECADES = 2.5
 """Values above 0 that span as much are drawn on a logarithmic scale."""
+LEAST = 1e-30
+"""What is smaller is as good as 0, of which there is no logarithm."""
 DOTTED = 30
 """Probes of which each is marked with a dot."""
 
@@ -99,7 +101,7 @@ class _Scale:
 
     def __init__(self, values: Sequence[float], margin: float = 0.07) -> None:
         low, high = min(values), max(values)
-        self.log = margin > 0 and low > 0 and math.log10(high / low) > DECADES
+        self.log = margin > 0 and low > LEAST and math.log10(high / low) > DECADES
         self.low, self.high = (math.log10(low), math.log10(high)) if self.log else (low, high)
         if self.low == self.high:
             half = abs(self.low) / 2 or 0.5
@@ -129,4 +131,4 @@ class _Scale:
         size = 10.0 ** math.floor(math.log10(raw))
         step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw)
         first = math.ceil(self.low / step - 1e-9)
-        return [round(place * step, 12) for place in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        return [float(f"{place * step:.12g}") for place in range(first, math.floor(self.high / step + 1e-9) + 1)]

@@ -174,7 +174,9 @@ class PopulationFolder:
         elif runs:
             self._check_series(plan, done)
             for step in self._lines()[0]:
-                self._sample_of(step, len(runs))
+                # a watched loop may show no samples
+                if not plan.listed or exists(self.path / f"samples-{step}.npy"):
+                    self._sample_of(step, len(runs))
         return done is not None and self.fatal is None
 
     def whole_steps(self) -> list[int]:

@@ -11,15 +11,11 @@ from ganbench.registry import COSTS
 MODES = ("eval", "train")
 
 
-def check_choices(mode: str, diagnostics: str) -> None:
-    """Raise UserError for a mode or a class of diagnostics that does not exist."""
+def check(mode: str, diagnostics: str, **counts: int) -> None:
+    """Raise UserError for a mode or a class of diagnostics that there is not, and a count that is none or too small."""
     for what, value, known in (("mode", mode, MODES), ("cost class of diagnostics", diagnostics, COSTS)):
         if value not in known:
             raise unknown(what, value, known)
-
-
-def check_counts(**counts: int) -> None:
-    """Raise UserError for a number that is none, or too small."""
     for name, value in counts.items():
         least = 16 if name in ("samples", "neighbours") else 1
         if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -17,7 +17,7 @@ from ganbench import registry
 from ganbench.analysis.game import GameFinding, game_findings
 from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series, view
 from ganbench.errors import UserError
-from ganbench.monitor.checks import check_choices, check_counts, verdict_names
+from ganbench.monitor.checks import check, verdict_names
 from ganbench.monitor.doctor import Fault, Visit
 from ganbench.monitor.forwards import Forward, Loop, Networks, loop_of
 from ganbench.monitor.inputs import Latent, Real
@@ -119,16 +119,14 @@ class Monitor:
         start: int = 0,
         fresh: bool = False,
         doctor: bool = True,
-        log: Callable[[str], Any] | None = print,
-        sinks: Iterable[Sink] = (),
-    ) -> None:
-        check_counts(every=every, patience=patience, neighbours=neighbours, batch_size=batch_size, samples=samples)
-        check_choices(mode, diagnostics)
+        log: Callable[[str], Any] | None = print, sinks: Iterable[Sink] = (),
+    ) -> None:  # fmt: skip
+        counts = {"samples": samples, "neighbours": neighbours, "batch_size": batch_size}
+        check(mode, diagnostics, every=every, patience=patience, **counts)
         self.every, self.patience, self.on_verdict, self.stop_on = every, patience, on_verdict, verdict_names(stop_on)
-        self.out, self.steps, self._log = Monitor.elsewhere or Path(out), start, log or (lambda _: None)
-        self._begin_books(sinks)
-        sizes = Sizes(samples, neighbours, batch_size, diagnostics)
-        settings = LoopSettings(variant, seed, every, sizes, start, fresh)
+        self.out, self.steps = Monitor.elsewhere or Path(out), start
+        self._begin_books(log or (lambda _: None), sinks)
+        settings = LoopSettings(variant, seed, every, Sizes(**counts, diagnostics=diagnostics), start, fresh)
         if self._watching and (loop := loop_of(generator, discriminator, real, latent, given, (g_forward, d_forward))):
             self._watch(loop, settings, doctor, problem=problem, features=features, loss=loss, mode=mode)
         elif self._watching:
@@ -167,8 +165,8 @@ class Monitor:
         self._probed_at, self._probed = time.perf_counter(), -1
         at_exit(self)
 
-    def _begin_books(self, sinks: Iterable[Sink]) -> None:
-        self._watching, self._sinks = is_main_process(), Sinks(sinks, self._log)
+    def _begin_books(self, log: Callable[[str], Any], sinks: Iterable[Sink]) -> None:
+        self._watching, self._log, self._sinks = is_main_process(), log, Sinks(sinks, log)
         self.verdicts: tuple[Verdict, ...] = ()
         self._rows: list[dict[str, float]] = []
         self._held: dict[str, int] = {}

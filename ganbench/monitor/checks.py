@@ -16,10 +16,10 @@ def check(mode: str, diagnostics: str, **counts: int) -> None:
     for what, value, known in (("mode", mode, MODES), ("cost class of diagnostics", diagnostics, COSTS)):
         if value not in known:
             raise unknown(what, value, known)
-    for name, value in counts.items():
+    for name, count in counts.items():
         least = 16 if name in ("samples", "neighbours") else 1
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"'{name}' must be a whole number of at least {least}, got {value!r}.")
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            raise UserError(f"'{name}' must be a whole number of at least {least}, got {count!r}.")
 
 
 def verdict_names(names: Iterable[str]) -> frozenset[str]:

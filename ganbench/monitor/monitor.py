@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
@@ -172,6 +172,7 @@ class Monitor:
         self._held: dict[str, int] = {}
         self._stopped_on: set[str] = set()
         self._unsaid: list[str] = []
+        self._names: set[str] = set()
         self._losses = ToldLosses()
         self._clock = {"train": 0.0, "probe": 0.0}
 
@@ -212,12 +213,18 @@ class Monitor:
         # without networks the first step is all that is known of the begin
         first = self._told is not None and self._probed < 0 and not self._told.sampled
         due = self.steps % self.every == 0 or first
-        if taken := sorted({name.partition(".")[0] for name in scalars} & set(registry.measures())):
-            raise UserError(f"'{taken[0]}' is measured already; give the number another name.")
+        if new := scalars.keys() - self._names:
+            self._name(new)
         if self._losses.add(self.steps, d_loss, g_loss, scalars) or due:
             self._look()
         if due and self._watching:
             self._probe()
+
+    def _name(self, new: Set[str]) -> None:
+        """Check names that have not been told before: asking the registry takes as long as a small step."""
+        if taken := sorted({name.partition(".")[0] for name in new} & set(registry.measures())):
+            raise UserError(f"'{taken[0]}' is measured already; give the number another name.")
+        self._names |= new
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -321,13 +328,14 @@ class Monitor:
         self._probed = self.steps
         self._probed_at = time.perf_counter()
         self._clock["probe"] += self._probed_at - began
+        series = self.series
         if self.steps > 0:
-            self._judge()
-        self._say(columns)
+            self._judge(series)
+        self._say(columns, series)
 
-    def _say(self, columns: dict[str, float]) -> None:
+    def _say(self, columns: dict[str, float], series: pd.DataFrame) -> None:
         """Say a probe: one line on the console, and to every sink."""
-        findings = self.findings if self.steps > 0 else ()
+        findings = game_findings(series) if self.steps > 0 else ()
         self._log(line_of(self.steps, columns, self.verdict, findings))
         self._sinks.probe(self.steps, columns, text_of(self.verdict, findings))
         if self.steps >= self.every and (unsaid := self._prober.missing()) != self._unsaid:
@@ -341,11 +349,11 @@ class Monitor:
         told = {**self._losses.averages(), playing("gradient")[0]: norm}
         return {name: value for name, value in told.items() if not math.isnan(value)}
 
-    def _judge(self, diverged_step: int | None = None) -> None:
+    def _judge(self, series: pd.DataFrame, diverged_step: int | None = None) -> None:
         known = self._record.problem
-        if diverged_step is None and view(self.series) is None:
+        if diverged_step is None and view(series) is None:
             return  # without samples there is nothing to judge
-        self.verdicts = judge_series(self.series, known["oracle"], known["modes"], diverged_step=diverged_step)
+        self.verdicts = judge_series(series, known["oracle"], known["modes"], diverged_step=diverged_step)
         names = [verdict.verdict for verdict in self.verdicts]
         self._held = {name: self._held.get(name, 0) + 1 for name in names}
         if diverged_step is not None:
@@ -355,7 +363,7 @@ class Monitor:
                 self._stop(verdict)
 
     def _diverged(self, step: int, complaint: str) -> None:
-        self._judge(diverged_step=step)
+        self._judge(self.series, diverged_step=step)
         found = self.verdicts[0]
         told = Verdict(found.verdict, found.onset, f"{complaint[0].upper()}{complaint[1:]}. {found.evidence}")
         self.verdicts = (told, *self.verdicts[1:])

@@ -21,7 +21,7 @@ from ganbench.monitor.forwards import Forward, sample_of, scores_by_scale
 from ganbench.monitor.inputs import GivenKey, Latent, Real, RealSamples, as_problem, latent_samples, real_batch
 from ganbench.monitor.isolation import own_randomness, untouched
 from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, final_sigmoid, placed
-from ganbench.problems.base import Batch, Problem, mapped, stream
+from ganbench.problems.base import Batch, Problem, stream
 from ganbench.training.loop import KEPT_SAMPLES
 
 Features = Callable[[Tensor], Tensor]
@@ -207,20 +207,13 @@ class LoopProber:
             return Probe({}, np.empty(0), f"parameters of the {player}")
         with untouched(self.generator, self.discriminator, evaluate=self.evaluate):
             watched = Watched(self.generator, self.discriminator, self.loss, self.sigmoid, self.forwards)
+            watched.give(self.given)
             with torch.no_grad():
-                fake = torch.cat([self._generated(watched, part) for part in self._parts()])
+                fake = watched.players["g"].in_batches(self.latents, self.sizes.batch_size)
             if not bool(fake.isfinite().all()):
                 return Probe({}, np.empty(0), "samples of the generator")
             columns = {**self.target.measure(fake), **self._diagnose(watched)}
         return Probe(columns, self.target.picture(fake))
-
-    def _parts(self) -> list[slice]:
-        size = self.sizes.batch_size
-        return [slice(first, first + size) for first in range(0, len(self.latents), size)]
-
-    def _generated(self, watched: Watched, part: slice) -> Tensor:
-        watched.give(mapped(lambda own: own[part], self.given))
-        return watched.generate(self.latents[part].unsqueeze(0), {})[0]
 
     def broken(self) -> str:
         """Return whose parameters are not finite, empty where all are; asks the device once."""

@@ -50,7 +50,9 @@ def run_pages(context: Context) -> list[dict[str, Any]]:
 
 
 def _page(context: Context, run: Mapping[Any, Any]) -> dict[str, Any]:
-    series = context.study.series[context.study.series["run"] == run["run"]].dropna(axis=1, how="all")
+    series = context.study.series[context.study.series["run"] == run["run"]]
+    # of no rows every column would be dropped
+    series = series.dropna(axis=1, how="all") if len(series) else series
     how = _verdict(context, run, series)
     game = context.game.get(run["run"], [])[:FINDINGS]
     faults = context.study.faults(run["run"])
@@ -70,9 +72,11 @@ def _verdict(context: Context, run: Mapping[Any, Any], series: pd.DataFrame) -> 
     last = int(series["step"].max()) if len(series) else 0
     judged = run["status"] in FINISHED
     found = dict(run) if judged else _so_far(context.study, run["run"])
-    nothing = {"name": "No verdict yet", "symbol": "·", "slug": "waiting", "onset": None, "meaning": "", "also": "",
-               "evidence": "", "remedy": "", "source": "", "failed": False}  # fmt: skip
-    base = {**nothing, "last": last, "status": run["status"], "open": not judged}
+    texts = dict.fromkeys(("meaning", "also", "evidence", "remedy", "source"), "")
+    base: dict[str, Any] = {
+        "name": "No verdict yet", "symbol": "·", "slug": "waiting", "onset": None, "failed": False, **texts,
+        "last": last, "status": run["status"], "open": not judged,
+    }  # fmt: skip
     if not found or pd.isna(found.get("verdict")):
         return {**base, "evidence": _why_silent(run, series)}
     if view(series) is None and run["status"] == "done":
@@ -182,7 +186,7 @@ def _shots(
     at: dict[int, list[str]] = {}
     for name, step in wanted.items():
         if step is not None:
-            at.setdefault(min(steps, key=lambda own, step=step: abs(own - step)), []).append(name)
+            at.setdefault(int(min((abs(own - step), own) for own in steps)[1]), []).append(name)
     view = thumbnails.frame(real, centres[0] if centres else None) if real.ndim == 2 and len(real) else None
     found = [
         {"what": ", ".join(names), "step": step, **_picture(frames[step], real, view, centres)}
@@ -203,26 +207,28 @@ def _best(context: Context, run: Mapping[Any, Any], series: pd.DataFrame) -> int
 def _picture(samples: Array, real: Array, view: thumbnails.Frame | None, centres: Any) -> dict[str, Any]:
     """Return samples as a picture, or as paths in percent: dots of the first two axes, or lines along many."""
     if samples.ndim != 2 or samples.shape[1] < 2:
-        return {
-            "kind": "image",
-            "out": "",
-            "uri": thumbnails.data_uri(thumbnails.picture(np.asarray(samples), view, centres)),
-        }
+        drawn = thumbnails.picture(np.asarray(samples), view, centres)
+        return {"kind": "image", "uri": thumbnails.data_uri(drawn), "out": ""}
     if samples.shape[1] >= LONG and centres is None:
-        low, high = float(np.nanmin(real)), float(np.nanmax(real))
-        across = np.linspace(0, 100, samples.shape[1])
-        room = 100 / WAVES
-        paths = [
-            path(across, room * (place + np.clip((row - low) / max(high - low, 1e-12), 0, 1) * 0.9 + 0.05))
-            for place, row in enumerate(samples[:WAVES].astype(float))
-        ]
-        return {"kind": "lines", "path": "".join(paths), "axes": samples.shape[1], "modes": "", "out": ""}
+        return {"kind": "lines", "path": _waves(samples, real), "axes": samples.shape[1], "modes": "", "out": ""}
     low, high = view if view is not None else thumbnails.frame(samples)
-    plane = samples[:, :2].astype(float)
-    marks = [] if centres is None else np.atleast_2d(centres[0])[:, :2]
-    inside, outside = dots(plane, low, high)
-    modes = dots(np.asarray(marks, dtype=float), low, high)[0] if len(marks) else ""
-    return {"kind": "dots", "path": inside, "out": outside, "modes": modes, "axes": samples.shape[1]}
+    marks = np.empty((0, 2)) if centres is None else np.atleast_2d(centres[0])[:, :2].astype(float)
+    inside, outside = dots(samples[:, :2].astype(float), low, high)
+    return {
+        "kind": "dots",
+        "path": inside,
+        "out": outside,
+        "modes": dots(marks, low, high)[0],
+        "axes": samples.shape[1],
+    }
+
+
+def _waves(samples: Array, real: Array) -> str:
+    """Return the first samples as lines above each other, on the scale of the real ones."""
+    low, high = (float(np.nanmin(real)), float(np.nanmax(real))) if len(real) else (-1.0, 1.0)
+    across, room = np.linspace(0, 100, samples.shape[1]), 100 / WAVES
+    shares = np.clip((samples[:WAVES].astype(float) - low) / max(high - low, 1e-12), 0, 1)
+    return "".join(path(across, room * (place + 0.05 + 0.9 * share)) for place, share in enumerate(shares))
 
 
 def sentence(page: Mapping[str, Any]) -> str:

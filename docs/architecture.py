@@ -66,7 +66,7 @@ ORDER = {
         "serve",
         "zoo",
     ),
-    "doors": ("terminal", "dry_run", "console", "gate", "cli", "pytest_plugin", "supervise", "__main__"),
+    "doors": ("terminal", "dry_run", "console", "gate", "examining", "cli", "pytest_plugin", "supervise", "__main__"),
 }
 """The order of the rooms: each may import those before it, in its own row too, and none behind it."""
 

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganbench import __version__, gate
+from ganbench import __version__, examining, gate
 from ganbench.console import CODES, Margins, Overrides, Plugins, WorkersOption, err, load_files, out
 from ganbench.dry_run import counted, show_plan, size_of
 from ganbench.errors import Exit, UserError, clean_lines, told, unknown
@@ -223,6 +223,7 @@ def serve(
 
 app.command()(gate.baseline)
 app.command(epilog=CODES)(gate.check)
+app.command(epilog=CODES)(examining.doctor)
 
 
 @app.command("list")

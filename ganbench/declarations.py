@@ -28,6 +28,7 @@ ROLES = {
     "gradient": "of the generator: where it is gone beside bad samples, the run cannot recover",
     "saturated": "how much of the generator's gradient no longer counts",
     "lead": "how far the discriminator is ahead of the generator",
+    "logit": "what the discriminator says of real or of fake samples",
     "loss": "what a player minimises",
 }
 """What a measured number is used for, by its role."""

@@ -190,8 +190,8 @@ def input_gradients(game: Game) -> dict[str, Tensor]:
 @register(
     "diagnostic",
     measures={
-        "real_logit": Measure("mean logit of real samples"),
-        "fake_logit": Measure("mean logit of fake samples"),
+        "real_logit": Measure("mean logit of real samples", role="logit"),
+        "fake_logit": Measure("mean logit of fake samples", role="logit"),
         "logit_margin": Measure("mean logit of real samples less that of fakes"),
         "d_real_accuracy": share("share of real samples on the real side of D's boundary"),
         "d_fake_accuracy": share("share of fake samples on the fake side of D's boundary"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,22 @@ class Loop:
         return as_given(self.generator), as_given(self.discriminator)
 
 
+def loop_of(
+    generator: Networks | None, discriminator: Networks | None, real: Any, latent: Any, given: str | int | None,
+    forwards: tuple[Forward | None, Forward | None],
+) -> Loop | None:  # fmt: skip
+    """Return the loop of two players, None where none is attached; UserError for one alone, or what needs both."""
+    if generator is not None and discriminator is not None:
+        return Loop(generator, discriminator, real, latent, given, forwards)
+    if generator is not discriminator:
+        raise UserError("Give both networks, or neither and tell monitor.step what there is to see.")
+    if any(one is not None for one in (latent, given, *forwards)):
+        raise UserError(
+            "'latent', 'given', 'g_forward' and 'd_forward' say how networks are called: give both of them."
+        )
+    return None
+
+
 # samples that a packed critic takes together (CTGAN takes 10)
 MOST_PACKED = 10
 
@@ -73,12 +89,28 @@ class Calling(nn.Module):
 
     def forward(self, x: Tensor | None, given: Any = None) -> Any:
         """Call the network on x [n, ...] or on what is given alone, where there are no latents."""
-        inputs = tuple(one for one in (x, given) if one is not None)
-        if self._forward is not None:
-            return self._forward(self.net, *inputs)
-        if isinstance(self.net, nn.ModuleList | nn.ModuleDict):
-            return [part(*inputs) for part in (self.net.values() if isinstance(self.net, nn.ModuleDict) else self.net)]
-        return self.net(*inputs)
+        return _called(self.net, self._forward, x, given)
+
+
+class InBatches(nn.Module):
+    """The same, a batch at a time, in one call: to put stand-ins in place takes a good part of a small one."""
+
+    def __init__(self, net: nn.Module, forward: Forward | None) -> None:
+        super().__init__()
+        self.net, self._forward = net, forward
+
+    def forward(self, batches: Iterable[tuple[Tensor | None, Any]], read: Callable[[Any], Tensor]) -> Tensor:
+        """Call the network on each batch (x, given), and join what `read` finds in its outputs, [n, ...]."""
+        return torch.cat([read(_called(self.net, self._forward, x, given)) for x, given in batches])
+
+
+def _called(net: nn.Module, forward: Forward | None, x: Tensor | None, given: Any) -> Any:
+    inputs = tuple(one for one in (x, given) if one is not None)
+    if forward is not None:
+        return forward(net, *inputs)
+    if isinstance(net, nn.ModuleList | nn.ModuleDict):
+        return [part(*inputs) for part in (net.values() if isinstance(net, nn.ModuleDict) else net)]
+    return net(*inputs)
 
 
 def sample_of(out: Any) -> Tensor | None:

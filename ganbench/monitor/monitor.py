@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
 
 from ganbench import registry
 from ganbench.analysis.game import GameFinding, game_findings
-from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series
-from ganbench.errors import UserError, unknown
+from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series, view
+from ganbench.errors import UserError
+from ganbench.monitor.checks import check, verdict_names
 from ganbench.monitor.doctor import Fault, Visit
-from ganbench.monitor.forwards import Forward, Loop, Networks
+from ganbench.monitor.forwards import Forward, Loop, Networks, loop_of
 from ganbench.monitor.inputs import Latent, Real
 from ganbench.monitor.isolation import is_main_process
-from ganbench.monitor.losses import Told, ToldLosses
+from ganbench.monitor.losses import Told as Number
+from ganbench.monitor.losses import ToldLosses
 from ganbench.monitor.probing import Features, LoopProber, Sizes, Target
 from ganbench.monitor.record import LoopSettings, Record
-from ganbench.monitor.saying import at_exit, line_of
+from ganbench.monitor.saying import at_exit, line_of, text_of
+from ganbench.monitor.sinks import Sink, Sinks
+from ganbench.monitor.telling import Told, ToldProber, Unmeasured
 from ganbench.monitor.watched import Loss
 from ganbench.problems.base import Problem
-from ganbench.registry import COSTS, playing
-
-MODES = ("eval", "train")
+from ganbench.registry import playing
 
 
 class TrainingStopped(Exception):  # noqa: N818 - named after what happened, as StopIteration is
@@ -59,6 +62,7 @@ class Monitor:
 
     generator, discriminator: plain modules, latents -> samples and samples -> [n] or [n, 1]; wrappers of
         DistributedDataParallel and torch.compile are looked through. A sigmoid module at the end of D is left out.
+        Neither: what there is to see is told to `step`.
     real: real samples as D gets them: a tensor [n, *shape], a DataLoader (its first batches are taken, labels ignored)
         or a callable n -> samples. Half of them are the oracle. Images are in [-1, 1] unless there are `features`.
     latent: the dimension of a standard normal, or a callable n -> latents [n, ...].
@@ -71,18 +75,26 @@ class Monitor:
     stop_on: verdicts that end training by raising TrainingStopped, or by calling `on_verdict(verdict)` once if given,
         when they have held for `patience` probes; "diverged" at once.
     mode: "eval", or "train" to measure the networks with the flags that the loop gave them.
+    log: takes the console's line of each probe; None: silence. sinks: trackers that get each probe too, see
+        ganbench.monitor.sinks.
     start: the step that a checkpoint goes on from; what was recorded after it is forgotten. fresh: replace a finished
         run. samples, neighbours, batch_size, diagnostics: how much a probe measures (see docs/monitor.md).
 
     On other ranks than 0 it does nothing. Raises UserError for what cannot be watched.
     """
 
+    examined: ClassVar[Callable[[Monitor], Any] | None] = None
+    """Called when a doctor's visit is over: what `ganbench doctor SCRIPT` waits for."""
+    elsewhere: ClassVar[Path | None] = None
+    """Where studies are written instead of `out`, for as long as only the doctor is asked."""
     _visit: Visit | None = None
+    _told: ToldProber | None = None
+    _prober: LoopProber | ToldProber
 
     def __init__(
         self,
-        generator: Networks,
-        discriminator: Networks,
+        generator: Networks | None = None,
+        discriminator: Networks | None = None,
         real: Real | None = None,
         latent: Latent | None = None,
         *,
@@ -107,18 +119,18 @@ class Monitor:
         start: int = 0,
         fresh: bool = False,
         doctor: bool = True,
-        log: Callable[[str], Any] | None = print,
-    ) -> None:
-        _check_counts(every=every, patience=patience, neighbours=neighbours, batch_size=batch_size, samples=samples)
-        _check_choices(mode, diagnostics)
-        self.every, self.patience, self.on_verdict, self.stop_on = every, patience, on_verdict, _verdict_names(stop_on)
-        self.out, self.steps, self._log = Path(out), start, log or (lambda _: None)
-        self._begin_books()
-        if self._watching:
-            sizes = Sizes(samples, neighbours, batch_size, diagnostics)
-            loop = Loop(generator, discriminator, real, latent, given, (g_forward, d_forward))
-            settings = LoopSettings(variant, seed, every, sizes, start, fresh)
+        log: Callable[[str], Any] | None = print, sinks: Iterable[Sink] = (),
+    ) -> None:  # fmt: skip
+        counts = {"samples": samples, "neighbours": neighbours, "batch_size": batch_size}
+        check(mode, diagnostics, every=every, patience=patience, **counts)
+        self.every, self.patience, self.on_verdict, self.stop_on = every, patience, on_verdict, verdict_names(stop_on)
+        self.out, self.steps = Monitor.elsewhere or Path(out), start
+        self._begin_books(log or (lambda _: None), sinks)
+        settings = LoopSettings(variant, seed, every, Sizes(**counts, diagnostics=diagnostics), start, fresh)
+        if self._watching and (loop := loop_of(generator, discriminator, real, latent, given, (g_forward, d_forward))):
             self._watch(loop, settings, doctor, problem=problem, features=features, loss=loss, mode=mode)
+        elif self._watching:
+            self._listen(settings, real=real, problem=problem, features=features, loss=loss)
 
     def _watch(
         self,
@@ -139,21 +151,28 @@ class Monitor:
         if doctor:
             self._visit = Visit(*loop.called, loop.real, self._prober.latents)
         self._open(record)
+        if self.steps == 0:
+            self._probe()
+
+    def _listen(self, settings: LoopSettings, *, loss: str | Loss | None, **measured: Any) -> None:
+        """Begin without networks: all that is known is what steps tell."""
+        self._prober = self._told = ToldProber(settings.sizes, loss=loss, **measured)
+        self._open(Record(self.out, self._told.target or Unmeasured(), (), loss, settings))
 
     def _open(self, record: Record) -> None:
         self._record = record
         self._rows += record.rows
         self._probed_at, self._probed = time.perf_counter(), -1
         at_exit(self)
-        if self.steps == 0:
-            self._probe()
 
-    def _begin_books(self) -> None:
-        self._watching = is_main_process()
+    def _begin_books(self, log: Callable[[str], Any], sinks: Iterable[Sink]) -> None:
+        self._watching, self._log, self._sinks = is_main_process(), log, Sinks(sinks, log)
         self.verdicts: tuple[Verdict, ...] = ()
         self._rows: list[dict[str, float]] = []
         self._held: dict[str, int] = {}
-        self._told: set[str] = set()
+        self._stopped_on: set[str] = set()
+        self._unsaid: list[str] = []
+        self._names: set[str] = set()
         self._losses = ToldLosses()
         self._clock = {"train": 0.0, "probe": 0.0}
 
@@ -172,23 +191,40 @@ class Monitor:
         """What the game does since some step, the likeliest fault first, each with evidence and what usually helps."""
         return game_findings(self.series)
 
-    def step(self, *, d_loss: Told = None, g_loss: Told = None, **scalars: Told) -> None:
+    def step(
+        self, *, d_loss: Number = None, g_loss: Number = None, real_logits: Any = None, fake_logits: Any = None,
+        real: Any = None, fake: Any = None, **scalars: Number,
+    ) -> None:  # fmt: skip
         """Tell that an iteration is over, with its losses (numbers or tensors of one element); probe if it is time.
 
         A loss may be a mapping of its terms, whose sum counts. Other numbers are recorded as columns, as averages too.
+        Where no networks are attached: D's scores [n, ...] of real and of fake samples (a list: one a scale), and
+        samples of both, as often as they are at hand; what is not told is not judged.
         """
         self.steps += 1
         if not self._watching:
             return
+        if told := Told(real_logits, fake_logits, real, fake):
+            if self._told is None:
+                raise UserError("Scores and samples are read off the networks that Monitor was given: leave them out.")
+            self._told.tell(told)
         if self._visit is not None and self._visit.open and self._visit.step():
             self._say_faults()
-        due = self.steps % self.every == 0
-        if taken := sorted({name.partition(".")[0] for name in scalars} & set(registry.measures())):
-            raise UserError(f"'{taken[0]}' is measured already; give the number another name.")
+        # without networks the first step is all that is known of the begin
+        first = self._told is not None and self._probed < 0 and not self._told.sampled
+        due = self.steps % self.every == 0 or first
+        if new := scalars.keys() - self._names:
+            self._name(new)
         if self._losses.add(self.steps, d_loss, g_loss, scalars) or due:
             self._look()
         if due and self._watching:
             self._probe()
+
+    def _name(self, new: Set[str]) -> None:
+        """Check names that have not been told before: asking the registry takes as long as a small step."""
+        if taken := sorted({name.partition(".")[0] for name in new} & set(registry.measures())):
+            raise UserError(f"'{taken[0]}' is measured already; give the number another name.")
+        self._names |= new
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -207,14 +243,18 @@ class Monitor:
         return found
 
     def _say_faults(self) -> None:
-        for fault in self.faults:
+        faults = self.faults
+        for fault in faults:
             self._log(f"ganbench: {fault}")
+        self._record.keep_faults(faults)
+        if Monitor.examined is not None:
+            Monitor.examined(self)
 
     def close(self) -> None:
         """Probe a last time and mark the run as done; it can be called again."""
         if self._watching:
             self._look(last=True)
-        if self._watching and self._probed != self.steps:
+        if self._watching and self._probed != self.steps and (self._told is None or self.steps):
             self._probe()
         if self._watching:
             self._finish()
@@ -226,10 +266,13 @@ class Monitor:
         if kind is None:
             self.close()
         elif error is not None:
-            self._ended_by(error)
+            self.ended_by(error)
 
-    def _ended_by(self, error: BaseException, *, late: bool = False) -> None:
-        """Record what ended the loop: many a loop raises by itself when it meets a NaN; else it stays unfinished."""
+    def ended_by(self, error: BaseException, *, late: bool = False) -> None:
+        """Record what ended the loop: many a loop raises by itself when it meets a NaN; else it stays unfinished.
+
+        late: at the program's end, when nobody is left to be stopped.
+        """
         if not self._watching or isinstance(error, TrainingStopped):
             return
         self._losses.read()
@@ -270,22 +313,35 @@ class Monitor:
     def _measure(self) -> None:
         began, passed = time.perf_counter(), self.steps - max(self._probed, 0)
         spent = began - self._probed_at
-        probe = self._prober.probe()
+        probe = self._prober.probe(early=self._probed < 0 and self.steps % self.every != 0)
         if probe.broken:
             self._diverged(self._losses.broken_since or self.steps, f"not finite: {probe.broken}")
             return
         columns = {**self._reported(), **probe.columns}
         if self._probed >= 0:
             self._clock["train"] += spent
+        if self._told is not None and self._told.target is not None and probe.picture.size:
+            self._record.measure_against(self._told.target)
         columns["seconds_per_step"] = spent / passed if self._probed >= 0 and passed else math.nan
         self._rows = [row for row in self._rows if row["step"] < self.steps] + [{"step": self.steps, **columns}]
         self._record.append(self.steps, columns, probe.picture)
         self._probed = self.steps
         self._probed_at = time.perf_counter()
         self._clock["probe"] += self._probed_at - began
+        series = self.series
         if self.steps > 0:
-            self._judge()
-        self._log(line_of(self.steps, columns, self.verdict))
+            self._judge(series)
+        self._say(columns, series)
+
+    def _say(self, columns: dict[str, float], series: pd.DataFrame) -> None:
+        """Say a probe: one line on the console, and to every sink."""
+        findings = game_findings(series) if self.steps > 0 else ()
+        self._log(line_of(self.steps, columns, self.verdict, findings))
+        self._sinks.probe(self.steps, columns, text_of(self.verdict, findings))
+        if self.steps >= self.every and (unsaid := self._prober.missing()) != self._unsaid:
+            self._unsaid = unsaid
+            for what in unsaid:
+                self._log(f"ganbench: nothing is said {what}")
 
     def _reported(self) -> dict[str, float]:
         """Return what the loop itself tells; diagnostics of the same name on the probe batch take precedence."""
@@ -293,9 +349,11 @@ class Monitor:
         told = {**self._losses.averages(), playing("gradient")[0]: norm}
         return {name: value for name, value in told.items() if not math.isnan(value)}
 
-    def _judge(self, diverged_step: int | None = None) -> None:
+    def _judge(self, series: pd.DataFrame, diverged_step: int | None = None) -> None:
         known = self._record.problem
-        self.verdicts = judge_series(self.series, known["oracle"], known["modes"], diverged_step=diverged_step)
+        if diverged_step is None and view(series) is None:
+            return  # without samples there is nothing to judge
+        self.verdicts = judge_series(series, known["oracle"], known["modes"], diverged_step=diverged_step)
         names = [verdict.verdict for verdict in self.verdicts]
         self._held = {name: self._held.get(name, 0) + 1 for name in names}
         if diverged_step is not None:
@@ -305,7 +363,7 @@ class Monitor:
                 self._stop(verdict)
 
     def _diverged(self, step: int, complaint: str) -> None:
-        self._judge(diverged_step=step)
+        self._judge(self.series, diverged_step=step)
         found = self.verdicts[0]
         told = Verdict(found.verdict, found.onset, f"{complaint[0].upper()}{complaint[1:]}. {found.evidence}")
         self.verdicts = (told, *self.verdicts[1:])
@@ -317,35 +375,17 @@ class Monitor:
         if self.on_verdict is None:
             self._finish()
             raise TrainingStopped(verdict, self.steps, self.out)
-        if verdict.verdict not in self._told:
-            self._told.add(verdict.verdict)
+        if verdict.verdict not in self._stopped_on:
+            self._stopped_on.add(verdict.verdict)
             self.on_verdict(verdict)
 
     def _finish(self, diverged_step: int = -1) -> None:
         if self._watching:
             self._watching = False
+            if self._probed < 0:  # a run without a probe would count as damaged
+                self._record.append(self.steps, {**self._reported(), "seconds_per_step": math.nan}, np.empty(0))
             if self._visit is not None and self._visit.open:
                 self._visit.close()
                 self._say_faults()
             self._record.finish(self._clock, diverged_step)
-
-
-def _check_choices(mode: str, diagnostics: str) -> None:
-    for what, value, known in (("mode", mode, MODES), ("cost class of diagnostics", diagnostics, COSTS)):
-        if value not in known:
-            raise unknown(what, value, known)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        least = 16 if name in ("samples", "neighbours") else 1
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"'{name}' must be a whole number of at least {least}, got {value!r}.")
-
-
-def _verdict_names(names: Iterable[str]) -> frozenset[str]:
-    wanted = {names} if isinstance(names, str) else set(names)
-    known = [name for name in VERDICTS if name != "failed"]
-    for name in wanted - set(known):
-        raise unknown("verdict in 'stop_on'", name, known)
-    return frozenset(wanted)
+            self._sinks.close()

@@ -21,7 +21,7 @@ from ganbench.monitor.forwards import Forward, sample_of, scores_by_scale
 from ganbench.monitor.inputs import GivenKey, Latent, Real, RealSamples, as_problem, latent_samples, real_batch
 from ganbench.monitor.isolation import own_randomness, untouched
 from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, final_sigmoid, placed
-from ganbench.problems.base import Batch, Problem, mapped, stream
+from ganbench.problems.base import Batch, Problem, stream
 from ganbench.training.loop import KEPT_SAMPLES
 
 Features = Callable[[Tensor], Tensor]
@@ -195,28 +195,25 @@ class LoopProber:
                 )
             self._tried("discriminator", self.discriminator, target.real)
             self.sigmoid = final_sigmoid(self.discriminator, target.real, forwards[1], self.given)
-        self.loss = _watched_loss(loss, 0.0 if self.sigmoid is not None else None)
+        self.loss = watched_loss(loss, 0.0 if self.sigmoid is not None else None)
 
-    def probe(self) -> Probe:
+    def missing(self) -> list[str]:
+        """Return of what nothing is said: of both networks all is known."""
+        return []
+
+    def probe(self, *, early: bool = False) -> Probe:
         """Measure now. What is not finite is named and not measured."""
         if player := self.broken():
             return Probe({}, np.empty(0), f"parameters of the {player}")
         with untouched(self.generator, self.discriminator, evaluate=self.evaluate):
             watched = Watched(self.generator, self.discriminator, self.loss, self.sigmoid, self.forwards)
+            watched.give(self.given)
             with torch.no_grad():
-                fake = torch.cat([self._generated(watched, part) for part in self._parts()])
+                fake = watched.players["g"].in_batches(self.latents, self.sizes.batch_size)
             if not bool(fake.isfinite().all()):
                 return Probe({}, np.empty(0), "samples of the generator")
             columns = {**self.target.measure(fake), **self._diagnose(watched)}
         return Probe(columns, self.target.picture(fake))
-
-    def _parts(self) -> list[slice]:
-        size = self.sizes.batch_size
-        return [slice(first, first + size) for first in range(0, len(self.latents), size)]
-
-    def _generated(self, watched: Watched, part: slice) -> Tensor:
-        watched.give(mapped(lambda own: own[part], self.given))
-        return watched.generate(self.latents[part].unsqueeze(0), {})[0]
 
     def broken(self) -> str:
         """Return whose parameters are not finite, empty where all are; asks the device once."""
@@ -277,7 +274,8 @@ class LoopProber:
         return scales[0]
 
 
-def _watched_loss(loss: Any, boundary: float | None) -> WatchedLoss:
+def watched_loss(loss: Any, boundary: float | None) -> WatchedLoss:
+    """Return the loss that a loop names, with the logit at which D is undecided; UserError for what is none."""
     if isinstance(loss, str):
         plugin = registry.get("loss", loss)
         undecided = plugin.declared("boundary")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from ganbench.analysis.game import GameFinding
 from ganbench.analysis.verdicts import Verdict, view
 from ganbench.monitor.losses import PLAYERS
 
@@ -15,16 +16,33 @@ from ganbench.monitor.losses import PLAYERS
 class Ending(Protocol):
     """Somebody who wants to know of the exception that ended the program."""
 
-    def _ended_by(self, error: BaseException, *, late: bool = False) -> None: ...
+    def ended_by(self, error: BaseException, *, late: bool = False) -> None: ...
 
 
-def line_of(step: int, columns: Mapping[str, float], verdict: Verdict | None) -> str:
-    """Return one line about a probe: the verdict so far, the measure that it rests on most, and the losses."""
+def line_of(
+    step: int, columns: Mapping[str, float], verdict: Verdict | None, findings: Sequence[GameFinding] = ()
+) -> str:
+    """Return one line about a probe: the verdict so far, the first finding, the quality it rests on, and the losses."""
     seen = view(columns)
     names = () if seen is None else (seen.quality,)
     shown = [name for name in (*names, *PLAYERS) if name in columns]
     numbers = ", ".join(f"{name.replace('_', ' ')} {columns[name]:.3g}" for name in shown)
-    return f"ganbench: step {step}, {verdict.verdict if verdict else 'begun'}: {numbers}"
+    state = verdict.verdict if verdict else "begun" if step == 0 or seen else "no samples to judge"
+    return f"ganbench: step {step}, {', '.join([state, *map(in_short, findings[:1])])}" + (
+        f": {numbers}" if numbers else ""
+    )
+
+
+def in_short(finding: GameFinding) -> str:
+    """Return "D separates perfectly since 400"."""
+    return f"{finding.finding} since {finding.onset}"
+
+
+def text_of(verdict: Verdict | None, findings: Sequence[GameFinding]) -> str:
+    """Return the verdict so far and all findings in one text, as a tracker shows it."""
+    since = "" if verdict is None or verdict.onset is None else f" since step {verdict.onset}"
+    told = "No verdict yet." if verdict is None else f"{verdict.verdict}{since}. {verdict.evidence}"
+    return " ".join([told, *map(str, findings)])
 
 
 def at_exit(monitor: Ending) -> None:
@@ -34,7 +52,7 @@ def at_exit(monitor: Ending) -> None:
     def tell() -> None:
         found, error = alive(), getattr(sys, "last_value", None)
         if found is not None and isinstance(error, BaseException):
-            found._ended_by(error, late=True)
+            found.ended_by(error, late=True)
 
     weakref.finalize(monitor, atexit.unregister, tell).atexit = False
     atexit.register(tell)

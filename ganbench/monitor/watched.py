@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from ganbench.gan.normalizations import Reweighted, as_matrix
 from ganbench.measure.dynamics import DifferentiableGame
-from ganbench.monitor.forwards import Calling, Forward, mean_scores, sample_of
+from ganbench.monitor.forwards import Calling, Forward, InBatches, mean_scores, sample_of
 from ganbench.monitor.isolation import flagged
 from ganbench.monitor.outputs import ending
 from ganbench.problems.base import Given, mapped
@@ -112,9 +112,22 @@ class WatchedPlayer:
 
     def raw(self, x: Tensor) -> Any:
         """Map x [batch, ...] as the loop does; latents without a number stand for none."""
-        state = {f"net.{name}": own for name, own in {**self.parameters, **self._buffers}.items()}
-        given = mapped(lambda part: placed(part[: len(x)], self.module), self.given)
-        return functional_call(self._calling, state, (placed(x, self.module) if x.numel() else None, given))
+        return functional_call(self._calling, self._state, self._inputs(x, 0, len(x)))
+
+    def in_batches(self, x: Tensor, size: int) -> Tensor:
+        """Map x [n, ...] to float32 outputs [n, ...], `size` at a time; standing in once is a good part of a call."""
+        batches = (self._inputs(x, first, size) for first in range(0, len(x), size))
+        joined = InBatches(self.module, self.forward)
+        return functional_call(joined, self._state, (batches, lambda out: self.read(out, size))).float()
+
+    @property
+    def _state(self) -> dict[str, Tensor]:
+        return {f"net.{name}": own for name, own in {**self.parameters, **self._buffers}.items()}
+
+    def _inputs(self, x: Tensor, first: int, size: int) -> tuple[Tensor | None, Any]:
+        rows = slice(first, first + size)
+        given = mapped(lambda part: placed(part[rows], self.module), self.given)
+        return placed(x[rows], self.module) if x.numel() else None, given
 
 
 class Watched:

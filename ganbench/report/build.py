@@ -21,6 +21,7 @@ from ganbench.report.classes import classes
 from ganbench.report.compare import LOOKS, comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
+from ganbench.report.one_run import one_run, run_pages
 from ganbench.report.payload import payload
 from ganbench.report.profiles import statistics
 from ganbench.report.robustness import robustness_page
@@ -41,6 +42,10 @@ PAGES = (
 """Pages in the order of the navigation: each is a section with this id in template.html, or in a file that it includes,
 made of what `build` puts under a name of its own into the study's page, and left out where there is None under its id.
 With a script it has a line in `set_up`."""
+COMPARING = ("grid", "variants", "robustness", "survival", "statistics")
+"""Pages that a study of one run has not: there is nothing to compare."""
+ALONE: dict[str, Any] = {"survival": {}, "profiles": {}, "ranked": []}
+"""What the script draws on those, where there are none."""
 
 
 def build(study: Study | Context | Sequence[Study | Context], path: Path | str | None = None) -> Path:
@@ -66,19 +71,26 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
 
 def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the page shows of a study, and what its script reads of it; write its figures."""
-    study = context.study
+    study, only = context.study, one_run(context)
     page = sections.section(context, prefix)
+    compared, lines = _compared(context, folder, prefix) if only is None else (dict.fromkeys(COMPARING), ALONE)
+    if only is not None and not page["missing"] and not page["damage"]:
+        page["missing"] = None
+    data = {"prefix": prefix, "name": study.name, **payload(context), **lines}
+    more = {"classes": classes(context), "theory": _theory(context, folder, prefix)}
+    page |= {"curves": _curves(study, folder, prefix), **compared, **more, "claims": claims_page(context)}
+    return {**page, "one": only, "run_pages": run_pages(context)}, data
+
+
+def _compared(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the pages that compare runs, and what the script draws on them; write their figures."""
     alive, over = _survival(context, folder, prefix), _statistics(context, folder, prefix)
     lines = {
         "survival": {group["problem"]: group.pop("lines") for group in alive},
         "profiles": over.pop("lines"),
         "ranked": over.pop("ranked"),
     }
-    data = {"prefix": prefix, "name": study.name, **payload(context), **lines}
-    figures = {"survival": alive, "statistics": over, "curves": _curves(study, folder, prefix)}
-    robust = _robustness(context, folder, prefix)
-    more = {"robustness": robust, "classes": classes(context), "theory": _theory(context, folder, prefix)}
-    return {**page, **figures, **more, "claims": claims_page(context)}, data
+    return {"survival": alive, "statistics": over, "robustness": _robustness(context, folder, prefix)}, lines
 
 
 def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:

@@ -66,6 +66,12 @@ class Context:
         return [str(problem) for problem in self.study.runs["problem"].unique()]
 
     @cached_property
+    def single(self) -> dict[Hashable, Any] | None:
+        """The row of the one run that the study holds, None where there is something to compare."""
+        only = self.runs.to_dict("records") if len(self.runs) == 1 else []
+        return only[0] if only and only[0]["status"] != "skipped" else None
+
+    @cached_property
     def own_verdicts(self) -> list[str]:
         """The verdicts that this package does not ship, and where they are from."""
         return [f"{rule.name}, {rule.plugin.source or 'this session'}" for rule in foreign()]

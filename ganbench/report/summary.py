@@ -19,6 +19,8 @@ from ganbench.files import replace_file, writing_to
 from ganbench.report import markdown, settings
 from ganbench.report.claims import claims_table
 from ganbench.report.context import DASH, Context, number
+from ganbench.report.one_run import one_run
+from ganbench.report.one_run import told as one_run_told
 
 BEST, WORST = 5, 3
 FINDINGS, RUNS = 3, 10
@@ -36,14 +38,20 @@ def write(context: Context, folder: Path) -> Path:
 
 
 def summary(context: Context) -> str:
-    """Return a study as markdown: 13 lines a problem, a line a finding, one a setting that all share, and ten more."""
-    known = context.study.provenance
-    lines = [f"# {markdown.text(context.study.name)}", "", f"**{_tally(context)}**", ""]
+    """Return a study as markdown: 13 lines a problem, a line a finding, one a setting that all share, and ten more.
+
+    Where it holds a single run: its verdict, evidence and findings in place of the problems.
+    """
+    known, only = context.study.provenance, one_run(context)
+    tally = _tally(context) if only is None else markdown.text(only["sentence"])
+    lines = [f"# {markdown.text(context.study.name)}", "", f"**{tally}**", ""]
     lines += [f"**{markdown.text(known['mixed'])}**", ""] if known.get("mixed") else []
-    lines += [f"- {markdown.text(sentence)}" for sentence in [*context.findings, *map(str, context.study.damage)]]
-    lines += _game(context) + _so_far(context)
-    for problem, variants in context.ranking.groupby("problem", sort=False):
-        lines += ["", *_table(context, str(problem), variants)]
+    found = context.findings if only is None else one_run_told(only)
+    lines += [f"- {markdown.text(sentence)}" for sentence in [*found, *map(str, context.study.damage)]]
+    if only is None:
+        lines += _game(context) + _so_far(context)
+        for problem, variants in context.ranking.groupby("problem", sort=False):
+            lines += ["", *_table(context, str(problem), variants)]
     lines += claims_table(context) + _settings(context)
     if known.get("command"):
         lines += ["", f"Repeat it: {markdown.code(known['command'])}"]

@@ -63,6 +63,7 @@ class PopulationFolder:
         remove(self.path / "done.json")
         lines = [json.dumps({"step": at, "values": values}, separators=(",", ":")) for at, values in kept.items()]
         write_text(self.path / "series.jsonl", "".join(line + "\n" for line in lines))
+        remove(self.path / "faults.json")
         for file in self.path.glob("samples-*.npy"):
             if _step_of(file) not in kept:
                 remove(file)
@@ -74,10 +75,11 @@ class PopulationFolder:
         with locked(self.path / "lock", f"Another process is at work on the run '{self.id}' in '{self.path}'."):
             yield
 
-    def append(self, step: int, values: dict[str, list[float]], samples: Array) -> None:
-        """Record one probe: values [runs] by column and samples [runs, n, *shape]."""
-        with replace_file(self.path / f"samples-{step}.npy") as target, target.open("wb") as stream:
-            np.save(stream, samples)
+    def append(self, step: int, values: dict[str, list[float]], samples: Array | None) -> None:
+        """Record one probe: values [runs] by column and samples [runs, n, *shape], None where there are none."""
+        if samples is not None:
+            with replace_file(self.path / f"samples-{step}.npy") as target, target.open("wb") as stream:
+                np.save(stream, samples)
         append_line(self.path / "series.jsonl", {"step": step, "values": values})
 
     def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None) -> None:
@@ -103,6 +105,14 @@ class PopulationFolder:
         with suppress(OSError):
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.output, text)
+
+    def keep_faults(self, faults: Sequence[dict[str, Any]]) -> None:
+        """Record what is wrong with a watched loop's wiring: name, certain, evidence, change."""
+        write_text(self.path / "faults.json", json.dumps(list(faults)))
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return what was found wrong with a watched loop's wiring, the certain first; empty where nobody looked."""
+        return self._json("faults.json", reading.faults, "what is wrong with the loop's wiring is not told") or []
 
     @contextmanager
     def made_whole(self) -> Iterator[PopulationFolder]:
@@ -164,7 +174,9 @@ class PopulationFolder:
         elif runs:
             self._check_series(plan, done)
             for step in self._lines()[0]:
-                self._sample_of(step, len(runs))
+                # a watched loop may show no samples
+                if not plan.listed or exists(self.path / f"samples-{step}.npy"):
+                    self._sample_of(step, len(runs))
         return done is not None and self.fatal is None
 
     def whole_steps(self) -> list[int]:

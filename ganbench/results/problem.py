@@ -13,6 +13,8 @@ from ganbench.files import file_name, remove, replace_file, write_text
 from ganbench.results import reading
 from ganbench.results.reading import Damage, Unreadable, exists
 
+UNSEEN = "without_samples"
+
 
 class ProblemFolder:
     """What a study records of one problem."""
@@ -26,15 +28,16 @@ class ProblemFolder:
         """Tell whether the record is complete, and whole."""
         return bool(self.read()) and not self.damage
 
-    def write(self, description: dict[str, Any], real: Array) -> None:
-        """Record oracle values, modes and real samples."""
+    def write(self, description: dict[str, Any], real: Array | None) -> None:
+        """Record oracle values, modes and real samples; None for a watched loop that shows no samples at all."""
         self._json.parent.mkdir(parents=True, exist_ok=True)
         for file in (self._array, self._json):
             if file.is_dir():
                 remove(file)
-        with replace_file(self._array) as target, target.open("wb") as stream:
-            np.save(stream, real)
-        write_text(self._json, json.dumps(description))
+        if real is not None:
+            with replace_file(self._array) as target, target.open("wb") as stream:
+                np.save(stream, real)
+        write_text(self._json, json.dumps(description | ({UNSEEN: True} if real is None else {})))
 
     def read(self, *, needed: bool = False) -> dict[str, Any]:
         """Return what was recorded, real samples under "real"; empty where nothing is there, or it is damaged.
@@ -50,6 +53,8 @@ class ProblemFolder:
             lost = f"without the oracle values of '{self.label}' its runs cannot be judged"
             self.damage.append(Damage(self._json, str(error), lost))
             return {}
+        if record.get(UNSEEN):
+            return record
         try:
             real = reading.read_array(self._array)
             # points [n, d] or images [n, c, h, w]

@@ -210,6 +210,14 @@ def failure(record: Any) -> dict[str, Any]:
     return record
 
 
+def faults(record: Any) -> list[dict[str, Any]]:
+    """Return what was found wrong with a loop's wiring."""
+    texts = ("name", "evidence", "change")
+    _need(isinstance(record, list) and all(isinstance(fault, dict) for fault in record), "is no list of faults")
+    _need(all(isinstance(fault.get(key), str) for fault in record for key in texts), "is no list of faults")
+    return [{**{key: fault[key] for key in texts}, "certain": fault.get("certain") is True} for fault in record]
+
+
 def session(record: Any) -> dict[str, Any]:
     """Return the record of a command that worked on a study."""
     told = isinstance(record, dict) and _finite(record.get("wall_seconds", 0.0))

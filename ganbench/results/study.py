@@ -164,6 +164,10 @@ class Study:
         population, row = self._places[run]
         return population.samples(row)
 
+    def faults(self, run: str) -> list[dict[str, Any]]:
+        """Return what is wrong with a watched loop's wiring: name, certain, evidence and change of each fault."""
+        return self._places[run][0].faults() if run in self._places else []
+
     @cached_property
     def settings(self) -> dict[str, dict[str, Any]]:
         """Every setting of every variant by its id, of the skipped ones too: axes, hyper-parameters, measuring.

@@ -130,6 +130,9 @@ class FakeStudy:
         }
     )  # fmt: skip
 
+    def faults(self, run: str) -> list[dict[str, Any]]:
+        return []
+
     def centres(self, problem: str) -> tuple[NDArray[np.float64], float] | None:
         if problem == "ring8":
             angle = 2 * np.pi * np.arange(8) / 8

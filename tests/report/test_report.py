@@ -298,7 +298,7 @@ def test_a_problem_of_the_users_without_modes(fake: Any, tmp_path: Path) -> None
 
 
 def test_several_studies_in_one_page(fake: Any, tmp_path: Path) -> None:
-    studies = [fake.study_of([({"seed": 0}, "converged")], tmp_path / n, name=n) for n in ("first", "second")]
+    studies = [fake.study_of(five(["converged"] * 2), tmp_path / n, name=n) for n in ("first", "second")]
     page = page_of(studies, tmp_path / "both.html")
     assert list(page.sections) == [f"s{i}-{name}" for i in (1, 2) for name in SECTIONS]
     with pytest.raises(ValueError, match="at least one"):

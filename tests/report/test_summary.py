@@ -104,12 +104,13 @@ def test_a_name_cannot_become_markup(fake: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fate", ["pending", "running", "skipped"])
 def test_nothing_finished_yet(fake: Any, tmp_path: Path, fate: str) -> None:
-    study = fake.study_of([({"seed": None if fate == "skipped" else 0, "reason": "no"}, fate)], tmp_path)
+    seeds = [None] if fate == "skipped" else [0, 1]
+    study = fake.study_of([({"seed": seed, "reason": "no"}, fate) for seed in seeds], tmp_path)
     study.provenance = {}
     text = summary(Context(study))
     assert tables(text) == []
     assert "No run has finished yet" in text
-    assert f"**0 of {int(fate != 'skipped')} runs finished" in text
+    assert f"**0 of {2 * int(fate != 'skipped')} runs finished" in text
     assert "Repeat it" not in text
 
 

@@ -86,7 +86,8 @@ async function open_run(study, row) {
   if (!run) return;
   if (run.command) host.append(h("p", {}, h("span", { class: "soft" }, "To repeat this run alone:")), copyable(run.command));
   const problem = study.variants[run.variant].problem, shown = study.samples[problem], panels = h("div", { class: "panels" });
-  host.append(h("p", {}, h("a", { href: to(`${study.prefix}v-${run.variant}`) }, "All seeds of this variant")), panels);
+  const all = `${study.prefix}v-${run.variant}`;
+  host.append(document.getElementById(all) ? h("p", {}, h("a", { href: to(all) }, "All seeds of this variant")) : "", panels);
   await few(study, panels, problem, [id], true);
   if (!shown || !has_samples(shown, id)) return;
   const last = shown.steps.length - 1, places = [...new Set([0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * last)))];

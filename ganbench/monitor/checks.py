@@ -1,0 +1,31 @@
+"""What a Monitor is asked for, checked before anything is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ganbench.analysis.verdicts import VERDICTS
+from ganbench.errors import UserError, unknown
+from ganbench.registry import COSTS
+
+MODES = ("eval", "train")
+
+
+def check(mode: str, diagnostics: str, **counts: int) -> None:
+    """Raise UserError for a mode or a class of diagnostics that there is not, and a count that is none or too small."""
+    for what, value, known in (("mode", mode, MODES), ("cost class of diagnostics", diagnostics, COSTS)):
+        if value not in known:
+            raise unknown(what, value, known)
+    for name, count in counts.items():
+        least = 16 if name in ("samples", "neighbours") else 1
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            raise UserError(f"'{name}' must be a whole number of at least {least}, got {count!r}.")
+
+
+def verdict_names(names: Iterable[str]) -> frozenset[str]:
+    """Return the verdicts that end training; UserError for one that does not exist."""
+    wanted = {names} if isinstance(names, str) else set(names)
+    known = [name for name in VERDICTS if name != "failed"]
+    for name in wanted - set(known):
+        raise unknown("verdict in 'stop_on'", name, known)
+    return frozenset(wanted)

@@ -56,6 +56,9 @@ def after(before, then, at):
         ({"g_gradient_norm": after(1.0, 1e-4, 6), "d_ranking": after(0.9, 1.0, 6)}, "G's gradient vanishes", 600),
         ({"saturation": after(0.0, 1.0, 5)}, "G's loss is saturated", 500),
         ({"d_ranking": after(0.7, 1.0, 5), "g_loss": after(0.7, 8.0, 5)}, "D separates perfectly", 500),
+        # a loop tells its losses from its first steps on, not before
+        ({"d_ranking": after(0.7, 1.0, 5), "g_loss": [math.nan, *after(0.7, 8.0, 5)[1:]]},
+         "D separates perfectly", 500),
         ({"d_ranking": after(0.7, 1.0, 5), "saturation": after(0.0, 0.6, 5)}, "D separates perfectly", 500),
         ({"d_weight_norm": [4.5, *[20.0 + k for k in range(11)]]}, "D's steps are too large", 100),
         ({"g_weight_norm": [4.5, *[20.0 + k for k in range(11)]]}, "G's steps are too large", 100),

@@ -141,8 +141,9 @@ def _separates(course: Course) -> Flags:
     if "saturation" in course:
         loses |= course.at_least(course["saturation"], 0.5, 0.4)
     if "g_loss" in course:
-        # against G's loss before D had learned anything
-        grown, size = course["g_loss"] - course["g_loss"][0], max(course.start("g_loss"), 1.0)
+        # against G's loss before D had learned anything, or at the first probe that a loop tells it at
+        first = course["g_loss"][np.isfinite(course["g_loss"])][:1]
+        grown, size = course["g_loss"] - (first[0] if len(first) else np.nan), max(course.start("g_loss"), 1.0)
         loses |= course.at_least(grown, size, 0.5 * size)
     return wins & loses
 

@@ -96,11 +96,23 @@ def repeated_data(trace: Trace) -> Iterator[Fault]:
 
 
 def ranges(trace: Trace) -> Iterator[Fault]:
-    """Find real samples that the generator cannot make, or in another scale than the fakes."""
-    real, fake = (_spread(trace.calls_of("d", kind)) for kind in ("real", "fake"))
+    """Find real samples that the generator cannot make, or in another scale than the fakes, by discriminator.
+
+    One of several may be given something else than samples: edges, scales, parts.
+    """
+    for network in dict.fromkeys(call.network for call in trace.calls_of("d")):
+        found = list(_ranges(trace, network))
+        if found:
+            yield from found
+            return
+
+
+def _ranges(trace: Trace, network: int) -> Iterator[Fault]:
+    reals, fakes = ([c for c in trace.calls_of("d", kind) if c.network == network] for kind in ("real", "fake"))
+    real, fake = _spread(reals), _spread(fakes)
     if real is None or fake is None:
         return
-    made = [call for call in trace.calls_of("d", "fake") if call.maker]
+    made = [call for call in fakes if call.maker]
     end = trace.calls_of("g")[-1].ends if made and trace.calls_of("g") else ""
     if end in RANGES and len(made[-1].shape) == len(made[-1].maker.made.shape) - 1:  # type: ignore[union-attr]
         low, high = RANGES[end]
@@ -134,7 +146,7 @@ def sizes(trace: Trace) -> Iterator[Fault]:
     real, fake = ({call.shape for call in seen if call.kind == kind} for kind in ("real", "fake"))
     if real and fake and not real & fake and {len(one) for one in real} == {len(one) for one in fake}:
         a, b = sorted(real)[0], sorted(fake)[0]
-        channels = len(a) > 1 and a[0] != b[0]
+        channels = len(a) == 3 and a[0] != b[0]
         yield Fault(
             f"real and fake samples differ in {'channels' if channels else 'size'}", True,
             f"D is given real samples of shape {list(a)} and fakes of shape {list(b)}: the shape alone tells them "

@@ -111,6 +111,24 @@ def test_what_is_not_measured_is_not_found(columns):
     assert game_findings(series) == ()
 
 
+def test_a_flat_discriminator_that_teaches_knows_something():
+    """As one whose weights are clipped as published does."""
+    flat = {"d_input_gradient_real": [0.5, *[0.04] * 11], "d_input_gradient_fake": [0.5, *[0.03] * 11]}
+    assert found(**flat) == [("D knows nothing", 100)]
+    assert found(**flat, coverage=[0.0, 0.1, 0.4, *[0.9] * 9]) == []
+    assert found(**flat, coverage=0.1) == [("D knows nothing", 100)]
+    dead = {name: [0.5, *[1e-4] * 11] for name in flat}
+    assert found(**dead, coverage=0.9) == [("D knows nothing", 100)]
+
+
+def test_recall_is_no_reconstruction():
+    began = {"g_loss": after(0.0, -0.5, 6)}
+    assert found(**began, recall=after(0.1, 0.9, 6)) == []
+    assert found(**began, recall=0.5, rec=after(0.1, 0.3, 6)) == [
+        ("reconstruction gets worse since the adversarial term began", 600)
+    ]
+
+
 def test_one_probe_of_an_event_is_no_state():
     assert found(saturation=after(0.0, 1.0, PROBES - 1)) == []
     assert found(saturation=[*after(0.0, 1.0, 5)[:-1], 0.0]) == []

@@ -396,6 +396,12 @@ def test_a_network_that_is_not_called_is_told():
     assert any("is not called" in fault.name or "holds other tensors" in fault.name for fault in visit.faults())
 
 
+def test_a_discriminator_may_come_later():
+    loop = Loop()
+    loop.iterate = lambda: loop.turn("g", loop.g(loop.latents()).square().mean())
+    assert names(loop, 40) == []
+
+
 @pytest.mark.parametrize("changes", [SOUND["batch norm"], SOUND["penalty"], SOUND["two backward passes"]])
 def test_a_visit_changes_no_bit(changes):
     ends = []

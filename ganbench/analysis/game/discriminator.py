@@ -19,6 +19,8 @@ SEPARATES, SEPARATED = 0.98, 0.95
 """Share of pairs of which D scores the real sample higher, where it has won, and until it has no more."""
 FLAT, FLATTER = 0.1, 0.3
 """Of D's gradient at samples before it was trained, at which it has learned to tell G less than nothing."""
+DEAD_FLAT, TAUGHT = 0.01, 0.5
+"""Of that gradient, at which D tells nothing even if samples are good; coverage of samples that were learned from D."""
 EARLY_SHARE = 0.25
 """Of the probes, within which a D that knows nothing has become flat: at an equilibrium it does so later."""
 
@@ -94,7 +96,11 @@ def _slope(course: Course) -> Values:
 
 
 def _flat(course: Course) -> Flags:
-    flat = course.at_most(_slope(course), FLAT, FLATTER)
+    slope = _slope(course)
+    flat = course.at_most(slope, FLAT, FLATTER)
+    if "coverage" in course:
+        # weights clipped as published make D flat too, and G learns from it
+        flat &= (slope <= DEAD_FLAT) | (course["coverage"] < TAUGHT)
     early = np.flatnonzero(course.trained)[: max(3, round(EARLY_SHARE * len(course)))]
     return flat & bool(flat[early].any())
 

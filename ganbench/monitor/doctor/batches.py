@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sized
 from itertools import pairwise
 
@@ -216,8 +217,11 @@ def not_called(trace: Trace) -> Iterator[Fault]:
     """Find that the networks given are not those that the loop uses."""
     if trace.steps < FEW or not trace.calls:
         return
-    for player in ("g", "d"):
-        if not trace.calls_of(player) and not trace.grown[player]:
+    for player, module in trace.players.items():
+        shapes = Counter(tuple(own.shape) for own in module.parameters())
+        # a discriminator's turn may come later; of another one like it somebody steps the parameters
+        late = player == "d" and not any(Counter(held) == shapes for held in trace.strangers.values())
+        if not late and not trace.calls_of(player) and not trace.grown[player]:
             yield Fault(
                 f"the {NAMES[player]} that Monitor was given is not called", False,
                 f"In {trace.steps} iterations the loop called the other network {len(trace.calls)} times and this one "

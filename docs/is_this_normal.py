@@ -112,8 +112,8 @@ with the fault that its thread tells of; the loops are written here and share no
 Below each is what `ganbench.Monitor` says of it, word for word: *doctor*, faults of the wiring seen in the first
 iterations (`monitor.check()`); *game*, what the players do (`monitor.findings`); *verdict*, what came out
 (`monitor.verdict`). The page and its pictures are written by [is_this_normal.py](is_this_normal.py), and
-[a test](../tests/faults/test_threads.py) runs the loops again and compares. In the pictures, over training steps, a dashed line is the onset
-of a finding or of a failing verdict.
+[a test](../tests/faults/test_threads.py) runs the loops again and compares. In the pictures, over training steps, a
+dashed line is the onset of a finding or of a failing verdict.
 """
 
 
@@ -143,11 +143,10 @@ def written() -> dict[str, str]:
 def main() -> None:
     """Write the page, or the chapters that are asked for."""
     PICTURES.mkdir(exist_ok=True)
-    chapters = written()
     for loop in sys.argv[1:] or THREADS:
         monitor = run(loop)
         picture(monitor, PICTURES / f"{loop}.png")
-        chapters[loop] = chapter(loop, monitor)
+        chapters = {**written(), loop: chapter(loop, monitor)}
         PAGE.write_text("\n".join([HEAD, *(chapters[name] for name in THREADS if name in chapters)]), "utf-8")
 
 

@@ -37,7 +37,7 @@ codec = nn.Sequential(
 critic = Critic()
 optim_d = optim.Adam(critic.parameters(), lr=lr, betas=(0.8, 0.99))
 optim_g = optim.Adam(codec.parameters(), lr=lr, betas=(0.8, 0.99))
-monitor = ganbench.Monitor(codec, critic, tones, tones, every=15, out="reports/leftovers")
+monitor = ganbench.Monitor(codec, critic, tones, tones, every=30, samples=300, out="reports/leftovers")
 
 for _ in range(steps):
     real = tones(batch_size)

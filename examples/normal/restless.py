@@ -1,4 +1,4 @@
-"""Unpaired translation of points: D's loss falls, G's never does and both keep going up and down, and it works."""
+"""Unpaired translation of points: the losses settle early and hardly change, and samples get better all the time."""
 
 import torch
 from torch import nn, optim

@@ -6,7 +6,7 @@ from torch.nn.functional import mse_loss
 
 import ganbench
 
-steps, batch_size, length, lr = 300, 16, 128, 5e-4
+steps, batch_size, length, lr = 150, 16, 128, 5e-4
 
 
 def speech(n):
@@ -31,7 +31,7 @@ discriminator = nn.Sequential(
 optimizer_d = optim.RMSprop(discriminator.parameters(), lr=lr)
 optimizer_g = optim.RMSprop(generator.parameters(), lr=lr)
 told = {"given": 1, "d_forward": lambda d, x, _: d(x), "g_forward": lambda g, noisy: g(noisy)}
-monitor = ganbench.Monitor(generator, discriminator, speech, **told, every=15, out="reports/silence")
+monitor = ganbench.Monitor(generator, discriminator, speech, **told, every=15, samples=300, out="reports/silence")
 
 for _ in range(steps):
     clean, noisy = speech(batch_size)

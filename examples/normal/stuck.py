@@ -6,7 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 import ganbench
 
-steps, batch_size, latent_dim, lr = 600, 64, 8, 1e-3
+steps, batch_size, latent_dim, lr = 200, 64, 8, 1e-3
 
 
 def paths(n):
@@ -21,7 +21,7 @@ discriminator = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 1), nn
 nn.init.constant_(discriminator[2].bias, -1.0)
 optimizer_d = optim.Adam(discriminator.parameters(), lr=lr)
 optimizer_g = optim.Adam(generator.parameters(), lr=lr)
-monitor = ganbench.Monitor(generator, discriminator, paths, latent_dim, every=30, out="reports/stuck")
+monitor = ganbench.Monitor(generator, discriminator, paths, latent_dim, every=20, samples=300, out="reports/stuck")
 
 for _ in range(steps):
     real, fake = paths(batch_size), generator(torch.randn(batch_size, latent_dim))

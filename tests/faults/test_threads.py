@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,11 @@ QUICK = ("stuck", "leftovers", "silence")
 def page():
     spec = importlib.util.spec_from_file_location("ganbench_docs_is_this_normal", SCRIPT)
     module = importlib.util.module_from_spec(spec)
+    # dataclasses look their module up
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module
+    yield module
+    del sys.modules[spec.name]
 
 
 def quoted(page):

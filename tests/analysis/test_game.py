@@ -56,6 +56,9 @@ def after(before, then, at):
         ({"g_gradient_norm": after(1.0, 1e-4, 6), "d_ranking": after(0.9, 1.0, 6)}, "G's gradient vanishes", 600),
         ({"saturation": after(0.0, 1.0, 5)}, "G's loss is saturated", 500),
         ({"d_ranking": after(0.7, 1.0, 5), "g_loss": after(0.7, 8.0, 5)}, "D separates perfectly", 500),
+        # a loop tells its losses from its first steps on, not before
+        ({"d_ranking": after(0.7, 1.0, 5), "g_loss": [math.nan, *after(0.7, 8.0, 5)[1:]]},
+         "D separates perfectly", 500),
         ({"d_ranking": after(0.7, 1.0, 5), "saturation": after(0.0, 0.6, 5)}, "D separates perfectly", 500),
         ({"d_weight_norm": [4.5, *[20.0 + k for k in range(11)]]}, "D's steps are too large", 100),
         ({"g_weight_norm": [4.5, *[20.0 + k for k in range(11)]]}, "G's steps are too large", 100),
@@ -116,6 +119,24 @@ def test_a_good_game_has_no_findings():
 def test_what_is_not_measured_is_not_found(columns):
     series = pd.DataFrame({**columns}).assign(step=lambda t: np.arange(len(t)) * 10)
     assert game_findings(series) == ()
+
+
+def test_a_flat_discriminator_that_teaches_knows_something():
+    """As one whose weights are clipped as published does."""
+    flat = {"d_input_gradient_real": [0.5, *[0.04] * 11], "d_input_gradient_fake": [0.5, *[0.03] * 11]}
+    assert found(**flat) == [("D knows nothing", 100)]
+    assert found(**flat, coverage=[0.0, 0.1, 0.4, *[0.9] * 9]) == []
+    assert found(**flat, coverage=0.1) == [("D knows nothing", 100)]
+    dead = {name: [0.5, *[1e-4] * 11] for name in flat}
+    assert found(**dead, coverage=0.9) == [("D knows nothing", 100)]
+
+
+def test_recall_is_no_reconstruction():
+    began = {"g_loss": after(0.0, -0.5, 6)}
+    assert found(**began, recall=after(0.1, 0.9, 6)) == []
+    assert found(**began, recall=0.5, rec=after(0.1, 0.3, 6)) == [
+        ("reconstruction gets worse since the adversarial term began", 600)
+    ]
 
 
 def test_one_probe_of_an_event_is_no_state():

@@ -3,12 +3,22 @@
 from collections import defaultdict
 
 import pytest
-from corpus import EXAMPLES, FAULTS, MEASURING, SETTLING, healthy, play
+from corpus import (
+    EXAMPLES,
+    FAULTS,
+    LATER,
+    MEASURING,
+    MEASURING_LATER,
+    SETTLING,
+    SETTLING_LATER,
+    healthy,
+    play,
+)
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="examples are not installed")
 
 # a tenth of a second each
-QUICK = {"tabular", "conditional", "distillation"}
+QUICK = {"tabular", "conditional", "distillation", "closures", "energy", "scaled", "together"}
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +38,13 @@ def test_there_are_enough_of_them():
     assert len({planted.id for planted in FAULTS}) == len(FAULTS)
 
 
-@pytest.mark.parametrize("planted", [some(planted) for planted in FAULTS], ids=lambda planted: planted.id)
+def test_there_are_as_many_in_other_styles():
+    assert len(LATER) >= 40
+    assert {planted.recipe for planted in LATER} == {*SETTLING_LATER, *MEASURING_LATER}
+    assert len({planted.id for planted in LATER}) == len(LATER)
+
+
+@pytest.mark.parametrize("planted", [some(planted) for planted in [*FAULTS, *LATER]], ids=lambda planted: planted.id)
 def test_a_planted_fault_is_named_among_the_first_two(planted):
     told = play(planted)
     assert told.names(planted), [str(fault) for fault in told.faults]
@@ -49,3 +65,12 @@ def test_rates_on_other_seeds(seed):
     for half in named.values():
         assert sum(half) >= 0.9 * len(half)
     assert [recipe for recipe in (*SETTLING, *MEASURING) if play(healthy(recipe), seed).faults] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_rates_in_other_styles_on_other_seeds(seed):
+    for half in (SETTLING_LATER, MEASURING_LATER):
+        named = [play(planted, seed).names(planted) for planted in LATER if planted.recipe in half]
+        assert sum(named) >= 0.9 * len(named)
+    assert [recipe for recipe in (*SETTLING_LATER, *MEASURING_LATER) if play(healthy(recipe), seed).faults] == []

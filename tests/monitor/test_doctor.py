@@ -148,7 +148,12 @@ SOUND = {
         "after": lambda loop: [own.data.clamp_(-0.01, 0.01) for own in loop.d.parameters()]
     },
     "two backward passes": {
-        "d_loss": lambda loop, x, y: (softplus(-loop.d(x)).mean().backward(), softplus(loop.d(y.detach())).mean())[1]
+        "d_clear": "never",
+        "d_loss": lambda loop, x, y: (
+            loop.optimizers["d"].zero_grad(),
+            softplus(-loop.d(x)).mean().backward(),
+            softplus(loop.d(y.detach())).mean(),
+        )[2],
     },
 }
 
@@ -209,6 +214,7 @@ FAULTY = {
     "trains nothing": {"d_loss": penalty(create_graph=False)},
     "penalty through batch norm": {"d": lambda: NORMED(2, 1), "d_loss": penalty(create_graph=True)},
     "generator's gradient is exactly 0": {"g_loss": lambda loop, x, y: 0 * Loop.g_loss(loop, x, y)},
+    "generator's gradients move nothing": {"g_loss": lambda loop, x, y: 1e-15 * Loop.g_loss(loop, x, y)},
     "same score to everything": {"d": lambda: Functional(lambda out: out.softmax(1))},
     "G ignores its input": {
         "g": lambda: nn.Sequential(nn.Linear(3, 2), nn.Threshold(1e9, 0.0), nn.Linear(2, 2))},
@@ -252,6 +258,86 @@ def test_shared_parameters_and_skipped_steps():
     loop = Loop(d_loss=lambda loop, x, y: Loop.d_loss(loop, x, y) * torch.nan)
     loop.optimizers["d"].step = lambda: None
     assert names(loop)[0] == "every step of the discriminator is skipped"
+
+
+def test_steps_that_take_a_closure():
+    """A closure makes the gradients within the step, as Lightning has it."""
+
+    def found(clear):
+        loop = Loop()
+
+        def turn(player, loss):
+            def closure():
+                if player in clear:
+                    loop.optimizers[player].zero_grad()
+                value = loss(loop, loop.real(), loop.g(loop.latents()))
+                value.backward()
+                return value
+
+            return loop.optimizers[player].step(closure)
+
+        loop.iterate = lambda: (turn("d", Loop.d_loss), turn("g", Loop.g_loss))
+        return names(loop)
+
+    assert found("dg") == []
+    assert found("g")[0] == "the discriminator's gradients are never cleared"
+
+
+def test_fakes_of_a_pool_are_fakes():
+    """A batch of earlier fakes in another order, which D is shown for real ones."""
+    pool = []
+
+    def d_loss(loop, _, fake):
+        pool.extend(fake.detach())
+        return Loop.d_loss(loop, *torch.stack(pool)[torch.randperm(len(pool))[: 2 * BATCH]].chunk(2))
+
+    assert names(Loop(d_loss=d_loss))[0] == "D's loss has no real samples"
+
+
+def test_a_generator_that_plays_against_a_copy():
+    loop = Loop()
+    loop.copy = copy.deepcopy(loop.d)
+    loop.changes["g_loss"] = lambda loop, _, fake: softplus(-loop.copy(fake)).mean()
+    assert "G's loss gets nothing from D" in names(loop)[:2]
+
+
+def test_one_of_two_optimizers_stands():
+    loop = Loop()
+    still = optim.Adam(loop.g.parameters(), lr=0.0)
+    loop.changes["after"] = lambda _: still.step()
+    assert names(loop)[0] == "the generator's learning rate is 0"
+
+
+def test_gradients_cleared_between_two_backward_passes():
+    def after_half(loop, real, fake):
+        Loop.g_loss(loop, real, loop.g(loop.latents())).backward()
+        loop.optimizers["g"].zero_grad()
+        return Loop.g_loss(loop, real, fake)
+
+    assert names(Loop(g_loss=after_half)) == ["part of the generator's gradient is cleared before its step"]
+
+
+def test_each_discriminator_has_its_own_range():
+    """One of two is given differences, which reach beyond a tanh: the samples themselves do not."""
+    g = TANH()
+    d = [nn.Linear(2, 1), nn.Linear(1, 1)]
+    both = {
+        "g": optim.Adam(g.parameters(), lr=1e-3),
+        "d": optim.Adam([p for own in d for p in own.parameters()], lr=1e-3),
+    }
+    visit = Visit([g], d)
+    scores = lambda x: d[0](x) + d[1](x[:, 1:] - x[:, :1])  # noqa: E731
+    for _ in range(STEPS):
+        real, fake = 2 * torch.rand(BATCH, 2) - 1, g(torch.randn(BATCH, 3))
+        for player, loss in (
+            ("d", lambda real=real, fake=fake: softplus(-scores(real)) + softplus(scores(fake.detach()))),
+            ("g", lambda fake=fake: softplus(-scores(fake))),
+        ):
+            both[player].zero_grad()
+            loss().mean().backward()
+            both[player].step()
+        visit.step()
+    assert [fault.name for fault in visit.faults()] == []
 
 
 def test_labels_that_differ_between_players():
@@ -308,6 +394,12 @@ def test_a_network_that_is_not_called_is_told():
         loop.iterate()
         visit.step()
     assert any("is not called" in fault.name or "holds other tensors" in fault.name for fault in visit.faults())
+
+
+def test_a_discriminator_may_come_later():
+    loop = Loop()
+    loop.iterate = lambda: loop.turn("g", loop.g(loop.latents()).square().mean())
+    assert names(loop, 40) == []
 
 
 @pytest.mark.parametrize("changes", [SOUND["batch norm"], SOUND["penalty"], SOUND["two backward passes"]])

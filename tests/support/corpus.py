@@ -1,4 +1,4 @@
-"""Real loops with faults planted in them: the recipes of examples/, and the lines that a mistake would change."""
+"""Real loops with faults planted in them: recipes, and the lines that a mistake would change."""
 
 import io
 import re
@@ -13,11 +13,16 @@ from ganbench.monitor.forwards import as_given
 from ganbench.monitor.inputs import latent_samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PLANTED = Path(__file__).parents[1] / "faults" / "planted.yaml"
+RECIPES = Path(__file__).parents[1] / "faults" / "recipes"
+LISTS = [RECIPES.parent / name for name in ("planted.yaml", "recipes.yaml")]
 SETTLING = ("ring", "wgan_gp", "pix2pix", "vocoder", "tabular")
 """The recipes on which the doctor's rules were settled."""
 MEASURING = ("dcgan", "conditional", "cyclegan", "tokenizer", "super_resolution", "distillation")
 """Those on which they are measured."""
+SETTLING_LATER = ("averaged", "closures", "critic_loop", "energy", "recurrent", "transformer")
+"""Recipes in other styles, written after the rules: rules are extended for what is missed on these."""
+MEASURING_LATER = ("image_pool", "latent_codes", "scaled", "together", "trainer", "vae_gan")
+"""Those on which the rules so extended are measured."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Told:
 
 def source_of(recipe, changes=(), seed=0):
     """Return a recipe's text with some lines changed and a seed."""
-    text = (EXAMPLES / f"{recipe}.py").read_text(encoding="utf-8")
+    text = next(path for home in (EXAMPLES, RECIPES) if (path := home / f"{recipe}.py").exists()).read_text("utf-8")
     for old, new in changes:
         assert old in text, f"{recipe}: {old}"
         text = text.replace(old, new)
@@ -101,8 +106,11 @@ def healthy(recipe):
     return Planted(recipe, "healthy", (), ())
 
 
-FAULTS = [
-    Planted(recipe, fault["name"], tuple(fault["right"]), tuple((one["old"], one["new"]) for one in fault["changes"]))
-    for recipe, planted in yaml.safe_load(PLANTED.read_text(encoding="utf-8")).items()
-    for fault in planted
-]
+FAULTS, LATER = (
+    [
+        Planted(recipe, one["name"], tuple(one["right"]), tuple((edit["old"], edit["new"]) for edit in one["changes"]))
+        for recipe, planted in yaml.safe_load(path.read_text("utf-8")).items()
+        for one in planted
+    ]
+    for path in LISTS
+)

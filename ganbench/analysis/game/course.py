@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ganbench import registry
 from ganbench.analysis.verdicts.levels import held
 from ganbench.arrays import Flags, Values
 
@@ -65,8 +66,11 @@ class Course:
         return held(self.trained & (values <= enters), values <= stays)
 
     def like(self, *starts: str) -> list[str]:
-        """Return the columns whose name begins like one of these: what loops report has names of its own."""
-        return [name for name in self.columns if name.partition(".")[0].lower().startswith(starts)]
+        """Return the columns that a loop reports, whose name begins like one of these: recall is no reconstruction."""
+        told = {name: name.partition(".")[0] for name in self.columns}
+        named = {name: own for name, own in told.items() if own.lower().startswith(starts)}
+        measured = registry.measures() if named else {}
+        return [name for name, own in named.items() if own not in measured]
 
     def parts(self, name: str) -> list[str]:
         """Return the columns that are a measure's parts, as of several discriminators."""

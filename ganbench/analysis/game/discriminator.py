@@ -21,6 +21,8 @@ SEPARATES, SEPARATED = 0.98, 0.95
 FLAT, FLATTER = 0.1, 0.05
 """Of D's gradient at samples before it was trained, at which it tells G next to nothing: since when, and what
 it has to come to."""
+DEAD_FLAT, TAUGHT = 0.01, 0.5
+"""Of that gradient, at which D tells nothing even if samples are good; coverage of samples that were learned from D."""
 EARLY_SHARE = 0.25
 """Of the probes, within which a D that knows nothing has become flat: at an equilibrium it does so later."""
 
@@ -98,6 +100,9 @@ def _slope(course: Course) -> Values:
 def _flat(course: Course) -> Flags:
     slope = _slope(course)
     flat = course.at_most(slope, FLAT, 1.5 * FLAT)
+    if "coverage" in course:
+        # weights clipped as published make D flat too, and G learns from it
+        flat &= (slope <= DEAD_FLAT) | (course["coverage"] < TAUGHT)
     early = np.flatnonzero(course.trained)[: max(3, round(EARLY_SHARE * len(course)))]
     return flat & bool(flat[early].any() and slope[-1] <= FLATTER)
 
@@ -144,8 +149,9 @@ def _separates(course: Course) -> Flags:
     if "saturation" in course:
         loses |= course.at_least(course["saturation"], 0.5, 0.4)
     if "g_loss" in course:
-        # against G's loss before D had learned anything
-        grown, size = course["g_loss"] - course["g_loss"][0], max(course.start("g_loss"), 1.0)
+        # against G's loss before D had learned anything, or at the first probe that a loop tells it at
+        first = course["g_loss"][np.isfinite(course["g_loss"])][:1]
+        grown, size = course["g_loss"] - (first[0] if len(first) else np.nan), max(course.start("g_loss"), 1.0)
         loses |= course.at_least(grown, size, 0.5 * size)
     return wins & loses
 

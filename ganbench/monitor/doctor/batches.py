@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sized
 from itertools import pairwise
 
@@ -51,17 +52,21 @@ def latents(trace: Trace) -> Iterator[Fault]:
             f"The generator's input was bit for bit that of the iteration before, {again} times of {again}.",
             "Draw latents inside the loop, and set no seed in it; keep fixed ones for pictures only.",
         )  # fmt: skip
-    shown = [call.scale for call in calls]
-    if trace.latents and shown and not equal:
-        mean, std = (sum(getattr(one, key) for one in shown) / len(shown) for key in ("mean", "std"))
-        own = trace.latents
-        if abs(mean - own.mean) > 0.3 * max(own.std, std) or not 0.6 < (std + 1e-12) / (own.std + 1e-12) < 1.6:
-            yield Fault(
-                "Monitor draws other latents than the loop", False,
-                f"The loop's have mean {mean:.2g} and standard deviation {std:.2g}, Monitor's {own.mean:.2g} and "
-                f"{own.std:.2g}.",
-                "Give `latent=` what the loop draws: lambda n: torch.rand(n, 64), for one.",
-            )  # fmt: skip
+    own = trace.latents
+    # a generator of two, or one that goes there and back, is fed by other things too
+    if own and calls and not equal and not any(_like(call.scale, own) for call in calls):
+        mean, std = (sum(getattr(call.scale, key) for call in calls) / len(calls) for key in ("mean", "std"))
+        yield Fault(
+            "Monitor draws other latents than the loop", False,
+            f"The loop's have mean {mean:.2g} and standard deviation {std:.2g}, Monitor's {own.mean:.2g} and "
+            f"{own.std:.2g}.",
+            "Give `latent=` what the loop draws: lambda n: torch.rand(n, 64), for one.",
+        )  # fmt: skip
+
+
+def _like(one: Scale, other: Scale) -> bool:
+    near = abs(one.mean - other.mean) <= 0.3 * max(one.std, other.std)
+    return near and 0.6 <= (one.std + 1e-12) / (other.std + 1e-12) <= 1.6
 
 
 def repeated_data(trace: Trace) -> Iterator[Fault]:
@@ -96,11 +101,23 @@ def repeated_data(trace: Trace) -> Iterator[Fault]:
 
 
 def ranges(trace: Trace) -> Iterator[Fault]:
-    """Find real samples that the generator cannot make, or in another scale than the fakes."""
-    real, fake = (_spread(trace.calls_of("d", kind)) for kind in ("real", "fake"))
+    """Find real samples that the generator cannot make, or in another scale than the fakes, by discriminator.
+
+    One of several may be given something else than samples: edges, scales, parts.
+    """
+    for network in dict.fromkeys(call.network for call in trace.calls_of("d")):
+        found = list(_ranges(trace, network))
+        if found:
+            yield from found
+            return
+
+
+def _ranges(trace: Trace, network: int) -> Iterator[Fault]:
+    reals, fakes = ([c for c in trace.calls_of("d", kind) if c.network == network] for kind in ("real", "fake"))
+    real, fake = _spread(reals), _spread(fakes)
     if real is None or fake is None:
         return
-    made = [call for call in trace.calls_of("d", "fake") if call.maker]
+    made = [call for call in fakes if call.maker]
     end = trace.calls_of("g")[-1].ends if made and trace.calls_of("g") else ""
     if end in RANGES and len(made[-1].shape) == len(made[-1].maker.made.shape) - 1:  # type: ignore[union-attr]
         low, high = RANGES[end]
@@ -134,7 +151,7 @@ def sizes(trace: Trace) -> Iterator[Fault]:
     real, fake = ({call.shape for call in seen if call.kind == kind} for kind in ("real", "fake"))
     if real and fake and not real & fake and {len(one) for one in real} == {len(one) for one in fake}:
         a, b = sorted(real)[0], sorted(fake)[0]
-        channels = len(a) > 1 and a[0] != b[0]
+        channels = len(a) == 3 and a[0] != b[0]
         yield Fault(
             f"real and fake samples differ in {'channels' if channels else 'size'}", True,
             f"D is given real samples of shape {list(a)} and fakes of shape {list(b)}: the shape alone tells them "
@@ -204,8 +221,11 @@ def not_called(trace: Trace) -> Iterator[Fault]:
     """Find that the networks given are not those that the loop uses."""
     if trace.steps < FEW or not trace.calls:
         return
-    for player in ("g", "d"):
-        if not trace.calls_of(player) and not trace.grown[player]:
+    for player, module in trace.players.items():
+        shapes = Counter(tuple(own.shape) for own in module.parameters())
+        # a discriminator's turn may come later; of another one like it somebody steps the parameters
+        late = player == "d" and not any(Counter(held) == shapes for held in trace.strangers.values())
+        if not late and not trace.calls_of(player) and not trace.grown[player]:
             yield Fault(
                 f"the {NAMES[player]} that Monitor was given is not called", False,
                 f"In {trace.steps} iterations the loop called the other network {len(trace.calls)} times and this one "

@@ -17,6 +17,7 @@ RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
     wiring.never_cleared,
     wiring.other_ones_gradient,
     wiring.skipped_steps,
+    wiring.partly_cleared,
     scores.labels_swapped,
     scores.one_side_only,
     scores.sigmoid_twice,

@@ -134,7 +134,8 @@ def _logit_loss_on(scores: Scores) -> bool:
 def constant_scores(trace: Trace) -> Iterator[Fault]:
     """Find a discriminator that says the same number to everything, and a generator that makes one sample."""
     calls = [c for c in trace.calls_of("d") if c.count > 1 and c.back and not c.equal_rows]
-    same = [call for call in calls if call.made_equal and call.made_scale.std <= 1e-12]
+    # the standard deviation of equal numbers is not always 0 in floats
+    same = [c for c in calls if c.made_equal and c.made_scale.std <= 1e-6 * abs(c.made_scale.mean) + 1e-12]
     if len(same) >= FEW and len(same) > 0.8 * len(calls):
         why = (
             "a softmax over one output is always 1"
@@ -165,6 +166,13 @@ def no_pull(trace: Trace) -> Iterator[Fault]:
             "G's adversarial term is computed on detached fakes", True,
             f"In none of {len(fakes)} calls of D for its loss can a gradient reach G.",
             "Give D `fake` itself in G's loss; only D's own loss takes `fake.detach()`.",
+        )  # fmt: skip
+    played = [update for update in trace.of("g") if update.sources.get("g")]
+    if not seen and len(played) >= FEW and len({call.step for call, _ in trace.trained("d")}) >= FEW:
+        yield Fault(
+            "G's loss gets nothing from D", False,
+            f"D is trained, and none of its scores was in a loss of G's {len(played)} steps.",
+            "Give G the scores of the D that is trained, not of a copy; or its adversarial term comes later.",
         )  # fmt: skip
     pulls = [float(scores.gradient.abs().max()) for call, scores in seen if call.attached]
     if len(pulls) >= FEW and max(pulls) == 0 and len(trace.of("d")) >= FEW:

@@ -49,7 +49,7 @@ class Call:
     head: the first rows of its input; made: those of its output; conditions: those of its whole-number arguments.
     kind: for a discriminator "real", "fake" or "mixed"; attached: whether gradients reach the generator through its
     input; leaf: whether its input takes a gradient of its own, as a penalty's does. back: gradients that came back to
-    its scores, by backward pass.
+    its scores, by backward pass. network: which of a player's networks it was.
     """
 
     player: str
@@ -64,6 +64,7 @@ class Call:
     made_scale: Scale
     made_equal: bool
     ends: str
+    network: int = 0
     conditions: tuple[Tensor, ...] = ()
     kind: str = ""
     attached: bool = False

@@ -20,6 +20,8 @@ from ganbench.monitor.outputs import ending, first_samples, score_maps, tensors_
 # rows that are kept to tell one batch from another, numbers of an output, tensors whose movement is measured
 ROWS, NUMBERS, MEASURED = 16, 8192, 3
 MOST_CALLS = 5000
+# numbers by which a sample is known again, and share of a batch that has to be
+MARKS, KEPT = 8, 0.9
 LARGEST = 1_000_000
 
 
@@ -42,6 +44,7 @@ class Watching:
         self._pending: dict[str, list[int]] = {"g": [], "d": []}
         self._grew = {"g": False, "d": False}
         self._was_clear: dict[int, bool] = {}
+        self._fakes: set[tuple[float, ...]] = set()
         self._before: list[tuple[str, Tensor, Tensor]] = []
         self._handles: list[Any] = [
             module.register_forward_hook(self._called(player), with_kwargs=True)
@@ -51,7 +54,7 @@ class Watching:
         # optimizers know their hooks for ever: they must not keep a loop's networks alive
         before, after = weakref.WeakMethod(self._before_step), weakref.WeakMethod(self._after_step)
         self._handles += [
-            register_optimizer_step_pre_hook(lambda optimizer, *_: _through(before, optimizer)),
+            register_optimizer_step_pre_hook(lambda *given: _before(before, *given)),
             register_optimizer_step_post_hook(lambda optimizer, *_: _through(after, optimizer)),
         ]
         weakref.finalize(self, _remove, self._handles)
@@ -130,8 +133,12 @@ class Watching:
                 return
             call = _call(player, self.trace.steps, module, x, outs)
             call.conditions = tuple(_head(y) for y in tensors_in((given, named)) if not y.is_floating_point())
-            if player == "d":
+            if player == "g":
+                self._fakes |= _marks(outs[0])
+            else:
                 self._tell_kind(call, x)
+                if call.kind == "fake":
+                    self._fakes |= _marks(x)
                 self._follow_scores(call, outs)
             self.trace.calls.append(call)
             # a loop that never tells its steps is not watched for ever
@@ -150,7 +157,10 @@ class Watching:
                 return
         before = [own for own in self.trace.calls if own.kind == "fake" and own.step >= call.step - 1]
         again = any(own.head.shape == call.head.shape and torch.equal(own.head, call.head) for own in before)
-        call.kind = "fake" if call.attached or again else "real"
+        # a pool shows fakes of earlier iterations, in another order
+        marks = _marks(x)
+        kept = len(marks & self._fakes) >= KEPT * max(len(marks), 1)
+        call.kind = "fake" if call.attached or again or (kept and marks) else "real"
 
     def _follow_scores(self, call: Call, outs: list[Tensor]) -> None:
         for out in outs[:1]:
@@ -221,7 +231,7 @@ def _call(player: str, step: int, module: nn.Module, x: Tensor, outs: list[Tenso
     return Call(
         player=player, step=step, training=module.training, count=len(x), shape=tuple(x.shape[1:]),
         head=_head(x), scale=Scale.of(x), equal_rows=_equal_rows(x), made=made, made_scale=Scale.of(out),
-        made_equal=_equal_rows(out), ends=ending(outs[0]),
+        made_equal=_equal_rows(out), ends=ending(outs[0]), network=id(module),
     )  # fmt: skip
 
 
@@ -251,6 +261,14 @@ def _rows_of(x: Tensor, maker: Call) -> slice | None:
     return None
 
 
+def _marks(x: Tensor) -> set[tuple[float, ...]]:
+    """Return a few numbers of every sample, by which it is known again; none of samples that are flat there."""
+    flat = x.detach().flatten(1)
+    places = torch.linspace(0, flat.shape[1] - 1, MARKS, device=flat.device).long()
+    least = min(MARKS // 2, flat.shape[1])
+    return {mark for mark in map(tuple, flat[:, places].float().tolist()) if len(set(mark)) >= least}
+
+
 def _alike(rows: Tensor, made: Tensor) -> bool:
     """Tell whether rows are what G made, as it was or scaled and shifted."""
     if bool((rows.to(made.dtype) == made).all()):
@@ -271,6 +289,27 @@ def _through(method: weakref.WeakMethod[Any], optimizer: Optimizer) -> None:
     alive = method()
     if alive is not None:
         alive(optimizer)
+
+
+def _before(method: weakref.WeakMethod[Any], optimizer: Optimizer, given: Any, named: Any) -> Any:
+    """Look at a step's gradients before it, or where it takes a closure, when that has made them: as Lightning does."""
+    closure = named.get("closure", given[1] if len(given) > 1 else None)
+    if not callable(closure):
+        _through(method, optimizer)
+        return None
+    seen: list[bool] = []
+
+    def told(*its: Any, **own: Any) -> Any:
+        loss = closure(*its, **own)
+        # one that searches, as LBFGS, calls it often
+        if not seen:
+            seen.append(True)
+            _through(method, optimizer)
+        return loss
+
+    if "closure" in named:
+        return given, {**named, "closure": told}
+    return (given[0], told, *given[2:]), named
 
 
 def _remove(handles: list[Any]) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from ganbench.monitor.doctor.trace import NAMES, OTHER, Fault, Trace
+from ganbench.monitor.doctor.trace import NAMES, OTHER, Backward, Fault, Trace
 
 # learning rates this far apart are rarely meant; TTUR's own are 4 apart (Heusel et al. 2017)
 RATES_APART = 30.0
 # a step that moves weights by this share of their size
 TOO_FAR = 0.2
+# Adam divides by 1e-8 at least: gradients a hundred times smaller are lost in that, and in the last digit of a weight
+NOTHING = 1e-10
 FEW = 3
 
 
@@ -122,6 +124,27 @@ def never_cleared(trace: Trace) -> Iterator[Fault]:
             )  # fmt: skip
 
 
+def partly_cleared(trace: Trace) -> Iterator[Fault]:
+    """Find backward passes for a player whose gradients are cleared before its step, while later ones count."""
+    roles = trace.roles()
+    for player in ("d", "g"):
+        waiting: set[int] = set()
+        steps = lost = 0
+        for event in trace.order:
+            if isinstance(event, Backward):
+                waiting |= {event.id} if event.hits[player] and roles.get(event.id) == player else set()
+            elif event.mainly() == player:
+                counted = set(event.sources.get(player) or [])
+                steps, lost = steps + bool(counted), lost + bool(counted and waiting - counted)
+                waiting = set()
+        if steps >= FEW and lost >= 0.8 * steps:
+            yield Fault(
+                f"part of the {NAMES[player]}'s gradient is cleared before its step", False,
+                f"Before {lost} of {steps} steps there were backward passes of its loss that no longer counted.",
+                "Where gradients are accumulated, call zero_grad() once per step, not once per backward().",
+            )  # fmt: skip
+
+
 def in_no_optimizer(trace: Trace) -> Iterator[Fault]:
     """Find parameters that no optimizer steps."""
     for player, module in trace.players.items():
@@ -209,10 +232,15 @@ def skipped_steps(trace: Trace) -> Iterator[Fault]:
 def rates(trace: Trace) -> Iterator[Fault]:
     """Find learning rates of 0, and those orders apart."""
     found = {player: [rate for u in trace.of(player) for rate in u.rates] for player in ("g", "d")}
-    for player, own in found.items():
-        if own and not any(own):
+    for player in found:
+        by_optimizer: dict[int, list[float]] = {}
+        for update in trace.of(player):
+            by_optimizer.setdefault(update.optimizer, []).extend(update.rates)
+        still = [own for own in by_optimizer.values() if own and not any(own)]
+        if still:
             yield Fault(
-                f"the {NAMES[player]}'s learning rate is 0", True, f"It was 0 at {len(own)} of {len(own)} steps.",
+                f"the {NAMES[player]}'s learning rate is 0", True,
+                f"It was 0 at all {len(still[0])} steps of {'its' if len(by_optimizer) == 1 else 'an'} optimizer.",
                 "Look at the scheduler: one that warms up from 0, or that was stepped to its end.",
             )  # fmt: skip
     kinds = {player: {u.kind for u in trace.of(player)} for player in ("g", "d")}
@@ -236,7 +264,14 @@ def step_size(trace: Trace) -> Iterator[Fault]:
         if len(steps) < FEW:
             continue
         typical = sorted(u.moved[player] for u in steps)[len(steps) // 2]
-        if typical == 0:
+        if (largest := max(u.norms[player] for u in steps)) < NOTHING:
+            yield Fault(
+                f"the {NAMES[player]}'s gradients move nothing", True,
+                f"Their norm was at most {largest:.1g} in {len(steps)} steps: what moves its weights, if they do, is "
+                "decay or momentum of old.",
+                "Look at the weight of its loss and at the bound of clip_grad_norm_.",
+            )  # fmt: skip
+        elif typical == 0:
             yield Fault(
                 f"the {NAMES[player]}'s steps move nothing", True,
                 f"{len(steps)} steps with gradients left its largest weights bit for bit what they were.",

@@ -17,6 +17,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from overriding import over
+from own_files import own_files, roots
 from typer.testing import CliRunner
 
 import ganbench
@@ -441,10 +442,11 @@ def test_studies_of_different_plans_are_not_put_together(study, baseline, tmp_pa
         checking.check_studies([study.path, other.path], checking.Request(baseline))
 
 
-def test_shipped_suites_have_seeds_enough_for_an_interval():
+def test_shipped_suites_have_seeds_enough_for_an_interval(tmp_path, monkeypatch):
+    files = own_files(tmp_path / "data", monkeypatch)
     # its starts are set and its noise is integrated: all seeds of it are the same one
     drawn = [name for name in suite_names() if name != "dirac_table"]
-    few = {name: len(resolve(name, []).seeds) for name in drawn}
+    few = {name: len(resolve(name, roots(name, files)).seeds) for name in drawn}
     assert {name: count for name, count in few.items() if count < FEWEST} == {}
 
 

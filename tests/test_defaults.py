@@ -49,6 +49,7 @@ DEFAULTS = {
        (("size", 0), ("channels", 0), ("crop", False), ("skip_corrupt", False))
        if key not in ("crop", "skip_corrupt") or "npz" not in name},
     **{f"problem.{name}.root": ("", "a user's own") for name in FILES},
+    **{f"problem.{name}.root": ("", "below GANBENCH_DATA") for name in (*LABELLED[2:], *STACKED)},
     **{f"problem.{name}.samples": (0, "data without end") for name in (*MIXTURES, *SHAPES)},
     **{f"problem.{name}.within": (0.0, "the quantile of chi") for name in MIXTURES},
     **{f"problem.{name}.raw": (name in ("ring8_metz", "grid25_veegan"), "unit variance, but for published data")
@@ -65,6 +66,8 @@ DEFAULTS = {
        for key, value, source in (
            ("g_activation", "relu", "Radford 2016"), ("d_activation", "leaky_relu", "Radford 2016"),
            ("init", "default", "torch's own"), ("init_scale", 1.0, "as they are drawn"))},
+    **{f"network.dcgan.{key}": (value, "Radford 2016, sec. 3") for key, value in
+       (("pooling", False), ("hidden", 0), ("normalize_all", False))},
     **{f"network.{name}.pieces": (5, "Lin 2018, as published with the code") for name in ("mlp", "conditional_mlp")},
     **{f"network.{name}.width": (8, "ours: small, for a CPU") for name in IMAGE_NETWORKS},
     "network.dcgan_paper.width": (16, "as dcgan"), "network.dcgan_paper.kernel": (5, "Radford 2016, fig. 1"),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from overriding import over
+from own_files import own_files, roots
 
 import ganbench
 from ganbench import api
@@ -31,8 +32,8 @@ def assert_repeats(plan, run):
 
 
 @pytest.mark.parametrize("suite", suite_names())
-def test_every_variant_of_every_suite_is_repeated_by_its_command(suite):
-    plan = resolve(suite, ["seeds=[7]"])
+def test_every_variant_of_every_suite_is_repeated_by_its_command(suite, tmp_path, monkeypatch):
+    plan = resolve(suite, ["seeds=[7]", *roots(suite, own_files(tmp_path / "data", monkeypatch))])
     found = commands(plan)
     assert list(found) == [run.id for run in plan.runs]
     for run in plan.runs:

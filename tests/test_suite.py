@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_files import own_files, roots
 
 from ganbench import registry
 from ganbench.errors import UserError
@@ -497,14 +498,69 @@ def test_plan_of_a_newer_version_is_refused():
 # ---------------------------------------------------------------------------------------------- shipped suites
 
 
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Files in place of the data sets that some suites need."""
+    return own_files(tmp_path / "data", monkeypatch)
+
+
 @pytest.mark.parametrize("name", suite_names())
-def test_shipped_suite_resolves(name):
-    plan = resolve(name)
+def test_shipped_suite_resolves(name, files):
+    plan = resolve(name, roots(name, files))
     ids = [variant.id for variant in (*plan.variants, *(variant for variant, _ in plan.skipped))]
     assert len(set(ids)) == len(ids)
     assert len({run.id for run in plan.runs}) == len(plan.runs)
     assert len(plan.description) > 40
     assert read_suite(name)[0] == name == plan.name
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("cifar10", r"^The problem 'cifar10' has no files here: .* and no problem\.cifar10\.root=PATH\.$"),
+    ("celeba", r"^The problem 'folder' needs problem\.folder\.root=PATH, where its images are\.$"),
+    ("folder", r"^The problem 'folder' needs problem\.folder\.root=PATH, where its images are\.$"),
+])  # fmt: skip
+def test_suites_of_ones_own_files_say_what_they_need(name, told, monkeypatch):
+    monkeypatch.delenv("GANBENCH_DATA", raising=False)
+    with pytest.raises(UserError, match=told):
+        resolve(name)
+
+
+def test_files_of_a_known_set_may_lie_anywhere(files):
+    here = resolve("cifar10", [f"problem.cifar10.root={files / 'cifar-10'}"])
+    assert here.versions["problem.cifar10"] == resolve("cifar10").versions["problem.cifar10"]
+
+
+def test_cifar10_has_the_six_settings_by_which_sn_gan_was_compared(files):
+    keys = ("optimizer.adam.d_lr", "optimizer.adam.beta1", "optimizer.adam.beta2", "critic_steps")
+    variants = [
+        {**v.values, **dict(v.hypers)} for v in resolve("cifar10", ["loss=hinge", "network=sn_resnet"]).variants
+    ]
+    # Miyato et al. 2018, table 1: alpha, beta1, beta2, n_dis
+    assert {tuple(v[key] for key in keys) for v in variants} == {
+        (1e-4, 0.5, 0.9, 5), (1e-4, 0.5, 0.999, 1), (2e-4, 0.5, 0.999, 1), (1e-3, 0.5, 0.9, 5), (1e-3, 0.5, 0.999, 5),
+        (1e-3, 0.9, 0.999, 5),
+    }  # fmt: skip
+    assert all(v["optimizer.adam.g_lr"] == v["optimizer.adam.d_lr"] for v in variants)
+
+
+@pytest.mark.parametrize(("problem", "losses", "norms"), [("digits", 6, 4), ("fashion", 4, 3), ("shapes", 2, 3)])
+def test_images_crosses_its_losses_with_its_normalizations(files, problem, losses, norms):
+    plan = resolve("images", [f"problem={problem}"])
+    variants = [*plan.variants, *(variant for variant, _ in plan.skipped)]
+    pairs = {(variant.loss, variant.normalization) for variant in variants}
+    assert [len(set(values)) for values in zip(*pairs, strict=True)] == [losses, norms]
+    assert len(pairs) == losses * norms
+    assert {variant.regularizer for variant in variants} == {"none", "r1"}
+
+
+def test_appendix_changes_one_thing_at_a_time(files):
+    for problem in ("ring8", "digits"):
+        variants = [{**v.values, **dict(v.hypers)} for v in resolve("appendix", [f"problem={problem}"]).variants]
+        plain = [v for v in variants if v["loss"] == "nonsaturating" and v["regularizer"] == "none"]
+        middle, *others = plain
+        differing = [{key for key in middle if key != "problem" and one[key] != middle[key]} for one in others]
+        assert len(others) >= 10
+        assert all(len(keys) == 1 or keys == {"optimizer.adam.g_lr", "optimizer.adam.d_lr"} for keys in differing)
 
 
 def test_stability_crosses_its_losses_with_its_normalizations():

@@ -24,11 +24,13 @@ CIFAR10 = ("cifar-10", "cifar-10-batches-bin", "cifar-10-batches-py")
 SVHN = ("svhn",)
 
 
-def found(name: str, folders: Sequence[str]) -> Path:
-    """Return where the files of a data set are: the first of these folders, below GANBENCH_DATA or absolute.
+def found(name: str, folders: Sequence[str], root: str = "") -> Path:
+    """Return where the files of a data set are: `root`, or the first of these folders, below GANBENCH_DATA or absolute.
 
     UserError, which says where it was looked for, where there is none.
     """
+    if root:
+        return Path(root).expanduser().absolute()
     above = os.environ.get("GANBENCH_DATA")
     places = [Path(above or "$GANBENCH_DATA", folder).expanduser() for folder in folders]
     for place in places:
@@ -36,13 +38,17 @@ def found(name: str, folders: Sequence[str]) -> Path:
             return place.absolute()
     looked = " or ".join(f"'{place}'" for place in places)
     unset = "" if above else " (the variable GANBENCH_DATA is not set)"
-    raise UserError(f"The problem '{name}' has no files here: there is no folder {looked}{unset}.")
+    raise UserError(f"The problem '{name}' has no files here: there is no folder {looked}{unset}, and no {_key(name)}.")
+
+
+def _key(name: str) -> str:
+    return f"problem.{name}.root=PATH"
 
 
 def own_path(name: str, root: str) -> Path:
     """Return the path of a user's data; UserError where none is given."""
     if not root:
-        raise UserError(f"The problem '{name}' needs problem.{name}.root=PATH, where its images are.")
+        raise UserError(f"The problem '{name}' needs {_key(name)}, where its images are.")
     return Path(root).expanduser().absolute()
 
 
@@ -99,20 +105,20 @@ def _loaded(path: Path, digest: str, looks: Looks) -> Parts:
 
 def packaged(name: str, folders: Sequence[str]) -> Callable[..., Path]:
     """Return what finds the files of a problem, whatever its hyper-parameters: its `sources`."""
-    return lambda **hypers: found(name, folders)
+    return lambda root="", **hypers: found(name, folders, root)
 
 
 def _users(name: str) -> Callable[..., Path]:
     return lambda root, **hypers: own_path(name, root)
 
 
-@register("problem", provides=CLASSES, external=True, sources=packaged("fashion", FASHION))
-def fashion(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
+@register("problem", provides=CLASSES, external=True, sources=packaged("fashion", FASHION), later="root")
+def fashion(*, size: int = 28, tail: float = 1.0, samples: int = 0, root: str = "") -> UnlabelledImages:
     """Fashion-MNIST, grey pictures of ten kinds of clothes: 60 000 to train on, 10 000 held out (Xiao 2017).
 
     Its IDX files are those of Debian's package dataset-fashion-mnist, or lie in GANBENCH_DATA/fashion-mnist.
     """
-    return of_files("fashion", found("fashion", FASHION), Looks(size), tail=tail, samples=samples)
+    return of_files("fashion", found("fashion", FASHION, root), Looks(size), tail=tail, samples=samples)
 
 
 @register(
@@ -121,23 +127,24 @@ def fashion(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> Unlabelle
     provides=CLASSES | {"label"},
     external=True,
     sources=packaged("fashion_labelled", FASHION),
+    later="root",
 )
-def fashion_labelled(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
+def fashion_labelled(*, size: int = 28, tail: float = 1.0, samples: int = 0, root: str = "") -> UnlabelledImages:
     """Fashion-MNIST as in `fashion`, the kind of each picture given as its label."""
-    path = found("fashion_labelled", FASHION)
+    path = found("fashion_labelled", FASHION, root)
     return of_files("fashion_labelled", path, Looks(size), gives_labels=True, tail=tail, samples=samples)
 
 
-@register("problem", provides=CLASSES, external=True, sources=packaged("mnist", MNIST))
-def mnist(*, size: int = 28, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
+@register("problem", provides=CLASSES, external=True, sources=packaged("mnist", MNIST), later="root")
+def mnist(*, size: int = 28, tail: float = 1.0, samples: int = 0, root: str = "") -> UnlabelledImages:
     """MNIST, grey handwritten digits: 60 000 to train on, 10 000 held out (LeCun 1998); GANBENCH_DATA/mnist."""
-    return of_files("mnist", found("mnist", MNIST), Looks(size), tail=tail, samples=samples)
+    return of_files("mnist", found("mnist", MNIST, root), Looks(size), tail=tail, samples=samples)
 
 
-@register("problem", provides=CLASSES, external=True, sources=packaged("cifar10", CIFAR10))
-def cifar10(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
+@register("problem", provides=CLASSES, external=True, sources=packaged("cifar10", CIFAR10), later="root")
+def cifar10(*, size: int = 32, tail: float = 1.0, samples: int = 0, root: str = "") -> UnlabelledImages:
     """CIFAR-10, coloured pictures of ten classes: 50 000 and 10 000 (Krizhevsky 2009); GANBENCH_DATA/cifar-10."""
-    return of_files("cifar10", found("cifar10", CIFAR10), Looks(size), tail=tail, samples=samples)
+    return of_files("cifar10", found("cifar10", CIFAR10, root), Looks(size), tail=tail, samples=samples)
 
 
 @register(
@@ -146,17 +153,18 @@ def cifar10(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> Unlabelle
     provides=CLASSES | {"label"},
     external=True,
     sources=packaged("cifar10_labelled", CIFAR10),
+    later="root",
 )
-def cifar10_labelled(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
+def cifar10_labelled(*, size: int = 32, tail: float = 1.0, samples: int = 0, root: str = "") -> UnlabelledImages:
     """CIFAR-10 as in `cifar10`, the class of each picture given as its label."""
-    path = found("cifar10_labelled", CIFAR10)
+    path = found("cifar10_labelled", CIFAR10, root)
     return of_files("cifar10_labelled", path, Looks(size), gives_labels=True, tail=tail, samples=samples)
 
 
-@register("problem", provides=CLASSES, external=True, sources=packaged("svhn", SVHN))
-def svhn(*, size: int = 32, tail: float = 1.0, samples: int = 0) -> UnlabelledImages:
+@register("problem", provides=CLASSES, external=True, sources=packaged("svhn", SVHN), later="root")
+def svhn(*, size: int = 32, tail: float = 1.0, samples: int = 0, root: str = "") -> UnlabelledImages:
     """Street View House Numbers, cropped digits: 73 257 and 26 032 (Netzer 2011); GANBENCH_DATA/svhn."""
-    return of_files("svhn", found("svhn", SVHN), Looks(size), tail=tail, samples=samples)
+    return of_files("svhn", found("svhn", SVHN, root), Looks(size), tail=tail, samples=samples)
 
 
 @register("problem", provides={"image"}, external=True, sources=_users("folder"))

@@ -57,16 +57,16 @@ def stacked_digits(*, samples: int = 0) -> Stacked:
     return Stacked("stacked_digits", digits(), samples)
 
 
-@register("problem", provides=PROVIDES, external=True, sources=packaged("stacked_mnist", MNIST))
-def stacked_mnist(*, size: int = 28, samples: int = 0) -> Stacked:
+@register("problem", provides=PROVIDES, external=True, sources=packaged("stacked_mnist", MNIST), later="root")
+def stacked_mnist(*, size: int = 28, samples: int = 0, root: str = "") -> Stacked:
     """MNIST's digits in three channels, a thousand modes (Metz 2017, Unrolled GANs); GANBENCH_DATA/mnist."""
-    return _stacked("stacked_mnist", found("stacked_mnist", MNIST), size, samples)
+    return _stacked("stacked_mnist", found("stacked_mnist", MNIST, root), size, samples)
 
 
-@register("problem", provides=PROVIDES, external=True, sources=packaged("stacked_fashion", FASHION))
-def stacked_fashion(*, size: int = 28, samples: int = 0) -> Stacked:
+@register("problem", provides=PROVIDES, external=True, sources=packaged("stacked_fashion", FASHION), later="root")
+def stacked_fashion(*, size: int = 28, samples: int = 0, root: str = "") -> Stacked:
     """Fashion-MNIST's clothes in three channels, a thousand modes; the files of `fashion`."""
-    return _stacked("stacked_fashion", found("stacked_fashion", FASHION), size, samples)
+    return _stacked("stacked_fashion", found("stacked_fashion", FASHION, root), size, samples)
 
 
 def _stacked(name: str, path: Path, size: int, samples: int) -> Stacked:

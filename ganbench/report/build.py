@@ -21,6 +21,7 @@ from ganbench.report.classes import classes
 from ganbench.report.compare import LOOKS, comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
+from ganbench.report.images import images
 from ganbench.report.one_run import one_run, run_pages
 from ganbench.report.payload import payload
 from ganbench.report.profiles import statistics
@@ -35,8 +36,8 @@ SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
 PAGES = (
     ("findings", "Findings"), ("claims", "Claims"), ("grid", "Grid"), ("variants", "Variants"),
     ("robustness", "Robustness"), ("survival", "Survival"), ("statistics", "Statistics"), ("curves", "Curves"),
-    ("samples", "Samples"), ("diagnosis", "Diagnosis"), ("classes", "Classes"), ("theory", "Theory"),
-    ("settings", "Settings"), ("missing", "Skipped and failed"), ("measures", "Measures"),
+    ("samples", "Samples"), ("images", "Images"), ("diagnosis", "Diagnosis"), ("classes", "Classes"),
+    ("theory", "Theory"), ("settings", "Settings"), ("missing", "Skipped and failed"), ("measures", "Measures"),
     ("provenance", "Provenance"),
 )  # fmt: skip
 """Pages in the order of the navigation: each is a section with this id in template.html, or in a file that it includes,
@@ -77,7 +78,7 @@ def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any],
     if only is not None and not page["missing"] and not page["damage"]:
         page["missing"] = None
     data = {"prefix": prefix, "name": study.name, **payload(context), **lines}
-    more = {"classes": classes(context), "theory": _theory(context, folder, prefix)}
+    more = {"classes": classes(context), "images": images(context), "theory": _theory(context, folder, prefix)}
     page |= {"curves": _curves(study, folder, prefix), **compared, **more, "claims": claims_page(context)}
     return {**page, "one": only, "run_pages": run_pages(context)}, data
 

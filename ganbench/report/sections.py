@@ -92,7 +92,7 @@ def _ranked(context: Context, row: Mapping[Any, Any]) -> dict[str, Any]:
         values[measure] = [number(three.get(score, float("nan"))) for score in SCORES]
     return {
         **row,
-        "chips": [_chip(run) for run in chips.to_dict("records")],
+        "chips": [chip(run) for run in chips.to_dict("records")],
         "interval": f"{percent(row['failure_low'])} to {percent(row['failure_high'])} %",
         "values": values,
         "area": number(row["covered_area"]),
@@ -100,7 +100,8 @@ def _ranked(context: Context, row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _chip(run: Mapping[Any, Any]) -> dict[str, str]:
+def chip(run: Mapping[Any, Any]) -> dict[str, str]:
+    """Return the mark of a run: its verdict's symbol, what it is drawn as, and what is told of it."""
     if run["status"] not in FINISHED:
         return {"symbol": "·", "slug": "waiting", "title": f"seed {run['seed']}: {run['status']}", "run": ""}
     slug = str(run["verdict"]).replace(" ", "-")
@@ -128,12 +129,12 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
     ranked = sorted(runs.groupby("variant", sort=False), key=lambda item: order.get(str(item[0]), 0))
     quality = ranked_by(study, problem)["quality"]
     for variant, group in ranked[:STRIPS]:
-        run = _median_seed(context, quality, group)
+        run = median_seed(context, quality, group)
         drawn = study.samples(run["run"])
         steps = sorted(drawn)
         chosen = sorted({steps[round(i)] for i in np.linspace(0, len(steps) - 1, PICTURES)}) if steps else []
         images = [(step, _uri(drawn[step], view, centres)) for step in chosen]
-        rows.append({"label": run["label"], "run": run, "images": images, "chip": _chip(run), "variant": variant})
+        rows.append({"label": run["label"], "run": run, "images": images, "chip": chip(run), "variant": variant})
     return {
         "problem": problem,
         "flat": flat,
@@ -147,7 +148,8 @@ def _uri(samples: Any, view: thumbnails.Frame | None, centres: Any) -> str:
     return thumbnails.data_uri(thumbnails.picture(np.asarray(samples), view, centres))
 
 
-def _median_seed(context: Context, quality: str | None, group: pd.DataFrame) -> dict[Any, Any]:
+def median_seed(context: Context, quality: str | None, group: pd.DataFrame) -> dict[Any, Any]:
+    """Return the run of a variant's with the median final quality, the lower one of two."""
     rows = group.to_dict("records")
     if quality is None:
         return rows[0]
@@ -162,7 +164,7 @@ def verdict_rows(context: Context, problem: str) -> list[dict[Any, Any]]:
         return []
     order = {name: i for i, name in enumerate(reversed(list(VERDICTS)))}
     runs = runs.assign(order=runs["verdict"].map(order)).sort_values(["order", "onset"], kind="stable")
-    return [{**row, "chip": _chip(row), "game": context.game.get(row["run"], [])} for row in runs.to_dict("records")]
+    return [{**row, "chip": chip(row), "game": context.game.get(row["run"], [])} for row in runs.to_dict("records")]
 
 
 def missing(context: Context) -> list[dict[str, Any]]:

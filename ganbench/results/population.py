@@ -21,6 +21,8 @@ from ganbench.results.reading import Damage, Unreadable, exists
 
 DECIDING = ("runs.json", "done.json", "series.jsonl")
 """The files of a population without which its runs do not count as ended."""
+PICTURES = {"interpolations": 6, "neighbours": 5}
+"""What may be there of images whose training has ended, each with its axes: runs first, then places, then an image."""
 
 
 class PopulationFolder:
@@ -82,6 +84,11 @@ class PopulationFolder:
                 np.save(stream, samples)
         append_line(self.path / "series.jsonl", {"step": step, "values": values})
 
+    def picture(self, name: str, images: Array) -> None:
+        """Record one of PICTURES, [runs, ..., c, h, w]."""
+        with replace_file(self.path / f"{name}.npy") as target, target.open("wb") as stream:
+            np.save(stream, images)
+
     def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any] | None = None) -> None:
         """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
         record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
@@ -139,6 +146,9 @@ class PopulationFolder:
             samples = self._sample_of(step, len(runs))
             if samples is not None:
                 target.append(step, {k: [column[row] for row in rows] for k, column in values.items()}, samples[rows])
+        for name in PICTURES:
+            if (images := self._picture(name)) is not None:
+                target.picture(name, images[rows])
         write_text(target.path / "runs.json", json.dumps([runs[row] for row in rows]))
 
     def runs(self) -> list[str]:
@@ -187,6 +197,23 @@ class PopulationFolder:
     def samples(self, row: int) -> dict[int, Array]:
         """Return the samples [n, *shape] of one run by step."""
         return {step: kept[row].astype(np.float32) for step, kept in self._samples.items()}
+
+    def pictures(self, row: int) -> dict[str, Array]:
+        """Return what there is of PICTURES of one run, by name [..., c, h, w]."""
+        return {name: kept[row].astype(np.float32) for name in PICTURES if (kept := self._picture(name)) is not None}
+
+    def _picture(self, name: str) -> Array | None:
+        file, runs = self.path / f"{name}.npy", len(self.runs())
+        if not exists(file):
+            return None
+        try:
+            array = reading.read_array(file)
+            if array.ndim != PICTURES[name] or len(array) != runs:
+                raise Unreadable("does not hold images of every run")
+        except Unreadable as error:
+            self._note(file.name, str(error), "these pictures are not shown")
+            return None
+        return array
 
     @cached_property
     def _samples(self) -> dict[int, Array]:

@@ -7,6 +7,7 @@
     populations/ID/runs.json       the runs of a population, in the order of its rows
     populations/ID/series.jsonl    one line a probe, appended; the last line of a step counts
     populations/ID/samples-K.npy   samples of every run at step K
+    populations/ID/NAME.npy        what is drawn of images when their training has ended: see PICTURES in population.py
     populations/ID/checkpoint.pt   where to go on after a kill; earlier-checkpoint.pt is the one before it
     populations/ID/lock            held by a training loop that writes its own run
     populations/ID/done.json       written last, when the population is complete

@@ -168,6 +168,17 @@ class Study:
         """Return what is wrong with a watched loop's wiring: name, certain, evidence and change of each fault."""
         return self._places[run][0].faults() if run in self._places else []
 
+    def pictures(self, run: str) -> dict[str, Array]:
+        """Return what was drawn of a run's images when its training ended, by name; nothing of other runs.
+
+        "interpolations" [strips, frames, c, h, w] between latents; "neighbours" [n, c, h, w], the training image
+        nearest to each of its first samples at the last step.
+        """
+        if run not in self._places:
+            return {}
+        population, row = self._places[run]
+        return population.pictures(row)
+
     @cached_property
     def settings(self) -> dict[str, dict[str, Any]]:
         """Every setting of every variant by its id, of the skipped ones too: axes, hyper-parameters, measuring.

@@ -26,6 +26,7 @@ from ganbench.registry import averaged
 from ganbench.training import checkpoint, noise
 from ganbench.training.building import make_problem
 from ganbench.training.learner import Learner, make_learner
+from ganbench.training.pictures import pictures
 
 CHECKPOINT_SECONDS = float(os.environ.get("GANBENCH_CHECKPOINT_SECONDS", 15.0))
 """At least this long lies between two checkpoints; a negative number makes one at every probe."""
@@ -44,6 +45,7 @@ class Sink(Protocol):
     def whole_steps(self) -> list[int]: ...
     def rewind(self, step: int) -> None: ...
     def append(self, step: int, values: dict[str, list[float]], samples: Array) -> None: ...
+    def picture(self, name: str, images: Array) -> None: ...
     def finish(self, clock: dict[str, float], diverged_step: Sequence[int], cost: dict[str, Any]) -> None: ...
 
 
@@ -205,6 +207,9 @@ def train(runs: list[Run], plan: Plan, sink: Sink, problem_sink: ProblemSink, de
         prober = Prober(learner, evaluator, plan.diagnostics)
         training = _Training(learner, prober, plan.probe_every, sink, emit)
         training.run()
+        if "image" in problem.capabilities:
+            for name, images in pictures(learner, prober.latents, prober.given):
+                sink.picture(name, images.half().cpu().numpy())
         sink.finish(training.clock, learner.diverged_step.tolist(), cost.to_dict(learner.variant.steps))
 
 

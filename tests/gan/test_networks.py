@@ -229,6 +229,37 @@ def test_dcgan_layer_by_layer():
     ]  # fmt: skip
 
 
+def test_dcgan_against_the_rules_of_its_paper_layer_by_layer():
+    sizes = "dcgan", (3, 8, 8), (-1.0, 1.0), 5
+    g, d = marked(*sizes, width=2, pooling=True)
+    assert d == [
+        ("Conv2d", 3, 2, 3, 1, 1, "d_weight"), ("LeakyReLU", 0.2), ("AvgPool2d",),
+        ("Conv2d", 2, 4, 3, 1, 1, "d_norm"), ("LeakyReLU", 0.2), ("AvgPool2d",), ("Flatten",),
+        ("Linear", 4 * 4, 1, "d_weight"),
+    ]  # fmt: skip
+    assert g == [
+        ("Unflatten",), ("ConvTranspose2d", 5, 4, 2, 1, 0, "g_norm"), ("ReLU",), ("Upsample",),
+        ("Conv2d", 4, 2, 3, 1, 1, "g_norm"), ("ReLU",), ("Upsample",), ("Conv2d", 2, 3, 3, 1, 1, "g_weight"),
+        ("Tanh",),
+    ]  # fmt: skip
+    g, d = marked(*sizes, width=2, hidden=7)
+    assert g[:5] == [
+        ("Linear", 5, 7, "g_norm"), ("ReLU",), ("Unflatten",), ("ConvTranspose2d", 7, 4, 2, 1, 0, "g_norm"), ("ReLU",)
+    ]  # fmt: skip
+    assert d[-4:] == [("Flatten",), ("Linear", 16, 7, "d_norm"), ("LeakyReLU", 0.2), ("Linear", 7, 1, "d_weight")]
+    g, d = marked(*sizes, width=2, normalize_all=True)
+    assert {layer[-1] for layer in (*g, *d[:-1]) if layer[0] in ("Conv2d", "ConvTranspose2d")} == {"g_norm", "d_norm"}
+    assert d[-1] == ("Linear", 4 * 4, 1, "d_weight")
+
+
+@pytest.mark.parametrize("rule", [{"pooling": True}, {"hidden": 3}, {"normalize_all": True}])
+@pytest.mark.parametrize("side", [8, 16])
+def test_a_dcgan_against_its_rules_keeps_its_shapes(side, rule):
+    generator, discriminator = built("dcgan", (3, side, side), (-1.0, 1.0), 5, width=2, **rule)
+    assert generator(torch.randn(2, 5)).shape == (2, 3, side, side)
+    assert discriminator(torch.randn(2, 3, side, side)).shape == (2, 1)
+
+
 def test_d_looks_at_its_batch_in_front_of_its_last_layer():
     class Seeing(nn.Identity):
         out_features = 9

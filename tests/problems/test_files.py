@@ -131,7 +131,8 @@ def test_laws_say_nothing_where_the_files_are_not(monkeypatch):
     plugin = registry.get("problem", "mnist")
     (result,) = {(result.status, result.detail) for result in (judge(plugin, law) for law in laws("problem"))}
     where = "there is no folder '$GANBENCH_DATA/mnist' (the variable GANBENCH_DATA is not set)"
-    assert result == ("not declared", f"The problem 'mnist' has no files here: {where}.")
+    told = f"The problem 'mnist' has no files here: {where}, and no problem.mnist.root=PATH."
+    assert result == ("not declared", told)
 
 
 @pytest.mark.parametrize(("settings", "told"), [

@@ -160,6 +160,12 @@ class FakeStudy:
             if not np.isnan(values[quality])
         }
 
+    def pictures(self, run: str) -> dict[str, NDArray[np.float64]]:
+        drawn = self.samples(run)
+        if not drawn or (images := drawn[max(drawn)]).ndim != 4:
+            return {}
+        return {"neighbours": images[8:16], "interpolations": images[:32].reshape(4, 8, *images.shape[1:])}
+
     def _draw(self, problem: str, covered: int, quality: float, rng: np.random.Generator) -> NDArray[np.float64]:
         if problem == "digits":
             grid = np.linspace(-1, 1, 8)

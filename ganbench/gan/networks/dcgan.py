@@ -1,5 +1,6 @@
 """The convolutional pair of Radford 2016: small, sized for the image, and as the paper has it."""
 
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
@@ -10,12 +11,17 @@ from ganbench.gan.conditioning import Concatenated, Projected
 from ganbench.gan.networks.images import EITHER, Grid, Planes, classes_of, counts, grid
 from ganbench.gan.networks.layers import Body, apart, bodies
 from ganbench.gan.networks.spec import NetworkSpec
+from ganbench.ranges import NotNegativeInt
 from ganbench.registry import NOTHING_GIVEN, register
 
 NEEDS = {"image": "a convolutional network needs images", NOTHING_GIVEN: "it takes no label: conditional_mlp does"}
 
 
 PAPER = {"normalization": "batch", "g_normalization": "batch"}
+LATER = (
+    "g_width", "d_width", "g_activation", "d_activation", "init", "init_scale", "pooling", "hidden", "normalize_all",
+)  # fmt: skip
+"""The settings of `dcgan` that came when studies of it were made already."""
 
 
 @register(
@@ -23,7 +29,7 @@ PAPER = {"normalization": "batch", "g_normalization": "batch"}
     needs=NEEDS,
     provides={"feature_maps", "batch_features", "hidden_features"},
     paper=PAPER,
-    later=("g_width", "d_width", "g_activation", "d_activation", "init", "init_scale"),
+    later=LATER,
 )
 def dcgan(
     spec: NetworkSpec,
@@ -35,6 +41,9 @@ def dcgan(
     d_activation: str = "leaky_relu",
     init: str = "default",
     init_scale: float = 1.0,
+    pooling: bool = False,
+    hidden: NotNegativeInt = 0,
+    normalize_all: bool = False,
 ) -> tuple[nn.Module, nn.Module]:
     """DCGAN: strided 4 x 4 convolutions that halve the image down to 2 x 2, `width` channels at the finest scale.
 
@@ -44,6 +53,11 @@ def dcgan(
     from it still: the paper's goes down to 4 x 4 pixels and has 128 channels at G's finest scale; its code also draws
     the gains of batch norm, from N(1, 0.02), and generates with running statistics, here with the batch's own. The
     settings of single players, activations (but for maxout) and initial weights are those of `mlp`.
+
+    What the paper does away with comes back by the others: `pooling` has means over 2 x 2 pixels in D and pixels that
+    are repeated in G, both beside 3 x 3 convolutions that keep the side; `hidden` so many fully connected units, in
+    front of G's convolutions and behind D's; `normalize_all` the normalization of activations in D's first layer and
+    G's last one, too.
     """
     channels, height, image_width = spec.shape
     if height != image_width or height < 8 or height & (height - 1):
@@ -52,28 +66,62 @@ def dcgan(
         )
     stages = height.bit_length() - 2
     g, d = bodies("dcgan", (width, stages), (g_width, 0, g_activation), (d_width, 0, d_activation))
-    return apart(partial(_convolutions, spec.started("dcgan", init, init_scale), channels), g, d)
+    spec, rules = spec.started("dcgan", init, init_scale), Rules(pooling, hidden, normalize_all)
+    return apart(partial(_convolutions, spec, channels, rules), g, d)
 
 
-def _convolutions(spec: NetworkSpec, channels: int, g: Body, d: Body) -> tuple[nn.Module, nn.Module]:
+@dataclass(frozen=True)
+class Rules:
+    """What a DCGAN does against its paper: pooling, so many hidden units, first and last layers normalized."""
+
+    pooling: bool
+    hidden: int
+    normalize_all: bool
+
+    def fall(self, inputs: int, outputs: int) -> tuple[nn.Module, list[nn.Module]]:
+        """Return the convolution of a stage of D, and what comes behind its activation."""
+        if self.pooling:
+            return nn.Conv2d(inputs, outputs, 3, 1, 1), [nn.AvgPool2d(2)]
+        return nn.Conv2d(inputs, outputs, 4, 2, 1), []
+
+    def rise(self, inputs: int, outputs: int) -> tuple[list[nn.Module], nn.Module]:
+        """Return what comes in front of the convolution of a stage of G, and the convolution."""
+        if self.pooling:
+            return [nn.Upsample(scale_factor=2)], nn.Conv2d(inputs, outputs, 3, 1, 1)
+        return [], nn.ConvTranspose2d(inputs, outputs, 4, 2, 1)
+
+
+def _convolutions(spec: NetworkSpec, channels: int, rules: Rules, g: Body, d: Body) -> tuple[nn.Module, nn.Module]:
+    critic = _critic(spec, channels, rules, d)
+    return _generator(spec, channels, rules, g), critic
+
+
+def _critic(spec: NetworkSpec, channels: int, rules: Rules, d: Body) -> nn.Sequential:
     widths = [channels, *(d.width * 2**stage for stage in range(d.depth))]
-    discriminator: list[nn.Module] = []
-    for stage in range(d.depth):
+    layers: list[nn.Module] = []
+    for stage, (inputs, outputs) in enumerate(pairwise(widths)):
         # no activation norm on the critic's first layer, as in the paper
-        norm = spec.d_norm if stage else spec.d_weight
-        discriminator += [norm(nn.Conv2d(widths[stage], widths[stage + 1], 4, 2, 1)), d.act()]
-    discriminator += [nn.Flatten(), spec.d_last(widths[-1] * 4)]
+        norm = spec.d_norm if stage or rules.normalize_all else spec.d_weight
+        convolution, behind = rules.fall(inputs, outputs)
+        layers += [norm(convolution), d.act(), *behind]
+    layers.append(nn.Flatten())
+    if rules.hidden:
+        layers += [spec.d_norm(nn.Linear(widths[-1] * 4, rules.hidden)), d.act()]
+    return nn.Sequential(*layers, spec.d_last(rules.hidden or widths[-1] * 4))
+
+
+def _generator(spec: NetworkSpec, channels: int, rules: Rules, g: Body) -> nn.Sequential:
     widths = [channels, *(g.width * 2**stage for stage in range(g.depth))]
-    generator: list[nn.Module] = [
-        nn.Unflatten(1, (spec.latent_dim, 1, 1)),
-        spec.g_norm(nn.ConvTranspose2d(spec.latent_dim, widths[-1], 2)),
-        g.act(),
-    ]
+    layers: list[nn.Module] = []
+    if rules.hidden:
+        layers += [spec.g_norm(nn.Linear(spec.latent_dim, rules.hidden)), g.act()]
+    inputs = rules.hidden or spec.latent_dim
+    layers += [nn.Unflatten(1, (inputs, 1, 1)), spec.g_norm(nn.ConvTranspose2d(inputs, widths[-1], 2)), g.act()]
     for stage in reversed(range(g.depth)):
-        norm = spec.g_norm if stage else spec.g_weight
-        generator.append(norm(nn.ConvTranspose2d(widths[stage + 1], widths[stage], 4, 2, 1)))
-        generator.append(g.act() if stage else nn.Tanh())
-    return nn.Sequential(*generator), nn.Sequential(*discriminator)
+        norm = spec.g_norm if stage or rules.normalize_all else spec.g_weight
+        front, convolution = rules.rise(widths[stage + 1], widths[stage])
+        layers += [*front, norm(convolution), g.act() if stage else nn.Tanh()]
+    return nn.Sequential(*layers)
 
 
 @register(

@@ -21,6 +21,7 @@ from ganbench.declarations import (
     PAPER,
     PHASE,
     RESOLUTION,
+    TERM,
     VERDICT,
     Declaration,
     flag,
@@ -234,6 +235,15 @@ KINDS: Mapping[str, Kind] = {
             laws=("ganbench.contracts.tricks",),
         ),
         Kind(
+            "term",
+            "ganbench.gan.terms",
+            {"": ("scene",)},
+            TERM,
+            axes=(Axis("term", "none", later=True),),
+            composes=True,
+            laws=("ganbench.contracts.terms",),
+        ),
+        Kind(
             "metric",
             "ganbench.measure.asked",
             {"": ("real", "fake")},
@@ -261,7 +271,7 @@ KINDS: Mapping[str, Kind] = {
             "diagnostic",
             "ganbench.measure.costly",
             {"": ("game",)},
-            {"measures": MEASURES, "cost": one_of(*COSTS, default="cheap")},
+            {"measures": MEASURES, "cost": one_of(*COSTS, default="cheap"), "late": flag(False)},
             laws=("ganbench.contracts.diagnostics",),
         ),
         Kind(

@@ -16,6 +16,7 @@ from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 AtLeastOne = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 PositiveShare = Annotated[float, Interval(gt=0, le=1)]
 BelowOne = Annotated[float, Interval(ge=0, lt=1)]

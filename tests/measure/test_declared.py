@@ -102,7 +102,7 @@ COSTS = {
         "weights",
         "equilibrium",
     },
-    "medium": {"ranks", "lipschitz", "update_cosines"},
+    "medium": {"ranks", "lipschitz", "update_cosines", "path_length"},
     "expensive": {"conditioning", "game_eigenvalues", "hessians", "duality_gap"},
 }
 

@@ -311,3 +311,9 @@ def test_a_discriminator_reconstructs_what_it_is_shown():
     assert got.tolist() == pytest.approx((3 * ((told - means) ** 2).mean((1, 2))).tolist(), rel=1e-12)
     own = population("problem=digits", "network=dcgan", "network.dcgan.width=2", "term=reconstruction", base=SGD)
     assert own.heads == (64,)
+
+
+def test_the_absence_of_terms_is_no_plug_in_of_a_plan():
+    """Plans that were made before there were terms keep their hashes, which count the plug-ins that are listed."""
+    assert not [key for key in resolve(None, ["seeds=1"]).versions if key.startswith("term.")]
+    assert "term.information" in resolve(None, ["term=information", "seeds=1"]).versions

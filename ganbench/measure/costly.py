@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ganbench.measure import conditions as conditions  # those of problems with labels are found here, too
 from ganbench.measure import dynamics
 from ganbench.measure.diagnostics import Game, Playable, input_gradient_norm
 from ganbench.measure.dynamics import DifferentiableGame

@@ -213,12 +213,6 @@ def input_gradients(game: Game) -> dict[str, Tensor]:
             blind="At 1 the discriminator wins throughout; at 0.5 it cannot tell, which is also what a broken one "
             "does.",
         ),
-        "d_label_effect": positive(
-            "how far real samples' logits move with other labels, over the spread of logits; 0: D ignores labels",
-        ),
-        "d_label_ranking": share(
-            "share of real samples that D scores higher with their own label than with another one's; 0.5: cannot tell"
-        ),
     },
 )  # fmt: skip
 def logits(game: Game) -> dict[str, Tensor]:
@@ -235,22 +229,6 @@ def logits(game: Game) -> dict[str, Tensor]:
         "d_real_accuracy": exact(real > boundary).mean(1) + exact(undefined),
         "d_fake_accuracy": exact(fake < boundary).mean(1) + exact(undefined),
         "d_ranking": (exact(pairs > 0) + 0.5 * exact(pairs == 0)).mean((1, 2)),
-        **_of_labels(game, real, torch.cat([real, fake], 1).std(1)),
-    }
-
-
-def _of_labels(game: Game, real: Tensor, spread: Tensor) -> dict[str, Tensor]:
-    """Return what other labels do to the logits [runs, batch] of real samples, where D is told any."""
-    other = game.relabelled(game.real.detach()) if game.relabelled else None
-    if other is None:
-        return {}
-    logits, differs = other[0].detach(), exact(other[1])
-    counted = differs.sum(1)  # none where the whole batch has one label: no number
-    higher = exact(real > logits) + 0.5 * exact(real == logits)
-    effect = exact((real - logits).abs()) / exact(spread).unsqueeze(1).clamp(min=1e-12)
-    return {
-        "d_label_effect": (effect * differs).sum(1) / counted,
-        "d_label_ranking": (higher * differs).sum(1) / counted,
     }
 
 

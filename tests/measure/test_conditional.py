@@ -90,7 +90,7 @@ def test_the_effect_of_labels_is_that_of_others_in_the_batch():
             return self.criticise(samples, {}, other), other != labels
 
     fake = torch.randn(2, 6, 2, generator=stream("fake", 0))
-    got = registry.get("diagnostic", "logits")(Game(Played(), real, fake))
+    got = registry.get("diagnostic", "labels")(Game(Played(), real, fake))
     y, other = labels[0].numpy(), np.roll(labels[0].numpy(), 1)
     differs = y != other
     for run in range(2):

@@ -10,7 +10,7 @@ from ganbench.binding import bind, chain
 from ganbench.errors import unknown
 from ganbench.kinds import kind_of
 from ganbench.plan import NOTHING_ALLOWED, TOGETHER, Variant, plugin_axes
-from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, Plugin
+from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, SINGLE_SAMPLES, Plugin
 
 ALLOWED = {
     "batch_norm_with_penalty": (
@@ -51,7 +51,7 @@ def impossible(variant: Variant, allow: Collection[str] = ()) -> str:
     """
     chosen = [(axis, bound.plugin) for axis in kinds.axes().values() for bound in chain(variant, axis.name)]
     provided = {p: {what for axis, plugin in chosen if p in axis.gives for what in plugin.provides} for p in "GD"}
-    provided["D"] |= {LOSS_OF_LOGITS, *(ALLOWED[name][0] for name in allow)}
+    provided["D"] |= {LOSS_OF_LOGITS, SINGLE_SAMPLES, *(ALLOWED[name][0] for name in allow)}
     if not bind(variant, "problem").declared("gives"):
         provided = {player: {*own, NOTHING_GIVEN} for player, own in provided.items()}
     provided["D"] -= _withheld(variant).keys()

@@ -252,6 +252,14 @@ VERDICT = {
 }
 """What a verdict declares: with its function, which tells whether it holds, one record of all there is to know."""
 
+TERM = {
+    "head": Declaration("a function (problem, *, hypers) of how many numbers D says beside its logit", callable),
+    "code": Declaration("a function (*, hypers) -> Code, the law of numbers behind G's latents", callable),
+    "untold": flag(False),
+    "players": Declaration("'d', 'g' or 'dg'", lambda v: v in ("d", "g", "dg"), "dg"),
+}
+"""What a term asks for: see ganbench.gan.terms."""
+
 LINEAR = {"linear": Declaration("a function of what is linear near an equilibrium, see ganbench.gan.linear", callable)}
 """What theory asks of a method or a game; where nothing is declared it says nothing."""
 

@@ -21,6 +21,7 @@ from ganbench.declarations import (
     PAPER,
     PHASE,
     RESOLUTION,
+    TERM,
     VERDICT,
     Declaration,
     flag,
@@ -44,7 +45,8 @@ class Axis:
     later: it came after the first studies, and stays out of ids and files at its default. gives, asks: the players
     ("G", "D") whose network its plug-ins provide capabilities to, and whose they need them of. acts_on: what its
     plug-ins may act on (empty: all). once: of these a variant has at most one that acts on it. named: whether a
-    variant's id names the plug-in: always, never, or (None) where it is not the default.
+    variant's id names the plug-in: always, never, or (None) where it is not the default. unlisted: that its default
+    stays out of a plan's list of plug-ins, too, so that plans are what they were before the axis came.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Axis:
     acts_on: tuple[str, ...] = ()
     once: tuple[str, ...] = ()
     named: bool | None = None
+    unlisted: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,15 @@ KINDS: Mapping[str, Kind] = {
             laws=("ganbench.contracts.tricks",),
         ),
         Kind(
+            "term",
+            "ganbench.gan.terms",
+            {"": ("scene",)},
+            TERM,
+            axes=(Axis("term", "none", later=True, unlisted=True),),
+            composes=True,
+            laws=("ganbench.contracts.terms",),
+        ),
+        Kind(
             "metric",
             "ganbench.measure.asked",
             {"": ("real", "fake")},
@@ -261,7 +273,7 @@ KINDS: Mapping[str, Kind] = {
             "diagnostic",
             "ganbench.measure.costly",
             {"": ("game",)},
-            {"measures": MEASURES, "cost": one_of(*COSTS, default="cheap")},
+            {"measures": MEASURES, "cost": one_of(*COSTS, default="cheap"), "late": flag(False)},
             laws=("ganbench.contracts.diagnostics",),
         ),
         Kind(

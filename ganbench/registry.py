@@ -40,9 +40,10 @@ OWN = "ganbench"
 """The version of what this package ships: its code has one digest, in the plan."""
 
 LOSS_OF_LOGITS, NOTHING_GIVEN, FINITE = "loss_of_logits", "nothing_given", "training_samples"
-ENGINE_PROVIDES = frozenset({"one_turn_each", LOSS_OF_LOGITS, NOTHING_GIVEN, FINITE})
+SINGLE_SAMPLES = "single_samples"
+ENGINE_PROVIDES = frozenset({"one_turn_each", LOSS_OF_LOGITS, NOTHING_GIVEN, FINITE, SINGLE_SAMPLES})
 """What no plug-in provides but training does: one update of each player a step, a loss of G on logits, and, where the
-problem gives nothing, players of one argument; and, where training samples have an end, all of them."""
+problem gives nothing, players of one argument; where training samples have an end, all of them; a logit a sample."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -285,7 +286,8 @@ def measuring() -> list[Plugin]:
     """
     unlisted = ("asked", "late")
     metrics = [metric for metric in plugins("metric") if not (metric.is_own and any(map(metric.declared, unlisted)))]
-    return [*metrics, *plugins("diagnostic"), *(space for space in plugins("feature_space") if not space.is_own)]
+    diagnostics = [one for one in plugins("diagnostic") if not (one.is_own and one.declared("late"))]
+    return [*metrics, *diagnostics, *(space for space in plugins("feature_space") if not space.is_own)]
 
 
 def measures() -> dict[str, Measure]:

@@ -21,7 +21,7 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import asking, claims, kinds, patterns, ranges, registry, tuning
+from ganbench import asking, claims, kinds, patterns, ranges, registry, schedules, tuning
 from ganbench.combining import PAPER, allowed, by_paper, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
@@ -208,6 +208,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
 
 def _grids(base: dict[str, Any], changes: dict[str, Any]) -> tuple[list[Settings], list[str]]:
     """Return a grid for every problem and setting of `tuning`, and the keys in which these settings differ."""
+    base, changes = schedules.written(base), schedules.written(changes)
     problems = _problems(changes.get("problem", base.get("problem", [kinds.axes()["problem"].default])))
     per_problem = _per_problem(base)
     parts = {each: {**base, **per_problem.get(each, {})} for each in problems}
@@ -352,6 +353,8 @@ def _check_hypers(data: Mapping[str, Any]) -> None:
             if hyper not in plugin.hypers:
                 raise unknown(f"hyper-parameter of the {kind} '{name}'", hyper, plugin.hypers)
             for item in value if isinstance(value, list) else [value]:
+                if schedules.check(key, plugin, hyper, item):
+                    continue
                 _check_type(key, plugin.hypers[hyper], item)
                 wanted = ranges.outside(ranges.bounds_of(plugin.function, hyper), item)
                 if wanted:
@@ -386,6 +389,6 @@ def _expand(settings: Settings) -> Iterable[Variant]:
             for hyper, default in registry.get(kind, name).hypers.items():
                 key = f"{kind}.{name}.{hyper}"
                 given = settings.hypers.get(key, [default])
-                choices[key] = [float(v) if isinstance(default, float) else v for v in given]
+                choices[key] = [float(v) if isinstance(default, float) and not isinstance(v, str) else v for v in given]
         for point in itertools.product(*choices.values()):
             yield Variant(**plain, hypers=tuple(zip(choices, point, strict=True)))

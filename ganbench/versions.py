@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ganbench import registry
+from ganbench import kinds, registry
 from ganbench.identity import code_digest
 from ganbench.plan import UNCOVERED, Plan, Variant
 from ganbench.registry import Plugin
@@ -14,7 +14,8 @@ from ganbench.registry import Plugin
 
 def used_plugins(variants: Iterable[Variant]) -> list[tuple[str, str]]:
     """Return kind and name of every plug-in that some variants are made of, in order."""
-    return sorted({pair for variant in variants for pair in variant.plugins()})
+    unlisted = {(kinds.kind_of(name), axis.default) for name, axis in kinds.axes().items() if axis.unlisted}
+    return sorted({pair for variant in variants for pair in variant.plugins()} - unlisted)
 
 
 def versions_of(variants: Iterable[Variant], spaces: Iterable[str] = ()) -> dict[str, str]:

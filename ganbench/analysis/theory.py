@@ -102,7 +102,10 @@ def _bound(variant: Variant, axis: str) -> list[Bound]:
     """Return the plug-ins of an axis; Unknown where one is not registered here, as in a study of others."""
     if not set(variant.names(axis)) <= set(registry.names(kinds.kind_of(axis))):
         raise Unknown
-    return chain(variant, axis)
+    bound = chain(variant, axis)
+    if any(one.schedules for one in bound):
+        raise Unknown  # its numbers are other ones at every step
+    return bound
 
 
 def _linear(bound: Bound, *asked: Any, without: tuple[str, ...] = ()) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ganbench.contracts.base import Breach, Outcome, law
 from ganbench.contracts.metrics import check_columns, check_same
 from ganbench.measure.diagnostics import Game
-from ganbench.problems.base import stream
+from ganbench.problems.base import mapped, stream
 from ganbench.registry import Plugin
 from ganbench.suite import resolve
 from ganbench.training.building import make_problem
@@ -19,15 +19,17 @@ from ganbench.training.step import train_step
 RUNS, BATCH = 3, 24
 SMALL = ("steps=100", "batch_size=16", f"seeds={RUNS}")
 PLAYED = {
-    False: ("problem=ring8", "network=mlp", "network.mlp.width=8"),
-    True: ("problem=dirac", "network=point"),
+    "": ("problem=ring8", "network=mlp", "network.mlp.width=8"),
+    "game": ("problem=dirac", "network=point"),
+    "label": ("problem=ring8_labelled", "network=conditional_mlp", "network.conditional_mlp.width=8"),
 }
-"""What is trained, by whether a diagnostic needs a game in closed form."""
+"""What is trained, by what a diagnostic needs: a game in closed form, labels, or nothing."""
 
 
 def population(plugin: Plugin) -> Population:
     """Return a population of three runs, after its first step, that a diagnostic can be asked about; float64."""
-    runs = resolve(None, [*SMALL, *PLAYED["game" in plugin.needs]]).runs
+    need = next((need for need in PLAYED if need in plugin.needs), "")
+    runs = resolve(None, [*SMALL, *PLAYED[need]]).runs
     own = Population(runs, make_problem(runs[0].variant), torch.device("cpu"), torch.float64)
     train_step(own)
     return own
@@ -36,10 +38,13 @@ def population(plugin: Plugin) -> Population:
 def diagnose(plugin: Plugin, own: Population) -> dict[str, Tensor]:
     """Return a diagnostic's columns [runs] on a probe batch."""
     numbers = stream("diagnostic contract", 0)
-    real, held_out = (own.problem.sample(BATCH, numbers).double().expand(RUNS, -1, -1) for _ in range(2))
+    batches = [own.problem.draw(BATCH, numbers) for _ in range(2)]
+    real, held_out = (batch.x.double().expand(RUNS, -1, -1) for batch in batches)
+    given = mapped(lambda part: part.expand(RUNS, *part.shape), batches[0].given)
     latents = torch.randn(BATCH, own.variant.latent_dim, generator=numbers, dtype=torch.float64).expand(RUNS, -1, -1)
     with own.measuring():
-        columns: dict[str, Tensor] = plugin(Game(Snapshot(own), real, latents, held_out), **plugin.hypers)
+        game = Game(Snapshot(own, given), real, latents, held_out, lambda samples: samples.flatten(2))
+        columns: dict[str, Tensor] = plugin(game, **plugin.hypers)
     return columns
 
 

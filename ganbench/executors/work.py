@@ -60,7 +60,7 @@ def name_of(runs: Sequence[Run]) -> str:
     """Return the name of the population that these runs are."""
     variant = runs[0].variant
     words = [variant.problem, variant.normalization, variant.regularizer]
-    words += [name for axis in ("trick", "model") if (name := getattr(variant, axis)) != later()[axis]]
+    words += [name for axis in ("trick", "term", "model") if (name := getattr(variant, axis)) != later()[axis]]
     digest = hashlib.sha256("\n".join(run.id for run in runs).encode()).hexdigest()[:8]
     return "-".join([*words, digest])
 

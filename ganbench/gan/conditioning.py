@@ -1,5 +1,7 @@
 """How a label reaches a network: beside its input (Mirza 2014), or by a projection of D's features (Miyato 2018)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,36 @@ class Concatenated(nn.Module):
         return self.body(self.joined(x, label))
 
 
+class Untold(nn.Module):
+    """A body that is not told labels: its output for x alone."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        out: Tensor = self.body(x)
+        return out
+
+
+class Headed(nn.Module):
+    """D's last layers, and beside their logit [..., 1] what its heads say of the same features [..., size]."""
+
+    def __init__(self, last: nn.Module, heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.last, self.heads = last, nn.ModuleList(heads)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([self.last(features), *(head(features) for head in self.heads)], dim=-1)
+
+
+def added(out: Tensor, amount: Tensor) -> Tensor:
+    """Return what D says [..., 1 + sizes of heads] with an amount [..., 1] more of its logit alone."""
+    if out.shape[-1] == 1:
+        return out + amount
+    return torch.cat([out[..., :1] + amount, out[..., 1:]], dim=-1)
+
+
 class Projected(nn.Module):
     """Logits w . f(x) + e_y . f(x): the label's own row projects D's features (Miyato & Koyama 2018, eq. 5)."""
 
@@ -30,4 +62,4 @@ class Projected(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         features = self.body(x)
-        return self.last(features) + (features * self.embedding(label)).sum(-1, keepdim=True)
+        return added(self.last(features), (features * self.embedding(label)).sum(-1, keepdim=True))

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from ganbench.errors import UserError
 from ganbench.ranges import AtLeastOne, BelowOne, NotNegative, PositiveShare, Share
-from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, register
+from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, SINGLE_SAMPLES, register
 
 INDEPENDENT = frozenset({"independent_samples"})
 SEES_BATCH = {"batch_features": "the network has no place where its discriminator could see the batch"}
@@ -107,7 +107,12 @@ def feature_matching(real_features: Tensor, fake_features: Tensor) -> Tensor:
     return (real_features.mean(-2) - fake_features.mean(-2)).square().sum(-1)
 
 
-@register("trick", acts_on="packs", needs={NOTHING_GIVEN: "a pack of samples has no one label"})
+@register(
+    "trick",
+    acts_on="packs",
+    withholds={SINGLE_SAMPLES},
+    needs={NOTHING_GIVEN: "a pack of samples has no one label"},
+)
 def packing(samples: Tensor, *, m: Annotated[int, Ge(2)] = 2) -> Tensor:
     """Packing: D sees m samples at once, side by side, all real or all fake (PacGAN, Lin 2018).
 

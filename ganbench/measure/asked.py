@@ -5,14 +5,15 @@ They say what users of published tables look for, at a cost or with blind spots 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ganbench.measure import metrics  # those that are always measured, registered first
 from ganbench.measure import shape as shape  # and these after them
-from ganbench.metrics import gaussian, kernels, memorization
+from ganbench.metrics import gaussian, kernels, memorization, neighbours
 from ganbench.metrics.inputs import exact, measures_of
 from ganbench.metrics.reference import Reference
-from ganbench.registry import FINITE, positive, register
+from ganbench.registry import FINITE, positive, register, share
 
 
 @register("metric", asked=True, spaces=True, measures=measures_of(kernels.kid))
@@ -109,3 +110,43 @@ def class_frechet(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Ten
     alike = bool((label == label[:1]).all())
     found = gaussian.by_class(training.real, fake, training.labels, label[0] if alike else label)
     return {"class_frechet": found.mean(-1), **metrics.by_place("class_frechet", found)}
+
+
+FEWEST = 4
+"""Samples of a class that have three neighbours."""
+
+
+@register(
+    "metric",
+    asked=True,
+    labelled=True,
+    needs={"label": "needs a problem that gives labels"},
+    measures={
+        "class_recall": share(
+            "mean over classes of the recall within each (k = 3), and that of each", "up",
+            blind="Of few samples a class: read it against the oracle.",
+        )
+    },
+)  # fmt: skip
+def class_recall(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Recall (Kynkaanniemi 2019) of the fakes made for each class in its training samples, and the mean of these.
+
+    As many real as fake samples of a class; NaN for one of fewer than 4. It tells a G that makes one picture a class.
+    """
+    training = real.training
+    assert training.labels is not None
+    label, known = label.expand(fake.shape[:-1]), training.labels
+    pools = [training.real.real[known == place] for place in range(int(known.max()) + 1)]
+    rows = [
+        torch.stack([_recall(pool, own[asked == place]) for place, pool in enumerate(pools)])
+        for own, asked in zip(fake.flatten(0, -3), label.flatten(0, -2), strict=True)
+    ]
+    found = torch.stack(rows).unflatten(0, fake.shape[:-2])
+    return {"class_recall": found.mean(-1), **metrics.by_place("class_recall", found)}
+
+
+def _recall(real: Tensor, fake: Tensor) -> Tensor:
+    count = min(len(real), len(fake))
+    if count < FEWEST:
+        return torch.full((), float("nan"), dtype=torch.float64, device=fake.device)
+    return neighbours.precision_recall(real[:count], fake[:count]).recall

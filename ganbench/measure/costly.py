@@ -8,11 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ganbench.measure import conditions as conditions  # those of problems with labels are found here, too
 from ganbench.measure import dynamics
 from ganbench.measure.diagnostics import Game, Playable, input_gradient_norm
 from ganbench.measure.dynamics import DifferentiableGame
 from ganbench.measure.spectrum import collapsed_share, effective_rank, singular_values, stable_rank
-from ganbench.metrics.inputs import home
+from ganbench.metrics.inputs import exact, home
 from ganbench.registry import Measure, positive, register, share
 
 PLAYERS = {"g": "G", "d": "D"}
@@ -97,6 +98,50 @@ def update_cosines(game: Game) -> dict[str, Tensor]:
     after = dynamics.simultaneous_gradients(playing, *moved)
     cosines = [dynamics.cosine(*pair) for pair in zip(before, after, strict=True)]
     return {"g_update_cosine": cosines[0], "d_update_cosine": cosines[1]}
+
+
+def on_arc(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """Return the points at shares [n, 1] of the arcs between latents [..., n, d] (slerp, Shoemake 1985)."""
+    cosine = (one * other).sum(-1, keepdim=True) / (one.norm(dim=-1, keepdim=True) * other.norm(dim=-1, keepdim=True))
+    angle = cosine.clamp(-1, 1).arccos()
+    sine = angle.sin()
+    # of latents on one line through 0 the arc is no other than the line
+    flat = sine < 1e-3
+    sine = torch.where(flat, 1.0, sine)
+    arc = ((1 - share) * angle).sin() / sine * one + (share * angle).sin() / sine * other
+    return torch.where(flat, torch.lerp(one, other, share.expand_as(flat).to(one.dtype)), arc)
+
+
+@register(
+    "diagnostic",
+    cost="medium",
+    late=True,
+    measures={
+        "g_path_length": positive(
+            "perceptual path length: squared change of main features a squared step between latents, over real ones'",
+            "down", scale="log", blind="A generator that makes one sample has none.",
+        )
+    },
+)  # fmt: skip
+def path_length(game: Game, *, step: float = 1e-2) -> dict[str, Tensor]:
+    """Perceptual path length (Karras 2019, eq. 2) in the problem's main feature space, over that of real samples.
+
+    The mean over neighbours in the batch of |f(G(z(t + e))) - f(G(z(t)))|^2 / e^2, z(t) on the arc between their
+    latents, under the first one's label, over the mean of |f(x) - f(x')|^2: 1 where features move at an even pace and
+    as far as from one real sample to another.
+    """
+    if game.features is None:
+        return {}
+    latents = game.latents.detach()
+    count = latents.shape[1]
+    # nothing is drawn, so probes compare: shares are spread evenly
+    share = ((torch.arange(count, device=latents.device, dtype=latents.dtype) + 0.5) / count * (1 - step)).unsqueeze(1)
+    ends = (on_arc(latents, latents.roll(1, 1), place) for place in (share, share + step))
+    with torch.no_grad():
+        start, end = (exact(game.features(game.population.generate(z, {}))) for z in ends)
+        real = exact(game.features(game.real.detach()))
+    pace = (end - start).square().sum(-1).mean(1) / step**2
+    return {"g_path_length": pace / (real - real.roll(1, 1)).square().sum(-1).mean(1).clamp(min=1e-24)}
 
 
 # ---- expensive

@@ -73,17 +73,30 @@ class Balanced(Snapshot, Protocol):
     def displacement(self) -> Tensor | None: ...
 
 
+Relabelled = Callable[[Tensor], tuple[Tensor, Tensor] | None]
+"""D's logits of samples with the labels of others, and which of these differ, both [runs, batch]; None: it has none."""
+
+
 class Game:
     """One probe batch played through a population; everything is computed when first asked for.
 
     real, held_out: training samples and samples that no training step sees [runs, batch, *shape]; latents: [runs,
-    batch, latent_dim].
+    batch, latent_dim]; features: the problem's main feature space, if any.
     """
 
-    def __init__(self, population: Snapshot, real: Tensor, latents: Tensor, held_out: Tensor | None = None) -> None:
-        self.population, self.latents, self.held_out = population, latents, held_out
+    def __init__(
+        self,
+        population: Snapshot,
+        real: Tensor,
+        latents: Tensor,
+        held_out: Tensor | None = None,
+        features: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.population, self.latents, self.held_out, self.features = population, latents, held_out, features
         # G's loss on samples, where training does not take it on logits; few snapshots have one
         self.matched: Callable[[Tensor, Tensor], Tensor] | None = getattr(population, "matched", None)
+        # logits of samples with the labels of others; few snapshots have labels
+        self.relabelled: Relabelled | None = getattr(population, "relabelled", None)
         self.g_units: dict[nn.Module, Tensor] = {}
         self.d_units: dict[nn.Module, Tensor] = {}
         self._fake = population.generate(latents, self.g_units)

@@ -95,8 +95,23 @@ class Evaluator:
         Finite in every feature space: finite images can have features beyond the finite numbers. given: what the fakes
         were made for, [runs, n, ...]. is_last: measure in expensive spaces, too.
         """
-        place = home(fake.device)
-        chosen = {space: features for space, features in self.spaces.items() if is_last or not features.is_expensive}
+        return self._measured(fake, given, [name for name in self.spaces if is_last or name not in self.expensive])
+
+    @property
+    def expensive(self) -> list[str]:
+        """The feature spaces that are not measured at every probe."""
+        return [name for name, features in self.spaces.items() if features.is_expensive]
+
+    @torch.no_grad()
+    def measure_expensive(self, fake: Tensor, given: Given, rows: Tensor) -> dict[str, Tensor]:
+        """Return the columns [runs] of expensive spaces for some runs, rows [runs] of flags; NaN for the others."""
+        few = self._measured(fake[rows], mapped(lambda part: part[rows], given), self.expensive)
+        place = rows.to(home(fake.device))
+        empty = torch.full(place.shape, float("nan"), dtype=torch.float64, device=place.device)
+        return {name: empty.masked_scatter(place, column) for name, column in few.items()}
+
+    def _measured(self, fake: Tensor, given: Given, names: Sequence[str]) -> dict[str, Tensor]:
+        place, chosen = home(fake.device), {name: self.spaces[name] for name in names}
         spaces = {space: features(fake).to(place) for space, features in chosen.items()}
         fake, given = fake.to(place), on_device(given, place)
         finite = torch.stack([_finite(values) for values in (fake, *spaces.values())]).all(0)
@@ -126,7 +141,7 @@ class Evaluator:
         given = on_device(stacked([draw.given for draw in draws]), self.device)
         fake = torch.stack([draw.x for draw in draws]).to(self.device)
         columns = self.measure(fake, given, is_last=False)
-        if any(features.is_expensive for features in self.spaces.values()):
+        if self.expensive:
             few = self.measure(fake[:FEW_DRAWS], mapped(lambda part: part[:FEW_DRAWS], given))
             columns = {**few, **columns}
         return {name: float(column.mean()) for name, column in columns.items()}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganbench.binding import schedules_of
 from ganbench.plan import Run
 from ganbench.problems.base import Given, Problem, stream
 from ganbench.ranges import AtLeastOne, NotNegative, Positive
@@ -64,10 +65,10 @@ class Autoencoders:
         seeds = sorted({run.seed for run in runs})
         self.seed_index = torch.tensor([seeds.index(run.seed) for run in runs], device=device)
         built = {seed: _built(problem, variant.latent_dim, settings, seed) for seed in seeds}
-        self.player = Player([built[run.seed] for run in runs], runs, "g_lr", device, torch.float32)
+        self.step, self.clock = 0, Clock(device, schedules_of(variant))
+        self.player = Player([built[run.seed] for run in runs], runs, "g_lr", self.clock, torch.float32)
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
-        self.step, self.clock = 0, Clock(device)
         draws = {"data": noise.source(problem, device), "vae noise": noise.latents("normal", variant.latent_dim)}
         self.streams = {
             purpose: noise.Stream(purpose, seeds, variant.batch_size, draw, device, torch.float32)
@@ -150,7 +151,9 @@ def _built(problem: Problem, latent_dim: int, settings: Mapping[str, Any], seed:
         return Autoencoder(problem.shape, latent_dim, settings, bounded=bounded)
 
 
-IGNORED = ("network", "loss", "normalization", "g_normalization", "regularizer", "g_regularizer", "update", "trick")
+IGNORED = (
+    "network", "loss", "normalization", "g_normalization", "regularizer", "g_regularizer", "update", "trick", "term",
+)  # fmt: skip
 
 
 @register("model", ignores=IGNORED, needs={NOTHING_GIVEN: "it takes no label"})

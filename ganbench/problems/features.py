@@ -36,7 +36,7 @@ class FeatureSpace:
 
     class_head: the map from features [..., n, d] to class probabilities [..., n, classes], where it provides classes.
     note: what its map says of itself, in a sentence, for whoever reads its columns; empty where it says nothing.
-    is_expensive: that it is measured at the end alone.
+    is_expensive: that it is measured at the end, and where a run is at its best so far, alone.
     """
 
     def __init__(self, plugin: Plugin, problem: Problem) -> None:

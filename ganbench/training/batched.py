@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ganbench.errors import UserError
-from ganbench.gan.conditioning import Concatenated, Projected
+from ganbench.gan.conditioning import Concatenated, Headed, Projected, Untold, added
 from ganbench.gan.networks.layers import Maxout
 from ganbench.gan.normalizations import PixelNorm, Reweighted, as_matrix
 from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
@@ -157,6 +157,8 @@ def _vmapped(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str, given:
 
 def _conditional(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str, tap: Tap | None, given: Given) -> Tensor:
     """Run a module that takes what is given: those that are known by their plain layers."""
+    if type(module) is Untold:
+        return forward(module.body, tensors, x, f"{prefix}body.", tap)
     if isinstance(given, Tensor):
         if type(module) is Concatenated:
             return forward(module.body, tensors, module.joined(x, given), f"{prefix}body.", tap, ours=False)
@@ -166,7 +168,7 @@ def _conditional(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str, ta
             chosen = tensors[f"{prefix}embedding.weight"].gather(
                 1, given.unsqueeze(-1).expand(-1, -1, features.shape[-1])
             )
-            return logits + (features * chosen).sum(-1, keepdim=True)
+            return added(logits, (features * chosen).sum(-1, keepdim=True))
     return _vmapped(module, tensors, x, prefix, given)
 
 
@@ -273,6 +275,11 @@ def _unflatten(module: nn.Unflatten, tensors: Tensors, x: Tensor, prefix: str) -
     return x.unflatten(module.dim + 1, module.unflattened_size)
 
 
+def _headed(module: Headed, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
+    heads = [forward(head, tensors, x, f"{prefix}heads.{name}.") for name, head in module.heads.named_children()]
+    return torch.cat([forward(module.last, tensors, x, f"{prefix}last."), *heads], dim=-1)
+
+
 def _minibatch_discrimination(module: MinibatchDiscrimination, tensors: Tensors, x: Tensor, prefix: str) -> Tensor:
     return module.beside(x, product(x, tensors[prefix + "tensor"]))
 
@@ -287,6 +294,7 @@ RULES: dict[type[nn.Module], Callable[..., Tensor | None]] = {
     nn.Flatten: _flatten,
     nn.Unflatten: _unflatten,
     Reweighted: _reweighted,
+    Headed: _headed,
     PixelNorm: lambda module, tensors, x, prefix: module(x, 2),
     MinibatchStd: lambda module, tensors, x, prefix: module(x),
     MinibatchDiscrimination: _minibatch_discrimination,

@@ -15,12 +15,13 @@ from torch import nn
 from ganbench.binding import bind
 from ganbench.errors import UserError, told
 from ganbench.gan.blocks import Passed
+from ganbench.gan.conditioning import Untold
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.interrupts import is_raised_by_code
 from ganbench.plan import Variant
 from ganbench.problems.base import Problem, stream
 from ganbench.training.objective import batch_module, packed
-from ganbench.training.parts import parts_of
+from ganbench.training.parts import heads_of, parts_of
 
 
 @contextmanager
@@ -55,13 +56,16 @@ def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Mo
         layers[f"{role}_weight"] = normalization if of_weights else _as_is
     parts = parts_of(variant)
     d_batch = partial(batch_module, parts) if any(part.sees_batch for part in parts) else None
-    spec = NetworkSpec(problem.shape, problem.value_range, variant.latent_dim, **layers, d_batch=d_batch,
-                       given=problem.gives)  # fmt: skip
+    latents = variant.latent_dim + sum(part.code.size for part in parts if part.code)
+    spec = NetworkSpec(problem.shape, problem.value_range, latents, **layers, d_batch=d_batch,
+                       given=problem.gives, d_heads=heads_of(parts, problem))  # fmt: skip
     shape = packed(parts, torch.empty(1, variant.batch_size, *problem.shape)).shape[2:]
+    untold = problem.gives is not None and any(part.untold for part in parts)
     generator, discriminator = _pair(variant, spec, seed)
-    if shape != problem.shape:
-        discriminator = _pair(variant, replace(spec, shape=tuple(shape)), seed)[1]
-    return generator, discriminator
+    if shape != problem.shape or untold:
+        told = None if untold else problem.gives
+        discriminator = _pair(variant, replace(spec, shape=tuple(shape), given=told), seed)[1]
+    return generator, Untold(discriminator) if untold else discriminator
 
 
 class _Normalization:

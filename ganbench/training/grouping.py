@@ -14,7 +14,7 @@ from ganbench.training.building import build_networks, building, make_problem
 from ganbench.training.losses import loss_of
 from ganbench.training.memory import check_fits
 from ganbench.training.objective import packed
-from ganbench.training.parts import parts_of
+from ganbench.training.parts import latents_of, parts_of
 
 NUMBERS_THAT_MAY_DIFFER = ("loss.", "optimizer.")
 # Runs beyond this gain nothing on a CPU, whose caches they leave; a GPU fills up later. Fixed, and so is the memory
@@ -75,15 +75,16 @@ def bytes_of(variant: Variant) -> int:
     """Return roughly what one run of a variant takes: parameters with their gradients and averages, activations."""
     outputs: list[int] = []
     with building(variant), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        problem = make_problem(variant)
+        problem, parts = make_problem(variant), parts_of(variant)
         pair = build_networks(variant, problem, seed=0)
         for module in (leaf for player in pair for leaf in player.modules() if not list(leaf.children())):
             module.register_forward_hook(lambda _, __, out: outputs.append(out.numel() if torch.is_tensor(out) else 0))
         given = problem.draw(variant.batch_size, stream("size", 0)).given if problem.gives else None
         beside = () if given is None else (given,)
-        latents = torch.zeros(variant.batch_size, variant.latent_dim + getattr(pair[0], "noise", 0))
+        draw = latents_of(variant, parts, getattr(pair[0], "noise", 0))
+        latents = draw(variant.batch_size, stream("size", 0))
         fake = pair[0](latents, *beside)
-        pair[1](packed(parts_of(variant), fake.unsqueeze(0)).squeeze(0), *beside)
+        pair[1](packed(parts, fake.unsqueeze(0)).squeeze(0), *beside)
     parameters = sum(parameter.numel() for player in pair for parameter in player.parameters())
     # real and fake batches, forward and backward, and once more for a penalty; 4 bytes each
     return 4 * (8 * parameters + 8 * sum(outputs))

@@ -11,26 +11,41 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ganbench.gan.optimizers import rate_factor
+from ganbench.schedules import Schedule
 from ganbench.training.kept import Kept
 
 
 class Clock:
     """A step's place in the training, on the device: `step` from 0, `progress` in [0, 1), `rate`, the factor on rates.
 
-    All have no axes; the last two are float64, and `step` int64.
+    All have no axes; the last two are float64, and `step` int64. `values` holds what schedules stand for at that step,
+    of `dtype`, and `numbers` the same on the host.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(
+        self, device: torch.device, schedules: Iterable[Schedule] = (), dtype: torch.dtype = torch.float32
+    ) -> None:
         self.step = torch.zeros((), dtype=torch.int64, device=device)
         self.progress, self.rate = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
+        self.numbers = {schedule: schedule.first for schedule in schedules}
+        self.values = {each: torch.full((), own, dtype=dtype, device=device) for each, own in self.numbers.items()}
 
     def set(self, step: int, steps: int, decay: str) -> None:
         """Go to a step of so many; UserError for an unknown decay of the rates."""
         self.step.fill_(step)
         self.progress.fill_(step / steps)
         self.rate.fill_(rate_factor(decay, step, steps))
+        for schedule, value in self.values.items():
+            self.numbers[schedule] = schedule.at(step, steps)
+            value.fill_(self.numbers[schedule])
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that a step may read of it."""
+        return [self.step, self.progress, self.rate, *self.values.values()]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import takewhile
 from pathlib import Path
@@ -23,9 +23,10 @@ from ganbench.metrics.inputs import exact, home
 from ganbench.plan import Plan, Run
 from ganbench.problems.base import Given, Problem, mapped, on_device, stream
 from ganbench.registry import averaged
-from ganbench.training import checkpoint, noise
+from ganbench.training import checkpoint
 from ganbench.training.building import make_problem
 from ganbench.training.learner import Learner, make_learner
+from ganbench.training.parts import latents_of, parts_of
 from ganbench.training.pictures import pictures
 
 CHECKPOINT_SECONDS = float(os.environ.get("GANBENCH_CHECKPOINT_SECONDS", 15.0))
@@ -43,6 +44,7 @@ class Sink(Protocol):
     checkpoint: Path
 
     def whole_steps(self) -> list[int]: ...
+    def series(self) -> Mapping[int, Mapping[str, list[float]]]: ...
     def rewind(self, step: int) -> None: ...
     def append(self, step: int, values: dict[str, list[float]], samples: Array) -> None: ...
     def picture(self, name: str, images: Array) -> None: ...
@@ -117,17 +119,23 @@ def keep_freed_memory() -> None:
     mallopt(m_trim_threshold, (1 << 31) - 1)
 
 
+QUALITY = "frechet"
+"""The column by which a probe is a run's best so far, which expensive feature spaces are measured at, too."""
+
+
 class Prober:
     """Measures a population at a step, on latents and data that no training step uses.
 
-    `diagnostics` is the class of cost up to which the game is diagnosed.
+    `diagnostics` is the class of cost up to which the game is diagnosed. best: the least QUALITY of each run [runs] at
+    its probes after the first.
     """
 
     def __init__(self, learner: Learner, evaluator: Evaluator, diagnostics: str = "cheap") -> None:
         self.learner, self.evaluator, self.diagnostics = learner, evaluator, affordable(diagnostics)
         variant = learner.variant
-        draw = noise.latents(variant.latent, variant.latent_dim, getattr(learner, "noise", 0))
+        draw = latents_of(variant, parts_of(variant), getattr(learner, "noise", 0))
         count = len(learner.runs)
+        self.best = torch.full((count,), float("inf"), dtype=torch.float64)
         # every run and every probe sees the same latents: what moves between probes is the generator
         self.latents = draw(evaluator.samples, stream("probe latents", 0)).to(learner.device)
         problem = learner.problem
@@ -158,19 +166,41 @@ class Prober:
                 average = learner.generate_average(self.latents, self.given)
             is_last = learner.step >= learner.variant.steps
             columns = dict(self.evaluator.measure(fake, self.given, is_last=is_last))
+            if not is_last and self.evaluator.expensive:
+                columns |= self._at_best(fake, columns[QUALITY])
             if average is not None:
                 measured = self.evaluator.measure(average, self.given, is_last=is_last)
                 columns |= {averaged(name): column for name, column in measured.items()}
             if (seen := learner.game(self.played_given)) is not None:
                 # what is given belongs to the training samples; those that are held out have their own
                 held_out = None if learner.problem.gives else self.held_out
-                game = Game(seen, self.real, self.played, held_out)
+                features = self.evaluator.spaces.get(self.evaluator.main or "")
+                game = Game(seen, self.real, self.played, held_out, features)
                 for plugin in self.diagnostics:
                     columns.update(plugin(game, **plugin.hypers))
         dead = (~learner.alive).to(home(learner.alive.device))
         columns = {name: torch.where(dead, float("nan"), exact(column.detach())) for name, column in columns.items()}
         kept = KEPT_SAMPLES["image" if "image" in learner.problem.capabilities else "points"]
         return columns, fake[:, :kept]
+
+    def _at_best(self, fake: Tensor, quality: Tensor) -> dict[str, Tensor]:
+        """Return the columns of expensive spaces where runs are better than they have been, NaN elsewhere."""
+        better = self._learn(quality)
+        return self.evaluator.measure_expensive(fake, self.given, better.to(fake.device)) if better.any() else {}
+
+    def _learn(self, quality: Tensor) -> Tensor:
+        """Take note of a probe's quality [runs], and return which runs are better than they have been."""
+        quality, alive = (own.to(self.best.device) for own in (exact(quality), self.learner.alive))
+        better = (quality < self.best) & alive & (self.learner.step > 0)
+        self.best = torch.where(better, quality, self.best)
+        return better
+
+    def remember(self, recorded: Mapping[int, Mapping[str, list[float]]]) -> None:
+        """Take note of probes that were recorded before an interruption, columns [runs] by step."""
+        for step, columns in recorded.items():
+            if step > 0 and QUALITY in columns:
+                quality = torch.tensor(columns[QUALITY], dtype=torch.float64)
+                self.best = torch.where(quality < self.best, quality, self.best)
 
 
 def evaluator_of(problem: Problem, plan: Plan, device: torch.device | None = None) -> Evaluator:
@@ -293,6 +323,7 @@ class _Training:
         resumed = checkpoint.restore(learner, self.clock, self.sink.checkpoint, unbroken, tell)
         self.sink.rewind(learner.step if resumed else -1)
         if resumed:
+            self.prober.remember(self.sink.series())
             self.emit({"event": "resumed", "step": learner.step})
         return learner.step if resumed else None
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,13 +19,17 @@ from ganbench.binding import Bound, bind
 from ganbench.errors import UserError
 from ganbench.plan import Run, Variant
 from ganbench.problems.base import stream
+from ganbench.schedules import Schedule
 from ganbench.training.process_state import NUMERIC, Names, ProcessState, torch_names
+
+Values = Mapping[Schedule, Tensor]
+"""What schedules stand for at the present step, without axes."""
 
 
 def loss_of(run: Run) -> tuple[str, str]:
     """Return what runs share that share a slice: a loss and its hyper-parameters."""
     loss = bind(run.variant, "loss")
-    return loss.name, str(loss.hypers)
+    return loss.name, str({**loss.hypers, **loss.schedules})
 
 
 class GuiltyError(Exception):
@@ -96,19 +101,19 @@ def _common(runs: slice, places: range) -> range:
     return range(max(runs.start, places.start), min(runs.stop, places.stop))
 
 
-def losses_of(runs: Sequence[Run], device: torch.device) -> Losses:
-    """Return the losses of runs that are ordered by `loss_of`."""
+def losses_of(runs: Sequence[Run], device: torch.device, values: Values = MappingProxyType({})) -> Losses:
+    """Return the losses of runs that are ordered by `loss_of`; values: what schedules stand for."""
     slices, start = [], 0
     for _, members in itertools.groupby(runs, loss_of):
         size = len(list(members))
-        slices.append(loss_slice(runs[start].variant, slice(start, start + size), device))
+        slices.append(loss_slice(runs[start].variant, slice(start, start + size), device, values))
         start += size
     return Losses(slices)
 
 
-def loss_slice(variant: Variant, runs: slice, device: torch.device) -> LossSlice:
+def loss_slice(variant: Variant, runs: slice, device: torch.device, values: Values = MappingProxyType({})) -> LossSlice:
     """Return a variant's loss over a slice of runs."""
-    return over_runs(bind(variant, "loss"), runs, device)
+    return over_runs(bind(variant, "loss").following(values), runs, device)
 
 
 def over_runs(loss: Bound, runs: slice, device: torch.device) -> LossSlice:

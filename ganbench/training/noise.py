@@ -31,16 +31,17 @@ class Places:
     table: SampleTable
 
 
-def latents(kind: str, dim: int, beside: int = 0) -> Draw:
-    """Return the draw of n latents [n, dim + beside]: N(0, 1), or U(-1, 1), and numbers of N(0, 1) behind them."""
+def latents(kind: str, dim: int, beside: int = 0, codes: Sequence[Draw] = ()) -> Draw:
+    """Return the draw of n latents [n, dim + codes + beside]: N(0, 1), or U(-1, 1), codes, and numbers of N(0, 1)."""
     if kind == "uniform":
         own = lambda n, generator: torch.rand(n, dim, generator=generator) * 2 - 1  # noqa: E731
     else:
         own = lambda n, generator: torch.randn(n, dim, generator=generator)  # noqa: E731
-    if not beside:
+    if not beside and not codes:
         return own
-    # after the latents, which are those of a generator that takes no noise
-    return lambda n, generator: torch.cat([own(n, generator), torch.randn(n, beside, generator=generator)], dim=1)
+    # after the latents, which are those of a generator that takes nothing else
+    parts: list[Draw] = [own, *codes, lambda n, generator: torch.randn(n, beside, generator=generator)]
+    return lambda n, generator: torch.cat([part(n, generator) for part in parts], dim=1)
 
 
 def uniform(n: int, generator: torch.Generator) -> Tensor:

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ganbench.problems.base import Problem
+from ganbench.training.hooks import Generator, Judged, Moment, Part
 from ganbench.training.losses import Losses
 from ganbench.training.noise import Places, Source, source
-from ganbench.training.parts import Critic, Generator, Moment, Part
 from ganbench.training.players import Player
-
-
-class Judged(Protocol):
-    """Samples as D judges them; what is not asked for is not computed."""
-
-    @property
-    def logits(self) -> Tensor: ...
-    @property
-    def features(self) -> Tensor: ...
+from ganbench.training.seen import Critic
+from ganbench.training.seen import Judged as Before
 
 
 class Objective:
@@ -48,7 +41,15 @@ class Objective:
     def of_d(self, critic: Critic, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
         """Return D's loss on what it is shown, and with the terms that look at D there, both [runs]."""
         loss, _ = self.losses(critic(real), critic(fake))
-        return loss, self._with(loss, "d", moment, lambda part: part.d_terms(critic, real, fake, moment))
+        total = self._with(loss, "d", moment, lambda part: part.d_terms(critic, real, fake, moment))
+        return loss, self.of_seen(total, "d", Before(critic, real), Before(critic, fake), moment)
+
+    def of_seen(self, loss: Tensor, player: str, real: Judged, fake: Judged, moment: Moment) -> Tensor:
+        """Return a player's loss with the terms for what D says of samples [runs]."""
+        for part in self.parts:
+            if (term := part.seen_terms(player, real, fake, moment)) is not None:
+                loss = loss + term
+        return loss
 
     def of_g(self, real: Judged, fake: Judged, moment: Moment) -> Tensor:
         """Return G's loss [runs] on logits, or on features where a part matches these."""

@@ -5,167 +5,23 @@ Which hooks a plug-in fills is decided once, by what it `acts_on` (PARTS); nobod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganbench.binding import Bound, chain
-from ganbench.errors import UserError
+from ganbench.gan.terms import Code, Scene
 from ganbench.plan import Variant
-from ganbench.problems.base import Given
+from ganbench.problems.base import Problem
 from ganbench.training import noise
-from ganbench.training.host import Answer
-from ganbench.training.kept import Kept
+from ganbench.training.hooks import SIDES, Critic, Generator, Judged, Moment, Part, one_a_run
+from ganbench.training.losses import Values
 from ganbench.training.noise import Draw
 from ganbench.training.players import Player
-
-SIDES = tuple(f"{player} {side}" for player in "dg" for side in ("real", "fake"))
-"""The samples that D is shown in the updates of both players."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The update that is being computed: of which player, on which of its batches of this step, from 0.
-
-    progress: the share of the training that is over, without axes. draw: returns this batch's random numbers
-    [runs, ...] of a purpose. ask: returns the host's answer to a question (host.Phases), for all that an update
-    branches on. given: what the problem gives with its real samples, and so with the fakes of the same index.
-    """
-
-    player: str
-    place: int
-    progress: Tensor
-    draw: Callable[[str], Tensor]
-    ask: Callable[[Hashable, Answer], Any]
-    given: Given = None
-
-
-class Critic(Protocol):
-    """D as a part sees it."""
-
-    def __call__(self, samples: Tensor) -> Tensor: ...
-    def features(self, samples: Tensor) -> Tensor: ...
-    def matrices(self) -> list[Tensor]: ...
-
-
-class Generator(Protocol):
-    """G as a part sees it."""
-
-    def __call__(self, latents: Tensor) -> Tensor: ...
-    def matrices(self) -> list[Tensor]: ...
-
-
-class Part:
-    """Something that composes with a loss; every hook does nothing unless a part fills it.
-
-    Tensors are of all runs, [runs, ...]. `memory` holds tensors [runs, ...] that survive an interruption; a part keeps
-    nothing else from one step to the next.
-    """
-
-    on_inputs = False
-    """Whether its terms of D take gradients at samples."""
-    matches = False
-    """Whether it gives G's loss, on D's features, in place of the loss's own."""
-    reweighs = False
-    """Whether it changes the weights of modes or classes in training batches."""
-    sees_batch = False
-    """Whether it lets D see its batch."""
-
-    def __init__(self, bound: Bound, axis: str) -> None:
-        self.bound, self.suffix = bound, ""
-        # its name among a population's memories
-        self.label = f"{axis}.{bound.name}"
-        self.player = "g" if axis == "g_regularizer" else "d"
-        self.memory = Kept()
-        self.lazy = _lazy(bound)
-
-    def draws(self, shape: tuple[int, ...]) -> dict[str, Draw]:
-        """Return what it draws for each batch of samples of a shape, by purpose."""
-        return {}
-
-    def drawn(self, purpose: str, moment: Moment) -> Tensor:
-        """Return its own numbers of a purpose."""
-        return moment.draw(purpose + self.suffix)
-
-    def is_due(self, moment: Moment) -> bool:
-        """Tell whether its terms belong to an update, every lazy-th of a player's; there they count `lazy` times."""
-        if self.lazy == 1:
-            return True
-        player, place = moment.player, moment.place
-        return bool(moment.ask((self.label, player, place), lambda now: (now.batches[player] + place) % self.lazy == 0))
-
-    def group_weights(self, weights: Tensor) -> Tensor:
-        """Return the weights [groups] of modes or classes in training batches, where it `reweighs`."""
-        raise NotImplementedError
-
-    def before_last(self, features: int) -> nn.Module:
-        """Return the module in front of D's last layer that `sees_batch`, and tells its `out_features`."""
-        raise NotImplementedError
-
-    def shown(self, samples: Tensor, side: str, moment: Moment) -> Tensor:
-        """Return samples [runs, batch, *shape] of one of the SIDES as D is shown them."""
-        return samples
-
-    def packed(self, samples: Tensor) -> Tensor:
-        """Return samples in the packs that D takes, in probes too."""
-        return samples
-
-    def d_terms(self, critic: Critic, real: Tensor, fake: Tensor, moment: Moment) -> Tensor | None:
-        """Return what is added to D's loss [runs]."""
-        return None
-
-    def g_terms(self, generator: Generator, latents: Tensor, moment: Moment) -> Tensor | None:
-        """Return what is added to G's loss [runs]."""
-        return None
-
-    def own_terms(self, name: str, player: Player) -> Tensor | None:
-        """Return what is added to a player's loss [runs] for where its parameters are."""
-        return None
-
-    def matched(self, real_features: Tensor, fake_features: Tensor) -> Tensor:
-        """Return G's loss [runs] on D's features [runs, batch, f], where it `matches`."""
-        raise NotImplementedError
-
-    def logits(self, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:
-        """Return the logits [runs, batch] that G's loss is taken on."""
-        return real, fake
-
-    def start(self, players: Mapping[str, Player]) -> None:
-        """Look at where both players begin."""
-
-    def after_update(self, name: str, player: Player, alive: Tensor) -> None:
-        """Change a player after a step of its optimizer; runs that are not alive stay."""
-
-    def after_step(self, players: Mapping[str, Player], alive: Tensor, step: Tensor) -> None:
-        """Look at where both players are after a training step, the step-th from 0; `step` has no axes."""
-
-    @property
-    def average(self) -> Tensor | None:
-        """The average of G's parameters [runs, size] that it keeps to be measured."""
-        return None
-
-
-def _lazy(bound: Bound) -> int:
-    lazy = int(bound.hypers.get("lazy", 1))
-    if lazy < 1:
-        key = f"{bound.plugin.kind}.{bound.name}.lazy"
-        raise UserError(f"The key '{key}' counts updates and must be at least 1, got {lazy}.")
-    return lazy
-
-
-def one_a_run(bound: Bound, value: Any, runs: int) -> Tensor:
-    """Return a tensor [runs]; UserError for another shape, which would hand every run a share of its neighbours'."""
-    if not isinstance(value, Tensor) or value.shape != (runs,):
-        got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise UserError(
-            f"The {bound.plugin.kind} '{bound.name}' must return one number a run, shape {[runs]}, not {got}: keep the "
-            "leading axis, and take the mean over the last one, .mean(-1)."
-        )
-    return value
-
 
 # ---------------------------------------------------------------------------------------------------- regularizers
 
@@ -329,6 +185,56 @@ class Average(Part):
         return self.memory["g"]
 
 
+# ----------------------------------------------------------------------------------------------------------- terms
+
+
+@dataclass(frozen=True)
+class _SeenBy:
+    """Samples before D, as a term with a head of its own sees them (gan.terms.Seen)."""
+
+    judged: Judged
+    place: slice
+
+    @property
+    def samples(self) -> Tensor:
+        return self.judged.samples
+
+    @property
+    def logits(self) -> Tensor:
+        return self.judged.logits
+
+    @property
+    def features(self) -> Tensor:
+        return self.judged.features
+
+    @property
+    def told(self) -> Tensor:
+        return self.judged.told(self.place)
+
+
+class Term(Part):
+    """A loss of one player or both on what D says of samples."""
+
+    def __init__(self, bound: Bound, axis: str) -> None:
+        super().__init__(bound, axis)
+        self.untold = bool(bound.declared("untold"))
+        law = bound.declared("code")
+        self.code: Code | None = law(**bound.hypers) if law else None
+        # where its code stands in the latents, and its head in what D says: known when all parts are
+        self.code_place = self.head_place = slice(0, 0)
+
+    def head(self, problem: Problem) -> int:
+        size = self.bound.declared("head")
+        return int(size(problem, **self.bound.hypers)) if size else 0
+
+    def seen_terms(self, player: str, real: Judged, fake: Judged, moment: Moment) -> Tensor | None:
+        if player not in self.bound.declared("players"):
+            return None
+        code = moment.draw(f"{moment.player} latent")[..., self.code_place]
+        scene = Scene(player, _SeenBy(real, self.head_place), _SeenBy(fake, self.head_place), moment.given, code)
+        return one_a_run(self.bound, self.bound(scene), len(code))
+
+
 PARTS: Mapping[tuple[str, str], type[Part]] = {
     ("regularizer", "nothing"): Part,
     ("regularizer", "inputs"): InputPenalty,
@@ -349,13 +255,41 @@ PARTS: Mapping[tuple[str, str], type[Part]] = {
 """The hooks that a plug-in fills, by its kind and what it acts on."""
 
 
-def parts_of(variant: Variant) -> list[Part]:
-    """Return a variant's parts in the order in which they act: tricks, regularizers of D, regularizers of G."""
+def _made(bound: Bound, axis: str) -> Part:
+    return Term(bound, axis) if axis == "term" else PARTS[bound.plugin.kind, bound.declared("acts_on")](bound, axis)
+
+
+def heads_of(parts: Sequence[Part], problem: Problem) -> tuple[int, ...]:
+    """Return the sizes of D's heads, in the order of the parts that have one, where these are told where theirs is."""
+    sizes, start = [], 1
+    for part in parts:
+        if isinstance(part, Term) and (size := part.head(problem)):
+            part.head_place = slice(start, start := start + size)
+            sizes.append(size)
+    return tuple(sizes)
+
+
+def latents_of(variant: Variant, parts: Sequence[Part], beside: int = 0) -> Draw:
+    """Return the draw of a variant's latents, the codes of its parts, and numbers of N(0, 1) behind them."""
+    codes = [part.code for part in parts if part.code]
+    return noise.latents(variant.latent, variant.latent_dim, beside, [code.draw for code in codes])
+
+
+def parts_of(variant: Variant, values: Values = MappingProxyType({})) -> list[Part]:
+    """Return a variant's parts in the order in which they act: tricks, regularizers of D, of G, terms.
+
+    values: what schedules stand for; where they are not known, settings are what they are at the start.
+    """
     parts = [
-        PARTS[bound.plugin.kind, bound.declared("acts_on")](bound, axis)
-        for axis in ("trick", "regularizer", "g_regularizer")
+        _made(bound.following(values), axis)
+        for axis in ("trick", "regularizer", "g_regularizer", "term")
         for bound in chain(variant, axis)
+        if (axis, bound.name) != ("term", "none")
     ]
+    start = variant.latent_dim
+    for part in parts:
+        if isinstance(part, Term) and part.code:
+            part.code_place = slice(start, start := start + part.code.size)
     taken: set[str] = set()
     for part in parts:
         purposes = part.draws(()).keys()

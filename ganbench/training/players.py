@@ -15,6 +15,7 @@ from ganbench.plan import Run
 from ganbench.problems.base import Given, mapped
 from ganbench.training import batched
 from ganbench.training.batched import Tensors
+from ganbench.training.host import Clock
 from ganbench.training.kept import Kept
 
 
@@ -44,8 +45,9 @@ class Player:
     """Generator or discriminator of every run: one module for one GAN, flat parameters [runs, size]."""
 
     def __init__(
-        self, modules: Sequence[nn.Module], runs: Sequence[Run], rate: str, device: torch.device, dtype: torch.dtype
+        self, modules: Sequence[nn.Module], runs: Sequence[Run], rate: str, clock: Clock, dtype: torch.dtype
     ) -> None:
+        device, self._clock = clock.step.device, clock
         modules = [module.to(dtype) for module in modules]
         names = [name for name, _ in modules[0].named_parameters()]
         by_run = [dict(module.named_parameters()) for module in modules]
@@ -77,14 +79,19 @@ class Player:
         return flattened(list(self.trained.values()))
 
     def _set_optimizer(self, runs: Sequence[Run], rate: str) -> None:
-        self._plugin = bind(runs[0].variant, "optimizer").plugin
+        bound = bind(runs[0].variant, "optimizer")
+        self._plugin, self._schedules = bound.plugin, bound.schedules
         self.optimizer = self._plugin.function
         hypers = [bind(run.variant, "optimizer").hypers for run in runs]
         self.decay = str(hypers[0].get("decay", "none"))
         columns = {key: [own[key] for own in hypers] for key in hypers[0]}
         self.rate, differing = self._column(columns[rate]), arithmetic(runs)
+        # runs that train together share their schedules (grouping.structure)
+        values = {key: self._clock.values[schedule] for key, schedule in self._schedules.items()}
+        if rate in values:
+            self.rate = values[rate].expand_as(self.rate)
         # a number that all runs share stays a number: cheaper, and exact in the optimizer's own arithmetic
-        self.hypers = {key: self._column(own) if key in differing else own[0] for key, own in columns.items()}
+        self.hypers = {key: self._column(own) if key in differing else own[0] for key, own in columns.items()} | values
         on_host = {key: self._column(columns[key], torch.device("cpu")) for key in differing}
         self._hypers_on_host = {**self.hypers, **on_host}
 
@@ -146,7 +153,9 @@ class Player:
 
     def numbers(self, ahead: int = 0) -> Any:
         """Return what the optimizer is handed of its next step, or of one that many further on (see gan.optimizers)."""
-        return at_step(self._plugin, self.descents + 1 + ahead, self._hypers_on_host, self.flat.device)
+        now = {key: self._clock.numbers[schedule] for key, schedule in self._schedules.items()}
+        hypers = {**self._hypers_on_host, **now}
+        return at_step(self._plugin, self.descents + 1 + ahead, hypers, self.flat.device)
 
     def descend(self, gradient: Tensor, alive: Tensor, rate: Tensor, numbers: Any) -> None:
         """Make one optimizer step for the runs that are alive; the others stay exactly where they are.

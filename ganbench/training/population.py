@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganbench.binding import bind
+from ganbench.binding import bind, schedules_of
 from ganbench.plan import Run
 from ganbench.problems.base import Batch, Given, Problem, mapped
 from ganbench.training import batched, noise
@@ -20,7 +20,7 @@ from ganbench.training.host import Clock, Inputs, Now, Phases, Recipe
 from ganbench.training.kept import Kept, settle
 from ganbench.training.losses import losses_of
 from ganbench.training.objective import Objective, sampler, whole
-from ganbench.training.parts import parts_of
+from ganbench.training.parts import heads_of, latents_of, parts_of
 from ganbench.training.players import Player
 from ganbench.training.recorded import recorder
 from ganbench.training.snapshot import Snapshot
@@ -37,12 +37,15 @@ class Population:
         variant = self.variant = runs[0].variant
         seeds = sorted({run.seed for run in runs})
         self.seed_index = torch.tensor([seeds.index(run.seed) for run in runs], device=device)
+        self.step = 0
+        self.clock = Clock(device, set().union(*(schedules_of(run.variant) for run in runs)), dtype)
         pairs = {seed: build_networks(variant, problem, seed) for seed in seeds}
-        self.generator = Player([pairs[run.seed][0] for run in runs], runs, "g_lr", device, dtype)
-        self.discriminator = Player([pairs[run.seed][1] for run in runs], runs, "d_lr", device, dtype)
+        self.generator = Player([pairs[run.seed][0] for run in runs], runs, "g_lr", self.clock, dtype)
+        self.discriminator = Player([pairs[run.seed][1] for run in runs], runs, "d_lr", self.clock, dtype)
         self.players = {"d": self.discriminator, "g": self.generator}
-        self.update = bind(variant, "update")
-        self.objective = Objective(losses_of(runs, device), parts_of(variant))
+        self.update = bind(variant, "update").following(self.clock.values)
+        self.objective = Objective(losses_of(runs, device, self.clock.values), parts_of(variant, self.clock.values))
+        self.heads = heads_of(self.objective.parts, problem)
         # what update rule and parts remember, each for itself
         self.memory = {"update": Kept()}
         for part in self.objective.parts:
@@ -52,7 +55,6 @@ class Population:
         settle(self.kept)
         self.alive = torch.ones(len(runs), dtype=torch.bool, device=device)
         self.diverged_step = torch.full((len(runs),), -1, device=device)
-        self.step, self.clock = 0, Clock(device)
         self.streams = self._streams(seeds, dtype)
         self.phases = Phases(self.kept)
         self.recipes: dict[Hashable, Recipe] = {}
@@ -61,7 +63,7 @@ class Population:
     def _streams(self, seeds: Sequence[int], dtype: torch.dtype) -> dict[str, noise.Stream]:
         variant, parts = self.variant, self.objective.parts
         sample = sampler(parts, self.problem, self.device)
-        draw = noise.latents(variant.latent, variant.latent_dim, self.noise)
+        draw = latents_of(variant, parts, self.noise)
         draws: dict[str, noise.Draw | noise.Source | noise.Places] = {
             "d latent": draw, "g latent": draw, "data": sample, "g data": sample,
             "uniform": noise.uniform, "normal": noise.normal(self.problem.shape),
@@ -133,7 +135,11 @@ class Population:
         tensors: Tensors | None = None,
     ) -> Tensor:
         """Map samples [runs, batch, *shape], with what is given, to logits [runs, batch]."""
-        return self.discriminator(samples, given, trained=trained, runs=runs, tensors=tensors).flatten(1)
+        return self.logits(self.discriminator(samples, given, trained=trained, runs=runs, tensors=tensors))
+
+    def logits(self, said: Tensor) -> Tensor:
+        """Return the logits [runs, batch] among all that D says of samples: what its heads say stands behind."""
+        return said[..., 0] if self.heads else said.flatten(1)
 
     def features(
         self, samples: Tensor, given: Given = None, *, trained: bool = False, tensors: Tensors | None = None

@@ -154,8 +154,7 @@ class _Scene:
             # the losses are let go of: they lie where the next step writes
             move(population, held, population.clock)
 
-        clock = population.clock
-        state = [*_tensors(population.state_dict()), clock.step, clock.progress, clock.rate]
+        state = [*_tensors(population.state_dict()), *population.clock.tensors]
         tape.record(work, [*state, *(leaf for slot in self._slots.values() for leaf in _leaves(slot))])
 
     def play(self, inputs: Inputs) -> None:

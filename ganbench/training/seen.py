@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganbench.problems.base import Given
 from ganbench.training.batched import Tensors
-from ganbench.training.parts import Moment
+from ganbench.training.hooks import Moment
 
 if TYPE_CHECKING:
     from ganbench.training.population import Population
@@ -31,12 +31,19 @@ class Critic:
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Map samples as D is shown them to logits [runs, batch]."""
-        for batch, logits in self._known:
+        return self.population.logits(self._said(samples))
+
+    def told(self, samples: Tensor, place: slice) -> Tensor:
+        """Map samples to what D says beside its logit at a place among its numbers [runs, batch, size]."""
+        return self._said(samples)[..., place]
+
+    def _said(self, samples: Tensor) -> Tensor:
+        for batch, said in self._known:
             if batch is samples:
-                return logits
-        logits = self.population.criticise(samples, self.given, trained=self.trained, tensors=self.tensors)
-        self._known.append((samples, logits))
-        return logits
+                return said
+        said = self.population.discriminator(samples, self.given, trained=self.trained, tensors=self.tensors)
+        self._known.append((samples, said))
+        return said
 
     def features(self, samples: Tensor) -> Tensor:
         """Map samples to hidden features [runs, batch, f]."""
@@ -80,6 +87,10 @@ class Judged:
         features = self.critic.features(self.samples)
         return features.detach() if self.fixed else features
 
+    def told(self, place: slice) -> Tensor:
+        told = self.critic.told(self.samples, place)
+        return told.detach() if self.fixed else told
+
 
 @dataclass(frozen=True)
 class Bystanders:
@@ -90,7 +101,7 @@ class Bystanders:
     fake: Judged
 
     @cached_property
-    def _shown(self) -> Tensor:
+    def samples(self) -> Tensor:
         return self.population.objective.shown(self.moment.draw("g data"), "g real", self.moment)
 
     @property
@@ -99,11 +110,16 @@ class Bystanders:
         logits = torch.zeros_like(self.fake.logits)
         with torch.no_grad():
             for runs in self.population.objective.losses.paired:
-                logits[runs] = self.population.criticise(self._shown[runs], self.moment.given, runs=runs)
+                logits[runs] = self.population.criticise(self.samples[runs], self.moment.given, runs=runs)
         return logits
 
     @property
     def features(self) -> Tensor:
         """Features [runs, batch, f]."""
         with torch.no_grad():
-            return self.population.features(self._shown, self.moment.given)
+            return self.population.features(self.samples, self.moment.given)
+
+    def told(self, place: slice) -> Tensor:
+        """What D says beside its logit at a place among its numbers [runs, batch, size]."""
+        with torch.no_grad():
+            return self.population.discriminator(self.samples, self.moment.given)[..., place]

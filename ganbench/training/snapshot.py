@@ -37,7 +37,17 @@ class Snapshot:
     def criticise(self, samples: Tensor, units: dict[nn.Module, Tensor]) -> Tensor:
         """Map samples to logits [runs, batch] with gradients; `units` collects the output of each known activation."""
         packs = self._population.objective.packed(samples)
-        return self._population.discriminator(packs, self._given, trained=True, tap=units.__setitem__).flatten(1)
+        said = self._population.discriminator(packs, self._given, trained=True, tap=units.__setitem__)
+        return self._population.logits(said)
+
+    def relabelled(self, samples: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return logits of samples with their neighbours' labels, and which differ; None where D is told no labels."""
+        population, given = self._population, self._given
+        if not isinstance(given, Tensor) or any(part.untold for part in population.objective.parts):
+            return None
+        other = given.roll(1, dims=1)
+        with torch.no_grad():
+            return population.criticise(samples, other), other != given
 
     @property
     def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -87,8 +97,8 @@ class Snapshot:
 
         def losses(g: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
             fake = objective.packed(generator(g, latents))
-            fake_logits = discriminator(d, fake).flatten(1)
-            pair = objective.losses(discriminator(d, real).flatten(1), fake_logits, places)
+            fake_logits, real_logits = (population.logits(discriminator(d, x)) for x in (fake, real))
+            pair = objective.losses(real_logits, fake_logits, places)
             if not objective.matching:
                 return pair
             return pair[0], objective.matched(*(batched.hidden(partial(discriminator, d, x)) for x in (real, fake)))

@@ -12,8 +12,9 @@ from torch import Tensor
 from ganbench.gan.updates import Gradients
 from ganbench.training.batched import Tensors
 from ganbench.training.field import PlayedField
+from ganbench.training.hooks import Judged as Sight
+from ganbench.training.hooks import Moment
 from ganbench.training.host import Answer, Clock, Inputs
-from ganbench.training.parts import Moment
 from ganbench.training.seen import Bystanders, Critic, Generator, Judged
 
 if TYPE_CHECKING:
@@ -85,10 +86,11 @@ class PlayedRound:
         )
         ahead = self._with_its_terms if penalties else self._on_its_loss
         unrolled = Critic(population, moment.given, ahead(real, fake, moment, (steps, rate)))
-        g_loss = population.objective.of_g(Judged(unrolled, real, fixed=True), Judged(unrolled, fake), moment)
+        seen = Judged(unrolled, real, fixed=True), Judged(unrolled, fake)
+        g_loss = population.objective.of_g(*seen, moment)
         # the real samples' logits follow G too, through the steps that D would make, and enter by D's loss
         against_d, _ = population.objective.losses(unrolled(real), unrolled(fake).detach())
-        total = self._g_total(g_loss, latents, moment) - against_d
+        total = self._g_total(g_loss, latents, moment, seen) - against_d
         gradient = population.generator.gradient(total)
         for name, buffer in before.items():
             population.discriminator.buffers[name].copy_(buffer)
@@ -127,8 +129,9 @@ class PlayedRound:
         real, fake = self._shown(moment.draw("data"), population.generate(latents, moment.given, trained=True), moment)
         critic = Critic(population, moment.given)
         losses = {"d": self._of_d(critic, real, fake, moment)}
-        g_loss = population.objective.of_g(Judged(critic, real), Judged(critic, fake), moment)
-        losses["g"] = g_loss, self._g_total(g_loss, latents, moment)
+        seen = Judged(critic, real), Judged(critic, fake)
+        g_loss = population.objective.of_g(*seen, moment)
+        losses["g"] = g_loss, self._g_total(g_loss, latents, moment, seen)
         field = PlayedField(population.players, {player: total for player, (_, total) in losses.items()})
         for player, pair in losses.items():
             self._marked(player, *pair, field.gradients[player])
@@ -169,12 +172,15 @@ class PlayedRound:
         population, latents = self.population, moment.draw("g latent")
         fake = population.objective.shown(population.generate(latents, moment.given, trained=True), "g fake", moment)
         judged = Judged(Critic(population, moment.given, frozen=True), fake)
-        g_loss = population.objective.of_g(Bystanders(population, moment, judged), judged, moment)
-        return g_loss, self._g_total(g_loss, latents, moment)
+        seen = Bystanders(population, moment, judged), judged
+        g_loss = population.objective.of_g(*seen, moment)
+        return g_loss, self._g_total(g_loss, latents, moment, seen)
 
-    def _g_total(self, g_loss: Tensor, latents: Tensor, moment: Moment) -> Tensor:
+    def _g_total(self, g_loss: Tensor, latents: Tensor, moment: Moment, seen: tuple[Sight, Sight]) -> Tensor:
+        """Return G's loss with all terms [runs]; seen: real samples and fakes before D."""
         population = self.population
         total = population.objective.of_generator(g_loss, Generator(population, moment.given), latents, moment)
+        total = population.objective.of_seen(total, "g", *seen, moment)
         return population.objective.of_place(total, "g", population.generator)
 
     def _shown(self, real: Tensor, fake: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from ganbench.errors import UserError
 from ganbench.gan import normalizations
 from ganbench.gan.blocks import Attention, Gained, Passed
 from ganbench.gan.networks import NetworkSpec
+from ganbench.gan.networks.fastgan import Excitation
 from ganbench.gan.networks.images import EITHER, grid
 from ganbench.gan.networks.progressive import Growth
 from ganbench.gan.networks.residual import truncated
@@ -271,11 +272,33 @@ def test_a_unet_by_its_blocks():
     assert d == blocks + 17 + conv(4, 1, 1)
 
 
+def test_fastgan_by_its_blocks():
+    # Liu 2021: 4 to 256 pixels with 16, 16, 16, 8, 4, 2 and 1 times the width; 4, 8 and 16 pixels excite 64, 128, 256
+    g, d = counted("fastgan", (3, 256, 256), 256, width=32)
+    widths = [512, 512, 512, 256, 128, 64, 32]
+    gated = sum(conv(a, 2 * b, bias=False) + 4 * b for a, b in pairwise(widths))
+    excited = sum(conv(a, b, 4) + conv(b, b, 1) for a, b in ((512, 128), (512, 64), (512, 32)))
+    assert g == conv(256, 1024, 4, bias=False) + 2 * 1024 + gated + excited + conv(32, 3) == 18_630_819
+    halved = sum(conv(b, a, 4) + conv(a, a) + conv(b, a, 1) for a, b in pairwise(widths))
+    assert d == conv(3, 32) + halved + conv(512, 1, 4) == 19_739_329
+
+
+@pytest.mark.parametrize(("side", "pairs"), [(8, [(4, 8)]), (16, [(4, 16)]), (28, [(7, 28)]), (64, [(4, 64)]),
+                                             (128, [(4, 64), (8, 128)])])  # fmt: skip
+def test_a_map_excites_one_that_is_four_doublings_larger_at_most(side, pairs):
+    g, _ = pair("fastgan", (1, side, side), width=1)
+    seen = []
+    for block in g.excited:
+        block.register_forward_hook(lambda _, maps, out: seen.append((maps[0].shape[-1], maps[1].shape[-1])))
+    g(numbers(g, 2))
+    assert seen == pairs
+
+
 # ------------------------------------------------------------------------------------------ what each is known for
 
 
 @pytest.mark.parametrize(
-    "name", ["dcgan_paper", "sn_resnet", "sagan", "wgan_gp_resnet", "biggan", "stylegan2", "r3gan"]
+    "name", ["dcgan_paper", "sn_resnet", "sagan", "wgan_gp_resnet", "biggan", "stylegan2", "r3gan", "fastgan"]
 )
 def test_projection_is_its_formula(name):
     # Miyato & Koyama 2018, eq. 5: what a label adds is its row times the features, linear in the row
@@ -287,6 +310,19 @@ def test_projection_is_its_formula(name):
     rows = d.embedding.weight.tolist()
     added = torch.tensor([sum(a * b for a, b in zip(seen, rows[one], strict=True)) for seen, one in own])
     torch.testing.assert_close(d(x, label)[:, 0], d.last(features)[:, 0] + added, atol=1e-4, rtol=1e-4)
+
+
+def test_skip_layer_excitation_is_its_formula():
+    """Liu 2021, eq. 1, in NumPy: a low map of 8 x 8 pixels, in 4 x 4 means, gives a number for each high channel."""
+    torch.manual_seed(0)
+    own = Excitation(as_is, 2, 3, 4)
+    low, high = torch.randn(5, 2, 8, 8), torch.randn(5, 3, 16, 16)
+    weights = [part.detach().numpy().astype(float) for part in own.parameters()]
+    means = low.numpy().astype(float).reshape(5, 2, 4, 2, 4, 2).mean((3, 5))
+    squeezed = np.einsum("ncij,kcij->nk", means, weights[0]) + weights[1]
+    numbers_ = np.where(squeezed > 0, squeezed, 0.2 * squeezed) @ weights[2][:, :, 0, 0].T + weights[3]
+    wanted = high.numpy() / (1 + np.exp(-numbers_))[:, :, None, None]
+    np.testing.assert_allclose(own(low, high).detach().numpy(), wanted, atol=1e-5)
 
 
 def test_labels_are_gains_of_every_block():

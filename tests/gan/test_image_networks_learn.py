@@ -19,6 +19,7 @@ WAYS = {
     "unet_gan": HINGE, "patchgan": ["loss=least_squares", "g_normalization=paper"],
     "wgan_gp_resnet": ["loss=wasserstein", "regularizer=gradient_penalty", *HINGE[1:]],
     "progressive": R1, "stylegan": [*R1, "loss=relativistic_pairing"], "stylegan2": R1, "r3gan": PAIRED,
+    "fastgan": [*HINGE, "term=reconstruction"],
 }  # fmt: skip
 """How each is trained: about as in its paper, without batch norm in D."""
 STEPS = 300

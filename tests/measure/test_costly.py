@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -140,3 +141,33 @@ def test_latents_are_moved_one_by_one_where_a_batch_moves_its_samples_by_a_ten_t
     assert own.batches[:2] == [3, 12]
     assert own.batches[2:] == ([12] * 3 if mixes else [3])
     torch.testing.assert_close(found, own.matrices.unsqueeze(1).expand(2, 3, 2, 2))
+
+
+def test_path_length_is_its_formula():
+    """Finite differences along great arcs between a latent and the next, by NumPy, for two linear generators."""
+    latents = torch.randn(1, 9, 3, generator=stream("arcs", 0), dtype=torch.float64).expand(2, -1, -1)
+    real = torch.randn(2, 9, 4, generator=stream("real", 0), dtype=torch.float64)
+    matrices = torch.randn(2, 4, 3, generator=stream("matrices", 0), dtype=torch.float64)
+    game = Game(Linear(matrices), real, latents, features=lambda samples: 2 * samples)
+    got = costly.path_length(game, step=1e-3)["g_path_length"]
+    z, x = latents[0].numpy(), real.numpy()
+
+    def arc(a, b, t):
+        angle = math.acos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+        return (math.sin((1 - t) * angle) * a + math.sin(t * angle) * b) / math.sin(angle)
+
+    for run, matrix in enumerate(matrices.numpy()):
+        moves = []
+        for i in range(9):
+            t = (i + 0.5) / 9 * (1 - 1e-3)
+            ends = [matrix @ arc(z[i], z[(i - 1) % 9], share) for share in (t, t + 1e-3)]
+            moves.append(np.sum((ends[1] - ends[0]) ** 2) / 1e-6)
+        apart = [np.sum((x[run, i] - x[run, (i - 1) % 9]) ** 2) for i in range(9)]
+        assert got[run].item() == pytest.approx(np.mean(moves) / np.mean(apart), rel=1e-6)
+    assert costly.path_length(Game(Linear(matrices), real, latents)) == {}
+
+
+def test_latents_on_one_line_have_a_line_for_an_arc():
+    one, other = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [-2.0]])
+    got = costly.on_arc(one, other, torch.tensor([[0.5], [0.25]]))
+    assert got.flatten().tolist() == [2.0, 1.0]

@@ -185,19 +185,39 @@ def test_images_are_resized_as_tensorflow_1_did():
 # ---- where they are measured, and how often
 
 
-def test_expensive_spaces_are_measured_at_the_end_alone(weights):
+def test_expensive_spaces_are_measured_at_the_end_and_where_a_run_is_at_its_best(weights):
     variant = ["problem=digits", "network=dcgan", "network.dcgan.width=4", "latent_dim=4", "batch_size=16", "seeds=2"]
-    runs = resolve(None, over([*variant, "steps=3"])).runs
+    runs = resolve(None, over([*variant, "steps=4"])).runs
     own = Population(runs, make_problem(runs[0].variant), torch.device("cpu"))
     prober = Prober(own, Evaluator(own.problem, 60, 20, asked=["inception"]))
-    seen = []
-    for _ in range(3):
-        seen.append("frechet_inception" in prober.probe()[0])
+
+    def probed(best=None):
+        """Return the columns of the next probe, before which runs were at a best."""
+        prober.best = prober.best if best is None else torch.tensor(best, dtype=torch.float64)
+        columns = prober.probe()[0]
         train_step(own)
-    assert seen == [False] * 3
-    assert prober.probe()[0]["frechet_inception"].shape == (2,)
+        return columns
+
+    assert "frechet_inception" not in probed(), "nobody asks for an untrained generator"
+    first = probed()
+    assert first["frechet_inception"].isfinite().all(), "the first probe of a training is its best so far"
+    assert torch.equal(prober.best, first["frechet"])
+    one = probed([0.0, math.inf])
+    assert one["frechet_inception"].isnan().tolist() == [True, False]
+    assert prober.best.tolist() == [0.0, one["frechet"][1].item()]
+    assert "frechet_inception" not in probed([0.0, 0.0])
+    assert probed([0.0, 0.0])["frechet_inception"].isfinite().all(), "the last probe is always measured"
     oracle = prober.evaluator.oracle()
     assert 0 < oracle["frechet_inception"] < 100 * oracle["frechet"] + 1
+
+
+def test_a_training_that_goes_on_knows_its_best(weights):
+    """What was recorded before an interruption counts: the least after the untrained probe, NaN for none."""
+    runs = resolve(None, over(["problem=digits", "network=dcgan", "network.dcgan.width=4", "seeds=3", "steps=9"])).runs
+    own = Population(runs, make_problem(runs[0].variant), torch.device("cpu"))
+    prober = Prober(own, Evaluator(own.problem, 60, 20, asked=["inception"]))
+    prober.remember({0: {"frechet": [0.1] * 3}, 3: {"frechet": [4.0, 2.0, math.nan]}, 6: {"frechet": [3.0, 5.0, 7.0]}})
+    assert prober.best.tolist() == [3.0, 2.0, 7.0]
 
 
 def test_features_of_real_images_are_kept(weights, monkeypatch):

@@ -32,7 +32,8 @@ def test_runs_have_a_row_a_run_and_one_for_each_skipped_combination(study):
     assert runs.loc[runs["status"] == "skipped", "seed"].isna().all()
     assert list(runs.columns) == [
         "run", "variant", "problem", "model", "network", "loss", "normalization", "g_normalization", "regularizer",
-        "g_regularizer", "optimizer", "update", "trick", "steps", "loss.hinge.margin", "seed", "status", "reason",
+        "g_regularizer", "optimizer", "update", "trick", "term", "steps", "loss.hinge.margin", "seed", "status",
+        "reason",
         "diverged_step", "seconds", "gflop", "memory_mb", "verdict", "onset", "evidence", "failed",
         "undecided", "also", "so_far", "findings",
     ]  # fmt: skip

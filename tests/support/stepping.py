@@ -22,7 +22,7 @@ def population(device, *overrides, base=SMALL):
 
 def plugins():
     """Every plug-in of what a step is made of, on its axes."""
-    for kind in ("update", "trick", "regularizer", "optimizer", "loss", "normalization"):
+    for kind in ("update", "trick", "term", "regularizer", "optimizer", "loss", "normalization"):
         for axis in KINDS[kind].axes:
             for plugin in registry.plugins(kind):
                 what = plugin.meta.get("acts_on", KINDS[kind].default("acts_on") if axis.acts_on else "")

@@ -43,6 +43,10 @@ class Sink:
     def whole_steps(self):
         return self.probed
 
+    def series(self):
+        return {step: {name: list(map(float, own)) for name, own in values.items()}
+                for step, values in zip(self.probed, self.values, strict=False)}  # fmt: skip
+
     def rewind(self, step):
         self.rewound.append(step)
         self.probed = [one for one in self.probed if one <= step]

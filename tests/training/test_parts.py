@@ -9,8 +9,9 @@ from overriding import over
 from ganbench.errors import UserError
 from ganbench.suite import resolve
 from ganbench.training.building import make_problem
+from ganbench.training.hooks import SIDES, Moment, one_a_run
 from ganbench.training.host import Now
-from ganbench.training.parts import SIDES, Moment, one_a_run, parts_of
+from ganbench.training.parts import parts_of
 from ganbench.training.population import Population
 from ganbench.training.step import train_step
 

@@ -5,7 +5,19 @@ samples `[batch, *shape]`, the discriminator samples to logits `[batch]` or `[ba
 its normalized layers; what it is made of is its own affair, `nn.Sequential`s of known layers train fastest.
 """
 
-from ganbench.gan.networks import biggan, conditional, dcgan, games, mlp, patches, progressive, r3gan, resnet, stylegan
+from ganbench.gan.networks import (
+    biggan,
+    conditional,
+    dcgan,
+    fastgan,
+    games,
+    mlp,
+    patches,
+    progressive,
+    r3gan,
+    resnet,
+    stylegan,
+)  # fmt: skip
 from ganbench.gan.networks.layers import Normalize
 from ganbench.gan.networks.spec import NetworkSpec
 
@@ -15,6 +27,7 @@ __all__ = [
     "biggan",
     "conditional",
     "dcgan",
+    "fastgan",
     "games",
     "mlp",
     "patches",

@@ -49,8 +49,8 @@ def conditional_mlp(
 
 
 def _perceptrons(spec: NetworkSpec, how: str, g: Body, d: Body) -> tuple[nn.Module, nn.Module]:
-    assert spec.given is not None
-    classes, size = spec.given.classes, math.prod(spec.shape)
+    # a player that is not told labels is built for a problem without
+    classes, size = spec.given.classes if spec.given else 0, math.prod(spec.shape)
     beside = classes if how == "concatenation" else 0
     generator: list[nn.Module] = []
     body: list[nn.Module] = [nn.Flatten()] if len(spec.shape) > 1 and not beside else []
@@ -65,6 +65,8 @@ def _perceptrons(spec: NetworkSpec, how: str, g: Body, d: Body) -> tuple[nn.Modu
     if len(spec.shape) > 1:
         generator.append(nn.Unflatten(1, spec.shape))
     last = spec.d_last(d.width)
+    if not classes:
+        return nn.Sequential(*generator), nn.Sequential(*body, last)
     critic = Concatenated(nn.Sequential(*body, last), classes) if beside else (
         Projected(nn.Sequential(*body), last, d.width, classes)
     )  # fmt: skip

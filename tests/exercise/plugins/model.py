@@ -10,7 +10,7 @@ from ganbench.training.cost import StepCost
 from ganbench.training.noise import Stream
 
 IGNORED = (
-    "network", "loss", "normalization", "g_normalization", "regularizer", "g_regularizer", "update", "trick",
+    "network", "loss", "normalization", "g_normalization", "regularizer", "g_regularizer", "update", "trick", "term",
     "optimizer",
 )  # fmt: skip
 

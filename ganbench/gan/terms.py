@@ -1,0 +1,165 @@
+"""Terms: losses of a player beside the game's own, on what D says of samples beside its logit; several compose.
+
+A term is `(scene, *, hypers) -> penalty [runs]`, added to the losses of the `players` that it declares, D and G alike
+where it declares none. In a `Scene` it finds real and fake samples as D is shown them, what is given with them, and the
+code of the fakes. Two things it may ask for, each as a function of its hyper-parameters:
+
+- `head`, `(problem, *, hypers) -> size`: so many numbers a sample that D says beside its logit, by a linear layer on
+  what its last layer sees.
+- `code`, `(*, hypers) -> Code`: numbers behind G's latents, with a law of their own, in probes too.
+
+With `untold=True` D is not told what is given: it has to find out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, one_hot
+
+from ganbench.problems.base import Given, Problem
+from ganbench.ranges import AtLeastOne, Count, NotNegative
+from ganbench.registry import SINGLE_SAMPLES, register
+
+HEAD = {
+    "batch_features": "the network has no place where its discriminator could say more than a logit",
+    SINGLE_SAMPLES: "what D says of a pack belongs to no one sample",
+}
+
+
+@dataclass(frozen=True)
+class Code:
+    """The law of a code: one of `categories` as a row of zeros with a one (0: none), `continuous` numbers U(-1, 1)."""
+
+    categories: int = 0
+    continuous: int = 0
+
+    @property
+    def size(self) -> int:
+        return self.categories + self.continuous
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n codes [n, size]."""
+        numbers = torch.rand(n, self.continuous, generator=generator) * 2 - 1
+        if not self.categories:
+            return numbers
+        rows = one_hot(torch.randint(self.categories, (n,), generator=generator), self.categories)
+        return torch.cat([rows.to(numbers.dtype), numbers], dim=1)
+
+
+class Seen(Protocol):
+    """Samples before D; what is not asked for is not computed."""
+
+    @property
+    def samples(self) -> Tensor:
+        """Samples [runs, batch, *shape] as D is shown them."""
+
+    @property
+    def logits(self) -> Tensor:
+        """D's logits [runs, batch]."""
+
+    @property
+    def features(self) -> Tensor:
+        """The outputs of D's last activation [runs, batch, f]."""
+
+    @property
+    def told(self) -> Tensor:
+        """What D says of them in the term's own head [runs, batch, size]."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a term looks at: of which player ("d" or "g") it is a loss, samples, what is given with them, fakes' code.
+
+    given: with the real samples, and with the fakes of the same index. code: [runs, batch, size]; of size 0 where the
+    term asks for none. In G's update no gradient of the real samples reaches D.
+    """
+
+    player: str
+    real: Seen
+    fake: Seen
+    given: Given
+    code: Tensor
+
+
+def _surprise(told: Tensor, label: Tensor) -> Tensor:
+    """Return minus the mean log probability of labels [..., batch] under logits [..., batch, classes], in nats."""
+    return -told.log_softmax(-1).gather(-1, label.unsqueeze(-1)).squeeze(-1).mean(-1)
+
+
+@register("term")
+def none(scene: Scene) -> Tensor:
+    """No term."""
+    return torch.zeros_like(scene.fake.logits[..., 0])
+
+
+def _classes(problem: Problem, *, weight: float = 1.0) -> int:
+    return problem.gives.classes if problem.gives else 0
+
+
+@register("term", head=_classes, untold=True, needs={"label": "it needs a problem that gives labels", **HEAD})
+def auxiliary_class(scene: Scene, *, weight: NotNegative = 1.0) -> Tensor:
+    """AC-GAN: D, not told labels, tells those of real samples and fakes; so does G's loss of fakes (Odena 2017).
+
+    weight times -L_C of both losses, L_C = E log P(c | real) + E log P(c | fake): G's has the fakes alone, the other
+    half does not depend on it.
+    """
+    label = scene.given
+    assert isinstance(label, Tensor)
+    loss = _surprise(scene.fake.told, label)
+    if scene.player == "d":
+        loss = loss + _surprise(scene.real.told, label)
+    return weight * loss
+
+
+def _code(*, categories: int = 10, continuous: int = 2, weight: float = 1.0, continuous_weight: float = 0.1) -> Code:
+    return Code(categories, continuous)
+
+
+def _code_size(problem: Problem, *, categories: int = 10, continuous: int = 2, **weights: float) -> int:
+    return categories + continuous
+
+
+@register("term", head=_code_size, code=_code, needs=HEAD)
+def information(
+    scene: Scene,
+    *,
+    categories: Count = 10,
+    continuous: Count = 2,
+    weight: NotNegative = 1.0,
+    continuous_weight: NotNegative = 0.1,
+) -> Tensor:
+    """InfoGAN: both losses less weight x E log Q(c | G(z, c)), Q a head of D; c, a code behind the latents (Chen 2016).
+
+    c is one of `categories` and `continuous` numbers of U(-1, 1), which Q takes for normal, of variance 1, with
+    `continuous_weight`; constants are left out. So I(c; G(z, c)) is at least log(categories) less the first part.
+    """
+    told, code = scene.fake.told, scene.code
+    loss = torch.zeros_like(told[..., 0, 0])
+    if categories:
+        loss = loss + weight * _surprise(told[..., :categories], code[..., :categories].argmax(-1))
+    if continuous:
+        off = (code - told)[..., categories:].square().sum(-1).mean(-1)
+        loss = loss + continuous_weight / 2 * off
+    return loss
+
+
+def _pixels(problem: Problem, *, side: int = 8, weight: float = 1.0) -> int:
+    channels, height, width = problem.shape
+    return channels * min(side, height) * min(side, width)
+
+
+@register("term", head=_pixels, players="d", needs={"image": "it reconstructs images", **HEAD})
+def reconstruction(scene: Scene, *, weight: NotNegative = 1.0, side: AtLeastOne = 8) -> Tensor:
+    """Self-supervised D: it reconstructs real images, in `side` x `side` means, from its last features (Liu 2021).
+
+    weight times the mean squared error of a pixel; images that are smaller stay as they are. The paper has convolutions
+    in the decoder, a perceptual distance, and a part of an earlier map beside.
+    """
+    real = scene.real.samples.detach()
+    height, width = (min(side, given) for given in real.shape[-2:])
+    pixels = adaptive_avg_pool2d(real.flatten(0, 1), (height, width)).reshape(scene.real.told.shape)
+    return weight * (scene.real.told - pixels).square().mean((1, 2))

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, one_hot
 
 from ganbench.problems.base import Given, Problem
-from ganbench.ranges import AtLeastOne, Count, NotNegative
+from ganbench.ranges import AtLeastOne, NotNegative, NotNegativeInt
 from ganbench.registry import SINGLE_SAMPLES, register
 
 HEAD = {
@@ -127,8 +127,8 @@ def _code_size(problem: Problem, *, categories: int = 10, continuous: int = 2, *
 def information(
     scene: Scene,
     *,
-    categories: Count = 10,
-    continuous: Count = 2,
+    categories: NotNegativeInt = 10,
+    continuous: NotNegativeInt = 2,
     weight: NotNegative = 1.0,
     continuous_weight: NotNegative = 0.1,
 ) -> Tensor:

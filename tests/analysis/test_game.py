@@ -123,7 +123,7 @@ def test_what_is_not_measured_is_not_found(columns):
 
 def test_a_flat_discriminator_that_teaches_knows_something():
     """As one whose weights are clipped as published does."""
-    flat = {"d_input_gradient_real": [0.5, *[0.04] * 11], "d_input_gradient_fake": [0.5, *[0.03] * 11]}
+    flat = {"d_input_gradient_real": [0.5, *[0.02] * 11], "d_input_gradient_fake": [0.5, *[0.015] * 11]}
     assert found(**flat) == [("D knows nothing", 100)]
     assert found(**flat, coverage=[0.0, 0.1, 0.4, *[0.9] * 9]) == []
     assert found(**flat, coverage=0.1) == [("D knows nothing", 100)]

@@ -38,6 +38,7 @@ ORDER = {
     "what is asked for": (
         "plan",
         "reading",
+        "patterns",
         "schedules",
         "tuning",
         "claims",

@@ -11,6 +11,7 @@ from ganbench.kinds import KINDS
 from ganbench.plan import Plan
 from ganbench.repeat import commands
 from ganbench.report import build
+from ganbench.results.store import Store
 from ganbench.suite import resolve
 
 GRID = ["normalization=none,batch", "regularizer=none,gradient_penalty", "seeds=1"]
@@ -29,6 +30,14 @@ def test_what_is_allowed_is_trained_and_named_as_it_would_be():
     assert data["allow"] == "batch_norm_with_penalty"
     assert Plan.from_dict(data) == allowed
     assert "allow" not in plain.to_dict()
+
+
+def test_a_study_tells_what_was_allowed_among_its_settings(tmp_path):
+    for name, overrides in (("plain", GRID), ("allowed", [*GRID, ALLOW])):
+        Store(tmp_path / name).begin(resolve(None, overrides))
+    told = [set(map(str, (s.get("allow") for s in ganbench.load(tmp_path / name).settings.values())))
+            for name in ("plain", "allowed")]  # fmt: skip
+    assert told == [{"None"}, {"batch_norm_with_penalty"}]
 
 
 def test_where_nothing_needs_it_a_plan_is_what_it_was():

@@ -16,7 +16,7 @@ from torch import nn
 from ganbench import registry
 from ganbench.errors import UserError
 from ganbench.gan import normalizations
-from ganbench.gan.blocks import Attention, Gained, Passed
+from ganbench.gan.blocks import Attention, EqualConv2d, EqualLinear, Gained, Passed
 from ganbench.gan.networks import NetworkSpec
 from ganbench.gan.networks.fastgan import Excitation
 from ganbench.gan.networks.images import EITHER, grid
@@ -641,3 +641,15 @@ def test_a_normalization_of_weights_reaches_no_sum():
     _, critic = build_networks(variant, make_problem(variant), 0)
     layers = [part for part in critic.modules() if isinstance(part, normalizations.Reweighted)]
     assert len(layers) == 4 * 2 + 2 + 1  # two a block, two shortcuts, the last
+
+
+def test_progressive_layers_have_the_scale_of_the_paper():
+    """Karras 2018, sec. 4.1: c = sqrt(2 / inputs), of all inputs of a unit; images and logits without the gain."""
+    own = pair("progressive", (1, 16, 16))
+    for module in [part for player in own for part in player.modules() if isinstance(part, EqualConv2d | EqualLinear)]:
+        inputs = module.weight[0].numel()
+        convolves = isinstance(module, EqualConv2d)
+        plain = module.out_channels == 1 if convolves else module.out_features == 1
+        # the first layer's outputs are pixels of a map, by which the paper's code divides its gain
+        gain = 1 if plain else math.sqrt(2) / (1 if convolves or module.in_features > 4 else 4)
+        assert module.scale == pytest.approx(gain / math.sqrt(inputs)), module

@@ -178,3 +178,8 @@ def test_undecided_logistic_critic_loses_two_log_two():
     real, fake = torch.zeros(5), torch.zeros(5)
     for name in ("minimax", "nonsaturating"):
         assert registry.get("loss", name)(real, fake)[0].item() == pytest.approx(1.3862943611, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", BUILT_IN, ids=lambda plugin: plugin.name)
+def test_it_declares_what_the_laws_of_losses_ask_about(loss):
+    assert loss.meta.keys() >= {"boundary", "saturates", "divergence"}, "what is not declared is not checked"

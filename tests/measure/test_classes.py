@@ -219,6 +219,16 @@ def test_other_data_have_a_classifier_of_their_own(bars, monkeypatch):
     assert len(trained) == 2
 
 
+@pytest.mark.parametrize(("images", "batch", "steps"), [(80, 4, 240), (40, 8, 200), (400, 5, 900)])
+def test_it_is_trained_twelve_times_over_its_samples(monkeypatch, images, batch, steps):
+    taken = []
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, closure=None: taken.append(self.param_groups[0]["lr"]))
+    table = SampleTable(torch.zeros(images, 1, 8, 8, dtype=torch.uint8), low=-1, width=1 / 255)
+    classifiers._train_convolutions(table, torch.arange(images) % 2, batch)
+    assert len(taken) == steps
+    assert taken == pytest.approx([4e-3 * (1 - step / steps) for step in range(steps)])
+
+
 def test_channels_are_told_one_by_one():
     class Single:
         weights, _layers, accuracy = (), None, 0.5

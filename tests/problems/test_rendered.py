@@ -52,6 +52,10 @@ def test_every_glyph_is_there_and_no_two_are_alike():
         assert factors[:, 0].bincount().tolist() == [len(images) // 10] * 10
     assert len(characters(16)[0]) >= 100
     assert not [font for font in fonts() if "Display" in font.name]
+    # capitals and digits are about .7 of a font's size, and the font is a tenth larger than the image
+    rows = images.amax((1, 3)) > 0.5
+    heights = (rows * torch.arange(1, 33)).amax(1) - 32 + (rows * torch.arange(32, 0, -1)).amax(1)
+    assert 0.6 < heights.double().median() / 32 < 0.9
     # a 1 has less ink than an 8 in every font
     ink = images.sum((1, 2, 3)).unflatten(0, (10, -1))
     assert (ink[CHARACTERS.index("1")] < ink[CHARACTERS.index("8")]).all()

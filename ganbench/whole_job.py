@@ -125,4 +125,5 @@ def _loop(work: Work) -> None:
 
 
 if __name__ == "__main__":
-    _loop(Work(*map(int, sys.argv[1:4]), seeds=1))
+    width, depth, batch = map(int, sys.argv[1:])
+    _loop(Work(width, depth, batch, seeds=1))

@@ -67,11 +67,14 @@ class _Calls(TorchDispatchMode):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call an operator, and take the call down."""
+        if function is torch.ops.aten.lift_fresh.default:
+            # numbers of Python as a tensor, which the work may write to: each time it is played they are new
+            copied = self._graph.call_function(torch.ops.aten.clone.default, (self._constant(args[0].clone()),))
+            self._know(args[0], copied)
+            return args[0]
         said, named = map_aggregate(args, self._said), map_aggregate(dict(kwargs or {}), self._said)
         result = function(*args, **(kwargs or {}))
-        # numbers of Python as a tensor, which the work may write to: each time it is played they are new
-        as_written = torch.ops.aten.clone.default if function is torch.ops.aten.lift_fresh.default else function
-        self._know(result, self._graph.call_function(as_written, said, named))
+        self._know(result, self._graph.call_function(function, said, named))
         return result
 
     def _said(self, value: Any) -> Any:
@@ -82,10 +85,13 @@ class _Calls(TorchDispatchMode):
             if _memory(value) in self._made:
                 raise RuntimeError("a tensor that the step made has come back as another one")
             self._given.add(_memory(value))
-            name = f"constant_{len(self._constants._buffers)}"
-            self._constants.register_buffer(name, value.detach())
-            self._nodes[value] = self._graph.get_attr(name)
+            self._nodes[value] = self._constant(value.detach())
         return self._nodes[value]
+
+    def _constant(self, value: Tensor) -> Node:
+        name = f"constant_{len(self._constants._buffers)}"
+        self._constants.register_buffer(name, value)
+        return self._graph.get_attr(name)
 
     def _know(self, result: Any, node: Node) -> None:
         if isinstance(result, Tensor):

@@ -82,7 +82,7 @@ def _verdict(context: Context, run: Mapping[Any, Any], series: pd.DataFrame) -> 
     if view(series) is None and run["status"] == "done":
         return {**base, "name": "No verdict", "evidence": NOTHING}
     rule = _rule(str(found["verdict"]))
-    onset = None if pd.isna(found["onset"]) else int(found["onset"])
+    onset: int | None = None if pd.isna(found["onset"]) else int(found["onset"])
     return {
         **base, "name": _capital(str(found["verdict"])), "onset": onset, "evidence": str(found["evidence"]),
         "also": str(found.get("also") or ""), "meaning": _means(rule), "symbol": rule.symbol if rule else "·",

@@ -142,7 +142,8 @@ def _charts(
         lines = [Line(_words(name), series[name].to_numpy(dtype=float)) for name in names]
         level = oracle.get(names[0]) if perfect and len(names) == 1 else None
         missing = HOW.get(title, UNMEASURED) if watched else UNMEASURED
-        return {"title": title, "missing": missing, "chart": chart(steps, lines, onset=onset, oracle=level)}
+        made = chart(steps, lines, onset=onset, oracle=level, zero=perfect)
+        return {"title": title, "missing": missing, "chart": made}
 
     diversity = [seen.covered] if seen and seen.covered else playing("diversity")[:1]
     four = [

@@ -125,7 +125,7 @@ class Monitor:
         check(mode, diagnostics, every=every, patience=patience, **counts)
         self.every, self.patience, self.on_verdict, self.stop_on = every, patience, on_verdict, verdict_names(stop_on)
         self.out, self.steps = Monitor.elsewhere or Path(out), start
-        self._begin_books(log or (lambda _: None), sinks)
+        self._begin_books(log, sinks)
         settings = LoopSettings(variant, seed, every, Sizes(**counts, diagnostics=diagnostics), start, fresh)
         if self._watching and (loop := loop_of(generator, discriminator, real, latent, given, (g_forward, d_forward))):
             self._watch(loop, settings, doctor, problem=problem, features=features, loss=loss, mode=mode)
@@ -165,8 +165,10 @@ class Monitor:
         self._probed_at, self._probed = time.perf_counter(), -1
         at_exit(self)
 
-    def _begin_books(self, log: Callable[[str], Any], sinks: Iterable[Sink]) -> None:
-        self._watching, self._log, self._sinks = is_main_process(), log, Sinks(sinks, log)
+    def _begin_books(self, log: Callable[[str], Any] | None, sinks: Iterable[Sink]) -> None:
+        # who asks the doctor alone is told by whoever asked
+        self._log = (lambda _: None) if log is None or Monitor.elsewhere else log
+        self._watching, self._sinks = is_main_process(), Sinks(() if Monitor.elsewhere else sinks, self._log)
         self.verdicts: tuple[Verdict, ...] = ()
         self._rows: list[dict[str, float]] = []
         self._held: dict[str, int] = {}

@@ -33,16 +33,19 @@ class Line:
     values: Values
 
 
-def chart(steps: Values, lines: Sequence[Line], *, onset: int | None = None, oracle: float | None = None) -> Any:
+def chart(
+    steps: Values, lines: Sequence[Line], *, onset: int | None = None, oracle: float | None = None, zero: bool = False
+) -> Any:
     """Return what the template draws: paths and ticks in percent, and what each line ends with; None without a value.
 
-    steps: [probes]; onset: a step that is drawn as an upright; oracle: a level that is drawn dashed.
+    steps: [probes]; onset: a step that is drawn as an upright; oracle: a level that is drawn dashed; zero: whether 0 is
+    on the scale, as for shares, of which a swing of 2 % shall not fill the panel.
     """
     finite = np.concatenate([line.values[np.isfinite(line.values)] for line in lines] or [np.empty(0)])
     if not finite.size or not len(steps):
         return None
     beside = [] if oracle is None or not math.isfinite(oracle) else [oracle]
-    y = _Scale([*finite.tolist(), *beside])
+    y = _Scale([*finite.tolist(), *beside, *([0.0] if zero else [])])
     # a run of one probe has no length
     x = _Scale(steps.tolist(), margin=0.0)
     return {

@@ -82,7 +82,7 @@ def _verdict(context: Context, run: Mapping[Any, Any], series: pd.DataFrame) -> 
     if view(series) is None and run["status"] == "done":
         return {**base, "name": "No verdict", "evidence": NOTHING}
     rule = _rule(str(found["verdict"]))
-    onset = None if pd.isna(found["onset"]) else int(found["onset"])
+    onset: int | None = None if pd.isna(found["onset"]) else int(found["onset"])
     return {
         **base, "name": _capital(str(found["verdict"])), "onset": onset, "evidence": str(found["evidence"]),
         "also": str(found.get("also") or ""), "meaning": _means(rule), "symbol": rule.symbol if rule else "·",
@@ -142,7 +142,8 @@ def _charts(
         lines = [Line(_words(name), series[name].to_numpy(dtype=float)) for name in names]
         level = oracle.get(names[0]) if perfect and len(names) == 1 else None
         missing = HOW.get(title, UNMEASURED) if watched else UNMEASURED
-        return {"title": title, "missing": missing, "chart": chart(steps, lines, onset=onset, oracle=level)}
+        made = chart(steps, lines, onset=onset, oracle=level, zero=perfect)
+        return {"title": title, "missing": missing, "chart": made}
 
     diversity = [seen.covered] if seen and seen.covered else playing("diversity")[:1]
     four = [

@@ -42,6 +42,11 @@ def test_losses_that_span_decades_are_logarithmic() -> None:
     assert not chart(STEPS, [Line("d loss", np.array([0.0, 1e-2, 1.0]))])["log"]
 
 
+def test_a_share_begins_at_0() -> None:
+    made = chart(STEPS, [Line("precision", np.array([0.96, 0.98, 1.0]))], zero=True)
+    assert [text for _, text in made["y"]] == ["0", "0.5", "1"]
+
+
 def test_a_constant_is_drawn_in_the_middle_and_nothing_is_no_chart() -> None:
     assert chart(STEPS, [Line("rate", np.full(3, 0.001))])["lines"][0]["path"].count(" 50.00") == 3
     assert chart(STEPS, [Line("loss", np.full(3, np.nan))]) is None

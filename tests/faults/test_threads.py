@@ -40,6 +40,14 @@ def test_ten_threads_two_of_them_sound(page):
     assert sum(path.stat().st_size for path in page.PICTURES.iterdir()) <= 600_000
 
 
+def test_the_page_has_what_the_threads_have(page):
+    text = page.PAGE.read_text("utf-8")
+    assert text.startswith(page.HEAD)
+    for thread in page.THREADS.values():
+        for part in (thread.title, thread.address, thread.asked, thread.answer, thread.remark):
+            assert part in text, "run `python docs/is_this_normal.py`"
+
+
 def test_nothing_is_found_in_those_that_are_sound(page):
     for loop, thread in page.THREADS.items():
         if thread.normal:

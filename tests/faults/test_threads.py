@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "is_this_normal.py"
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="docs are not installed")
-QUICK = ("stuck", "leftovers", "silence")
+QUICK = ("stuck", "silence")
 """About a second each."""
 
 

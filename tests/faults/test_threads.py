@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "is_this_normal.py"
 pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="docs are not installed")
-QUICK = ("stuck", "leftovers", "silence")
+QUICK = ("stuck", "silence")
 """About a second each."""
 
 
@@ -38,6 +38,14 @@ def test_ten_threads_two_of_them_sound(page):
     assert sum(thread.normal for thread in page.THREADS.values()) >= 2
     assert {path.stem for path in page.PICTURES.iterdir()} == set(page.THREADS)
     assert sum(path.stat().st_size for path in page.PICTURES.iterdir()) <= 600_000
+
+
+def test_the_page_has_what_the_threads_have(page):
+    text = page.PAGE.read_text("utf-8")
+    assert text.startswith(page.HEAD)
+    for thread in page.THREADS.values():
+        for part in (thread.title, thread.address, thread.asked, thread.answer, thread.remark):
+            assert part in text, "run `python docs/is_this_normal.py`"
 
 
 def test_nothing_is_found_in_those_that_are_sound(page):

@@ -396,10 +396,24 @@ def test_a_network_that_is_not_called_is_told():
     assert any("is not called" in fault.name or "holds other tensors" in fault.name for fault in visit.faults())
 
 
-def test_a_discriminator_may_come_later():
-    loop = Loop()
-    loop.iterate = lambda: loop.turn("g", loop.g(loop.latents()).square().mean())
-    assert names(loop, 40) == []
+@pytest.mark.parametrize(("changes", "found"), [
+    ({}, []), ({"d_clear": "end"}, ["the generator's loss reaches the discriminator's step"]),
+])  # fmt: skip
+def test_a_discriminator_may_start_late(changes, found):
+    """After fifty iterations without it nothing has been said, and what is wrong then is found."""
+    loop, hooks = Loop(**changes), _global_optimizer_pre_hooks.copy()
+    visit = Visit([loop.g], [loop.d], None, torch.randn(64, 3))
+    for _ in range(50):
+        loop.turn("g", loop.g(loop.latents()).square().mean())
+        visit.step()
+    assert visit.open
+    assert visit.faults() == ()
+    assert not any(part._forward_hooks for own in (loop.g, loop.d) for part in own.modules())
+    while visit.open:
+        loop.iterate()
+        visit.step()
+    assert [fault.name for fault in visit.faults()] == found
+    assert hooks == _global_optimizer_pre_hooks
 
 
 @pytest.mark.parametrize("changes", [SOUND["batch norm"], SOUND["penalty"], SOUND["two backward passes"]])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ganbench.monitor.doctor.rules import RULES
 from ganbench.monitor.doctor.trace import Fault, Scale
-from ganbench.monitor.doctor.watching import Watching
+from ganbench.monitor.doctor.watching import Watching, remove_hooks
 
 # iterations and optimizer steps of each player that are enough, and iterations after which waiting ends
 ENOUGH, STEPS, LONGEST = 8, 5, 40
@@ -28,21 +31,58 @@ class Visit:
         loader: Any = None,
         latents: Tensor | None = None,
     ) -> None:
-        self._watching = Watching(generator, discriminator)
-        self.trace = self._watching.trace
-        self.trace.loader = loader
+        self._players, self._loader = (generator, discriminator), loader
         plain = latents is not None and latents.is_floating_point() and latents.numel() > 0
-        self.trace.latents = Scale.of(latents) if plain and latents is not None else None
+        self._latents = Scale.of(latents) if plain and latents is not None else None
+        # a hook that waits for a discriminator whose turn comes later, and whether that has come
+        self._waiting: list[Any] = []
+        self._woken = False
+        self._begin()
         self.open = True
 
+    def _begin(self) -> None:
+        self._watching = Watching(*self._players)
+        self.trace = self._watching.trace
+        self.trace.loader, self.trace.latents = self._loader, self._latents
+
     def step(self) -> bool:
-        """Tell that an iteration is over; True where it was the last that is watched."""
+        """Tell that an iteration is over; True where there may be something to say: no more is to be seen for now."""
+        if self._waiting:
+            if self._woken:
+                self._stop_waiting()
+                self._begin()
+            return False
         self._watching.next_step()
         trace = self.trace
         enough = trace.steps >= ENOUGH and min(len(trace.of("g")), len(trace.of("d"))) >= STEPS
-        if enough or trace.steps >= LONGEST:
+        longest = trace.steps >= LONGEST
+        if longest and not self._woken and not (trace.calls_of("d") or trace.grown["d"]):
+            self._wait()
+            return True
+        if enough or longest:
             self.close()
         return not self.open
+
+    def _wait(self) -> None:
+        """Look away until an optimizer steps a discriminator for the first time, as of one that starts late.
+
+        Nothing hangs on the networks meanwhile, which may be copied and saved whole.
+        """
+        self._watching.close()
+        own = {id(parameter) for module in self._players[1] for parameter in module.parameters()}
+        watched = weakref.ref(self)
+
+        def stepped(optimizer: Optimizer, *_: Any) -> None:
+            visit = watched()
+            firsts = [group["params"][0] for group in optimizer.param_groups if group["params"]]
+            if visit is not None and any(id(first) in own for first in firsts):
+                visit._woken = True
+
+        self._waiting.append(register_optimizer_step_pre_hook(stepped))
+        weakref.finalize(self, remove_hooks, self._waiting)
+
+    def _stop_waiting(self) -> None:
+        remove_hooks(self._waiting)
 
     def pause(self, paused: bool) -> None:
         """Look away while somebody else than the loop calls its networks, or look again."""
@@ -50,6 +90,7 @@ class Visit:
 
     def close(self) -> None:
         """Take the hooks away; what was seen stays."""
+        self._stop_waiting()
         self._watching.close()
         self.open = False
 

@@ -57,12 +57,12 @@ class Watching:
             register_optimizer_step_pre_hook(lambda *given: _before(before, *given)),
             register_optimizer_step_post_hook(lambda optimizer, *_: _through(after, optimizer)),
         ]
-        weakref.finalize(self, _remove, self._handles)
+        weakref.finalize(self, remove_hooks, self._handles)
         self._follow_gradients()
 
     def close(self) -> None:
         """Take every hook away."""
-        _remove(self._handles)
+        remove_hooks(self._handles)
 
     def next_step(self) -> None:
         """Tell that an iteration of the loop is over."""
@@ -312,7 +312,8 @@ def _before(method: weakref.WeakMethod[Any], optimizer: Optimizer, given: Any, n
     return (given[0], told, *given[2:]), named
 
 
-def _remove(handles: list[Any]) -> None:
+def remove_hooks(handles: list[Any]) -> None:
+    """Take hooks away, and forget them."""
     while handles:
         handles.pop().remove()
 

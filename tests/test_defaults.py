@@ -14,7 +14,7 @@ ADAMS = ("adam", "adamw", "optimistic_adam")
 MIXTURES = ("line", "ring8", "ring8_labelled", "grid25", "ring8_imbalanced", "ring8_metz", "grid25_veegan",
             "embedded_mixture")  # fmt: skip
 IMAGE_NETWORKS = ("biggan", "patchgan", "unet_gan", "progressive", "r3gan", "sn_resnet", "sagan", "wgan_gp_resnet",
-                  "stylegan", "stylegan2")  # fmt: skip
+                  "stylegan", "stylegan2", "fastgan")  # fmt: skip
 LABELLED = ("digits", "digits_labelled", "fashion", "fashion_labelled", "mnist", "cifar10", "cifar10_labelled", "svhn")
 STACKED, RENDERED = ("stacked_mnist", "stacked_fashion"), ("shapes", "glyphs")
 FILES = ("folder", "folder_labelled", "npz", "npz_labelled")
@@ -132,6 +132,11 @@ DEFAULTS = {
     **{f"trick.diffaugment.{name}": (value, "Zhao 2020, as published with the code") for name, value in
        (("brightness", 0.5), ("saturation", 1.0), ("contrast", 0.5), ("translation", 0.125), ("cutout", 0.5))},
     "trick.top_k.share": (0.5, "half of the batch"),
+    "term.auxiliary_class.weight": (1.0, "Odena 2017, eqs. 2 and 3"),
+    "term.information.categories": (10, "Chen 2016, sec. 7.2"), "term.information.continuous": (2, "the same"),
+    "term.information.weight": (1.0, "Chen 2016, sec. 6"),
+    "term.information.continuous_weight": (0.1, "ours: smaller than for categories, as Chen 2016, sec. 6"),
+    "term.reconstruction.weight": (1.0, "Liu 2021, eq. 4"), "term.reconstruction.side": (8, OURS),
     "trick.top_k.until": (0.5, OURS), "trick.weighted_sampling.power": (1.0, "all groups evenly"),
     "metric.mode_statistics.quota": (0.25, "as the verdicts' threshold for a mode that is held"),
     "metric.class_statistics.quota": (0.25, "as for modes"), "metric.class_statistics.confidence": (0.9, OURS),
@@ -140,6 +145,7 @@ DEFAULTS = {
     "metric.class_shares.confidence": (0.9, "as for classes that are covered"),
     "metric.neighbours.k": (3, "Kynkaanniemi 2019"), "metric.neighbours.density_k": (5, "Naeem 2020"),
     "metric.kid.subsets": (100, "Binkowski 2018, as published with the code"),
+    "diagnostic.path_length.step": (1e-2, OURS),
     "diagnostic.conditioning.latents": (8, OURS), "diagnostic.duality_gap.steps": (20, OURS),
     "diagnostic.duality_gap.rate": (1e-3, OURS), "diagnostic.duality_gap.noise": (1e-3, OURS),
 }  # fmt: skip

@@ -351,6 +351,7 @@ KEYS_OF_SUITES = {
     "g_regularizer": ("regularizer", "none", True, "G", "G", None),
     "optimizer": ("optimizer", "adam", False, "GD", "D", False),
     "update": ("update", "alternating", True, "GD", "D", None), "trick": ("trick", "none", True, "GD", "D", None),
+    "term": ("term", "none", True, "GD", "D", None),
 }  # fmt: skip
 # what holds where a plug-in declares nothing; ... where it has to
 LINEAR = {"linear": None}
@@ -363,10 +364,11 @@ DECLARED = {
                     "resolution": 1e-18, **LINEAR},
     "optimizer": {**LINEAR, "numbers": None}, "update": {"plain": False, **LINEAR},
     "trick": {"acts_on": ..., "withholds": (), "draws": 1, "phase": None},
+    "term": {"head": None, "code": None, "untold": False, "players": "dg"},
     "metric": {"measures": ..., "space": None, "spaces": False, "labelled": False, "asked": False,
                "late": False},
     "feature_space": {"external": False, "cost": "cheap"},
-    "diagnostic": {"measures": ..., "cost": "cheap"},
+    "diagnostic": {"measures": ..., "cost": "cheap", "late": False},
     "verdict": {"acts_on": "probes", "failure": ..., "undecided": False, "rank": ..., "symbol": ...,
                 "evidence": ..., "thresholds": {}, "remedy": None, "scripts": ()},
 }  # fmt: skip
@@ -388,9 +390,11 @@ def test_the_keys_of_a_suite():
     assert {name for name, kind in KINDS.items() if kind.composes} == {
         "regularizer",
         "trick",
+        "term",
         "metric",
         "feature_space",
     }
+    assert [axis.name for axis in axes().values() if axis.unlisted] == ["term"]
 
 
 def test_what_each_kind_may_declare():

@@ -40,6 +40,9 @@ NEEDS = {
     "trick.diffaugment": "image",
     "trick.top_k": "loss_of_logits",
     "trick.weighted_sampling": "unequal_groups",
+    "term.auxiliary_class": "batch_features label single_samples",
+    "term.information": "batch_features single_samples",
+    "term.reconstruction": "batch_features image single_samples",
     "metric.mode_statistics": "modes",
     "metric.mode_shares": "modes",
     "metric.class_statistics": "classes",
@@ -48,11 +51,13 @@ NEEDS = {
     "metric.class_fidelity": "classes label",
     "metric.memorization": "training_samples",
     "metric.class_frechet": "label",
+    "metric.class_recall": "label",
     "feature_space.pixels": "image",
     "feature_space.conv": "image",
     "feature_space.conv_maps": "image",
     "feature_space.classifier": "classes",
     "diagnostic.equilibrium": "game",
+    "diagnostic.labels": "label",
 }
 PROVIDES = {
     "problem.dirac": "game game_of_points",

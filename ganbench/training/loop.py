@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from ganbench.measure.evaluate import Evaluator
 from ganbench.metrics.inputs import exact, home
 from ganbench.plan import Plan, Run
 from ganbench.problems.base import Given, Problem, mapped, on_device, stream
-from ganbench.registry import averaged
+from ganbench.registry import averaged, playing
 from ganbench.training import checkpoint
 from ganbench.training.building import make_problem
 from ganbench.training.learner import Learner, make_learner
@@ -36,6 +36,7 @@ LINGER_SECONDS = 2 * PROGRESS_SECONDS
 KEPT_SAMPLES = {"image": 25, "points": 400}
 
 Emit = Callable[[dict[str, Any]], None]
+V = TypeVar("V")
 
 
 class Sink(Protocol):
@@ -119,15 +120,11 @@ def keep_freed_memory() -> None:
     mallopt(m_trim_threshold, (1 << 31) - 1)
 
 
-QUALITY = "frechet"
-"""The column by which a probe is a run's best so far, which expensive feature spaces are measured at, too."""
-
-
 class Prober:
     """Measures a population at a step, on latents and data that no training step uses.
 
-    `diagnostics` is the class of cost up to which the game is diagnosed. best: the least QUALITY of each run [runs] at
-    its probes after the first.
+    `diagnostics` is the class of cost up to which the game is diagnosed. best: the least distance of each run from the
+    data [runs] at its probes after the first: where it is less, expensive feature spaces are measured, too.
     """
 
     def __init__(self, learner: Learner, evaluator: Evaluator, diagnostics: str = "cheap") -> None:
@@ -167,7 +164,7 @@ class Prober:
             is_last = learner.step >= learner.variant.steps
             columns = dict(self.evaluator.measure(fake, self.given, is_last=is_last))
             if not is_last and self.evaluator.expensive:
-                columns |= self._at_best(fake, columns[QUALITY])
+                columns |= self._at_best(fake, _distance(columns))
             if average is not None:
                 measured = self.evaluator.measure(average, self.given, is_last=is_last)
                 columns |= {averaged(name): column for name, column in measured.items()}
@@ -198,9 +195,14 @@ class Prober:
     def remember(self, recorded: Mapping[int, Mapping[str, list[float]]]) -> None:
         """Take note of probes that were recorded before an interruption, columns [runs] by step."""
         for step, columns in recorded.items():
-            if step > 0 and QUALITY in columns:
-                quality = torch.tensor(columns[QUALITY], dtype=torch.float64)
-                self.best = torch.where(quality < self.best, quality, self.best)
+            if step > 0:
+                distance = torch.tensor(_distance(columns), dtype=torch.float64)
+                self.best = torch.where(distance < self.best, distance, self.best)
+
+
+def _distance(columns: Mapping[str, V]) -> V:
+    """Return the measure of how far samples are from the data as a whole, of those that declare this role the first."""
+    return columns[next(name for name in playing("distance") if name in columns)]
 
 
 def evaluator_of(problem: Problem, plan: Plan, device: torch.device | None = None) -> Evaluator:

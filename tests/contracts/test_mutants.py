@@ -822,6 +822,31 @@ def ever_stronger(parameters, mean):
     return _counted[key] * parameters.square().sum(-1)
 
 
+# ------------------------------------------------------------------------------------------ terms
+
+
+@breaks("term", "trains", "D is where it was after 6 steps")
+def boundless(scene):
+    return scene.fake.logits.mean(-1) * math.inf
+
+
+@breaks("term", "counts", "D trains as without it")
+def silent_term(scene):
+    return 0 * scene.fake.logits.mean(-1)
+
+
+@breaks("term", "runs_do_not_mix", "from what it is alone")
+def pooled_term(scene):
+    logits = scene.fake.logits.mean(-1)
+    return logits + logits.sum(0)
+
+
+@breaks("term", "repeatable", "when the training is repeated")
+@breaks("term", "random_numbers_are_its_own", "it draws from torch's global generator")
+def noisy_term(scene):
+    return scene.fake.logits.mean(-1) * torch.rand(())
+
+
 # ------------------------------------------------------------------------------------------ update rules
 
 

@@ -46,6 +46,7 @@ ORDER = {
         "binding",
         "combining",
         "asking",
+        "executing",
         "suite",
         "repeat",
     ),
@@ -64,11 +65,24 @@ ORDER = {
         "checking",
         "against",
         "confirming",
+        "merging",
+        "upkeep",
         "serve_pages",
         "serve",
         "zoo",
     ),
-    "doors": ("terminal", "dry_run", "console", "gate", "examining", "cli", "pytest_plugin", "supervise", "__main__"),
+    "doors": (
+        "terminal",
+        "dry_run",
+        "console",
+        "gate",
+        "examining",
+        "studies",
+        "cli",
+        "pytest_plugin",
+        "supervise",
+        "__main__",
+    ),
 }
 """The order of the rooms: each may import those before it, in its own row too, and none behind it."""
 

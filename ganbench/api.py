@@ -135,6 +135,7 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     executor: Executor | None = None,
+    shard: str | None = None,
     fresh: bool = False,
     continue_anyway: bool = False,
     watch: Watch | None = None,
@@ -148,14 +149,14 @@ def run(
     first; out: the study's directory (default: reports/SUITE-HASH); device: auto, cpu or cuda; workers:
     processes on a CPU (default: a core each); a plug-in of this session alone trains in this process, and one that
     ends its process then ends yours; executor: who does the work in place of these (see ganbench.executors.base);
-    fresh: start over; continue_anyway: go on with a study that other code of ganbench, another torch or another device
-    has begun, and record it; watch: called with a population's name and an event while training goes on; tell: called
-    with a sentence on what is reused. Repeating the call goes on where the last one ended. Raises UserError for what
-    cannot be done as asked.
+    shard: "3/16" trains that share of the plan alone, for `ganbench merge`; fresh: start over; continue_anyway: go on
+    with a study that other code of ganbench, another torch or another device has begun, and record it; watch: called
+    with a population's name and an event while training goes on; tell: called with a sentence on what is reused.
+    Repeating the call goes on where the last one ended. Raises UserError for what cannot be done as asked.
     """
     plan = make_plan(suite, [*listed(overrides, "overrides", '["loss=hinge"]'), *worded(settings)], plugins, out)
     return execute_plan(
-        plan, out=out, device=device, workers=workers, executor=executor, fresh=fresh,
+        plan, out=out, device=device, workers=workers, executor=executor, shard=shard, fresh=fresh,
         continue_anyway=continue_anyway, watch=watch, tell=tell,
     )  # fmt: skip
 
@@ -198,6 +199,7 @@ def execute_plan(
     device: str = "auto",
     workers: int | None = None,
     executor: Executor | None = None,
+    shard: str | None = None,
     fresh: bool = False,
     continue_anyway: bool = False,
     watch: Watch | None = None,
@@ -205,31 +207,30 @@ def execute_plan(
     by: str = "run",
 ) -> Study:
     """Train a plan; see `run`. by: the job that asks, which the study records."""
+    from ganbench.executors import blame, shards
     from ganbench.executors.base import Tasks
-    from ganbench.executors.blame import units
     from ganbench.executors.local import choose
-    from ganbench.executors.work import check, mend, populations
+    from ganbench.executors.work import check, mend
 
     device = pick_device(device)
     executor = choose(plan, device, workers, executor)
-    work = populations(plan, device)
-    check(work, plan.time_limit)
-    store = Store(Path(out) if out else default_folder(plan))
+    check(work := shards.share_of(plan, device, shard), plan.time_limit)
+    store = Store(Path(out) if out else default_folder(plan, shard))
     reuse.refuse_uncovered(store, plan, fresh=fresh)
     store.begin(plan, fresh=fresh)
+    watch = watch or (lambda name, event: None)
     with store.lock():
-        watch = watch or (lambda name, event: None)
         reuse.enter(store, device, by, anyway=continue_anyway)
         mend(store, plan, device, tell or (lambda text: watch("", {"event": "told", "text": text})))
-        work = units(store, work)
-        todo = store.todo(plan, work)
+        todo = store.todo(plan, work := blame.units(store, work))
         if len(todo) < len(work) and tell:
-            tell(reuse.sentence(store, len(plan.runs), sum(map(len, todo.values()))))
+            tell(reuse.sentence(store, sum(map(len, work.values())), sum(map(len, todo.values()))))
         session, clock = provenance.begin_session(device, executor.workers, plan.plugin_files), time.monotonic()
         if todo:
             executor.run(Tasks(store, plan, todo, device, watch))
-        if todo or not store.sessions():
-            store.log_session(provenance.end_session(session, time.monotonic() - clock))
+        if todo or shard or not store.sessions():
+            store.log_session(provenance.end_session(session, time.monotonic() - clock, shard))
+        store.status_file.unlink(missing_ok=True)
     return Study(store.path)
 
 
@@ -244,9 +245,17 @@ def remaining(plan: Plan, device: str, folder: Path | None) -> dict[str, list[Ru
     return store.todo(plan, units(store, work))
 
 
-def default_folder(plan: Plan) -> Path:
-    """Return where a plan's study lives unless told otherwise: the same plan always finds its study again."""
-    return Path("reports") / f"{plan.name}-{plan.hash[:8]}"
+def default_folder(plan: Plan, shard: str | None = None) -> Path:
+    """Return where a plan's study lives unless told otherwise: the same plan always finds its study again.
+
+    shard: a share of it, "3/16", has a folder of its own.
+    """
+    folder = Path("reports") / f"{plan.name}-{plan.hash[:8]}"
+    if shard is None:
+        return folder
+    from ganbench.executors.shards import Shard
+
+    return folder.with_name(f"{folder.name}{Shard.read(shard).suffix}")
 
 
 def pick_device(device: str) -> str:

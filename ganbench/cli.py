@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganbench import __version__, examining, gate
+from ganbench import __version__, examining, gate, studies
 from ganbench.console import CODES, Margins, Overrides, Plugins, WorkersOption, err, load_files, out
 from ganbench.dry_run import counted, show_plan, size_of
 from ganbench.errors import Exit, UserError, clean_lines, told, unknown
@@ -103,6 +103,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and what it would cost; train nothing.")
     ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Train the K-th of N shares alone; `ganbench merge` joins them.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over where a study exists.")] = False,
     continue_anyway: Annotated[
         bool,
@@ -116,7 +119,7 @@ def run(
     plan = api.make_plan(
         None, [*(overrides or []), *(f"margins.{text}" for text in margin or [])], plugin or [], out_dir
     )
-    folder = out_dir or api.default_folder(plan)
+    folder = out_dir or api.default_folder(plan, shard)
     if dry_run:
         show_plan(plan, api.pick_device(device), workers, None if fresh else folder, (out, err))
         return
@@ -125,10 +128,11 @@ def run(
     out.print(f"{size_of(plan)} -> {escape(str(folder))}", soft_wrap=True)
     with Progress(plan, api.pick_device(device), folder, err) as progress:
         study = api.execute_plan(
-            plan, out=folder, device=device, workers=workers, fresh=fresh, continue_anyway=continue_anyway,
-            watch=progress.watch, tell=lambda text: out.print(escape(text), soft_wrap=True),
+            plan, out=folder, device=device, workers=workers, shard=shard, fresh=fresh,
+            continue_anyway=continue_anyway, watch=progress.watch,
+            tell=lambda text: out.print(escape(text), soft_wrap=True),
         )  # fmt: skip
-    _tell_end(study)
+    studies.tell_shard(study, shard, device) if shard else _tell_end(study)
 
 
 @app.command(epilog=CODES)
@@ -224,6 +228,8 @@ def serve(
 app.command()(gate.baseline)
 app.command(epilog=CODES)(gate.check)
 app.command(epilog=CODES)(examining.doctor)
+for _command in (studies.merge, studies.status, studies.archive, studies.clean, studies.sysinfo):
+    app.command(epilog=CODES)(_command)
 
 
 @app.command("list")

@@ -1,6 +1,6 @@
 """Files that users name, and writing so that a kill leaves the old one or the new one, under names that stay inside."""
 
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from ganbench.errors import UserError
 
@@ -94,12 +96,33 @@ def file_name(text: str) -> str:
 @contextmanager
 def locked(file: Path, taken: str | None) -> Iterator[None]:
     """Hold a lock file, which the system lets go of even after a kill; UserError `taken`, or None to wait for it."""
+    lock = _lock(file)
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(file.open("w"))
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if taken is None else fcntl.LOCK_NB))
-        except BlockingIOError as error:
+            if not file.parent.is_dir():  # which the library would make
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            stack.enter_context(lock.acquire(timeout=-1 if taken is None else 0))
+        except Timeout as error:
             raise UserError(taken or "") from error
-        except OSError as error:
-            raise UserError(f"Cannot write to '{file}': {error.strerror or error}.") from error
+        except (OSError, NotImplementedError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"Cannot write to '{file}': {why}.") from error
         yield
+
+
+def is_held(file: Path) -> bool:
+    """Tell whether somebody holds a lock file; nobody does where there is none, or it cannot be asked."""
+    if not file.is_file():
+        return False
+    try:
+        with _lock(file).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+
+
+def _lock(file: Path) -> BaseFileLock:
+    # two in one process are two: a study that is at work refuses a second command of the same program, too
+    return FileLock(file, thread_local=False, is_singleton=False)

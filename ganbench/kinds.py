@@ -284,6 +284,7 @@ KINDS: Mapping[str, Kind] = {
             settings=False,
             laws=("ganbench.contracts.verdicts",),
         ),
+        Kind("executor", "ganbench.executors.shipped", {"": ()}, laws=("ganbench.contracts.executors",)),
     )
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ NOTHING_ALLOWED = "none"
 _LATER = {
     "generator_steps": 1, "diagnostics": "cheap", "feature_spaces": NOT_ASKED, "metrics": NOT_ASKED,
     "listed": [], "margins": {}, "time_limit": 0.0, "tuned": [], "allow": NOTHING_ALLOWED,
-    "claims": [],
+    "claims": [], "executor": {},
 }  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
@@ -187,7 +187,8 @@ class Plan:
     0 for any time: it decides who ends, and no result. `tuned` are the keys in which the settings of a method differ: a
     variant without them is the method. `allow` names the exceptions by which variants are in it that would be skipped
     (combining.ALLOWED), joined by TOGETHER, "none" for no such one. `claims` are the statements that it puts on trial,
-    as plain data (see ganbench.claims): they judge its results and decide none.
+    as plain data (see ganbench.claims): they judge its results and decide none. `executor` is who does the work, by
+    name and settings, nothing for this machine as it is (see ganbench.executing).
     """
 
     name: str
@@ -211,6 +212,7 @@ class Plan:
     tuned: tuple[str, ...] = ()
     allow: str = NOTHING_ALLOWED
     claims: tuple[Mapping[str, Any], ...] = ()
+    executor: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def uncovered(self) -> list[str]:
@@ -263,7 +265,17 @@ class Plan:
     def hash(self) -> str:
         """A hash of what was asked for, with the identities of plug-ins, without this package and the machine."""
         content = self.to_dict()
-        for aside in ("description", "plugin_files", "legends", "margins", "code", "time_limit", "allow", "claims"):
+        for aside in (
+            "description",
+            "plugin_files",
+            "legends",
+            "margins",
+            "code",
+            "time_limit",
+            "allow",
+            "claims",
+            "executor",
+        ):
             content.pop(aside, None)
         return _digest(content, 12)
 
@@ -307,6 +319,7 @@ class Plan:
             "tuned": list(self.tuned),
             "allow": self.allow,
             "claims": [dict(claim) for claim in self.claims],
+            "executor": dict(self.executor),
             "code": self.code,
             "versions": dict(sorted(self.versions.items())),
             "legends": dict(self.legends),
@@ -343,6 +356,7 @@ class Plan:
             tuned=tuple(data.get("tuned", ())),
             allow=data.get("allow", _LATER["allow"]),
             claims=tuple(data.get("claims", ())),
+            executor=data.get("executor", {}),
         )
 
 

@@ -54,9 +54,9 @@ def begin_session(device: str, workers: int, plugin_files: Sequence[str] = (), *
     }
 
 
-def end_session(record: Mapping[str, Any], wall: float) -> dict[str, Any]:
-    """Return the record of a session that ends now, after `wall` seconds."""
-    return {**record, "finished": _now(), "wall_seconds": wall}
+def end_session(record: Mapping[str, Any], wall: float, shard: str | None = None) -> dict[str, Any]:
+    """Return the record of a session that ends now, after `wall` seconds; shard: its share of the plan, as "3/16"."""
+    return {**record, "finished": _now(), "wall_seconds": wall, **({"shard": shard} if shard else {})}
 
 
 def _now() -> str:

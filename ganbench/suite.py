@@ -21,7 +21,7 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import asking, claims, kinds, patterns, ranges, registry, schedules, tuning
+from ganbench import asking, claims, executing, kinds, patterns, ranges, registry, schedules, tuning
 from ganbench.combining import PAPER, allowed, by_paper, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
@@ -170,7 +170,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     name, base = read_suite(suite) if suite is not None else ("custom", {})
     registry.check_needs()
     base, changes = patterns.expanded(base), patterns.expanded(parse_overrides(overrides))
-    base["margins"] = _margins(base) | _margins(changes)
+    base["margins"], executor = _margins(base) | _margins(changes), executing.taken(base, changes)
     drafts = claims.taken(base, changes)
     fragments = [{}, *(grid for draft in drafts for grid in draft.grids)]
     # what a claim's own grid differs in is as if it were given on the command line
@@ -201,6 +201,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
         claims=claims.bound(drafts, made[1:], skipped),
         versions=versions_of(variants, asked_for(common["feature_spaces"])),
         code=code_digest(),
+        executor=executor,
         legends={f"{kind}.{name}": registry.get(kind, name).legend for kind, name in told},
         plugin_files=tuple(registry.loaded_files()),
     )
@@ -298,7 +299,7 @@ def _settings(data: dict[str, Any]) -> Settings:
     for key in plain:
         if key not in model.model_fields or key in ("hypers", "per_problem"):
             plain_keys = [field for field in model.model_fields if field not in ("hypers", "per_problem")]
-            raise unknown("key", key, [*plain_keys, "suite", "tuning", "claims"])
+            raise unknown("key", key, [*plain_keys, "suite", "tuning", "claims", "executor"])
     listed = {key: value if isinstance(value, list) else [value] for key, value in hypers.items()}
     try:
         settings = model.model_validate({**plain, "hypers": listed})

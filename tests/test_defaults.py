@@ -147,6 +147,13 @@ DEFAULTS = {
     "metric.kid.subsets": (100, "Binkowski 2018, as published with the code"),
     "diagnostic.path_length.step": (1e-2, OURS),
     "diagnostic.conditioning.latents": (8, OURS), "diagnostic.duality_gap.steps": (20, OURS),
+    "executor.local.workers": (0, "a core each"), "executor.dask.address": ("", "a cluster of this machine"),
+    "executor.dask.scheduler_file": ("", "as above"), "executor.dask.workers": (1, OURS),
+    "executor.slurm.partition": ("", "Slurm's own default"), "executor.slurm.minutes": (240, OURS),
+    "executor.slurm.memory_gb": (4, "twice a population's memory on a CPU"), "executor.slurm.gpus": (0, OURS),
+    "executor.slurm.jobs": (500, OURS), "executor.slurm.cluster": ("slurm", "submitit"),
+    "executor.slurm.seconds": (5.0, OURS), "executor.ray.address": ("", "a cluster of this machine"),
+    "executor.ray.gpus": (0.0, OURS), "executor.ray.workers": (1, OURS),
     "diagnostic.duality_gap.rate": (1e-3, OURS), "diagnostic.duality_gap.noise": (1e-3, OURS),
 }  # fmt: skip
 SHIPPED = {

@@ -371,6 +371,7 @@ DECLARED = {
     "diagnostic": {"measures": ..., "cost": "cheap", "late": False},
     "verdict": {"acts_on": "probes", "failure": ..., "undecided": False, "rank": ..., "symbol": ...,
                 "evidence": ..., "thresholds": {}, "remedy": None, "scripts": ()},
+    "executor": {},
 }  # fmt: skip
 MEANT = {
     ("regularizer", "draws"): ("inputs",), ("regularizer", "remembers"): ("inputs", "latents"),

@@ -34,7 +34,7 @@ def test_a_new_plugin_makes_them_stale(own_registry):
 def test_every_kind_is_on_the_page_and_those_that_a_suite_chooses_from_in_the_readme():
     assert re.findall(r"^## (\w+)$", zoo.page(), re.MULTILINE) == list(registry.KINDS)
     rows = re.findall(r"^\| (\w+) \| \d+ \|", zoo.readme_table(), re.MULTILINE)
-    assert set(rows) == set(registry.KINDS) - {"metric", "feature_space", "diagnostic", "verdict"}
+    assert set(rows) == set(registry.KINDS) - {"metric", "feature_space", "diagnostic", "verdict", "executor"}
 
 
 def test_a_readme_without_marks_is_refused():

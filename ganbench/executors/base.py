@@ -25,8 +25,9 @@ from typing import Protocol
 
 from ganbench import interrupts
 from ganbench.executors.blame import Failure, Schedule
+from ganbench.executors.board import Board
 from ganbench.executors.isolate import Event
-from ganbench.executors.work import Job, perform
+from ganbench.executors.work import Job, cost, perform
 from ganbench.plan import Plan, Run
 from ganbench.results.store import Store
 
@@ -53,12 +54,13 @@ class Executor(Protocol):
 
 @dataclass
 class Task:
-    """A job that was handed out, until it is ended."""
+    """A job that was handed out, until it is ended; `where` names what does it, for whoever asks for the status."""
 
     job: Job
     tasks: Tasks
     last: Event | None = None
     step: int = 0
+    where: str = ""
 
     def perform(self) -> None:
         """Do the job in this very process. Nothing that a plug-in raises leaves it, only the user's own Ctrl-C."""
@@ -73,12 +75,14 @@ class Task:
             self.last = event
             return
         self.step = event.get("step", self.step)
+        self.tasks.board.hear(self.job.name, self.step, self.where)
         if not self.job.until:
             self.tasks.watch(self.job.name, event)
 
     def end(self, lost: str = "it ended without a word") -> None:
         """Record how the job ended: as its last event says, else failed with the reason for which there is none."""
         event = self.last or {"event": "failed", "error": lost}
+        self.tasks.board.end(self.job.name)
         if event["event"] == "finished":
             self.tasks.schedule.ended(self.job, None)
             if not self.job.until:
@@ -99,6 +103,7 @@ class Tasks:
     def __init__(self, store: Store, plan: Plan, todo: Mapping[str, Sequence[Run]], device: str, watch: Watch) -> None:
         self.store, self.plan, self.device, self.watch = store, plan, device, watch
         self.schedule = Schedule(store, plan, todo)
+        self.board = Board(store, sum(cost(list(runs)) for runs in todo.values()))
 
     @property
     def waiting(self) -> int:
@@ -108,4 +113,9 @@ class Tasks:
     def next(self) -> Task | None:
         """Hand out the next task; None where none waits now."""
         job = self.schedule.next()
-        return Task(job, self) if job else None
+        if not job:
+            return None
+        # what is tried after a failure is no part of the work that was asked for
+        weight = 0.0 if job.until else cost(list(job.runs))
+        self.board.hand_out(job.name, len(job.runs), job.until or job.runs[0].variant.steps, weight)
+        return Task(job, self)

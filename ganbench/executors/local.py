@@ -7,20 +7,19 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from ganbench import registry
 from ganbench.errors import UserError, quoted
+from ganbench.executing import LOCAL
 from ganbench.executors.base import Executor, Task, Tasks
 from ganbench.executors.isolate import Event
+from ganbench.executors.serving import PACKAGE, worker_command
 from ganbench.plan import Plan
 
-PACKAGE = Path(__file__).parents[1]
 STARTS = 3
 """How often in a row a worker may end before it is ready, until nobody can be expected to start."""
 
@@ -47,10 +46,20 @@ class Local:
 
 
 def choose(plan: Plan, device: str, workers: int | None = None, executor: Executor | None = None) -> Executor:
-    """Return the executor that was given, else this machine with so many workers; UserError where both are given."""
+    """Return the executor that was given, else the plan's, else this machine with so many workers; UserError where an
+    executor and workers are given."""
     if executor is not None and workers is not None:
         raise UserError("An executor has its own number of workers: give one of the two, executor or workers.")
-    return executor or Local(pick_workers(plan, device, workers))
+    if executor is not None:
+        return executor
+    if plan.executor and workers is not None:
+        raise UserError(f"The executor '{plan.executor['name']}' has its own workers: leave --workers out.")
+    named = plan.executor.get("name", LOCAL)
+    settings = {key: value for key, value in plan.executor.items() if key != "name"}
+    if named == LOCAL:
+        return Local(pick_workers(plan, device, settings.get("workers") or workers))
+    made: Executor = registry.get("executor", named)(**settings)
+    return made
 
 
 def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
@@ -157,24 +166,12 @@ class _Pool:
             self._start()
 
     def _start(self) -> None:
-        # one core each: sums split over threads round differently on machines with other numbers of cores
-        # the paths of this process and no other: the interpreter would put the working directory in front of them
-        paths = [os.path.abspath(path) for path in sys.path if path]
-        # where it is installed beside a library, an installed copy of that must not come before the one in use
-        paths = paths if str(PACKAGE.parent) in paths else [str(PACKAGE.parent), *paths]
-        arguments = [str(self.tasks.store.path.absolute()), self.tasks.device, *self.tasks.plan.plugin_files]
+        command, environment = worker_command(
+            self.tasks.store.path.absolute(), self.tasks.device, self.tasks.plan.plugin_files
+        )
         with _interrupt_later():
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-P", "-m", "ganbench.executors.worker", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-                    "OMP_NUM_THREADS": "1",
-                    "MKL_NUM_THREADS": "1",
-                },
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
             )
             worker = _Worker(process)
             self.workers.append(worker)

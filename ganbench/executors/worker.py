@@ -20,6 +20,7 @@ from ganbench import registry
 from ganbench.executors import isolate
 from ganbench.executors.base import ENDS
 from ganbench.executors.work import Job, perform
+from ganbench.identity import differences, environment
 from ganbench.plan import Plan
 from ganbench.results.store import Store
 from ganbench.versions import drifted
@@ -44,12 +45,24 @@ def main() -> None:
     for file in files:
         registry.load_file(file)
     plan = store.read_plan()
-    if changed := drifted(plan):
-        emit({"event": "unfit", "error": f"{', '.join(changed)} changed since the command began"})
+    if why := _unfit(store, plan, device):
+        emit({"event": "unfit", "error": why})
         return
     emit({"event": "ready"})
     for line in _lines():
-        _isolated(store, plan, Job.named(plan, json.loads(line)), device, emit)
+        asked = json.loads(line)
+        # an attempt of its own, where another process may be at the same job
+        _isolated(Store(Path(asked["into"])) if "into" in asked else store, plan, Job.named(plan, asked), device, emit)
+
+
+def _unfit(store: Store, plan: Plan, device: str) -> str:
+    """Say why this process must not train a study: it is not what the study was begun with; else nothing."""
+    if changed := drifted(plan):
+        return f"{', '.join(changed)} changed since the command began"
+    known = store.environments()
+    # without a record nothing is known of what it was begun with
+    differs = differences(known[-1], environment(device)) if known and known[-1] else []
+    return f"it has {' and '.join(differs)}" if differs else ""
 
 
 def _isolated(store: Store, plan: Plan, job: Job, device: str, emit: isolate.Emit) -> None:

@@ -102,6 +102,9 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {
     "metrics": _is_text,
     "allow": _is_text,
     "claims": is_filed,
+    "executor": lambda value: (
+        isinstance(value, dict) and _is_text(value.get("name")) and all(map(_is_scalar, value.values()))
+    ),
     "tuned": _all(_is_text),
     "legends": _texts_by_name,
     "listed": _all(_is_text),

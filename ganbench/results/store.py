@@ -2,6 +2,7 @@
 
     plan.yaml                      what was asked for, frozen, with its hash
     environments.jsonl             what trained it: digest of ganbench's code, torch, device; one line unless mixed
+    status.json                    what runs where while a command is at work; nothing is decided by it
     sessions.jsonl                 one line whenever a command worked on the study: versions, device, command
     problems/LABEL.json, .npy      oracle values, true modes and some real samples of a problem
     populations/ID/runs.json       the runs of a population, in the order of its rows
@@ -40,6 +41,10 @@ REPORT_FILES = ("report.html", "report.md", "results.csv", "results.json", "resu
 """What is written from the results, beside figures/; it can be written again at any time."""
 
 
+ATTEMPTS = "attempts"
+"""Where an executor has work done that may be done twice at once; what is complete moves to its place."""
+
+
 def _make_folder(path: Path) -> None:
     with writing_to(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -59,6 +64,11 @@ class Store:
     @property
     def plan_file(self) -> Path:
         return self.path / "plan.yaml"
+
+    @property
+    def status_file(self) -> Path:
+        """Where a command that is at work tells what runs where."""
+        return self.path / "status.json"
 
     def exists(self) -> bool:
         """Tell whether a study lives here; UserError where that cannot be seen."""
@@ -83,7 +93,7 @@ class Store:
                     f"{plan.name}, {plan.hash}{changed}). Choose another --out, or start over with --fresh."
                 )
             # what has no part in its results, or is held against its environment, is that of the latest command
-            kept = ("margins", "plugin_files", "time_limit", "code", "claims")
+            kept = ("margins", "plugin_files", "time_limit", "code", "claims", "executor")
             mine = replace(other, **{key: getattr(plan, key) for key in kept})
             if mine != other:
                 self._write_plan(mine)
@@ -123,10 +133,10 @@ class Store:
             write_text(self.plan_file, planfile.dump(plan))
 
     def _clear(self) -> None:
-        for part in ("populations", "problems", "figures"):
+        for part in ("populations", "problems", "figures", ATTEMPTS):
             shutil.rmtree(self.path / part, ignore_errors=True)
         # the plan goes last: what a kill leaves is still a study
-        for file in ("sessions.jsonl", "environments.jsonl", *REPORT_FILES, "plan.yaml"):
+        for file in ("sessions.jsonl", "environments.jsonl", "status.json", *REPORT_FILES, "plan.yaml"):
             (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:

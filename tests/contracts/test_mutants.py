@@ -1,7 +1,10 @@
 """Every law can be broken: plug-ins with one fault each, and the law that finds it, with its number."""
 
 import math
+import threading
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -970,6 +973,30 @@ def narrow_minded(case):
 def numeric(case):
     """Answers with a number."""
     return case.quality
+
+
+# ------------------------------------------------------------------------------------------ executors
+
+
+@breaks("executor", "can_run", "what it makes has no method run")
+@breaks("executor", "says_how_many_work", "workers is 0")
+def unmanned():
+    """Has nobody who works."""
+    return SimpleNamespace(workers=0)
+
+
+@breaks("executor", "can_run", "run takes tasks, device")
+@breaks("executor", "says_how_many_work", "workers is True")
+def greedy():
+    """Wants more than the tasks."""
+    return SimpleNamespace(workers=True, run=lambda tasks, device: None)
+
+
+@breaks("executor", "waits_to_be_asked", "it starts the thread early")
+def early():
+    """Starts before it is asked."""
+    threading.Thread(target=time.sleep, args=(0.2,), name="early", daemon=True).start()
+    return SimpleNamespace(workers=1, run=lambda tasks: None)
 
 
 @pytest.mark.parametrize(("plugin", "law", "told"), MUTANTS)

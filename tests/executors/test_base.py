@@ -221,6 +221,7 @@ class Noting:
 
     def __init__(self, final=()):
         self.ended, self.told = [], []
+        self.board = SimpleNamespace(hear=lambda *_: None, end=lambda _: None)
         self.schedule = SimpleNamespace(ended=lambda job, failure: self.ended.append((job, failure)) or iter(final))
 
     def watch(self, name, event):

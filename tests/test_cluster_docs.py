@@ -1,0 +1,98 @@
+"""What docs/cluster.md shows is what works: its words are commands and settings that exist, and its shell steps run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ganbench import api
+from ganbench.executing import taken
+from ganbench.reading import parse_overrides
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "cluster.md"
+pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not part of this installation")
+
+SUITE = """
+problem: ring8
+normalization: [none, spectral, layer]
+network.mlp.width: 8
+seeds: 2
+steps: 4
+probe_every: 2
+batch_size: 16
+samples: 64
+neighbours: 32
+"""
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def steps_of_the_workflow():
+    (text,) = blocks("yaml")
+    jobs = yaml.safe_load(text)["jobs"]
+    return {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+
+
+def test_the_workflow_is_whole():
+    steps = steps_of_the_workflow()
+    assert [step.split()[0] for step in steps["shard"]] == ["pip", "ganbench"]
+    assert [step.split()[:2] for step in steps["merge"]] == [["pip", "install"], ["ganbench", "merge"]]
+
+
+def test_the_settings_that_are_shown_exist():
+    lines = [line for block in blocks("") for line in block.splitlines() if "executor=" in line]
+    assert len(lines) == 4
+    for line in lines:
+        words = [word for word in line.partition("#")[0].split() if word.startswith("executor")]
+        assert taken({}, parse_overrides(words))["name"] in ("dask", "slurm")
+
+
+def shell(folder, script, **variables):
+    """Run a script where `ganbench` is the one of this checkout."""
+    bin_ = folder / "bin"
+    bin_.mkdir(exist_ok=True)
+    program = bin_ / "ganbench"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ganbench "$@"\n')
+    program.chmod(0o755)
+    (folder / "tiny.yaml").write_text(SUITE)
+    paths = os.pathsep.join([str(bin_), os.environ["PATH"]])
+    variables |= {"PATH": paths, "PYTHONPATH": str(ROOT), "SUITE": "tiny.yaml", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        ["bash", "-euc", script],
+        cwd=folder,
+        env={**os.environ, **variables},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+
+
+def assert_whole(folder):
+    study = api.load(folder / "whole")
+    assert set(study.runs["status"]) == {"done"}
+    assert len(study.runs) == 6
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_workflow_run(tmp_path):
+    steps = steps_of_the_workflow()
+    for number in range(1, 5):
+        shell(tmp_path, steps["shard"][1].replace("${{ matrix.shard }}", str(number)))
+    shell(tmp_path, steps["merge"][1])
+    assert_whole(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_array_of_slurm_runs(tmp_path):
+    (script,) = blocks("bash")
+    for number in range(1, 5):
+        shell(tmp_path, script, SLURM_ARRAY_TASK_ID=str(number))
+    shell(tmp_path, "ganbench merge part-* --out whole")
+    assert_whole(tmp_path)

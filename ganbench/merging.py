@@ -126,8 +126,8 @@ def _check_data(studies: Sequence[Study], *, anyway: bool) -> None:
             first, known = found[0]
             keys = ("modes", "centres", "std") if anyway else ("modes", "centres", "std", "oracle")
             same = all(repr(known.get(key)) == repr(record.get(key)) for key in keys)
-            drawn = (known.get("real"), record.get("real"))
-            if not same or (all(x is not None for x in drawn) and not np.array_equal(*drawn)):
+            one, two = known.get("real"), record.get("real")
+            if not same or (one is not None and two is not None and not np.array_equal(one, two)):
                 raise MismatchError(
                     f"'{first.path}' and '{other.path}' were not trained on the same data: the problem '{label}' "
                     "differs in what they record of it."

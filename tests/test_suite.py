@@ -192,7 +192,7 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
     )
     assert "Did you mean 'margin'?" in sentence(suite=suite("per_problem: {ring8: {loss.hinge.mrgin: 2}}"))
     assert sentence(suite=suite("problem: [ring8, grid25]\nper_problem: {grid25: {seeds: 2}}")) == (
-        "The keys seeds, probe_every, samples, neighbours, diagnostics, executor, feature_spaces, metrics, margins, time_limit, "
+        "The keys seeds, probe_every, samples, neighbours, diagnostics, feature_spaces, metrics, margins, time_limit, "
         "allow hold for a whole suite, not for 'grid25'."
     )
 
@@ -202,8 +202,8 @@ def test_per_problem_must_name_problems_and_keys_that_exist(suite):
 KEYS = (
     "allow, batch_size, claims, critic_steps, description, diagnostics, executor, feature_spaces, g_normalization, "
     "g_regularizer, generator_steps, latent, latent_dim, loss, margins, metrics, model, neighbours, network, "
-    "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite, term, time_limit, trick, "
-    "tuning, update"
+    "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, steps, suite, term, time_limit, "
+    "trick, tuning, update"
 )
 
 

@@ -261,7 +261,11 @@ def test_baseline_keeps_the_margins_of_its_suite(study, tmp_path):
     }  # fmt: skip
     done = invoke("baseline", folder, "-o", tmp_path / "c.json")
     assert done.exit_code == 0, done.output
-    assert load_baseline(tmp_path / "c.json").margins == {"failure_rate": 0.7, "score": 0.3}
+    frozen = load_baseline(tmp_path / "c.json")
+    assert frozen.margins == {"failure_rate": 0.7, "score": 0.3}
+    runs = [len(variant.runs) for variant in frozen.variants]
+    assert len(runs) > 1, "of one variant the sum is no other number than the largest"
+    assert f"Baseline of {len(runs)} variants, {sum(runs)} runs: " in done.output
 
 
 # ---------------------------------------------------------------------------------------------- refusals

@@ -94,6 +94,12 @@ def test_what_the_game_does_is_found_with_its_onset(columns, finding, onset):
     assert rule.remedy.text
 
 
+def test_swapped_labels_need_a_loss_that_has_fallen_by_a_third():
+    wrong = after(0.6, 0.02, 4)
+    assert found(d_ranking=wrong, d_loss=after(2.0, 1.3, 4))[0] == ("labels look swapped", 400)
+    assert "labels look swapped" not in dict(found(d_ranking=wrong, d_loss=after(2.0, 1.5, 4)))
+
+
 def test_a_good_game_has_no_findings():
     assert found() == []
     # a Wasserstein loss has no scale of its own, and G of an equilibrium no gradient

@@ -653,3 +653,10 @@ def test_progressive_layers_have_the_scale_of_the_paper():
         # the first layer's outputs are pixels of a map, by which the paper's code divides its gain
         gain = 1 if plain else math.sqrt(2) / (1 if convolves or module.in_features > 4 else 4)
         assert module.scale == pytest.approx(gain / math.sqrt(inputs)), module
+
+
+def test_where_style_generators_start():
+    """A constant of ones (Karras 2019, fig. 1); random numbers in the second version's code."""
+    first, second = (pair(name, (1, 8, 8))[0].start for name in ("stylegan", "stylegan2"))
+    assert torch.equal(first, torch.ones_like(first))
+    assert second.std() > 0.5

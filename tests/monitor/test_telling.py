@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import ganbench
 from ganbench import Monitor, UserError
 from ganbench.analysis.verdicts import VERDICTS
+from ganbench.monitor import saying
 
 SMALL = {"samples": 128, "neighbours": 32, "every": 10}
 
@@ -239,3 +240,21 @@ def test_arrays_are_samples_and_scores_too(listen):
         monitor.step(fake=ring(64).numpy(), real_logits=np.array([1.0, 2.0]), fake_logits=0.5)
     assert monitor.series["d_ranking"].iloc[-1] == 1
     assert monitor.series["precision"].notna().iloc[-1]
+
+
+def test_what_ended_the_program_is_told_at_its_exit(monkeypatch):
+    class Waiting:
+        told = None
+
+        def ended_by(self, error, *, late=False):
+            self.told = (error, late)
+
+    registered, waiting, error = [], Waiting(), ValueError("nan")
+    monkeypatch.setattr(saying.atexit, "register", registered.append)
+    saying.at_exit(waiting)
+    monkeypatch.setattr(saying.sys, "last_value", None, raising=False)
+    registered[0]()
+    assert waiting.told is None
+    monkeypatch.setattr(saying.sys, "last_value", error, raising=False)
+    registered[0]()
+    assert waiting.told == (error, True)

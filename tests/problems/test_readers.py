@@ -22,6 +22,7 @@ from scipy.io import savemat
 from ganbench.errors import UserError
 from ganbench.problems.readers import Looks, of_dataset, of_table, read, split_by_content
 from ganbench.problems.readers.base import Images, cropped, in_random_order, resized
+from ganbench.problems.readers.shelves import shelf_of
 
 RANDOM = np.random.default_rng(0)
 
@@ -112,6 +113,16 @@ def test_cifar(tmp_path, form, packed):
     assert np.array_equal(parts.held_out.pixels.numpy().reshape(-1, 3072), test_rows)
     assert parts.held_out.labels.tolist() == test_labels
     assert parts.train.pixels.shape[1:] == (3, 32, 32)
+
+
+def test_of_a_tar_archive_hidden_files_and_folders_are_not_read(tmp_path):
+    folder = tmp_path / "batches"
+    (folder / "more").mkdir(parents=True)
+    for name in ("one.bin", "more/two.bin", "more/._two.bin", ".DS_Store"):
+        (folder / name).write_bytes(b"x")
+    with tarfile.open(tmp_path / "batches.tar", "w") as archive:
+        archive.add(folder, "batches")
+    assert shelf_of(tmp_path / "batches.tar").names == ["batches/more/two.bin", "batches/one.bin"]
 
 
 def test_svhn(tmp_path):

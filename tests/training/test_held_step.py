@@ -89,6 +89,7 @@ def test_a_step_can_be_held(axis, plugin):
     ["loss=hinge,relativistic_pairing,wasserstein", "optimizer.adam.beta1=0.0,0.5", "optimizer.adam.decay=cosine"],
     ["update=lookahead", "update.lookahead.every=3", "trick=ema+top_k+historical_averaging", "regularizer=lecam"],
     ["problem=ring8_labelled", "network=conditional_mlp"],
+    ["problem=ring8_labelled", "network=conditional_mlp", "term=auxiliary_class"],
     ["problem=dirac", "network=point", "update=symplectic"],
 ])  # fmt: skip
 def test_steps_that_combine_can_be_held(overrides):

@@ -15,7 +15,6 @@ from ganbench.executors.board import Board
 from ganbench.results.store import ATTEMPTS, Store
 from ganbench.suite import resolve
 
-# trains nothing, and loads torch all the same
 pytestmark = pytest.mark.slow
 
 

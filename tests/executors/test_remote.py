@@ -104,6 +104,7 @@ def here(monkeypatch):
     monkeypatch.setattr(remote, "Server", Here)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("engine", [Mail(), Mail(apart=True), Mail(twice=True)], ids=["shared", "apart", "twice"])
 def test_another_machine_gives_the_same_tables(engine, local, tmp_path):
@@ -115,6 +116,7 @@ def test_another_machine_gives_the_same_tables(engine, local, tmp_path):
     assert sorted(path.name for path in study.path.iterdir()) == sorted(path.name for path in local.path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_what_was_done_before_its_word_got_lost_is_not_done_again(local, tmp_path):
     engine = Mail(lost=1)
@@ -125,6 +127,7 @@ def test_what_was_done_before_its_word_got_lost_is_not_done_again(local, tmp_pat
     assert len(set(names)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_what_is_lost_for_good_is_failed_with_its_reason_and_done_when_repeated(local, tmp_path, monkeypatch):
     monkeypatch.setattr(remote, "there", None)
@@ -139,6 +142,7 @@ def test_what_is_lost_for_good_is_failed_with_its_reason_and_done_when_repeated(
     equal(api.run(None, GRID, out=tmp_path / "study", executor=Mail()), local)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_attempts_that_a_driver_has_left_are_taken_over(local, tmp_path):
     plan, out = resolve(None, GRID), tmp_path / "study"
@@ -154,6 +158,7 @@ def test_attempts_that_a_driver_has_left_are_taken_over(local, tmp_path):
     assert not (out / ATTEMPTS).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_two_results_that_differ_are_told(local, tmp_path, monkeypatch):
     study = api.run(None, GRID, out=tmp_path / "study", executor=Mail())
@@ -171,6 +176,7 @@ def test_two_results_that_differ_are_told(local, tmp_path, monkeypatch):
     equal(api.load(study.path), local)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_who_has_another_version_is_refused_by_name(tmp_path, monkeypatch):
     class Older(Mail):
@@ -182,6 +188,7 @@ def test_who_has_another_version_is_refused_by_name(tmp_path, monkeypatch):
     assert set(api.load(tmp_path / "study").runs["status"]) == {"pending"}, "nobody failed"
 
 
+@pytest.mark.slow
 def test_plugin_files_travel_as_they_are(own_registry, tmp_path):
     letter = {"files": {"/elsewhere/mine.py": b"x = 1\n", str(tmp_path / "same.py"): b"y = 2\n"}}
     (tmp_path / "same.py").write_bytes(b"y = 2\n")
@@ -223,6 +230,7 @@ def test_what_no_executor_takes_is_refused(changes, told):
     assert str(refused.value).startswith(told)
 
 
+@pytest.mark.slow
 def test_an_executor_has_no_part_in_ids_and_hashes(tmp_path):
     plain, named = resolve(None, GRID), resolve(None, [*GRID, "executor=dask", "executor.address=tcp://h:1"])
     assert named.hash == plain.hash
@@ -238,6 +246,7 @@ def test_an_executor_has_no_part_in_ids_and_hashes(tmp_path):
         choose(named, "cpu", 2)
 
 
+@pytest.mark.slow
 def test_an_executor_of_ones_own_is_named_like_the_others(own_registry):
     @register("executor")
     def mine(*, machines: int = 2):
@@ -250,6 +259,7 @@ def test_an_executor_of_ones_own_is_named_like_the_others(own_registry):
 # ------------------------------------------------------------------------------------------ Dask
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_dask_gives_the_same_tables(local, tmp_path):
     distributed = pytest.importorskip("distributed")
@@ -304,6 +314,7 @@ def test_ray_gives_the_same_tables(local, tmp_path):
     equal(api.run(None, [*GRID, "executor=ray"], out=tmp_path / "study"), local)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
 
@@ -315,6 +326,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
         api.run(None, GRID, out=tmp_path / "study", executor=Dask("tcp://127.0.0.1:1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("executor", "module"), [(Dask(), "distributed"), (Slurm(), "submitit")])
 def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch, executor, module):
     monkeypatch.setitem(__import__("sys").modules, module, None)

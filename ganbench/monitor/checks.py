@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from ganbench.analysis.verdicts import VERDICTS
+from ganbench.analysis.verdicts import VERDICTS, view
 from ganbench.errors import UserError, unknown
 from ganbench.registry import COSTS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODES = ("eval", "train")
 
@@ -29,3 +33,10 @@ def verdict_names(names: Iterable[str]) -> frozenset[str]:
     for name in wanted - set(known):
         raise unknown("verdict in 'stop_on'", name, known)
     return frozenset(wanted)
+
+
+def widening(series: pd.DataFrame) -> bool:
+    """Tell whether samples are more diverse than ever before: a generator on its way up is narrow at first."""
+    seen = view(series)
+    names = () if seen is None else [name for name in (seen.count, *seen.narrow) if name in series]
+    return any(series[name].iloc[-1] > series[name].iloc[:-1].max() for name in names)

@@ -62,9 +62,9 @@ def clock(monkeypatch):
     monkeypatch.setattr(module, "time", clock)
     original = module.LoopProber.probe
 
-    def probe(self):
+    def probe(self, **options):
         clock.now += 1.0
-        return original(self)
+        return original(self, **options)
 
     monkeypatch.setattr(module.LoopProber, "probe", probe)
     return clock

@@ -126,6 +126,17 @@ def test_a_collapse_that_passes_stops_nothing(watch):
     assert monitor.steps == 50
 
 
+def test_a_generator_that_gains_modes_from_probe_to_probe_is_not_stopped(watch):
+    """It is as narrow as one that has collapsed, on its way up."""
+    generator = Scripted()
+    generator.modes = 1
+    monitor = watch(generator, stop_on={"collapsed"}, patience=1)
+    for modes in (2, 3, 4, 6, 8):
+        generator.modes = modes
+        steps(monitor, 10)
+    assert monitor.steps == 50
+
+
 def test_other_verdicts_than_those_asked_for_stop_nothing(watch):
     generator = Scripted()
     generator.scale.data.fill_(100.0)

@@ -154,7 +154,9 @@ def run(
     with a population's name and an event while training goes on; tell: called with a sentence on what is reused.
     Repeating the call goes on where the last one ended. Raises UserError for what cannot be done as asked.
     """
-    plan = make_plan(suite, [*listed(overrides, "overrides", '["loss=hinge"]'), *worded(settings)], plugins, out)
+    plan = make_plan(
+        suite, [*listed(overrides, "overrides", '["loss=hinge", "seeds=3"]'), *worded(settings)], plugins, out
+    )
     return execute_plan(
         plan, out=out, device=device, workers=workers, executor=executor, shard=shard, fresh=fresh,
         continue_anyway=continue_anyway, watch=watch, tell=tell,

@@ -28,7 +28,7 @@ def legends(kind: str, *, every: bool = False) -> list[Row]:
     """
     if kind == "suite":
         return [(name, description_of(name)) for name in suite_names()]
-    if not every and not _has_packages() and (rows := shipped()[kind]):
+    if not every and not _has_packages() and (rows := shipped().get(kind)):
         return rows
     from ganbench import registry
 

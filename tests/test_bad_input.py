@@ -179,7 +179,7 @@ def test_a_path_is_a_suite_too(tmp_path):
         (["problem={a: 1}"], "The key 'problem' has the wrong type"),
         (["loss=[[hinge]]"], "The key 'loss' has the wrong type: input should be a valid string, got ['hinge']."),
         (["network.mlp.width=[[8]]"], "The key 'network.mlp.width' has the wrong type: it takes int, got [8]."),
-        (["network.mlp.width={a: 8}"], "The key 'network.mlp.width' has the wrong type"),
+        (["network.mlp.width={a: 8}"], "Unknown part of the schedule of 'network.mlp.width' 'a'."),
         (["problem.ring8.std=1e999"], "The key 'problem.ring8.std' must be a finite number, got inf."),
         (["problem.ring8.std=-.inf"], "The key 'problem.ring8.std' must be a finite number, got -inf."),
         (["network.mlp.width=" + "9" * 50], "The key 'network.mlp.width' must be at most 9223372036854775807"),

@@ -72,10 +72,10 @@ MISTAKES = {
         f"Unknown suite 'stabilty'. Did you mean 'stability'? Available: {', '.join(suite_names())}."),
     "two suites": (["suite=smoke", "suite=stability"], "One suite at a time, got smoke, stability."),
     "unknown key": (["los=hinge"], "Unknown key 'los'. Did you mean 'loss'? Available: allow, batch_size, "
-        "claims, critic_steps, description, diagnostics, feature_spaces, g_normalization, g_regularizer, "
+        "claims, critic_steps, description, diagnostics, executor, feature_spaces, g_normalization, g_regularizer, "
         "generator_steps, latent, latent_dim, loss, margins, metrics, model, neighbours, network, "
         "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, "
-        "steps, suite, time_limit, trick, tuning, update."),
+        "steps, suite, term, time_limit, trick, tuning, update."),
     "unknown loss": (["loss=hing"], "Unknown loss 'hing'. Did you mean 'hinge'? Available: {losses}."),
     "no value": (["loss"], "Cannot read 'loss': an override is written key=value, for example loss=hinge,minimax."),
     "wrong type": (["steps=many"],
@@ -149,8 +149,9 @@ def test_study_of_another_plan_is_refused_and_untouched(command, trained, change
     [
         (["report", "no"], "There is no study in 'no' (no plan.yaml)."),
         (["report", "."], "There is no study in '.' (no plan.yaml)."),
-        (["list", "losses"], "Unknown kind 'losses'. Did you mean 'loss'? Available: diagnostic, feature_space, loss, "
-         "metric, model, network, normalization, optimizer, problem, regularizer, suite, trick, update, verdict."),
+        (["list", "losses"], "Unknown kind 'losses'. Did you mean 'loss'? Available: diagnostic, executor, "
+         "feature_space, loss, metric, model, network, normalization, optimizer, problem, regularizer, suite, term, "
+         "trick, update, verdict."),
         (["show", "problem", "rng8"], "Unknown problem 'rng8'. Did you mean 'ring8'? Available: {problems}."),
         (["show", "suite", "smok"],
          f"Unknown suite 'smok'. Did you mean 'smoke'? Available: {', '.join(suite_names())}."),

@@ -31,7 +31,8 @@ neighbours: 32
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for own, text in found if own == language]
 
 
 def steps_of_the_workflow():

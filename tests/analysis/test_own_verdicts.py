@@ -32,7 +32,7 @@ from ganbench.analysis.verdicts import (
     rules,
 )
 from ganbench.errors import UserError
-from ganbench.monitor.monitor import _verdict_names
+from ganbench.monitor.checks import verdict_names
 from ganbench.registry import Remedy, Threshold, register
 from ganbench.report import build, sections
 from ganbench.suite import resolve
@@ -145,9 +145,9 @@ def test_it_is_in_the_ranking_and_the_report(slow_starter, fake, tmp_path):
 
 def test_a_monitor_stops_on_it(slow_starter):
     with pytest.raises(UserError, match=f"Unknown verdict in 'stop_on' '{NAME}'"):
-        _verdict_names({NAME})
+        verdict_names({NAME})
     registry.load_file(slow_starter)
-    assert _verdict_names({NAME}) == {NAME}
+    assert verdict_names({NAME}) == {NAME}
 
 
 def test_plans_know_nothing_of_it(slow_starter):

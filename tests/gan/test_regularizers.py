@@ -427,13 +427,13 @@ def test_a_penalty_on_matrices_is_one_number_a_run():
 def shown(*overrides, steps):
     """Return what D is shown in the last of some steps, and the samples behind it: real, fake of D, fake, real of G."""
     trained, seen, own = population(*overrides), [], []
-    criticise, generate, draw = trained.criticise, trained.generate, trained.batch
+    criticise, generate, draw = trained.discriminator, trained.generate, trained.batch
 
     def recorded(what, into):
         into.append(what.detach())
         return what
 
-    trained.criticise = lambda x, *given, **how: criticise(recorded(x, seen), *given, **how)
+    trained.discriminator = lambda x, *given, **how: criticise(recorded(x, seen), *given, **how)
     trained.generate = lambda *args, **how: recorded(generate(*args, **how), own)
     trained.batch = lambda purpose, held: (
         recorded(draw(purpose, held), own) if "data" in purpose else draw(purpose, held)

@@ -28,7 +28,7 @@ def test_every_rule_has_a_minimal_loop():
         module = inspect.getsource(inspect.getmodule(rule))
         parts = [inspect.getsource(rule)] + [
             re.search(rf"(?ms)^def {helper}\(.*?(?=^def |\Z)", module)[0]
-            for helper in re.findall(r"(?:yield|yield from) (_\w+)\(", inspect.getsource(rule))
+            for helper in re.findall(r"(?:yield|yield from|list\()\s?(_\w+)\(", inspect.getsource(rule))
         ]  # fmt: skip
         texts = [text for part in parts for text in re.findall(r'Fault\(\s*f?"([^"]+)"', part)]
         assert texts, rule.__name__

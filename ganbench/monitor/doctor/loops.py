@@ -127,6 +127,9 @@ MISTAKES: tuple[Mistake, ...] = (
             {"opt_d.step()": "opt_d.step()\nfor own in D.parameters():\n    own.data.clamp_(-1e-4, 1e-4)"}),
     Mistake("the discriminator's learning rate is 0", True, {OPT_D: OPT_D.replace("2e-4", "0.0")}),
     Mistake("learning rates are orders apart", False, {OPT_D: OPT_D.replace("2e-4", "2e-6")}),
+    Mistake("part of the discriminator's gradient is cleared before its step", False,
+            {"d_loss = bce(D(real), 1) + bce(D(fake.detach()), 0)":
+             "d_loss = bce(D(real), 1)\nd_loss.backward()\nopt_d.zero_grad()\nd_loss = bce(D(fake.detach()), 0)"}),
     Mistake("the discriminator's steps move nothing", True, {OPT_D: OPT_D.replace("2e-4", "2e-20")}),
     Mistake("the discriminator's steps are too large", False, {OPT_D: OPT_D.replace("2e-4", "1.0")}),
     Mistake("one player steps ten times as often", False,

@@ -64,6 +64,10 @@ class Schedule:
             return self._tried(job, failure)
         if failure is None:
             return iter(())
+        folder = self.store.population(job.name)
+        if not folder.runs():
+            # whoever was asked to do it never began: without its runs the failure would be nobody's
+            folder.begin(job.runs)
         told = self._record(job.name, failure)
         variants = set(_by_variant(job.runs))
         if len(variants) == 1:

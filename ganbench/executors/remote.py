@@ -109,6 +109,8 @@ def _go_on(store: Store, name: str, study: Path, attempts: Path) -> None:
     with suppress(OSError, shutil.Error):
         if best and copying.reach(best, plan)[0]:
             copying.copy(best, store.population(name))
+            # what is known of its problem, too: where all is done already nobody finds it out again
+            shutil.copytree(best.path.parents[1] / "problems", store.path / "problems", dirs_exist_ok=True)
 
 
 def _plugin_files(letter: Letter, base: Path) -> list[Path]:

@@ -208,8 +208,9 @@ def _pair_neighbours(flat: Tensor, k: int) -> Tensor:
     count = min(k + SPARE, flat.shape[1] - 1)
     reach, index = _candidates(points, count, dtype)
     apart = _ascending(flat, index)[..., :k]
-    # nobody but a candidate is nearer than `reach`
-    unsure = (apart[..., -1] > reach) & (count < flat.shape[1] - 1)
+    # nobody but a candidate is nearer than `reach`, of which squares that vanish in float32 may have taken something
+    sure = reach.double() - (UNDERFLOW if dtype == torch.float32 else 0.0)
+    unsure = (apart[..., -1] > sure) & (count < flat.shape[1] - 1)
     if dtype == torch.float32:
         for run in unsure.any(1).nonzero().flatten().tolist():
             rows = unsure[run].nonzero().flatten()

@@ -35,8 +35,21 @@ def verdict_names(names: Iterable[str]) -> frozenset[str]:
     return frozenset(wanted)
 
 
-def widening(series: pd.DataFrame) -> bool:
-    """Tell whether samples are more diverse than ever before: a generator on its way up is narrow at first."""
+DIVERSE = 0.1
+"""Of what is judged as a share, from where on samples count as diverse: below it halves are chance."""
+YOUNG = 5
+"""How many times as long a verdict has to hold where samples were never more diverse: on its way up G is narrow."""
+
+
+def probes_to_wait(series: pd.DataFrame, patience: int) -> int:
+    """Return for how many probes a verdict has to hold before it ends training.
+
+    patience: where samples once were twice as diverse as now; more of them elsewhere, and one more while they widen.
+    """
     seen = view(series)
-    names = () if seen is None else [name for name in (seen.count, *seen.narrow) if name in series]
-    return any(series[name].iloc[-1] > series[name].iloc[:-1].max() for name in names)
+    names = () if seen is None else [name for name in (seen.count, seen.spread, *seen.narrow) if name in series]
+    before = {name: series[name].iloc[:-1].max() for name in names}
+    now = {name: series[name].iloc[-1] for name in names}
+    if any(before[name] >= max(2 * now[name], DIVERSE) for name in names):
+        return patience
+    return YOUNG * patience + any(now[name] > before[name] for name in names)

@@ -17,7 +17,7 @@ from ganbench import registry
 from ganbench.analysis.game import GameFinding, game_findings
 from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series, view
 from ganbench.errors import UserError
-from ganbench.monitor.checks import check, verdict_names, widening
+from ganbench.monitor.checks import check, probes_to_wait, verdict_names
 from ganbench.monitor.doctor import Fault, Visit
 from ganbench.monitor.forwards import Forward, Loop, Networks, loop_of
 from ganbench.monitor.inputs import Latent, Real
@@ -73,7 +73,8 @@ class Monitor:
     out: the study's directory; loops that differ in `variant` (default: the generator's class) or `seed` may share it;
         a loop that is repeated without a seed gets the next number.
     stop_on: verdicts that end training by raising TrainingStopped, or by calling `on_verdict(verdict)` once if given,
-        when they have held for `patience` probes and samples are not more diverse than ever; "diverged" at once.
+        when they have held for `patience` probes (five times as many where samples never were twice as diverse as now:
+        on its way up a generator is narrow); "diverged" at once.
     mode: "eval", or "train" to measure the networks with the flags that the loop gave them.
     log: takes the console's line of each probe; None: silence. sinks: trackers that get each probe too, see
         ganbench.monitor.sinks.
@@ -358,10 +359,11 @@ class Monitor:
         self.verdicts = judge_series(series, known["oracle"], known["modes"], diverged_step=diverged_step)
         names = [verdict.verdict for verdict in self.verdicts]
         self._held = {name: self._held.get(name, 0) + 1 for name in names}
-        if diverged_step is not None or widening(series):
+        if diverged_step is not None:
             return
+        wait = probes_to_wait(series, self.patience)
         for verdict in self.verdicts:
-            if verdict.verdict in self.stop_on and self._held[verdict.verdict] >= self.patience:
+            if verdict.verdict in self.stop_on and self._held[verdict.verdict] >= wait:
                 self._stop(verdict)
 
     def _diverged(self, step: int, complaint: str) -> None:

@@ -155,6 +155,15 @@ def test_the_unit_of_the_features_does_not_matter(metric, d, exponent):
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_no_power_of_two_is_a_place_where_squares_are_lost(metric):
+    """Squares of numbers about 2^-75 vanish in float32, in which the candidates are looked for."""
+    real, fake = normal(40, 5), normal(30, 5, seed=1) * 1.2 + 0.3
+    ordinary = metric(real, fake)
+    for exponent in range(-82, -50):
+        torch.testing.assert_close(metric(real * 2.0**exponent, fake * 2.0**exponent), ordinary, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_real_samples_whose_squares_vanish_are_refused(metric):
     if metric is METRICS["vendi"]:
         return

@@ -151,12 +151,21 @@ def test_patience_starts_again_after_a_better_probe(watch):
 def test_by_default_two_probes_and_five_hundred_steps(tmp_path):
     options = {name: value for name, value in SIZES.items() if name != "every"}
     generator = Fixed()
-    generator.modes = 1
     monitor = Monitor(generator, nn.Linear(2, 1), latent=on_the_ring, problem="ring8", out=tmp_path / "it",
                       stop_on="collapsed", **options)  # fmt: skip
+    generator.modes = 1
     with pytest.raises(TrainingStopped):
         go(monitor, 2000)
     assert monitor.series["step"].tolist() == [0, 500, 1000]
+
+
+def test_who_was_never_more_diverse_has_five_times_as_long(watch):
+    generator = Fixed()
+    generator.modes = 1
+    monitor = watch(generator, stop_on={"collapsed"}, patience=2)
+    with pytest.raises(TrainingStopped):
+        go(monitor, 100)
+    assert monitor.steps in (5 * 10, 5 * 11), "one probe more where this one is the widest so far"
 
 
 def test_a_divergence_comes_before_what_held_already_and_hides_none_of_it(watch):

@@ -1,0 +1,35 @@
+"""The reference report in the repository: of today's suite, and small enough to be there."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ganbench.suite import resolve
+
+REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
+MOST_BYTES = 12_500_000
+
+
+@pytest.mark.parametrize("suite", [file.stem for file in sorted(REFERENCE.glob("*.html"))])
+def test_a_reference_report_is_of_the_suite_as_it_is(suite):
+    page = (REFERENCE / f"{suite}.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
+    (study,) = data["studies"]
+    remake = (
+        f"reports/reference/{suite}.html is of another suite '{suite}' than the shipped one. Make it again: "
+        f"ganbench run suite={suite} --out reports/{suite} && "
+        f"cp reports/{suite}/report.html reports/reference/{suite}.html"
+    )
+    plan = resolve(suite)
+    runs = {(run["variant"], run["seed"]) for run in study["runs"].values()}
+    assert runs == {(run.variant.id, run.seed) for run in plan.runs}, remake
+    assert len(page.encode()) <= MOST_BYTES
+
+
+def test_the_reports_that_the_readme_leads_to_are_there():
+    readme = (REFERENCE.parents[1] / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"\(reports/reference/([\w-]+\.html)\)", readme)
+    assert named
+    assert set(named) == {file.name for file in REFERENCE.glob("*.html")}

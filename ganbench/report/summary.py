@@ -66,7 +66,7 @@ def _game(context: Context) -> list[str]:
     rows = [row for found in context.game.values() for row in found[:2]]
     counts = Counter(str(row["finding"]) for row in rows)
     remedies = {str(row["finding"]): str(row["remedy"]) for row in rows}
-    runs = context.runs["run"].nunique()
+    runs = int((context.runs["status"] != "skipped").sum())
     if not counts:
         return []
     most = counts.most_common(FINDINGS)

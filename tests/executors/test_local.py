@@ -1,5 +1,6 @@
 """Local execution: the numbers do not depend on how a study was trained, and a kill costs nothing but time."""
 
+import json
 import os
 import random
 import signal
@@ -109,6 +110,7 @@ if __name__ == "__main__":
     api.run(None, overrides, out=out, workers=2, watch=watch).report()
 """
 LONG = [*GRID, "steps=1000", "probe_every=50"]
+RUNS = 8
 
 
 class Killing:
@@ -140,7 +142,9 @@ class Killing:
         time.sleep(self.draw.uniform(0, 0.3))
 
     def trained(self):
-        return len(list(self.out.glob("populations/*/done.json"))) == 2
+        # a worker's kill may have parted a population: runs are counted, not populations
+        ended = self.out.glob("populations/*/done.json")
+        return sum(len(json.loads(file.with_name("runs.json").read_text())) for file in ended) == RUNS
 
     def kill(self, target):
         """Wait for a moment of work, or of the report where training has ended, and kill; False where all had ended."""
@@ -262,6 +266,7 @@ def test_number_of_workers_threads_and_probes_changes_no_number(tmp_path, own_re
 
 
 DYING = """
+import json
 import os
 import sys
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ganbench.analysis.verdicts import VERDICTS, view
+from ganbench.analysis.verdicts.progress import diversity, has_narrowed
 from ganbench.errors import UserError, unknown
 from ganbench.registry import COSTS
 
@@ -35,8 +36,6 @@ def verdict_names(names: Iterable[str]) -> frozenset[str]:
     return frozenset(wanted)
 
 
-DIVERSE = 0.1
-"""Of what is judged as a share, from where on samples count as diverse: below it halves are chance."""
 YOUNG = 5
 """How many times as long a verdict has to hold where samples were never more diverse: on its way up G is narrow."""
 
@@ -47,9 +46,6 @@ def probes_to_wait(series: pd.DataFrame, patience: int) -> int:
     patience: where samples once were twice as diverse as now; more of them elsewhere, and one more while they widen.
     """
     seen = view(series)
-    names = () if seen is None else [name for name in (seen.count, seen.spread, *seen.narrow) if name in series]
-    before = {name: series[name].iloc[:-1].max() for name in names}
-    now = {name: series[name].iloc[-1] for name in names}
-    if any(before[name] >= max(2 * now[name], DIVERSE) for name in names):
+    if seen is not None and has_narrowed(series, seen):
         return patience
-    return YOUNG * patience + any(now[name] > before[name] for name in names)
+    return YOUNG * patience + (seen is not None and any(now > before for before, now in diversity(series, seen)))

@@ -26,7 +26,7 @@ from ganbench.monitor.losses import Told as Number
 from ganbench.monitor.losses import ToldLosses
 from ganbench.monitor.probing import Features, LoopProber, Sizes, Target
 from ganbench.monitor.record import LoopSettings, Record
-from ganbench.monitor.saying import at_exit, line_of, text_of
+from ganbench.monitor.saying import at_exit, line_of, so_far, text_of
 from ganbench.monitor.sinks import Sink, Sinks
 from ganbench.monitor.telling import Told, ToldProber, Unmeasured
 from ganbench.monitor.watched import Loss
@@ -338,9 +338,9 @@ class Monitor:
 
     def _say(self, columns: dict[str, float], series: pd.DataFrame) -> None:
         """Say a probe: one line on the console, and to every sink."""
-        findings = game_findings(series) if self.steps > 0 else ()
-        self._log(line_of(self.steps, columns, self.verdict, findings))
-        self._sinks.probe(self.steps, columns, text_of(self.verdict, findings))
+        findings, verdict = game_findings(series) if self.steps > 0 else (), so_far(self.verdict, series)
+        self._log(line_of(self.steps, columns, verdict, findings))
+        self._sinks.probe(self.steps, columns, text_of(verdict, findings))
         if self.steps >= self.every and (unsaid := self._prober.missing()) != self._unsaid:
             self._unsaid = unsaid
             for what in unsaid:

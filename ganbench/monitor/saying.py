@@ -6,11 +6,16 @@ import atexit
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from ganbench.analysis.game import GameFinding
 from ganbench.analysis.verdicts import Verdict, view
+from ganbench.analysis.verdicts.progress import called
 from ganbench.monitor.losses import PLAYERS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Ending(Protocol):
@@ -31,6 +36,14 @@ def line_of(
     return f"ganbench: step {step}, {', '.join([state, *map(in_short, findings[:1])])}" + (
         f": {numbers}" if numbers else ""
     )
+
+
+def so_far(verdict: Verdict | None, series: pd.DataFrame) -> Verdict | None:
+    """Return a verdict by the name that it has while training goes on."""
+    seen = view(series)
+    if verdict is None or seen is None:
+        return verdict
+    return replace(verdict, verdict=called(verdict.verdict, series, seen))
 
 
 def in_short(finding: GameFinding) -> str:

@@ -21,9 +21,11 @@ from ganbench.analysis.verdicts import (
     loss_quality_correlation,
     so_far,
     so_far_briefly,
+    view,
 )
 from ganbench.analysis.verdicts.levels import since
 from ganbench.analysis.verdicts.movements import swings
+from ganbench.analysis.verdicts.progress import called
 
 FATES = ["converged", "unconverged", "collapsed", "late collapse", "dropping modes", "degraded", "vanished",
          "never learned", "oscillating"]  # fmt: skip
@@ -427,6 +429,20 @@ def test_a_run_that_never_learned_is_either_too_short_or_a_failure(quality: Any)
     # a course that never rises from one probe to the next was not too short
     falling = judge_series(risen(*sorted(quality, reverse=True)), {**RING, "high_quality": 1.0}, 8)
     assert not falling[0].undecided
+
+
+@pytest.mark.parametrize(("counts", "name"), [
+    ([0, 1, 1], "not diverse yet"),
+    ([0, 1, 3, 2], "not diverse yet"),
+    ([0, 1, 4, 2], "collapsed"),
+    ([np.nan, 4, np.nan, 2], "collapsed"),
+    ([0, *[1] * 14], "not diverse yet"),
+    ([0, *[1] * 15], "collapsed"),
+])  # fmt: skip
+def test_a_collapse_so_far_was_more_diverse_or_had_time(counts: list[float], name: str) -> None:
+    columns = {"step": 10 * np.arange(len(counts)), "modes_covered": counts, "high_quality": np.ones(len(counts))}
+    assert called("collapsed", columns, view(columns)) == name
+    assert called("late collapse", columns, view(columns)) == "late collapse"
 
 
 def test_runs_without_an_end_have_a_verdict_so_far(fake: Any, tmp_path: Any) -> None:

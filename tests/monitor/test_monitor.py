@@ -137,6 +137,27 @@ def test_a_generator_that_gains_modes_from_probe_to_probe_is_not_stopped(watch):
     assert monitor.steps == 50
 
 
+def test_what_was_never_more_diverse_has_not_collapsed_on_its_console_before_it_had_time(watch, capsys):
+    generator = Scripted()
+    generator.modes = 1
+    monitor = watch(generator)
+    steps(monitor, 140)  # the 15th probe
+    told = [line.split(", ")[1].partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["begun", *["not diverse yet"] * 14]
+    steps(monitor, 10)
+    assert "step 150, collapsed" in capsys.readouterr().out
+
+
+def test_what_was_more_diverse_has_collapsed_on_the_console_at_once(watch, capsys):
+    generator = Scripted()
+    generator.modes = 4
+    monitor = watch(generator)
+    steps(monitor, 20)
+    generator.modes = 1
+    steps(monitor, 10)
+    assert "step 30, collapsed" in capsys.readouterr().out
+
+
 def test_other_verdicts_than_those_asked_for_stop_nothing(watch):
     generator = Scripted()
     generator.scale.data.fill_(100.0)

@@ -17,6 +17,7 @@ from ganbench.analysis import Study
 from ganbench.analysis.verdicts import wording
 from ganbench.analysis.verdicts.case import Case, Ended, Held
 from ganbench.analysis.verdicts.levels import since
+from ganbench.analysis.verdicts.progress import called
 from ganbench.analysis.verdicts.records import Rule, Verdict, rules
 from ganbench.analysis.verdicts.view import View, judged_columns, view_through
 from ganbench.arrays import Values
@@ -58,16 +59,13 @@ def judge(study: Study) -> pd.DataFrame:
     return table.astype({"onset": "Int64", "failed": bool, "undecided": bool})
 
 
-YET = {"never learned": "not learned yet", "unconverged": "not converged yet", "too short": "still learning"}
-"""What a verdict that speaks of the end is called before there is one."""
-
-
 def so_far(study: Study) -> pd.DataFrame:
     """Return a row for every run that has probes and no end: run, step, verdict, onset (Int64), evidence.
 
     Of runs that train, were interrupted or have crashed: the verdict that would count, had training ended at its last
-    probe (step); what speaks of an end is told as "not learned yet", "not converged yet", "still learning". The probe
-    before training says nothing.
+    probe (step); what speaks of an end is told as "not learned yet", "not converged yet", "still learning", and
+    samples that are narrow early on, and were never less so, as "not diverse yet". The probe before training says
+    nothing.
     """
     import pandas as pd  # as above
 
@@ -77,7 +75,7 @@ def so_far(study: Study) -> pd.DataFrame:
         if how.case is None or not how.case.steps.max(initial=0) > 0:
             continue
         first = found(how)[0]
-        name = YET.get(first.verdict, first.verdict)
+        name = called(first.verdict, how.case.columns, how.case.view)
         rows.append((run["run"], int(how.case.steps[-1]), name, first.onset, first.evidence))
     return pd.DataFrame(rows, columns=["run", "step", "verdict", "onset", "evidence"]).astype({"onset": "Int64"})
 

@@ -29,12 +29,16 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="re
 
 
 def equal(first, second):
-    """Tell whether two studies hold the same numbers, bit for bit; times apart."""
+    """Tell whether two studies hold the same numbers, bit for bit; what the machine spent apart.
+
+    A run's memory is its share of its population's, which a worker's kill may have parted.
+    """
+    spent = ["seconds", "memory_mb"]
     pd.testing.assert_frame_equal(
         first.series.drop(columns="seconds_per_step"), second.series.drop(columns="seconds_per_step"),
         check_exact=True, check_like=False,
     )  # fmt: skip
-    pd.testing.assert_frame_equal(first.runs.drop(columns="seconds"), second.runs.drop(columns="seconds"))
+    pd.testing.assert_frame_equal(first.runs.drop(columns=spent), second.runs.drop(columns=spent))
     for run in first.runs["run"]:
         left, right = first.samples(run), second.samples(run)
         assert left.keys() == right.keys()

@@ -183,6 +183,8 @@ def test_rounded_products_of_float32_are_not_used():
         torch.backends.mkldnn.matmul.fp32_precision = "bf16"
         assert not Points(samples[None], samples.mean(0)).fast
         torch.testing.assert_close(neighbour_distances(samples, 4), brute(samples, 4), rtol=1e-9, atol=0)
+        torch.backends.mkldnn.matmul.fp32_precision = "ieee"
+        assert Points(samples[None], samples.mean(0)).fast
     finally:
         torch.backends.mkldnn.matmul.fp32_precision = before
 

@@ -466,3 +466,17 @@ def test_monitor_says_what_is_wrong_once(tmp_path):
     assert monitor.check() == monitor.faults
     assert monitor.faults[0].certain
     monitor.close()
+
+
+def test_how_far_a_step_moves_counts_all_matrices_together():
+    g = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        g[0].weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
+        g[1].weight.copy_(torch.tensor([[0.0, 12.0], [5.0, 0.0]]))
+    optimizer = optim.SGD(g.parameters(), lr=1.0)
+    visit = Visit([g], [nn.Linear(2, 1)])
+    for layer, size in zip(g, (0.5, 1.0), strict=True):
+        layer.weight.grad = torch.full((2, 2), size)
+    optimizer.step()
+    # steps of norms 1 and 2 at weights of norms 5 and 13
+    assert visit.trace.updates[-1].moved == {"g": pytest.approx(3 / 18)}

@@ -470,6 +470,7 @@ def test_labels_that_are_missing(tmp_path, labels, told):
     (lambda: of_table(pd.DataFrame({"image": [7], "label": [1]})), "Row 0 of 'the table' holds 7"),
     (lambda: of_table(pd.DataFrame({"image": ["no.png"], "label": [1]})), "names 'no.png', which is no file"),
     (lambda: of_table(pd.DataFrame({"image": [png(pixels(4, 4))], "label": [np.nan]})), "1 rows of 1 of"),
+    (lambda: of_table(pd.DataFrame({"image": [png(pixels(4, 4))] * 3, "label": [0, np.nan, 1]})), "1 rows of 3 of"),
     (lambda: Looks(size=3), "a size of 4 to 512 pixels"), (lambda: Looks(channels=2), "1 or 3 channels"),
     (lambda: split_by_content(Images(torch.zeros(30, 1, 4, 4, dtype=torch.uint8))), "too few to hold one in 10 out"),
 ])  # fmt: skip

@@ -87,6 +87,10 @@ def test_a_lost_attribute_is_seen():
     assert got["factors_covered"] == 13
     assert got["factor_kl"] == pytest.approx(math.log(4 / 3), abs=0.01)
     assert [got[f"factor_share.{k}"] for k in (4, 5, 6, 7)] == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3], abs=0.05)
+    # a value is held from a quarter of its true share on, here one sample in sixteen
+    green, others = images[factors[:, 1] == 1], no_green[:480]
+    for few, held in ((28, 13), (36, 14)):
+        assert measured(own, torch.cat([others, green[:few]]), "factor_statistics")["factors_covered"] == held
     # what is not one of the images counts for no factor
     blank = measured(own, torch.zeros(50, 3, 16, 16), "factor_statistics")
     assert blank["factors_covered"] == 0

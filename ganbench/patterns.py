@@ -11,7 +11,7 @@ from ganbench import kinds, registry
 from ganbench.errors import UserError, unknown
 from ganbench.kinds import kind_of
 
-RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
+RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})")
 LONGEST_RANGE = 10_000
 
 

@@ -53,6 +53,7 @@ def test_ranges_of_seeds():
     assert resolve(None, ["problem=ring8", "seeds=5..5"]).seeds == (5,)
     assert "must rise" in sentence("seeds=9..0")
     assert "at most 10000" in sentence("seeds=0..10000")
+    assert "at most 10000" in sentence("seeds=0..1000000000000")
 
 
 @pytest.mark.parametrize(

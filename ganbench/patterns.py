@@ -1,4 +1,4 @@
-"""Short forms of sweeps: `loss=fgan_*`, `loss=*,-hinge`, `seeds=0..9`."""
+"""Short forms of what a suite names: `loss=fgan_*`, `loss=*,-hinge`, `seeds=0..9`, `problem=folder:pictures`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,43 @@ LONGEST_RANGE = 10_000
 
 
 def expanded(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return keys of a suite with the short forms of its sweeps written out.
+    """Return keys of a suite with their short forms written out.
 
     Of a key that names plug-ins: `fgan_*` is every name that matches, in the registry's order, and `-fgan_*` takes out
     again what matches of the ones before it, or of all where it comes first. Of seeds: `0..9` is 0 to 9, 9 included.
+    Of problems that read files: `folder:pictures` is `folder` with its root, several of one several roots.
     UserError for a pattern that matches nothing, a range that falls or holds more than 10 000, and a key of which
     nothing is left.
     """
-    axes = kinds.axes()
+    axes, data = kinds.axes(), _placed(data)
     return {
         key: _names(key, value) if key in axes else _ranges(value) if key == "seeds" else value
         for key, value in data.items()
     }
+
+
+def _placed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys with each problem's place as its root."""
+    given = data.get("problem")
+    named: list[Any] = []
+    roots: dict[str, list[str]] = {}
+    for one in given if isinstance(given, list) else [given]:
+        if isinstance(one, str) and ":" in one:
+            one, _, place = one.partition(":")
+            roots.setdefault(_with_root(one), []).append(place)
+        named.append(one)
+    keys = {f"problem.{name}.root": places if places[1:] else places[0] for name, places in roots.items()}
+    if twice := keys.keys() & data.keys():
+        raise UserError(f"The place of a problem is given twice: by 'problem' and by '{min(twice)}'.")
+    problems = list(dict.fromkeys(named))
+    return {**data, "problem": problems if problems[1:] else problems[0], **keys} if roots else dict(data)
+
+
+def _with_root(name: str) -> str:
+    known = [one for one in registry.names("problem") if "root" in registry.get("problem", one).hypers]
+    if name not in known:
+        raise unknown("problem with files", name, known)
+    return name
 
 
 def _names(axis: str, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatchcase
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +85,31 @@ def test_it_is_the_set_that_one_would_write(wanted, without):
         expected -= here
     found = patterns.expanded({"loss": [*wanted, *without]})["loss"]
     assert set([found] if isinstance(found, str) else found) == expected
+
+
+@pytest.mark.parametrize(("short", "long"), [
+    (["problem=npz:a.npz"], ["problem=npz", "problem.npz.root=a.npz"]),
+    (["problem=npz:C:/a.npz"], ["problem=npz", "problem.npz.root=C:/a.npz"]),
+    (["problem=npz:a.npz,npz:b.npz"], ["problem=npz", "problem.npz.root=a.npz,b.npz"]),
+    (["problem=npz:a.npz,digits"], ["problem=npz,digits", "problem.npz.root=a.npz"]),
+])  # fmt: skip
+def test_the_place_of_a_problems_files(short, long, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.npz", "b.npz"):
+        np.savez(name, x_train=np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8))
+    rest = ["network=dcgan", "seeds=1"]
+    if "C:/" in short[0]:
+        assert sentence(*short, *rest) == sentence(*long, *rest)
+    else:
+        assert resolve(None, [*short, *rest]).hash == resolve(None, [*long, *rest]).hash
+
+
+@pytest.mark.parametrize(("overrides", "told"), [
+    (["problem=foldr:a"], "Unknown problem with files 'foldr'. Did you mean 'folder'?"),
+    (["problem=ring8:a"], "Unknown problem with files 'ring8'."),
+    (["problem=npz:a", "problem.npz.root=b"], "The place of a problem is given twice: by 'problem' and by 'problem.np"),
+])  # fmt: skip
+def test_places_that_are_none(overrides, told):
+    with pytest.raises(UserError) as caught:
+        resolve(None, overrides)
+    assert str(caught.value).startswith(told)

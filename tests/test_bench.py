@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from ganbench import bench, cli, registry, whole_job
@@ -56,6 +57,18 @@ def test_the_loop_trains_both_players(name, small):
     moved = [not torch.equal(one, other) for one, other in zip(before, after, strict=True)]
     # a critic's last bias has no slope where a loss takes differences
     assert sum(moved) >= len(moved) - 1
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 8, 1), (16, 2, 4, 1)])
+def test_operations_of_a_step_are_those_that_torch_counts(shape):
+    work = bench.Work(*shape)
+    loop = bench.OrdinaryLoop("hinge", work, CPU)
+    with FlopCounterMode(display=False) as counter:
+        loop.step()
+    # a loop takes gradients at D's weights in G's step, too, and throws them away
+    width, depth, batch, _ = shape
+    thrown_away = 2 * batch * (2 * width + (depth - 1) * width**2 + width)
+    assert counter.get_total_flops() == work.flops + thrown_away
 
 
 def test_ratios_are_of_each_round():

@@ -182,6 +182,12 @@ def test_one_of_a_users_own_is_part_of_every_plan_that_knows_it(tmp_path, own_re
     assert len(hashes) == 2
 
 
+@pytest.mark.parametrize("name", ["class_frechet", "class_recall"])
+def test_what_looks_at_labels_is_refused_without_them(name):
+    with pytest.raises(UserError, match="labels"):
+        resolve(None, ["problem=ring8", "seeds=1", f"metrics={name}"])
+
+
 @pytest.mark.slow
 def test_a_study_records_them(tmp_path):
     import ganbench

@@ -195,6 +195,7 @@ def test_numbers_of_a_step_are_as_exact_as_pythons(beta):
             assert tensor.item() == number
             assert torch.equal(x * tensor, x * number)
             assert torch.equal(x / tensor, x / number)
+    assert unbiased(step) == (1 - 0.5**step, (1 - 0.999**step) ** -0.5), "by default as Adam's own"
     column = torch.tensor([[beta], [0.3]])
     divisor, _ = at_step(adam, 3, {"beta1": column, "beta2": 0.999})
     assert torch.equal(divisor, 1 - column**3)

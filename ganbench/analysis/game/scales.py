@@ -122,8 +122,8 @@ STUCK_LOSSES = GameRule(
     reads=LOSSES,
     holds=_stuck,
     evidence=lambda course, place: (
-        f"{values(course, LOSSES)}; log 2 is 0.693 and log 4 is 1.39, those of a D that cannot tell, since the start."
-    ).capitalize(),
+        f"Always {values(course, LOSSES)}; log 2 is 0.693 and log 4 is 1.39, those of a D that cannot tell."
+    ),
     causes=("D cannot learn: dead units, a rate of 0, a penalty or clipping that holds it",
             "a sigmoid applied twice", "real and fake batches that are the same"),
     remedy=Remedy("Train D alone against a G that stands: its loss has to fall within a few hundred steps.",

@@ -51,6 +51,7 @@ def test_a_suite_says_the_same_in_quotes(tmp_path):
 def test_ranges_of_seeds():
     assert resolve(None, ["problem=ring8", "seeds=0..9"]).seeds == tuple(range(10))
     assert resolve(None, ["problem=ring8", "seeds=3..4,9"]).seeds == (3, 4, 9)
+    assert resolve(None, ["problem=ring8", "seeds=9,3..4"]).seeds == (9, 3, 4)
     assert resolve(None, ["problem=ring8", "seeds=5..5"]).seeds == (5,)
     assert "must rise" in sentence("seeds=9..0")
     assert "at most 10000" in sentence("seeds=0..10000")

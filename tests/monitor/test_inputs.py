@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from ganbench import Monitor, UserError
-from ganbench.monitor.inputs import RealSamples, latent_samples, real_samples
+from ganbench.monitor.inputs import RealSamples, latent_samples, real_batch, real_samples
 from ganbench.problems.mixtures import grid25
 
 SIZES = {"samples": 64, "neighbours": 32, "batch_size": 16}
@@ -258,6 +258,13 @@ def test_a_loader_is_read_no_further_than_asked():
     assert len(read) == 70
     with pytest.raises(UserError, match=r"^'real' is a DataLoader without a single batch"):
         real_samples(DataLoader(TensorDataset(POINTS[:10]), batch_size=30, drop_last=True), 70)
+
+
+def test_what_is_given_with_samples_of_batches_ends_with_them():
+    batches = [(POINTS[first : first + 30], torch.arange(first, first + 30)) for first in range(0, 390, 30)]
+    real = real_batch(batches, 50, 1)
+    assert torch.equal(real.x, POINTS[:50])
+    assert real.given.tolist() == list(range(50))
 
 
 def test_every_generator_that_a_loader_draws_from_is_seeded_and_given_back():

@@ -101,3 +101,10 @@ def test_networks_that_take_a_label_are_sized_with_one():
     (twice,) = resolve(None, over([*labelled, "batch_size=32"])).variants
     # activations double, parameters do not
     assert 1 < bytes_of(twice) / bytes_of(variant) < 2
+
+
+def test_a_network_that_takes_noise_is_sized_with_it():
+    words = ["problem=digits", "network=stylegan", "network.stylegan.width=4", "seeds=1", "batch_size=16"]
+    (variant,) = resolve(None, over(words)).variants
+    bytes_of.cache_clear()
+    assert bytes_of(variant) > 0

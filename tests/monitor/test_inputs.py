@@ -262,9 +262,9 @@ def test_a_loader_is_read_no_further_than_asked():
 
 def test_what_is_given_with_samples_of_batches_ends_with_them():
     batches = [(POINTS[first : first + 30], torch.arange(first, first + 30)) for first in range(0, 390, 30)]
-    real = real_batch(batches, 50, 1)
-    assert torch.equal(real.x, POINTS[:50])
-    assert real.given.tolist() == list(range(50))
+    real = real_batch(batches, 100, 1)
+    assert torch.equal(real.x, POINTS[:100])
+    assert real.given.tolist() == list(range(100))
 
 
 def test_every_generator_that_a_loader_draws_from_is_seeded_and_given_back():

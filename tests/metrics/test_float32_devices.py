@@ -143,3 +143,19 @@ def test_what_is_said_of_logits_weights_and_gradients_there():
     values = spectrum.singular_values(OnSingle(matrices))
     assert torch.equal(values, spectrum.singular_values(matrices))
     assert torch.equal(dynamics.cosine(OnSingle(real), OnSingle(fake)), dynamics.cosine(real, fake))
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_a_device_of_another_kind_is_asked(monkeypatch, has):
+    ones = torch.ones
+
+    def on_the_device(*size, dtype, device):
+        assert (size, dtype, device.type) == (((),), torch.float64, "xpu")
+        if not has:
+            raise RuntimeError("Required aspect fp64 is not supported on the device")
+        return ones(*size, dtype=dtype)
+
+    monkeypatch.setattr(torch, "ones", on_the_device)
+    inputs.has_float64.cache_clear()
+    assert inputs.has_float64(torch.device("xpu")) is has
+    inputs.has_float64.cache_clear()

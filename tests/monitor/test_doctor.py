@@ -260,7 +260,8 @@ def test_shared_parameters_and_skipped_steps():
     assert names(loop)[0] == "every step of the discriminator is skipped"
 
 
-def test_steps_that_take_a_closure():
+@pytest.mark.parametrize("named", [False, True])
+def test_steps_that_take_a_closure(named):
     """A closure makes the gradients within the step, as Lightning has it."""
 
     def found(clear):
@@ -274,7 +275,8 @@ def test_steps_that_take_a_closure():
                 value.backward()
                 return value
 
-            return loop.optimizers[player].step(closure)
+            own = loop.optimizers[player]
+            return own.step(closure=closure) if named else own.step(closure)
 
         loop.iterate = lambda: (turn("d", Loop.d_loss), turn("g", Loop.g_loss))
         return names(loop)

@@ -211,6 +211,7 @@ def test_parquet_of_the_hub(tmp_path):
     cells = [{"bytes": png(array), "path": None} for array in stored]
     for part in ("train", "test"):
         pd.DataFrame({"image": cells, "label": [2, 0, 2, 0]}).to_parquet(tmp_path / f"{part}-00000-of-00001.parquet")
+    (tmp_path / "README.md").write_text("What the hub has beside the tables.")
     parts = read(tmp_path)
     assert np.array_equal(parts.train.pixels.numpy(), stored.transpose(0, 3, 1, 2))
     assert parts.held_out.labels.tolist() == [1, 0, 1, 0]

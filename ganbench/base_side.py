@@ -36,7 +36,7 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
         plan = replace(plan, variants=tuple(v for v in plan.variants if v.id in order["variants"]))
     # an earlier version of this package takes as long as it takes
     at_most = getattr(interrupts, "at_most", nullcontext)
-    with suppress(getattr(interrupts, "TimeIsUpError", ())), at_most(order.get("seconds")):
+    with suppress(getattr(interrupts, "TimeIsUpError", TimeoutError)), at_most(order.get("seconds")):
         api.execute_plan(
             plan, out=order["out"], device=order["device"], workers=order["workers"], fresh=True, by="check"
         )

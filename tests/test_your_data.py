@@ -147,7 +147,8 @@ def test_all_ways_to_hold_the_same_pictures_give_the_same_file(tmp_path):
         "scaled": (DataLoader(scaled, 7), {"value_range": (-1, 1)}), "items": (iter(dataset[i] for i in range(60)), {}),
         "pair": ((dataset.pixels, np.arange(60) % 2), {}),
         "last": ((torch.from_numpy(dataset.pixels.transpose(0, 2, 3, 1)), torch.arange(60) % 2), {}),
-        "renamed": ([{"picture": dataset[i][0], "kind": i % 2} for i in range(60)], {"image": "picture", "label": "kind"}),
+        "renamed": ([{"picture": dataset[i][0], "kind": i % 2} for i in range(60)],
+                    {"image": "picture", "label": "kind"}),
     }  # fmt: skip
     for name, (data, more) in ways.items():
         path = ganbench.write_data(data, tmp_path / f"{name}.npz", **more)

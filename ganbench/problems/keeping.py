@@ -48,7 +48,7 @@ def write_data(
     if file.suffix != ".npz":
         raise UserError(f"Data are written to a file that ends in .npz, got '{file}'.")
     reader = _Reader(Looks(size, crop, channels), value_range, image, label, tuple(columns), Path(root))
-    arrays = reader.arrays(data)
+    arrays: dict[str, Any] = reader.arrays(data)
     if file.exists():
         if _equal(file, arrays):
             return file
@@ -134,7 +134,7 @@ class _Reader:
         label = self.label or ("label" if "label" in frame else None)
         return of_table(frame, image=image, label=label, root=self.root, looks=self.looks)
 
-    def _of_rows(self, rows: Array) -> dict[str, Array]:
+    def _of_rows(self, rows: Array) -> Images | dict[str, Array]:
         # as above
         import pandas as pd
 

@@ -144,7 +144,7 @@ def chosen(frame: pd.DataFrame, columns: Sequence[str], where: str) -> pd.DataFr
     frame = frame.rename(columns=str)
     missing = [name for name in columns if name not in frame]
     if missing:
-        raise UserError(f"'{where}' has no column '{missing[0]}': {', '.join(frame)}.")
+        raise UserError(f"'{where}' has no column '{missing[0]}': {', '.join(map(str, frame))}.")
     return frame[list(columns)] if columns else frame
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from ganbench.analysis.ranking import labels
 from ganbench.analysis.seeds import freeze, matched
 from ganbench.deadline import Clock, EndedStudy, is_whole
 from ganbench.errors import UserError, clean
-from ganbench.interrupts import TimeIsUpError, at_most
 from ganbench.plan import Plan
 from ganbench.reading import suite_names
 from ganbench.results.store import Store
@@ -147,9 +146,8 @@ def check_against(
 ) -> Check:
     """Train a suite on both sides for 5, 10, then 20 seeds, and stop as soon as nothing is inconclusive any more.
 
-    After the first look only variants go on that differ between the sides. With seeds among the overrides there is one
-    look at exactly those. After `minutes` the answer is what is decided by then. UserError where the base side
-    cannot be trained, or is the very code that is checked.
+    After the first look only variants go on that differ; with seeds among the overrides there is but one. After
+    `minutes` the answer is what is decided by then. UserError where the base side is the very code, or cannot be trained.
     """
     sides: Sides = ([], [])
     variants: list[set[str] | None] = [None, None]
@@ -157,19 +155,14 @@ def check_against(
     with _side(against, overrides, plugins) as side:
         for look, seeds in checking.looks(overrides):
             if result is not None and clock.is_up:
-                result = replace(result, notes=(clock.note, *result.notes))
-                break
+                return replace(result, notes=(clock.note, *result.notes))
             plan = _restricted(api.make_plan(None, [*overrides, *seeds], plugins), variants[1])
             folders = _folders(plan, out)
             tell(f"{plan.name}: {len(plan.runs)} runs on each side, seeds {plan.seeds[0]} to {plan.seeds[-1]} ...")
-            order = {
-                "overrides": [*side.overrides, *seeds], "out": str(folders[0].absolute()), "device": device,
-                "workers": workers, "variants": None if variants[0] is None else sorted(variants[0]),
-            }  # fmt: skip
-            notes = _train(side, order, plan, folders[1], clock)
+            order = {"overrides": seeds, "variants": variants[0], "device": device, "workers": workers}
+            notes = _train(side, order, plan, folders, clock)
             if minutes is not None and not all(map(is_whole, folders)):
-                result = _cut(sides, folders, request, against, look, clock, plan, notes)
-                break
+                return _cut(sides, folders, request, against, look, clock, plan, notes)
             for studies, folder in zip(sides, folders, strict=True):
                 studies.append(api.load(folder))
             result = _judged(sides, request, against, look, notes)
@@ -181,14 +174,15 @@ def check_against(
     return result
 
 
-def _train(side: _Side, order: dict[str, Any], plan: Plan, folder: Path, clock: Clock) -> list[str]:
+def _train(side: _Side, order: dict[str, Any], plan: Plan, folders: tuple[Path, Path], clock: Clock) -> list[str]:
     """Train a look on both sides, the base side for half of the time that is left, and return notes."""
-    files = side.train({**order, "seconds": None if clock.left is None else clock.left / 2})
+    files = side.train({
+        **order, "overrides": [*side.overrides, *order["overrides"]], "out": str(folders[0].absolute()),
+        "variants": None if order["variants"] is None else sorted(order["variants"]),
+        "seconds": None if clock.left is None else clock.left / 2,
+    })  # fmt: skip
     notes = side.check_apart(files, base_side.reached())
-    with suppress(TimeIsUpError), at_most(clock.left):
-        api.execute_plan(
-            plan, out=folder, device=order["device"], workers=order["workers"], fresh=True, by="check"
-        )  # fmt: skip
+    checking.trained(plan, folders[1], clock, device=order["device"], workers=order["workers"], fresh=True)
     return notes
 
 

@@ -182,11 +182,8 @@ def check_suite(
         if look is not None:
             tell(f"{plan.name}: {len(plan.runs)} runs, seeds {plan.seeds[0]} to {plan.seeds[-1]} ...")
         folders.append(_folder(plan, out, look, reuse=reuse))
-        try:
-            with at_most(clock.left):
-                api.execute_plan(plan, out=folders[-1], device=device, workers=workers, fresh=not reuse,
-                                 tell=reused.append, by="check")  # fmt: skip
-        except TimeIsUpError:
+        how = {"device": device, "workers": workers, "fresh": not reuse, "tell": reused.append}
+        if not trained(plan, folders[-1], clock, **how):
             result = cut(baseline, load_all(folders), request, look, clock, plan)
             break
         result = check_studies(folders, request, look)
@@ -205,6 +202,16 @@ def looks(overrides: Sequence[str]) -> Iterator[tuple[int | None, list[str]]]:
         return
     for look, (first, last) in enumerate(itertools.pairwise((0, *LOOKS))):
         yield look, [f"seeds={list(range(first, last))}"]
+
+
+def trained(plan: Plan, folder: Path, clock: Clock, **how: Any) -> bool:
+    """Train a plan, and tell whether the time was enough for it."""
+    try:
+        with at_most(clock.left):
+            api.execute_plan(plan, out=folder, by="check", **how)
+    except TimeIsUpError:
+        return False
+    return True
 
 
 def load_all(folders: Sequence[Path]) -> list[api.Study]:

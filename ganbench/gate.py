@@ -97,17 +97,14 @@ def check(
     from ganbench.report import verdict_files
 
     trains, other = any("=" in word for word in what), Against(against or "", against_env or "")
-    _agree(trains, baseline, against is not None or against_env is not None, "--reuse" * reuse or "--canary" * canary)
-    if minutes is not None and not trains:
-        raise UserError("--minutes is for checks that train: studies that exist are judged in no time.")
+    beside = against is not None or against_env is not None
+    _agree(trains, baseline, beside, "--reuse" * reuse or "--canary" * canary, minutes)
     request = checking.Request(baseline, tuple(variant or ()), checking.parse_margins(margin or []), canary)
-    training: checking.Training = {
-        "plugins": plugin or [], "out": out_dir, "device": device, "workers": workers, "minutes": minutes, "tell": _tell
-    }  # fmt: skip
-    if baseline is None:
-        result = check_against(what, request, other, **training)
-    elif trains:
-        result = checking.check_suite(what, request, reuse=reuse, **training)
+    training: checking.Training = {"plugins": plugin or [], "out": out_dir, "device": device, "workers": workers}
+    training |= {"minutes": minutes, "tell": _tell}
+    if trains:
+        result = check_against(what, request, other, **training) if baseline is None else (
+            checking.check_suite(what, request, reuse=reuse, **training))  # fmt: skip
     else:
         load_files(plugin)
         result = checking.check_studies([Path(word) for word in what], request)
@@ -116,7 +113,7 @@ def check(
     raise typer.Exit(0 if allow_inconclusive and result.verdict == "inconclusive" else result.exit_code)
 
 
-def _agree(trains: bool, baseline: Path | None, other: bool, no_use: str) -> None:
+def _agree(trains: bool, baseline: Path | None, other: bool, no_use: str, minutes: float | None) -> None:
     """Raise UserError where the options of a check do not go together."""
     if (baseline is None) == (not other):
         got = "both" if other else "neither"
@@ -131,6 +128,8 @@ def _agree(trains: bool, baseline: Path | None, other: bool, no_use: str) -> Non
             f"{no_use} is for checks against a file: with --against both sides are trained anew, and variants that "
             "give the same numbers on both pass at once."
         )
+    if minutes is not None and not trains:
+        raise UserError("--minutes is for checks that train: studies that exist are judged in no time.")
 
 
 def _tell(text: str) -> None:

@@ -23,6 +23,7 @@ def init(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Name the files; write nothing.")] = False,
 ) -> None:
     """Write a gate into a library's repository: a suite, a test, a workflow and a page. Nothing is overwritten."""
+    # what plans is heavy
     from ganbench import api, kit
 
     made = kit.kit_for(folder, plugin or [])

@@ -95,7 +95,7 @@ def test_variants_that_have_ended_are_those_of_which_every_run_has(whole, half):
     assert not is_whole(half)
     assert not is_whole(half / "nowhere")
     study = EndedStudy(half)
-    assert (len(study.whole.variants), len(study.plan.variants)) == (2, 1)
+    assert (len(whole.plan.variants), len(study.plan.variants)) == (2, 1)
     assert set(study.runs["status"]) == {"done"}
     assert set(study.runs["variant"]) == {study.plan.variants[0].id}
     same = whole.runs[whole.runs["variant"] == study.plan.variants[0].id]
@@ -160,7 +160,7 @@ def test_nothing_is_decided_where_the_time_is_too_short_for_anything(whole, tmp_
     ]
     done = CliRunner().invoke(cli.app, words)
     assert done.exit_code == 3, done.output
-    assert done.output.count("not decided") == 2
+    assert done.output.count("not decided, no result by then") == 2
     assert CliRunner().invoke(cli.app, [*words, "--allow-inconclusive"]).exit_code == 0
 
 
@@ -211,7 +211,5 @@ def test_git_bisect_sees_bad_in_a_regression_alone(code):
 
 
 def test_a_command_that_cannot_be_read_is_no_bad_revision(tmp_path):
-    for words in (["--no-such-option"], ["suite=none", "--baseline", "none.json"]):
-        done = subprocess.run([sys.executable, "-m", "ganbench", "check", *words, "--bisect"], cwd=tmp_path,
-                              capture_output=True, check=False)  # fmt: skip
-        assert done.returncode == 125, done.stderr
+    words = [sys.executable, "-m", "ganbench", "check", "--no-such-option", "--bisect"]
+    assert subprocess.run(words, cwd=tmp_path, capture_output=True, check=False).returncode == 125

@@ -48,8 +48,8 @@ DEFAULTS = {
     **{f"problem.{name}.{key}": (value, "as they are") for name in FILES for key, value in
        (("size", 0), ("channels", 0), ("crop", False), ("skip_corrupt", False))
        if key not in ("crop", "skip_corrupt") or "npz" not in name},
-    **{f"problem.{name}.root": ("", "a user's own") for name in (*FILES, "table")},
-    "problem.table.columns": ("", "all"),
+    **{f"problem.{name}.root": ("", "a user's own") for name in (*FILES, "tabular")},
+    "problem.tabular.columns": ("", "all"),
     **{f"problem.{name}.root": ("", "below GANBENCH_DATA") for name in (*LABELLED[2:], *STACKED)},
     **{f"problem.{name}.samples": (0, "data without end") for name in (*MIXTURES, *SHAPES)},
     **{f"problem.{name}.within": (0.0, "the quantile of chi") for name in MIXTURES},

@@ -35,7 +35,7 @@ def write_data(
     columns: Sequence[str] = (),
     root: str | Path = "",
 ) -> Path:
-    """Write data to a .npz file, and return its path: images for the problems `folder` and `npz`, rows for `table`.
+    """Write data to a .npz file, and return its path: images for the problems `folder` and `npz`, rows for `tabular`.
 
     data: a Dataset or DataLoader of PyTorch, a Dataset or DatasetDict of Hugging Face, a pandas DataFrame, an array or
     tensor (images uint8 [n, H, W], [n, H, W, C] or [n, C, H, W]; rows [n, columns]), a pair (images, labels), any
@@ -169,8 +169,8 @@ def _items(data: Any) -> Any:
     """Return items by number: of a DataLoader its Dataset's, of what can only be gone through a list."""
     inner = getattr(data, "dataset", None)
     if inner is not None and hasattr(data, "batch_size"):
-        return inner if hasattr(inner, "__getitem__") else [item for batch in data for item in _unbatched(batch)]
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
+        return inner if _has_places(inner) else [item for batch in data for item in _unbatched(batch)]
+    if _has_places(data):
         return data
     if isinstance(data, Iterable):
         return list(data)
@@ -178,6 +178,11 @@ def _items(data: Any) -> Any:
         "Data are a Dataset, a DataLoader, a DataFrame, an array, a pair (images, labels) or an iterable of items, got "
         f"a {type(data).__name__}."
     )
+
+
+def _has_places(data: Any) -> bool:
+    # every Dataset of PyTorch has items, of which those that are gone through know none
+    return hasattr(data, "__len__") and hasattr(data, "__getitem__")
 
 
 def _unbatched(batch: Any) -> list[Any]:

@@ -19,14 +19,14 @@ from ganbench.problems.base import Problem, SampleTable, stream
 from ganbench.problems.files import users
 from ganbench.problems.images import MOST_REFERENCE
 from ganbench.problems.known import MOST_DIMENSIONS
-from ganbench.problems.readers.base import HELD_OUT
+from ganbench.problems.readers.base import FEWEST, HELD_OUT
 from ganbench.registry import register
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".npz", ".npy")
-KEEP = "name those that count by problem.table.columns=A,B"
+KEEP = "name those that count by problem.tabular.columns=A,B"
 
 
 class Rows(Problem):
@@ -70,11 +70,11 @@ def _some(rows: Tensor, n: int | None, generator: torch.Generator) -> Tensor:
     return rows[torch.randperm(len(rows), generator=generator)[:n]]
 
 
-FILE = users("table", "rows")
+FILE = users("tabular", "rows")
 
 
 @register("problem", external=True, sources=FILE)
-def table(*, root: str = "", columns: str = "", samples: int = 0) -> Rows:
+def tabular(*, root: str = "", columns: str = "", samples: int = 0) -> Rows:
     """Rows of numbers of one's own: a .csv, .tsv, .parquet, .npz or .npy, every column scaled to mean 0, variance 1.
 
     columns: the names of those that count, with commas (empty: all). One row in ten is held out, by a hash of its
@@ -82,7 +82,7 @@ def table(*, root: str = "", columns: str = "", samples: int = 0) -> Rows:
     """
     path = FILE(root)
     train, held_out, notes = _loaded(path, contents.of_path(path), columns)
-    return Rows("table", train, held_out, notes, samples)
+    return Rows("tabular", train, held_out, notes, samples)
 
 
 @lru_cache(maxsize=2)
@@ -172,9 +172,9 @@ def _split(values: Array, where: str) -> tuple[Array, Array]:
     order = np.argsort(digests, kind="stable")
     held = np.array([int(digest[:8], 16) < 2**32 // HELD_OUT for digest in digests[order]], dtype=bool)
     train, held_out = values[order][~held], values[order][held]
-    if min(len(train), len(held_out)) < 2:
+    if min(len(train), len(held_out)) < FEWEST:
         raise UserError(
             f"{len(values)} rows of '{where}' are too few to hold one in {HELD_OUT} out: {len(held_out)} would be held "
-            f"out and {len(train)} trained on."
+            f"out and {len(train)} trained on, and {FEWEST} are needed of each."
         )
     return train, held_out

@@ -54,7 +54,7 @@ def text(check: Check) -> str:
     lines += [f"  {label}: not decided, no result by then." for label in check.undecided]
     lines += [f"  {line}" for regression in check.regressions for line in details(regression)]
     lines += [f"  note: {note}" for note in check.notes]
-    return "\n".join([*lines, f"{check.suite}, {check.judgement.seeds} seeds: {tally}."])
+    return "\n".join([*lines, f"{check.suite}, {check.judgement.seeds} seeds: {tally or 'nothing compared'}."])
 
 
 def details(regression: Regression) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 FOLDERS = ("fashion-mnist", "cifar-10", "pictures")
-ROOTED = {"celeba": "folder", "folder": "folder", "table": "table"}
+ROOTED = {"celeba": "folder", "folder": "folder", "tabular": "tabular"}
 """Suites of data of one's own, and the problem that reads them."""
 
 

@@ -147,7 +147,7 @@ def check_against(
     """Train a suite on both sides for 5, 10, then 20 seeds, and stop as soon as nothing is inconclusive any more.
 
     After the first look only variants go on that differ; with seeds among the overrides there is but one. After
-    `minutes` the answer is what is decided by then. UserError where the base side is the very code, or cannot be trained.
+    `minutes` the answer is what is decided by then. UserError where the base side is the same or cannot be trained.
     """
     sides: Sides = ([], [])
     variants: list[set[str] | None] = [None, None]

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganbench import api
 from ganbench.analysis.drift import change_points, epochs
 from ganbench.analysis.seeds import identity
 from ganbench.analysis.statistics import iqm
 from ganbench.errors import unknown
+from ganbench.identity import environment
 from ganbench.provenance import ENVIRONMENT, told
 from ganbench.results.baseline import Baseline, BaselineVariant, IncompatibleBaselineError, load_baseline, read_baseline
+from ganbench.results.baselines import chosen, is_folder
 from ganbench.revision import git
 
 PATIENCE = 60
@@ -43,9 +46,11 @@ class History:
 def histories(files: Sequence[Path], wanted: Sequence[str] = ()) -> list[History]:
     """Return the history of every variant whose name holds one of these texts (none: of all).
 
-    One file: over the commits of its repository, and as it is; several: in the order in which they were made. UserError
-    where a file does not read, or where no variant is called so.
+    One file: over the commits of its repository, and as it is; of a folder that of this machine; several files: in the
+    order in which they were made. UserError where a file does not read, or where no variant is called so.
     """
+    if len(files) == 1 and is_folder(files[0]):
+        files = [chosen(files[0], environment(api.pick_device("auto")))]
     versions = _committed(files[0]) if len(files) == 1 else [_of_file(file) for file in files]
     versions = versions if len(files) == 1 else sorted(versions, key=lambda one: (one.date, one.name))
     swept = sorted({key for version in versions for key in version.baseline.swept})

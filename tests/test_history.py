@@ -8,7 +8,7 @@ from overriding import over
 from typer.testing import CliRunner
 
 import ganbench
-from ganbench import checking
+from ganbench import checking, history
 from ganbench.cli import app
 from ganbench.errors import UserError
 from ganbench.history import histories
@@ -64,6 +64,15 @@ def test_the_commits_of_a_file_are_its_history(repository):
     # as it is now counts too, where it is another
     baseline(15, "2026-01-09T00:00:00+00:00").save(repository / "b.json")
     assert [row[0] for row in histories([repository / "b.json"], ["minimax"])[0].rows][-1] == "as it is"
+
+
+def test_of_a_folder_it_is_the_file_of_this_machine(repository, monkeypatch):
+    monkeypatch.setattr(history, "environment", lambda device: {"device": "Mine", "torch": "2.13.0"})
+    (repository / "folder").mkdir()
+    own = repository / "folder" / "mine-torch-2.13.0.json"
+    baseline(3).save(own)
+    baseline(9, "2027-01-01T00:00:00+00:00").save(repository / "folder" / "other.json")
+    assert histories([repository / "folder"])[0].rows[0][2] == "3/20"
 
 
 def test_a_commit_that_does_not_read_is_left_out(repository):

@@ -12,7 +12,8 @@ from overriding import over
 from typer.testing import CliRunner
 
 import ganbench
-from ganbench import api, checking, cli, supervise
+from ganbench import api, base_side, checking, cli, supervise
+from ganbench.against import Against, _Side, check_against
 from ganbench.analysis.gate import Judgement
 from ganbench.analysis.outcome import Check
 from ganbench.deadline import Clock, EndedStudy, is_whole
@@ -141,6 +142,36 @@ def test_a_regression_that_is_shown_by_then_is_one(whole, tmp_path, monkeypatch)
     result = checking.check_suite(TINY, checking.Request(file), out=tmp_path / "checks", minutes=10)
     assert len(result.undecided) == 1
     assert (result.verdict, result.exit_code) == ("regressed", 1)
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_both_sides_count_as_far_as_both_have_come(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "losses.py").write_text(
+        "from ganbench import register\nfrom ganbench.gan.losses import hinge\n\n"
+        "@register('loss')\ndef my_loss(real_logits, fake_logits):\n    return hinge(real_logits, fake_logits)\n"
+    )
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *words], check=True)
+    # the other side in this process, too: its own is tested in test_against.py
+    train, asked = base_side.train, []
+
+    def in_this_process(side, order):
+        asked.append(order["seconds"])
+        return train({"plugins": side.plugins, **order})["files"]
+
+    monkeypatch.setattr(_Side, "train", in_this_process)
+    ended_after_the_first(monkeypatch)
+    result = check_against(
+        over([*TINY, "loss=my_loss"]), checking.Request(), Against("HEAD"), plugins=["losses.py"], out=tmp_path / "c",
+        minutes=10,
+    )  # fmt: skip
+    # half of the ten minutes
+    assert 250 < asked[0] <= 300
+    judged = {c.variant: c.verdict for c in result.judgement.comparisons}
+    assert (len(judged), set(judged.values()), len(result.undecided)) == (1, {"pass"}, 1)
+    assert (result.verdict, result.exit_code) == ("inconclusive", 3)
+    assert any("1 of 1 variants give the same numbers on both sides" in note for note in result.notes)
 
 
 def test_nothing_is_decided_where_the_time_is_too_short_for_anything(whole, tmp_path):

@@ -9,10 +9,13 @@ if TYPE_CHECKING:
     from ganbench import contracts, metrics
     from ganbench.api import Study, load, run
     from ganbench.monitor import Monitor, TrainingStopped
+    from ganbench.problems.keeping import write_data
     from ganbench.registry import register
 
 __version__ = "0.1.0"
-__all__ = ["Monitor", "Study", "TrainingStopped", "UserError", "contracts", "load", "metrics", "register", "run"]
+__all__ = [
+    "Monitor", "Study", "TrainingStopped", "UserError", "contracts", "load", "metrics", "register", "run", "write_data",
+]  # fmt: skip
 
 _LAZY = {
     "Monitor": "ganbench.monitor",
@@ -21,6 +24,7 @@ _LAZY = {
     "load": "ganbench.api",
     "run": "ganbench.api",
     "register": "ganbench.registry",
+    "write_data": "ganbench.problems.keeping",
 }
 
 

@@ -7,7 +7,6 @@ first seeds are equal on both sides is done, and further seeds go where somethin
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
@@ -20,15 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from ganbench import api, base_side, checking
-from ganbench.analysis.gate import LOOKS, MEASURES
+from ganbench.analysis.gate import MEASURES
 from ganbench.analysis.outcome import Check
 from ganbench.analysis.pairs import paired, unchanged
+from ganbench.analysis.ranking import labels
 from ganbench.analysis.seeds import freeze, matched
+from ganbench.deadline import Clock, EndedStudy, is_whole
 from ganbench.errors import UserError, clean
 from ganbench.plan import Plan
 from ganbench.reading import suite_names
+from ganbench.results.store import Store
+from ganbench.results.study import Study as StoredStudy
 from ganbench.worktree import Repository, is_installed
 
+Sides = tuple[list[api.Study], list[api.Study]]
+"""The studies of the base side and of the candidate, a pair a look."""
 PLUGIN = "ganbench_plugin_"
 """How the modules of plug-in files are called."""
 
@@ -136,27 +141,28 @@ def check_against(
     out: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    minutes: float | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Check:
     """Train a suite on both sides for 5, 10, then 20 seeds, and stop as soon as nothing is inconclusive any more.
 
-    After the first look only variants go on that differ between the sides. With seeds among the overrides there is one
-    look at exactly those. UserError where the base side cannot be trained, or is the very code that is checked.
+    After the first look only variants go on that differ; with seeds among the overrides there is but one. After
+    `minutes` the answer is what is decided by then. UserError where the base side is the same or cannot be trained.
     """
-    sides: tuple[list[api.Study], list[api.Study]] = ([], [])
+    sides: Sides = ([], [])
     variants: list[set[str] | None] = [None, None]
+    clock, result = Clock(minutes), None
     with _side(against, overrides, plugins) as side:
-        for look, seeds in _looks(overrides):
+        for look, seeds in checking.looks(overrides):
+            if result is not None and clock.is_up:
+                return replace(result, notes=(clock.note, *result.notes))
             plan = _restricted(api.make_plan(None, [*overrides, *seeds], plugins), variants[1])
             folders = _folders(plan, out)
             tell(f"{plan.name}: {len(plan.runs)} runs on each side, seeds {plan.seeds[0]} to {plan.seeds[-1]} ...")
-            order = {
-                "overrides": [*side.overrides, *seeds], "out": str(folders[0].absolute()), "device": device,
-                "workers": workers, "variants": None if variants[0] is None else sorted(variants[0]),
-            }  # fmt: skip
-            files = side.train(order)
-            notes = side.check_apart(files, base_side.reached())
-            api.execute_plan(plan, out=folders[1], device=device, workers=workers, fresh=True, by="check")
+            order = {"overrides": seeds, "variants": variants[0], "device": device, "workers": workers}
+            notes = _train(side, order, plan, folders, clock)
+            if minutes is not None and not all(map(is_whole, folders)):
+                return _cut(sides, folders, request, against, look, clock, plan, notes)
             for studies, folder in zip(sides, folders, strict=True):
                 studies.append(api.load(folder))
             result = _judged(sides, request, against, look, notes)
@@ -164,10 +170,23 @@ def check_against(
             if result.verdict != "inconclusive":
                 break
             variants = _open(sides, result)
+    assert result is not None
     return result
 
 
-def _open(sides: tuple[list[api.Study], list[api.Study]], result: Check) -> list[set[str] | None]:
+def _train(side: _Side, order: dict[str, Any], plan: Plan, folders: tuple[Path, Path], clock: Clock) -> list[str]:
+    """Train a look on both sides, the base side for half of the time that is left, and return notes."""
+    files = side.train({
+        **order, "overrides": [*side.overrides, *order["overrides"]], "out": str(folders[0].absolute()),
+        "variants": None if order["variants"] is None else sorted(order["variants"]),
+        "seconds": None if clock.left is None else clock.left / 2,
+    })  # fmt: skip
+    notes = side.check_apart(files, base_side.reached())
+    checking.trained(plan, folders[1], clock, device=order["device"], workers=order["workers"], fresh=True)
+    return notes
+
+
+def _open(sides: Sides, result: Check) -> list[set[str] | None]:
     """Return the variants of base side and candidate, by their ids, that differ and are asked for."""
     names = {c.variant for c in result.judgement.comparisons if not c.equal}
     before, now = sides[0][0], sides[1][0]
@@ -176,13 +195,23 @@ def _open(sides: tuple[list[api.Study], list[api.Study]], result: Check) -> list
     return [{old for old, _ in pairs}, {new for _, new in pairs}]
 
 
-def _looks(overrides: Sequence[str]) -> Iterator[tuple[int | None, list[str]]]:
-    """Yield the looks of a check: which one it is, None for the only one, and the seeds as overrides."""
-    if any(text.startswith("seeds=") for text in overrides):
-        yield None, []
-        return
-    for look, (first, last) in enumerate(itertools.pairwise((0, *LOOKS))):
-        yield look, [f"seeds={list(range(first, last))}"]
+def _cut(
+    sides: Sides, folders: tuple[Path, Path], request: checking.Request, against: Against, look: int | None,
+    clock: Clock, plan: Plan, notes: Sequence[str],
+) -> Check:  # fmt: skip
+    """Judge the variants that have ended on both sides of a check that was ended before its time."""
+    last = [EndedStudy(folder) for folder in folders if Store(folder).exists()]
+    if len(last) == 2 and paired(*last):
+        last[1].restrict(set(paired(*last).values()))
+        for studies, study in zip(sides, last, strict=True):
+            studies.append(study)
+    named = {variant.id: variant.id for variant in plan.variants}
+    if Store(folders[1]).exists():
+        words = labels(StoredStudy(folders[1]))
+        named = {variant.id: f"{variant.problem}: {words[variant.id]}" for variant in plan.variants}
+    return checking.as_far_as_decided(
+        named, sides[1], request, clock, plan, lambda: _judged(sides, request, against, look, notes)
+    )
 
 
 def _restricted(plan: Plan, variants: set[str] | None) -> Plan:
@@ -205,7 +234,7 @@ def _folders(plan: Plan, out: Path | None) -> tuple[Path, Path]:
 
 
 def _judged(
-    sides: tuple[list[api.Study], list[api.Study]],
+    sides: Sides,
     request: checking.Request,
     against: Against,
     look: int | None,

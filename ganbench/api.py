@@ -181,8 +181,8 @@ def _worded(key: str, value: Any) -> str:
             raise UserError(f"The key '{key}' takes no function: functions are plug-ins, as in loss=my_loss.")
         registry.register(kinds.kind_of(key))(value)
         return str(value.__name__.rstrip("_"))
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | Path):
+        return str(value)
     if isinstance(value, list | tuple | range):
         return json.dumps([_worded(key, one) if callable(one) else one for one in value], default=_number)
     return json.dumps(value, default=_number)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 # by its place and not by this file's: see above
-from ganbench import api, registry
+from ganbench import api, interrupts, registry
 from ganbench.errors import UserError
 
 
@@ -33,7 +34,12 @@ def train(order: dict[str, Any]) -> dict[str, Any]:
     plan = api.make_plan(None, order["overrides"], order["plugins"])
     if order["variants"] is not None:
         plan = replace(plan, variants=tuple(v for v in plan.variants if v.id in order["variants"]))
-    api.execute_plan(plan, out=order["out"], device=order["device"], workers=order["workers"], fresh=True, by="check")
+    # an earlier version of this package takes as long as it takes
+    at_most = getattr(interrupts, "at_most", nullcontext)
+    with suppress(getattr(interrupts, "TimeIsUpError", TimeoutError)), at_most(order.get("seconds")):
+        api.execute_plan(
+            plan, out=order["out"], device=order["device"], workers=order["workers"], fresh=True, by="check"
+        )
     return {"files": reached()}
 
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pandas as pd
 
 from ganbench import api
-from ganbench.analysis.gate import LOOKS, Policy, compare
+from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
 from ganbench.analysis.outcome import Check
 from ganbench.analysis.regressions import regressions
 from ganbench.analysis.seeds import complete, freeze, matched, tables
 from ganbench.analysis.verdicts import foreign
+from ganbench.deadline import Clock, EndedStudy
 from ganbench.errors import UserError
+from ganbench.identity import environment
+from ganbench.interrupts import TimeIsUpError, at_most
 from ganbench.plan import MARGINS, Plan, check_margins
+from ganbench.report import worst
+from ganbench.results import baselines
 from ganbench.results.baseline import Baseline, load_baseline
 from ganbench.results.store import Store
 from ganbench.reuse import made_by_checks
@@ -28,8 +33,8 @@ CHECKS = Path("reports") / "checks"
 
 @dataclass(frozen=True)
 class Request:
-    """What to check against: a baseline's file (None where the base side is trained, too), texts that name variants
-    (none: all), margins that differ from it.
+    """What to check against: a baseline's file or a folder of them (None where the base side is trained, too), texts
+    that name variants (none: all), margins that differ from it.
 
     With `canary` results that equal the baseline's, seed by seed, pass at once, however few the seeds: nothing that
     was trained has changed. On another kind of machine they never do.
@@ -48,6 +53,7 @@ class Training(TypedDict, total=False):
     out: Path | None
     device: str
     workers: int | None
+    minutes: float | None
     tell: Callable[[str], None]
 
 
@@ -63,18 +69,23 @@ def parse_margins(texts: Sequence[str]) -> dict[str, float]:
     return check_margins(margins)
 
 
-def make_baseline(study: Path, file: Path, margins: Mapping[str, float]) -> Baseline:
-    """Freeze a finished study in a file and return the baseline. Margins not given are those of the study's suite."""
+def freeze_study(study: Path, margins: Mapping[str, float]) -> Baseline:
+    """Return a finished study as a baseline. Margins not given are those of the study's suite."""
     loaded = api.load(study)
-    frozen = freeze(loaded, {**loaded.plan.margins, **margins})
-    frozen.save(file)
+    return freeze(loaded, {**loaded.plan.margins, **margins})
+
+
+def make_baseline(study: Path, file: Path, margins: Mapping[str, float]) -> Baseline:
+    """Freeze a finished study in a file, or in its place in a folder, and return the baseline."""
+    frozen = freeze_study(study, margins)
+    frozen.save(baselines.place(file, frozen.source))
     return frozen
 
 
 def check_studies(folders: Sequence[Path], request: Request, look: int | None = None) -> Check:
     """Hold finished studies of one plan (they may differ in seeds) against a baseline."""
-    baseline = _baseline(request)
     studies = [api.load(folder) for folder in folders]
+    baseline = _baseline(request, studies[0].provenance)
     for study in studies[1:]:
         _same_plan(studies[0].plan, study.plan)
     return judged(baseline, studies, request, look)
@@ -101,15 +112,16 @@ def judged(
     unchanged = request.canary and _equal(old, new)
     notes += [f"The verdict '{rule.name}' is of {rule.plugin.source or 'this session'}." for rule in foreign()]
     notes += overruled + ["Every result equals the baseline's, seed by seed."] * unchanged
-    worse = regressions(judgement, baseline, studies)
+    worse = worst.drawn(regressions(judgement, baseline, studies), studies)
     folders = tuple(study.path for study in studies)
     return Check(judgement, tuple(notes), tuple(reasons), folders, studies[0].plan.name, unchanged, worse)
 
 
-def _baseline(request: Request) -> Baseline:
+def _baseline(request: Request, source: Mapping[str, Any]) -> Baseline:
+    """Return the baseline for results of this provenance."""
     if request.baseline is None:
         raise UserError("There is nothing to check against: name a baseline's file.")
-    return load_baseline(request.baseline)
+    return load_baseline(baselines.chosen(request.baseline, source))
 
 
 def _margins(
@@ -150,37 +162,97 @@ def check_suite(
     device: str = "auto",
     workers: int | None = None,
     reuse: bool = False,
+    minutes: float | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Check:
     """Train a suite for 5, 10, then 20 seeds, and stop as soon as nothing is inconclusive any more.
 
     With seeds among the overrides there is one look at exactly those. Everything is trained anew, unless `reuse` asks
-    for what an earlier check of the same plan, code, torch and device has trained; that is told, and noted.
+    for what an earlier check of the same plan, code, torch and device has trained; that is told, and noted. After
+    `minutes` the answer is what is decided by then.
     """
-    _baseline(request)
-    reused: list[str] = []
-
-    def train(plan: Plan, folder: Path | None) -> Path:
-        folder = folder or CHECKS / f"{plan.name}-{plan.hash[:8]}"
-        if not reuse:
-            refuse_foreign(folder)
-        return api.execute_plan(
-            plan, out=folder, device=device, workers=workers, fresh=not reuse, tell=reused.append, by="check"
-        ).path
-
-    if any(text.startswith("seeds=") for text in overrides):
-        result = check_studies([train(api.make_plan(None, overrides, plugins), out)], request)
-        return replace(result, notes=(*result.notes, *reused))
-    folders: list[Path] = []
-    for look, (first, last) in enumerate(itertools.pairwise((0, *LOOKS))):
-        plan = api.make_plan(None, [*overrides, f"seeds={list(range(first, last))}"], plugins)
-        tell(f"{plan.name}: {len(plan.runs)} runs, seeds {first} to {last - 1} ...")
-        folders.append(train(plan, out / f"seeds-{first}-{last - 1}" if out else None))
+    clock, reused, folders = Clock(minutes), list[str](), list[Path]()
+    result: Check | None = None
+    baseline = _baseline(request, environment(api.pick_device(device)))
+    for look, seeds in looks(overrides):
+        if result is not None and clock.is_up:
+            result = replace(result, notes=(clock.note, *result.notes))
+            break
+        plan = api.make_plan(None, [*overrides, *seeds], plugins)
+        if look is not None:
+            tell(f"{plan.name}: {len(plan.runs)} runs, seeds {plan.seeds[0]} to {plan.seeds[-1]} ...")
+        folders.append(_folder(plan, out, look, reuse=reuse))
+        how = {"device": device, "workers": workers, "fresh": not reuse, "tell": reused.append}
+        if not trained(plan, folders[-1], clock, **how):
+            result = cut(baseline, load_all(folders), request, look, clock, plan)
+            break
         result = check_studies(folders, request, look)
-        tell(f"after {last} seeds: {result.verdict}")
+        if look is not None:
+            tell(f"after {LOOKS[look]} seeds: {result.verdict}")
         if result.verdict != "inconclusive":
             break
+    assert result is not None
     return replace(result, notes=(*result.notes, *reused))
+
+
+def looks(overrides: Sequence[str]) -> Iterator[tuple[int | None, list[str]]]:
+    """Yield the looks of a check: which one it is, None for the only one, and the seeds as overrides."""
+    if any(text.startswith("seeds=") for text in overrides):
+        yield None, []
+        return
+    for look, (first, last) in enumerate(itertools.pairwise((0, *LOOKS))):
+        yield look, [f"seeds={list(range(first, last))}"]
+
+
+def trained(plan: Plan, folder: Path, clock: Clock, **how: Any) -> bool:
+    """Train a plan, and tell whether the time was enough for it."""
+    try:
+        with at_most(clock.left):
+            api.execute_plan(plan, out=folder, by="check", **how)
+    except TimeIsUpError:
+        return False
+    return True
+
+
+def load_all(folders: Sequence[Path]) -> list[api.Study]:
+    """Return the studies of a check that was ended while the last one trained, that one as far as it has come."""
+    studies = [api.load(folder) for folder in folders[:-1]]
+    last = EndedStudy(folders[-1]) if Store(folders[-1]).exists() else None
+    return [*studies, last] if last is not None and last.plan.variants else studies
+
+
+def cut(
+    baseline: Baseline, studies: Sequence[api.Study], request: Request, look: int | None, clock: Clock, plan: Plan
+) -> Check:
+    """Judge what there is of a check that was ended before its time."""
+    named = {variant.id: old.label for variant, old in matched(baseline, plan.variants) if old}
+    return as_far_as_decided(named, studies, request, clock, plan, lambda: judged(baseline, studies, request, look))
+
+
+def as_far_as_decided(
+    named: Mapping[str, str], studies: Sequence[api.Study], request: Request, clock: Clock, plan: Plan,
+    judge: Callable[[], Check],
+) -> Check:  # fmt: skip
+    """Return what is judged of the variants that studies have; those of `named`, labels by id, that they do not have
+    and that are asked for are not decided."""
+    wanted = request.variants
+    asked = {id: label for id, label in named.items() if not wanted or any(word in label for word in wanted)}
+    trained = {variant.id for study in studies[:1] for variant in study.plan.variants}
+    undecided = tuple(label for id, label in asked.items() if id not in trained)
+    if len(undecided) == len(asked):
+        return Check(Judgement((), 0), (clock.note,), (), (), plan.name, undecided=undecided)
+    result = judge()
+    return replace(result, notes=(clock.note, *result.notes), undecided=undecided)
+
+
+def _folder(plan: Plan, out: Path | None, look: int | None, *, reuse: bool) -> Path:
+    """Return where a look trains; UserError where somebody's study would be lost."""
+    folder = CHECKS / f"{plan.name}-{plan.hash[:8]}"
+    if out is not None:
+        folder = out if look is None else out / f"seeds-{plan.seeds[0]}-{plan.seeds[-1]}"
+    if not reuse:
+        refuse_foreign(folder)
+    return folder
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganbench import __version__, examining, gate, studies
+from ganbench import __version__, examining, gate, maintaining, studies
 from ganbench.console import CODES, Margins, Overrides, Plugins, WorkersOption, err, load_files, out
 from ganbench.dry_run import counted, show_plan, size_of
 from ganbench.errors import Exit, UserError, clean_lines, told, unknown
@@ -227,6 +227,8 @@ def serve(
 
 app.command()(gate.baseline)
 app.command(epilog=CODES)(gate.check)
+app.command()(maintaining.init)
+app.command()(maintaining.history)
 app.command(epilog=CODES)(examining.doctor)
 for _command in (studies.merge, studies.status, studies.archive, studies.clean, studies.sysinfo):
     app.command(epilog=CODES)(_command)
@@ -290,13 +292,13 @@ def _version(record: Plugin) -> str:
 
 
 @app.command(epilog=CODES)
-def verify(file: Annotated[Path, typer.Argument(help="Python file with plug-ins.")]) -> None:
-    """Hold the plug-ins of a file to the laws of their kinds: which they break, and by how much."""
+def verify(files: Annotated[list[Path], typer.Argument(help="Python files with plug-ins.")]) -> None:
+    """Hold the plug-ins of files to the laws of their kinds: which they break, and by how much."""
     from ganbench import contracts
     from ganbench.terminal import LAW_COLOURS, law_line
 
     broken = False
-    for plugin in contracts.plugins_of(file):
+    for plugin in [plugin for file in files for plugin in contracts.plugins_of(file)]:
         results = contracts.verify(plugin)
         out.print(f"[bold]{plugin.kind} {plugin.name}[/]  {escape(plugin.legend)}", soft_wrap=True)
         for result in results:

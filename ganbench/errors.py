@@ -19,6 +19,7 @@ class Exit(IntEnum):
     INCOMPATIBLE = 4
     FAILED = 5
     INTERNAL = 70
+    UNTESTABLE = 125
     INTERRUPTED = 130
 
     @property
@@ -35,6 +36,7 @@ MEANINGS = {
     Exit.INCOMPATIBLE: "the baseline is damaged, newer, or of other variants or another measurement",
     Exit.FAILED: "runs failed or did not end",
     Exit.INTERNAL: "internal error, or a plug-in ended the program",
+    Exit.UNTESTABLE: "with --bisect: neither good nor bad, git bisect skips the revision",
     Exit.INTERRUPTED: "interrupted",
 }
 

@@ -13,7 +13,7 @@ from ganbench.dry_run import counted
 from ganbench.errors import UserError
 
 What = Annotated[list[str], typer.Argument(metavar="STUDY... | suite=NAME_OR_FILE [KEY=VALUE]...")]
-File = Annotated[Path | None, typer.Option(help="The file that `ganbench baseline` wrote.")]
+File = Annotated[Path | None, typer.Option(help="What `ganbench baseline` wrote: a file, or a folder of them.")]
 Revision = Annotated[
     str | None,
     typer.Option("--against", metavar="REV", help="Train both sides: this tree, and its repository's revision REV."),
@@ -33,22 +33,41 @@ Reuse = Annotated[
 Canary = Annotated[
     bool, typer.Option("--canary", help="Pass at once where every result equals the baseline's, seed by seed.")
 ]
+Minutes = Annotated[
+    float | None, typer.Option(help="Train for so long at most; what is not decided by then is inconclusive.")
+]
+Bisect = Annotated[
+    bool, typer.Option("--bisect", help="Exit as `git bisect run` has it: 125 for whatever is neither 0 nor 1.")
+]
 Allow = Annotated[bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nothing is shown either way.")]
 
 
 def baseline(
     study: Annotated[Path, typer.Argument(help="Directory of a finished study.")],
-    file: Annotated[Path, typer.Option("--out", "-o", help="The JSON file to write.")],
+    file: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The JSON file to write, or a folder: a file for each machine and torch."),
+    ],
     margin: Margins = None,
+    update: Annotated[bool, typer.Option("--update", help="Replace a baseline, and tell what is another.")] = False,
 ) -> None:
     """Freeze a study's per-seed values in one file, to check later ones against."""
     # what judges studies is heavy
     from ganbench import checking
+    from ganbench.analysis.drift import drift
+    from ganbench.results import baselines
 
-    frozen = checking.make_baseline(study, file, checking.parse_margins(margin or []))
+    frozen = checking.freeze_study(study, checking.parse_margins(margin or []))
+    place = baselines.place(file, frozen.source)
+    if place.exists():
+        for line in drift(baselines.readable(place), frozen).lines:
+            out.print(escape(line), soft_wrap=True)
+        if not update:
+            raise UserError(f"'{place}' is a baseline already, and was left as it is: --update replaces it.")
+    frozen.save(place)
     runs = sum(len(variant.runs) for variant in frozen.variants)
     out.print(
-        f"Baseline of {counted(len(frozen.variants), 'variant')}, {runs} runs: {escape(str(file))}", soft_wrap=True
+        f"Baseline of {counted(len(frozen.variants), 'variant')}, {runs} runs: {escape(str(place))}", soft_wrap=True
     )
 
 
@@ -67,24 +86,25 @@ def check(
     junit: Junit = None,
     reuse: Reuse = False,
     canary: Canary = False,
+    minutes: Minutes = None,
+    bisect: Bisect = False,
     allow_inconclusive: Allow = False,
 ) -> None:
     """Check studies, or a suite that is trained for as many seeds as it needs, against a baseline or a revision."""
-    # what trains and judges is heavy
+    # what trains and judges is heavy; what --bisect asks for is done where the process ends, which sees every code
     from ganbench import checking
     from ganbench.against import Against, check_against
     from ganbench.report import verdict_files
 
     trains, other = any("=" in word for word in what), Against(against or "", against_env or "")
-    _agree(trains, baseline, against is not None or against_env is not None, "--reuse" * reuse or "--canary" * canary)
+    beside = against is not None or against_env is not None
+    _agree(trains, baseline, beside, "--reuse" * reuse or "--canary" * canary, minutes)
     request = checking.Request(baseline, tuple(variant or ()), checking.parse_margins(margin or []), canary)
-    training: checking.Training = {
-        "plugins": plugin or [], "out": out_dir, "device": device, "workers": workers, "tell": _tell
-    }  # fmt: skip
-    if baseline is None:
-        result = check_against(what, request, other, **training)
-    elif trains:
-        result = checking.check_suite(what, request, reuse=reuse, **training)
+    training: checking.Training = {"plugins": plugin or [], "out": out_dir, "device": device, "workers": workers}
+    training |= {"minutes": minutes, "tell": _tell}
+    if trains:
+        result = check_against(what, request, other, **training) if baseline is None else (
+            checking.check_suite(what, request, reuse=reuse, **training))  # fmt: skip
     else:
         load_files(plugin)
         result = checking.check_studies([Path(word) for word in what], request)
@@ -93,7 +113,7 @@ def check(
     raise typer.Exit(0 if allow_inconclusive and result.verdict == "inconclusive" else result.exit_code)
 
 
-def _agree(trains: bool, baseline: Path | None, other: bool, no_use: str) -> None:
+def _agree(trains: bool, baseline: Path | None, other: bool, no_use: str, minutes: float | None) -> None:
     """Raise UserError where the options of a check do not go together."""
     if (baseline is None) == (not other):
         got = "both" if other else "neither"
@@ -108,6 +128,8 @@ def _agree(trains: bool, baseline: Path | None, other: bool, no_use: str) -> Non
             f"{no_use} is for checks against a file: with --against both sides are trained anew, and variants that "
             "give the same numbers on both pass at once."
         )
+    if minutes is not None and not trains:
+        raise UserError("--minutes is for checks that train: studies that exist are judged in no time.")
 
 
 def _tell(text: str) -> None:

@@ -44,6 +44,39 @@ def watched() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+class TimeIsUpError(Exception):
+    """A block has taken as long as it may."""
+
+
+@contextmanager
+def at_most(seconds: float | None) -> Iterator[None]:
+    """End a block after so many seconds as Ctrl-C would, and raise TimeIsUpError; None: never.
+
+    A study survives it as it survives the key. Only the main thread has signals: elsewhere nothing is ended.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    fired: list[float] = []
+
+    def ring(number: int, frame: object) -> None:
+        fired.append(time.monotonic())
+        handle(number, frame)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    # 0 would switch it off
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if fired:
+            raise TimeIsUpError from error
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def is_raised_by_code(error: BaseException) -> bool:
     """Tell whether an exception is a plug-in's own: any but an interruption by a signal.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 from ganbench import interrupts
 from ganbench.errors import Exit
@@ -46,7 +47,17 @@ def main() -> None:
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     _, status = os.waitpid(child, 0)
-    sys.exit(_code(_delivered(read), status, passed_on))
+    sys.exit(bisected(_code(_delivered(read), status, passed_on), sys.argv))
+
+
+def bisected(code: int, words: Sequence[str]) -> int:
+    """Return an exit code as `git bisect run` understands it, where the command has --bisect.
+
+    To git 0 is good, 125 skips the revision, 128 and more end the search, and any other code is bad: here only a
+    regression is (git-bisect(1), "bisect run").
+    """
+    told = code in (Exit.OK, Exit.REGRESSED) or code >= 128
+    return code if told or "--bisect" not in words else Exit.UNTESTABLE
 
 
 def _delivered(read: int) -> bytes:

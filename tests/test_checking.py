@@ -1,10 +1,8 @@
 """`ganbench baseline` and `ganbench check`, from the command line down, on studies that take seconds."""
 
 import json
-import re
 import shlex
 import shutil
-import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +19,7 @@ from own_files import own_files, roots
 from typer.testing import CliRunner
 
 import ganbench
-from ganbench import api, base_side, checking, cli
-from ganbench.against import _Side
+from ganbench import api, checking, cli
 from ganbench.analysis.gate import FEWEST, Policy, compare
 from ganbench.analysis.seeds import freeze, seed_results
 from ganbench.cli import app
@@ -460,7 +457,7 @@ def test_shipped_baseline_is_of_the_shipped_suite():
     remake = (
         "reports/baselines/smoke.json is of another suite 'smoke' than the shipped one. Make it again, in a clean "
         "checkout: ganbench run suite=smoke seeds=20 --out reports/smoke-20 && "
-        "ganbench baseline reports/smoke-20 -o reports/baselines/smoke.json"
+        "ganbench baseline reports/smoke-20 -o reports/baselines/smoke.json --update"
     )
     ids = [Variant(**v.settings, hypers=tuple(v.hypers.items())).id for v in frozen.variants]
     assert ids == [variant.id for variant in plan.variants], remake
@@ -480,14 +477,8 @@ def fenced(language):
 
 
 @pytest.mark.usefixtures("own_registry")
-def test_documented_workflow_does_what_it_says(tmp_path, monkeypatch):
-    workflow = yaml.safe_load((ROOT / "examples" / "gan-stability.yml").read_text(encoding="utf-8"))
-    lines = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
-    _, check, report = (line for line in lines)
-    made = next(block for block in fenced("") if "--plugin" in block).strip().splitlines()
-    # the other side in this process, too: its own is tested in test_against.py
-    train = base_side.train
-    monkeypatch.setattr(_Side, "train", lambda side, order: train({"plugins": side.plugins, **order})["files"])
+def test_documented_commands_of_a_baseline_do_what_they_say(tmp_path, monkeypatch):
+    made = next(block for block in fenced("") if "--plugin my_library/losses" in block).strip().splitlines()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_library").mkdir()
     (tmp_path / "my_library/losses.py").write_text(
@@ -498,31 +489,19 @@ def test_documented_workflow_does_what_it_says(tmp_path, monkeypatch):
     tiny = [word for word in TINY if not word.startswith(("problem", "loss"))]
 
     def done(line, *more):
-        line = re.sub(r"--against \$\{\{.*?\}\}", "--against HEAD", line)
-        words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "", line).replace("seeds=20", ""))
-        words = [str(f) for w in words for f in (sorted(tmp_path.glob(w)) if "*" in w else [w])]
+        words = shlex.split(line.replace("seeds=20", ""))
         assert words.pop(0) == "ganbench"
         result = invoke(*words, *more)
         return result.exit_code, result.output
 
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
-        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *words], check=True)
     run, baseline, stored = made
     code, output = done(run, *tiny, "seeds=3", "--workers", "1")
     assert code == 0, output
     assert done(baseline)[0] == 0
-    with_results(tmp_path / "ganbench-baseline.json", healthy)
+    (file,) = (tmp_path / "ganbench-baselines").iterdir()
+    with_results(file, healthy)
     code, output = done(stored, *tiny, "--workers", "1", "--out", "stored")
     assert code == 1, output
-    code, output = done(check, *tiny, "--workers", "1")
-    assert code == 0, output
-    assert "5 of 5 variants give the same numbers on both sides" in output
-    assert json.loads((tmp_path / "ganbench.json").read_text())["verdict"] == "pass"
-    assert (tmp_path / "ganbench.xml").exists()
-    code, output = done(report)
-    assert code == 0, output
-    uploaded = [step["with"]["path"] for step in workflow["jobs"]["check"]["steps"] if "path" in step.get("with", {})]
-    assert all(list(tmp_path.glob(pattern)) for pattern in uploaded[0].split())
 
 
 def test_baseline_survives_the_file(tmp_path):

@@ -39,7 +39,7 @@ DEFAULTS = {
     "problem.uniform_cube.dimension": (2, "a square"), "problem.noise_images.side": (8, "as digits"),
     "problem.triangles.side": (16, OURS), "problem.triangles.corners": (4, "516 triangles, most in 1000 samples"),
     **{f"problem.{name}.tail": (1.0, "classes as they are") for name in (*LABELLED, "folder_labelled", "npz_labelled")},
-    **{f"problem.{name}.samples": (0, "all there are") for name in (*LABELLED, *FILES)},
+    **{f"problem.{name}.samples": (0, "all there are") for name in (*LABELLED, *FILES, "table")},
     **{f"problem.{name}.samples": (0, "no end") for name in (*RENDERED, "stacked_digits", *STACKED)},
     **{f"problem.{name}.side": (16, OURS) for name in RENDERED},
     **{f"problem.{name}.size": (28, "as published") for name in STACKED},
@@ -48,7 +48,8 @@ DEFAULTS = {
     **{f"problem.{name}.{key}": (value, "as they are") for name in FILES for key, value in
        (("size", 0), ("channels", 0), ("crop", False), ("skip_corrupt", False))
        if key not in ("crop", "skip_corrupt") or "npz" not in name},
-    **{f"problem.{name}.root": ("", "a user's own") for name in FILES},
+    **{f"problem.{name}.root": ("", "a user's own") for name in (*FILES, "tabular")},
+    "problem.tabular.columns": ("", "all"),
     **{f"problem.{name}.root": ("", "below GANBENCH_DATA") for name in (*LABELLED[2:], *STACKED)},
     **{f"problem.{name}.samples": (0, "data without end") for name in (*MIXTURES, *SHAPES)},
     **{f"problem.{name}.within": (0.0, "the quantile of chi") for name in MIXTURES},

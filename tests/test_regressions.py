@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from markdown_it import MarkdownIt
+from PIL import Image
 
 import ganbench
 from ganbench import checking
@@ -51,6 +52,10 @@ def test_regression_names_its_runs_and_repeats_the_worst(study, tmp_path):
         assert (run.before, run.score_before) == ("converged", 0.95)
     scores = {r.seed: r.score for r in seed_results([study])[rows["variant"].iloc[0]]}
     assert found.worst.seed == min(scores, key=lambda seed: (scores[seed], seed))
+    # a picture of its samples, and of no other run's
+    assert [bool(run.picture) for run in found.runs] == [run is found.worst for run in found.runs]
+    with Image.open(found.worst.picture) as picture:
+        assert min(picture.size) >= 200
     words = shlex.split(found.worst.command)
     assert [run.id for run in resolve(None, words[2:]).runs] == [found.worst.run]
 
@@ -70,8 +75,10 @@ def test_every_output_of_a_check_names_them(study, tmp_path, monkeypatch, capsys
             assert run.sentence in output
         assert f"the worst is seed {found.worst.seed}: {found.worst.command}" in output
         assert str(study.path) in output
+        assert f"its samples: {found.worst.picture}" in output
     tokens = [c for token in MarkdownIt("commonmark").enable("table").parse(told) for c in token.children or []]
-    assert [c.content for c in tokens if c.type == "code_inline"] == [str(study.path), found.worst.command]
+    code = [str(study.path), found.worst.command, found.worst.picture]
+    assert [c.content for c in tokens if c.type == "code_inline"] == code
     for run in found.runs:
         assert f"| {run.seed} | {run.verdict} | {run.score:.2f} | converged, 0.95 |" in told
     data = json.loads((tmp_path / "c.json").read_text())

@@ -16,8 +16,8 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of a check: the judgement, notes on what differs, why runs failed, where the studies are, and which
-    runs of the variants that regressed are worse."""
+    """The outcome of a check: the judgement, notes on what differs, why runs failed, where the studies are, which runs
+    of the variants that regressed are worse, and which variants have no result because the time was up."""
 
     judgement: Judgement
     notes: tuple[str, ...]
@@ -26,13 +26,15 @@ class Check:
     suite: str
     unchanged: bool = False
     regressions: tuple[Regression, ...] = ()
+    undecided: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
         """pass, regressed, inconclusive, or failed (the program or the machine failed in some runs)."""
         if self.failures:
             return "failed"
-        return "pass" if self.unchanged else self.judgement.verdict
+        found = "pass" if self.unchanged else self.judgement.verdict
+        return "inconclusive" if self.undecided and found == "pass" else found
 
     @property
     def exit_code(self) -> int:

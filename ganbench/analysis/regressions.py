@@ -15,7 +15,8 @@ from ganbench.results.study import Study
 class WorseRun:
     """A run of a regressed variant that failed, or scored less than the baseline's at the same seed.
 
-    `before` and `score_before` are the baseline's verdict and score at that seed, empty and None where it has none.
+    `before` and `score_before` are the baseline's verdict and score at that seed, empty and None where it has none;
+    `picture` is the file with its samples, empty where none was drawn.
     """
 
     run: str
@@ -28,6 +29,7 @@ class WorseRun:
     command: str
     before: str = ""
     score_before: float | None = None
+    picture: str = ""
 
     @property
     def sentence(self) -> str:

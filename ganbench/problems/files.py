@@ -45,10 +45,10 @@ def _key(name: str) -> str:
     return f"problem.{name}.root=PATH"
 
 
-def own_path(name: str, root: str) -> Path:
+def own_path(name: str, root: str, what: str = "images") -> Path:
     """Return the path of a user's data; UserError where none is given."""
     if not root:
-        raise UserError(f"The problem '{name}' needs {_key(name)}, where its images are.")
+        raise UserError(f"The problem '{name}' needs {_key(name)}, where its {what} are.")
     return Path(root).expanduser().absolute()
 
 
@@ -108,8 +108,9 @@ def packaged(name: str, folders: Sequence[str]) -> Callable[..., Path]:
     return lambda root="", **hypers: found(name, folders, root)
 
 
-def _users(name: str) -> Callable[..., Path]:
-    return lambda root, **hypers: own_path(name, root)
+def users(name: str, what: str = "images") -> Callable[..., Path]:
+    """Return what finds a user's own files, whatever the other hyper-parameters: a problem's `sources`."""
+    return lambda root, **hypers: own_path(name, root, what)
 
 
 @register("problem", provides=CLASSES, external=True, sources=packaged("fashion", FASHION), later="root")
@@ -167,7 +168,7 @@ def svhn(*, size: int = 32, tail: float = 1.0, samples: int = 0, root: str = "")
     return of_files("svhn", found("svhn", SVHN, root), Looks(size), tail=tail, samples=samples)
 
 
-@register("problem", provides={"image"}, external=True, sources=_users("folder"))
+@register("problem", provides={"image"}, external=True, sources=users("folder"))
 def folder(
     *, root: str = "", size: int = 0, crop: bool = False, channels: int = 0, skip_corrupt: bool = False,
     samples: int = 0,
@@ -180,7 +181,7 @@ def folder(
     return of_files("folder", own_path("folder", root), Looks(size, crop, channels, skip_corrupt), samples=samples)
 
 
-@register("problem", gives="label", provides=CLASSES | {"label"}, external=True, sources=_users("folder_labelled"))
+@register("problem", gives="label", provides=CLASSES | {"label"}, external=True, sources=users("folder_labelled"))
 def folder_labelled(
     *, root: str = "", size: int = 0, crop: bool = False, channels: int = 0, skip_corrupt: bool = False,
     tail: float = 1.0, samples: int = 0,
@@ -191,13 +192,13 @@ def folder_labelled(
     return of_files("folder_labelled", path, looks, gives_labels=True, tail=tail, samples=samples)
 
 
-@register("problem", provides={"image"}, external=True, sources=_users("npz"))
+@register("problem", provides={"image"}, external=True, sources=users("npz"))
 def npz(*, root: str = "", size: int = 0, channels: int = 0, samples: int = 0) -> UnlabelledImages:
     """Images of a file .npz or .npy, uint8 [n, H, W], [n, H, W, C] or [n, C, H, W]; classes are measured."""
     return of_files("npz", own_path("npz", root), Looks(size, channels=channels), samples=samples)
 
 
-@register("problem", gives="label", provides=CLASSES | {"label"}, external=True, sources=_users("npz_labelled"))
+@register("problem", gives="label", provides=CLASSES | {"label"}, external=True, sources=users("npz_labelled"))
 def npz_labelled(
     *, root: str = "", size: int = 0, channels: int = 0, tail: float = 1.0, samples: int = 0
 ) -> UnlabelledImages:

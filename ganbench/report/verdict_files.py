@@ -51,9 +51,10 @@ def text(check: Check) -> str:
     tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict])
     lines = [HEADLINES[check.verdict], *(f"  failed: {reason}" for reason in check.failures)]
     lines += [f"  {comparison.sentence}" for comparison in _sorted(check) if comparison.verdict != "pass"]
+    lines += [f"  {label}: not decided, no result by then." for label in check.undecided]
     lines += [f"  {line}" for regression in check.regressions for line in details(regression)]
     lines += [f"  note: {note}" for note in check.notes]
-    return "\n".join([*lines, f"{check.suite}, {check.judgement.seeds} seeds: {tally}."])
+    return "\n".join([*lines, f"{check.suite}, {check.judgement.seeds} seeds: {tally or 'nothing compared'}."])
 
 
 def details(regression: Regression) -> list[str]:
@@ -61,13 +62,15 @@ def details(regression: Regression) -> list[str]:
     worst = regression.worst
     lines = [f"{regression.variant}, the runs that are worse, in {', '.join(regression.studies)}:"]
     lines += [f"  {run.sentence}" for run in regression.runs]
-    return [*lines, f"  the worst is seed {worst.seed}: {worst.command or NO_COMMAND}"]
+    lines.append(f"  the worst is seed {worst.seed}: {worst.command or NO_COMMAND}")
+    return [*lines, *[f"  its samples: {worst.picture}"] * bool(worst.picture)]
 
 
 def markdown(check: Check) -> str:
     """Return the outcome as a short markdown section: every comparison in a table, and the runs of what regressed."""
     lines = [f"## ganbench check: {check.verdict}", "", HEADLINES[check.verdict], ""]
     lines += [f"- {md.text(note)}" for note in (*check.failures, *check.notes)]
+    lines += [f"- {md.text(label)}: not decided" for label in check.undecided]
     lines += ["", "| variant | measure | baseline | now | seeds | p | verdict |", "|---|---|---|---|---|---|---|"]
     for c in _sorted(check):
         cells = (
@@ -97,7 +100,8 @@ def _worse_runs(regression: Regression) -> list[str]:
     where, worst = ", ".join(map(md.code, regression.studies)), regression.worst
     lines = [f"### {md.text(regression.variant)}", "", f"The runs that are worse, in {where}:", ""]
     again = md.code(worst.command) if worst.command else NO_COMMAND
-    return [*lines, *map(md.row, [*head, *rows]), "", f"The worst is seed {worst.seed}: {again}"]
+    samples = f" Its samples: {md.code(worst.picture)}." if worst.picture else ""
+    return [*lines, *map(md.row, [*head, *rows]), "", f"The worst is seed {worst.seed}: {again}{samples}"]
 
 
 def as_json(check: Check) -> str:
@@ -110,6 +114,7 @@ def as_json(check: Check) -> str:
         "seeds": check.judgement.seeds,
         "notes": check.notes,
         "failures": check.failures,
+        "undecided": check.undecided,
         "studies": [str(path) for path in check.studies],
         "comparisons": comparisons,
         "regressions": [
@@ -126,9 +131,9 @@ def as_junit(check: Check) -> ElementTree.Element:
     suite = ElementTree.Element(
         "testsuite",
         name=_xml(f"ganbench check {check.suite}"),
-        tests=str(len(check.judgement.comparisons)),
+        tests=str(len(check.judgement.comparisons) + len(check.undecided)),
         failures=str(found["regressed"]),
-        skipped=str(found["inconclusive"]),
+        skipped=str(found["inconclusive"] + len(check.undecided)),
         errors=str(len(check.failures)),
     )
     for comparison in check.judgement.comparisons:
@@ -138,6 +143,9 @@ def as_junit(check: Check) -> ElementTree.Element:
             failure.text = _xml("\n".join(line for one in _of(check, comparison) for line in details(one)))
         elif comparison.verdict == "inconclusive":
             ElementTree.SubElement(case, "skipped", message=_xml(comparison.sentence))
+    for label in check.undecided:
+        case = ElementTree.SubElement(suite, "testcase", classname=_xml(label), name="not decided")
+        ElementTree.SubElement(case, "skipped", message="no result by the time that the check was ended")
     for reason in check.failures:
         case = ElementTree.SubElement(suite, "testcase", classname="runs", name="failed")
         ElementTree.SubElement(case, "error", message=_xml(reason))
@@ -160,7 +168,7 @@ def _with_worst(check: Check, comparison: Comparison) -> str:
     worst = found[0].worst if found else None
     if worst is None:
         return comparison.sentence
-    return f"{comparison.sentence} {worst.sentence} {worst.command}".rstrip()
+    return " ".join(filter(None, (comparison.sentence, worst.sentence, worst.command, worst.picture)))
 
 
 def _escaped(message: str) -> str:

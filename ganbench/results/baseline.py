@@ -73,25 +73,36 @@ def load_baseline(file: Path) -> Baseline:
     if file.is_fifo():
         raise UserError(f"Cannot read the baseline '{file}': it is a pipe.")
     try:
-        data = parse_json(file.read_text(encoding="utf-8"))
-        schema = data["schema"]
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"Cannot read the baseline '{file}': {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, Unreadable) as error:
+    except UnicodeDecodeError as error:
         raise IncompatibleBaselineError(
             f"The baseline '{file}' is damaged or not a baseline; make it again."
+        ) from error
+    return read_baseline(text, str(file))
+
+
+def read_baseline(text: str, name: str) -> Baseline:
+    """Return the baseline of a file's text; IncompatibleBaselineError, with its name, where it is damaged or newer."""
+    try:
+        data = parse_json(text)
+        schema = data["schema"]
+    except (ValueError, KeyError, TypeError, Unreadable) as error:
+        raise IncompatibleBaselineError(
+            f"The baseline '{name}' is damaged or not a baseline; make it again."
         ) from error
     if not is_number(schema) or schema != SCHEMA:
         told = schema if is_number(schema) else "of another kind"
         raise IncompatibleBaselineError(
-            f"The baseline '{file}' has schema {told}; this version of ganbench reads {SCHEMA}. "
+            f"The baseline '{name}' has schema {told}; this version of ganbench reads {SCHEMA}. "
             "Use the version that wrote it, or make it again."
         )
     try:
         return _parse(data)
     except (UserError, KeyError, ValueError, TypeError, AttributeError, Unreadable) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")[:200]
-        raise IncompatibleBaselineError(f"The baseline '{file}' is damaged: {why}. Make it again.") from error
+        raise IncompatibleBaselineError(f"The baseline '{name}' is damaged: {why}. Make it again.") from error
 
 
 def _parse(data: Mapping[str, Any]) -> Baseline:

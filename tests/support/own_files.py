@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 FOLDERS = ("fashion-mnist", "cifar-10", "pictures")
-ROOTED = ("celeba", "folder")
-"""Suites of pictures of one's own."""
+ROOTED = {"celeba": "folder", "folder": "folder", "tabular": "tabular"}
+"""Suites of data of one's own, and the problem that reads them."""
 
 
 def own_files(folder: Path, patch: pytest.MonkeyPatch) -> Path:
@@ -20,4 +20,4 @@ def own_files(folder: Path, patch: pytest.MonkeyPatch) -> Path:
 
 def roots(suite: str, folder: Path) -> list[str]:
     """Return what a suite wants to be told beside its name."""
-    return [f"problem.folder.root={folder / 'pictures'}"] if suite in ROOTED else []
+    return [f"problem.{ROOTED[suite]}.root={folder / 'pictures'}"] if suite in ROOTED else []

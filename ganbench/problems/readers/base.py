@@ -16,6 +16,8 @@ SMALLEST, LARGEST = 4, 512
 CHUNK = 1024  # images that are resized at a time
 HELD_OUT = 10
 """One image in so many is held out where a data set has no part of its own for that."""
+FEWEST = 6
+"""So few may be held out: with fewer, neighbours of a sample cannot be counted, and nothing is measured."""
 
 
 @dataclass(frozen=True)
@@ -166,16 +168,16 @@ def _named(values: list[str]) -> tuple[list[str], Tensor]:
 def split_by_content(images: Images) -> Parts:
     """Hold out one image in ten, by a hash of its pixels: the same ones whenever others are added or files renamed.
 
-    Equal images are in the same part. UserError where a part would hold fewer than two.
+    Equal images are in the same part. UserError where a part would hold fewer than six.
     """
     digests = _digests(images.pixels)
     # 2^256 / HELD_OUT in the first eight digits
     held_out = torch.tensor([int(digest[:8], 16) < 2**32 // HELD_OUT for digest in digests])
     train, held = torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
-    if min(len(train), len(held)) < 2:
+    if min(len(train), len(held)) < FEWEST:
         raise UserError(
             f"{len(images)} images are too few to hold one in {HELD_OUT} out: {len(held)} would be held out and "
-            f"{len(train)} trained on."
+            f"{len(train)} trained on, and {FEWEST} are needed of each."
         )
     note = f"{len(held)} images of {len(images)} are held out, one in {HELD_OUT} by a hash of their pixels."
     return Parts(replace(images.at(train), notes=(*images.notes, note)), images.at(held))

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 KEYS = (("image", "img", "x"), ("label", "labels", "y"))
 
 
-def of_dataset(dataset: Any, looks: Looks | None = None) -> Images:
+def of_dataset(dataset: Any, looks: Looks | None = None, value_range: tuple[float, float] = (0.0, 1.0)) -> Images:
     """Return the images of a map-style Dataset, whose items are images, pairs (image, label) or dictionaries of both.
 
-    An image is one of Pillow's, bytes [H, W], [H, W, C] or [C, H, W], or numbers in [0, 1] that stand for bytes, as
-    torchvision's ToTensor makes them. UserError for other items, and for images of several sizes.
+    An image is one of Pillow's, bytes [H, W], [H, W, C] or [C, H, W], or numbers in `value_range` that stand for bytes:
+    [0, 1] as torchvision's ToTensor makes them, [-1, 1] after its Normalize(0.5, 0.5). UserError for other items, and
+    for images of several sizes.
     """
     looks = looks or Looks()
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
@@ -33,7 +34,7 @@ def of_dataset(dataset: Any, looks: Looks | None = None) -> Images:
     images, labels = [], []
     for place in range(len(dataset)):
         image, label = _item(dataset[place], place)
-        images.append(looks.of(Images(_tensor(image, place, looks)[None])).pixels[0])
+        images.append(looks.of(Images(_tensor(image, place, looks, value_range)[None])).pixels[0])
         labels.append(label)
         if images[-1].shape != images[0].shape:
             raise UserError(f"Item {place} has the shape {list(images[-1].shape)}, the first {list(images[0].shape)}.")
@@ -60,7 +61,7 @@ def _item(item: Any, place: int) -> tuple[Any, Any]:
     return image, label.item() if isinstance(label, Tensor | np.generic) else label
 
 
-def _tensor(image: Any, place: int, looks: Looks) -> Tensor:
+def _tensor(image: Any, place: int, looks: Looks, value_range: tuple[float, float]) -> Tensor:
     what = f"The image of item {place}"
     if isinstance(image, Image.Image):
         return of_image(image, f"item {place}", looks)
@@ -68,10 +69,15 @@ def _tensor(image: Any, place: int, looks: Looks) -> Tensor:
         raise UserError(f"{what} is a {type(image).__name__}, no image, array or tensor.")
     array = np.asarray(image)
     if array.dtype.kind == "f":
-        levels = array.astype(np.float64) * 255
+        low, high = value_range
+        levels = (array.astype(np.float64) - low) / (high - low) * 255
         whole = levels.round()
         if not np.isfinite(levels).all() or np.abs(levels - whole).max() > 1e-3 or whole.min() < 0 or whole.max() > 255:
-            raise UserError(f"{what} holds numbers that are no bytes divided by 255: leave normalization to ganbench.")
+            raise UserError(
+                f"{what} holds numbers that are no bytes divided by 255: leave normalization to ganbench, or say in "
+                "which range they are (value_range)." if value_range == (0.0, 1.0)
+                else f"{what} holds numbers that are no bytes scaled to [{low:g}, {high:g}]."
+            )  # fmt: skip
         array = whole.astype(np.uint8)
     return of_array(array[None], what)[0]
 

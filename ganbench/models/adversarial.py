@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from ganbench.models.alone import NO_GAME, NO_LABELS, perceptron
 from ganbench.models.autoencoder import Coder
-from ganbench.models.trained import Trained
+from ganbench.models.trained import Form, Trained
 from ganbench.plan import Run
 from ganbench.problems.base import Problem
 from ganbench.ranges import AtLeastOne, NotNegative
@@ -46,7 +46,7 @@ class Adversarial(Trained):
         runs: Sequence[Run],
         problem: Problem,
         device: torch.device,
-        build: Callable[[], Sought],
+        build: Callable[[], Form],
         settings: Mapping[str, Any],
     ) -> None:
         self.settings = settings

@@ -48,9 +48,12 @@ class Diffusion(Form):
     kept: Tensor
     added: Tensor
 
-    def __init__(self, size: int, levels: int, width: int, depth: int) -> None:
+    def __init__(
+        self, size: int, levels: int, width: int, depth: int, limits: tuple[float, float] | None = None
+    ) -> None:
+        """limits: the range of samples, within which those are held that the network's noise stands for."""
         super().__init__()
-        self.size, self.levels = size, levels
+        self.size, self.levels, self.limits = size, levels, limits
         self.numbers, self.draws, self.estimates = size * levels, size + 1, size * levels
         # the variances of Ho 2020, sec. 4, as much noise in fewer levels; and what is kept of a sample's
         added = (torch.linspace(1e-4, 0.02, levels, dtype=torch.float64) * (1000 / levels)).clamp(max=MOST_ADDED)
@@ -74,9 +77,16 @@ class Diffusion(Form):
     def back(self, x: Tensor, place: int) -> Tensor:
         """Return the mean [n, size] of the step from a level, from 0 here, to the one with less noise; its variance
         is `added` (Ho 2020, sec. 3.2: the best of samples that vary, where levels are many)."""
-        added, kept = self.added[place], self.kept[place]
+        kept = self.kept[place]
         noise = self.noise_at(x, torch.full_like(x[:, :1], place))
-        return (x - added / (1 - kept).sqrt() * noise) / (1 - added).sqrt()
+        told = (x - (1 - kept).sqrt() * noise) / kept.sqrt()
+        return self.before(told if self.limits is None else told.clamp(*self.limits), x, place)
+
+    def before(self, x: Tensor, noisy: Tensor, place: int) -> Tensor:
+        """Return the mean of what was at the level before, given a sample and what is at this one (Ho 2020, eq. 7)."""
+        added, kept = self.added[place], self.kept[place]
+        least = self.kept[place - 1] if place else torch.ones_like(kept)
+        return (least.sqrt() * added * x + (1 - added).sqrt() * (1 - least) * noisy) / (1 - kept)
 
     def sample(self, normal: Tensor) -> Tensor:
         """Go back level by level (Ho 2020, algorithm 2); the last step adds no noise."""
@@ -99,10 +109,8 @@ class Diffusion(Form):
             if place == 0:
                 bound = bound + log_normal(x, mean, added.log() / 2).sum(-1)
             else:
-                before = self.kept[place - 1]
-                true = (before.sqrt() * added * x + (1 - added).sqrt() * (1 - before) * noisy) / (1 - kept)
-                ratio = (1 - before) / (1 - kept)
-                apart = ratio - 1 - ratio.log() + (true - mean).square() / added
+                ratio = (1 - self.kept[place - 1]) / (1 - kept)
+                apart = ratio - 1 - ratio.log() + (self.before(x, noisy, place) - mean).square() / added
                 bound = bound - 0.5 * apart.sum(-1)
         return bound
 
@@ -146,9 +154,12 @@ def ddpm(
     """Diffusion: a network learns to tell the noise in samples, and takes it away in steps (DDPM, Ho 2020).
 
     A perceptron of `depth` hidden layers of `width` units, `levels` of noise, a step a level for each
-    sample. The optimizer's rate is that of G.
+    sample. Of images the network's word is held within their range. The optimizer's rate is that of G.
     """
-    return Trained(runs, problem, device, lambda: Diffusion(math.prod(problem.shape), levels, width, depth))
+    # with the noise that is added between values, samples reach half a step beyond
+    edge, limits = problem.grain / 2, problem.value_range
+    held = limits and (limits[0] - edge, limits[1] + edge)
+    return Trained(runs, problem, device, lambda: Diffusion(math.prod(problem.shape), levels, width, depth, held))
 
 
 @register("model", ignores=NO_GAME, needs=NO_LABELS)

@@ -26,7 +26,7 @@ class Coupling(nn.Module):
         self.body, self.limit = perceptron(len(kept), width, depth, 2 * len(kept)), limit
         self.register_buffer("kept", kept)
 
-    def numbers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logarithms of the scales, and the shifts, [n, size] both; 0 for what is kept."""
         scale, shift = (self.body(x * self.kept) * (1 - self.kept).repeat(2)).chunk(2, dim=-1)
         return self.limit * (scale / self.limit).tanh(), shift
@@ -47,13 +47,13 @@ class Flow(Form):
         """Map samples [n, size] to what is N(0, 1) of them, with the logarithm of the map's volume [n]."""
         volume = torch.zeros_like(x[:, 0])
         for coupling in self.couplings:
-            scale, shift = coupling.numbers(x)
+            scale, shift = coupling(x)
             x, volume = x * scale.exp() + shift, volume + scale.sum(-1)
         return x, volume
 
     def sample(self, normal: Tensor) -> Tensor:
         for coupling in reversed(self.couplings):
-            scale, shift = coupling.numbers(normal)
+            scale, shift = coupling(normal)
             normal = (normal - shift) * (-scale).exp()
         return normal
 

@@ -73,7 +73,7 @@ class Trained(Alone):
         self.player = Player([built[run.seed] for run in runs], runs, "g_lr", self.clock, torch.float32)
         self.module: Any = self.player.module
         self.streams[f"{self.variant.model} noise"] = self.stream(
-            f"{self.variant.model} noise", noise.normal((self.module.draws,))
+            f"{self.variant.model} noise", noise.normal((int(built[self.seeds[0]].draws),))
         )
         if self.module.smooth and problem.grain:
             self.streams["between values"] = self.stream("between values", noise.uniforms(self.size))

@@ -32,6 +32,10 @@ def _group(context: Context, problem: str) -> dict[str, Any]:
     columns = [name for name in dict.fromkeys(_columns(context, problem)) if name in context.study.series.columns]
     finals, known = _finals(context, runs, columns), context.study.measures
     rows = [_row(context, row, finals) for row in context.ranking.to_dict("records") if row["problem"] == problem]
+    models = [row["model"] for row in rows]
+    for row in rows:
+        # what a model has none of stands in every label
+        row["label"] = row["model"] + (f": {row['label']}" if models.count(row["model"]) > 1 else "")
     costs = [cost for cost in COSTS if any(row["costs"][cost] != DASH for row in rows)]
     return {
         "problem": problem,
@@ -68,6 +72,7 @@ def _row(context: Context, row: dict[Any, Any], finals: pd.DataFrame) -> dict[st
     return {
         "variant": row["variant"],
         "label": row["label"],
+        "model": model.name,
         "legend": model.legend,
         "failed": f"{row['failures']}/{row['seeds']}",
         "share": row["failure_rate"],

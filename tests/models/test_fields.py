@@ -122,3 +122,23 @@ def test_levels_are_drawn_alike():
     counts = (seen[0][:, 0] * 10).round().long().bincount(minlength=11)
     assert counts[0] == 0
     assert ((counts[1:] - 2000).abs() < 4 * math.sqrt(2000)).all()
+
+
+def test_of_images_what_the_network_stands_for_is_held_within_their_range():
+    held, free = (Diffusion(2, 25, 4, 1, limits).double() for limits in ((-1.0, 1.0), None))
+    for model in (held, free):
+        model.net = Known(lambda x, time: -3 * torch.ones_like(x))  # far beyond the range, whatever is seen
+    normal = numbers(50, 2 * 25)
+    assert held.sample(normal).abs().max() <= 1
+    assert free.sample(normal).abs().max() > 1
+    # within it nothing is held
+
+    def known(x, time):
+        kept = held.kept[(time * 25).round().long() - 1]
+        return (x - kept.sqrt() * 0.5) / (1 - kept).sqrt()
+
+    for model in (held, free):
+        model.net = Known(known)
+    torch.testing.assert_close(held.sample(normal), free.sample(normal))
+    # its schedule is in float32
+    torch.testing.assert_close(held.sample(normal), torch.full((50, 2), 0.5).double(), atol=1e-5, rtol=0)

@@ -194,6 +194,15 @@ def test_codes_of_an_autoencoder_have_the_moments_of_the_gaussian_that_is_drawn_
         torch.testing.assert_close(torch.cov(codes[row].T), torch.cov(own_codes.T), atol=0.002, rtol=0.1)
 
 
+def test_the_suite_has_every_model_on_every_problem_and_skips_none():
+    plan = resolve("models")
+    assert plan.skipped == ()
+    on = {name: {variant.model for variant in plan.variants if variant.problem == name}
+          for name in ("ring8", "grid25", "digits")}  # fmt: skip
+    assert on == dict.fromkeys(on, set(registry.names("model")))
+    assert len(plan.variants) == 3 * len(registry.names("model"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", ["ring8", "digits"])
 def test_all_of_them_go_through_a_study_and_stand_on_the_page_models(tmp_path, problem):

@@ -67,6 +67,13 @@ def test_every_cell_leads_to_its_variant(study, tmp_path):
     assert re.search("≤ 4", page)
 
 
+def test_variants_of_one_model_are_told_by_their_settings(fake, tmp_path):
+    given = [({"problem": "ring8", "model": model, "loss": loss, "seed": 0}, "converged")
+             for model, loss in (("vae", "hinge"), ("gan", "hinge"), ("gan", "minimax"))]  # fmt: skip
+    (group,) = models_page(Context(fake.study_of(given, tmp_path, axes=["model", "loss"])))
+    assert {row["label"] for row in group["rows"]} == {"vae", "gan: hinge, gan", "gan: minimax, gan"}
+
+
 @pytest.mark.parametrize("models", [["gan"], []])
 def test_without_any_other_model_there_is_no_page(fake, tmp_path, models):
     given = [({"problem": "ring8", "seed": 0, **({"model": model} if model else {})}, "converged")

@@ -41,6 +41,7 @@ ORDER = {
         "patterns",
         "schedules",
         "tuning",
+        "differing",
         "claims",
         "versions",
         "binding",

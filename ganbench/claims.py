@@ -24,7 +24,7 @@ SCORES = ("final", "best", "worst_after_best", "mean", "below_best", "change", "
 """Measures that are a number of a column: see docs/claims.md."""
 NEEDED = ("says", "source", "treatment", "control", "measure", "expected", "margin")
 KEYS = (*NEEDED, "suite", "published", "explained")
-REFUSED = ("description", "seeds", *MEASURING, "margins", "time_limit", "allow", "claims", "per_problem")
+REFUSED = ("description", "seeds", *MEASURING, "margins", "time_limit", "allow", "claims", "per_problem", "per_model")
 """What holds for a whole suite, and so for no claim of it alone."""
 MOST = 100
 """Claims of one suite."""

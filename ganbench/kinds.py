@@ -113,6 +113,7 @@ _REGULARIZER = {
 }
 _OF_D = ("inputs", "weights", "matrices", "samples", "nothing")
 _OF_G = ("latents", "weights", "matrices", "nothing")
+_METRIC = {"samples": ("real", "fake"), "models": ("seen",)}
 _VERDICT = {"probes": ("case",), "run": ("ended",)}
 _NORMALIZATION = {"activations": ("layer",), "weights": ("layer",)}
 _TRICK: dict[str, tuple[str, ...]] = {
@@ -142,7 +143,10 @@ KINDS: Mapping[str, Kind] = {
             "model",
             "ganbench.models",
             {"": ("runs", "problem", "device")},
-            {"ignores": Declaration("names of axes that mean nothing to it", is_names, ())},
+            {
+                "ignores": Declaration("names of axes that mean nothing to it", is_names, ()),
+                "likelihood": one_of("exact", "bound"),
+            },
             axes=(Axis("model", "gan", later=True, asks="GD"),),
             laws=("ganbench.contracts.models",),
         ),
@@ -248,8 +252,9 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             "metric",
             "ganbench.measure.asked",
-            {"": ("real", "fake")},
+            _METRIC,
             {
+                "acts_on": _acts_on(_METRIC, "samples"),
                 "measures": MEASURES,
                 "space": Declaration("the name of a feature space", lambda v: isinstance(v, str) and bool(v)),
                 "spaces": flag(False),

@@ -53,10 +53,10 @@ class Schedule:
 
 
 def written(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a suite's keys with every schedule as its line of text, also in `per_problem` and listed in `tuning`."""
+    """Return a suite's keys with every schedule as its line of text, also in `per_problem`, `per_model`, `tuning`."""
     done: dict[str, Any] = {}
     for key, value in settings.items():
-        if key == "per_problem" and isinstance(value, dict):
+        if key in ("per_problem", "per_model") and isinstance(value, dict):
             done[key] = {name: written(own) if isinstance(own, dict) else own for name, own in value.items()}
         elif key == "tuning" and isinstance(value, list):
             done[key] = [written(own) if isinstance(own, dict) else own for own in value]

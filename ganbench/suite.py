@@ -21,7 +21,7 @@ from pydantic import (
     create_model,
 )
 
-from ganbench import asking, claims, executing, kinds, patterns, ranges, registry, schedules, tuning
+from ganbench import asking, claims, differing, executing, kinds, patterns, ranges, registry, schedules, tuning
 from ganbench.combining import PAPER, allowed, by_paper, impossible
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.identity import code_digest
@@ -208,51 +208,22 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
 
 
 def _grids(base: dict[str, Any], changes: dict[str, Any]) -> tuple[list[Settings], list[str]]:
-    """Return a grid for every problem and setting of `tuning`, and the keys in which these settings differ."""
+    """Return a grid for every part of a suite and setting of `tuning`, and the keys in which these settings differ."""
     base, changes = schedules.written(base), schedules.written(changes)
-    problems = _problems(changes.get("problem", base.get("problem", [kinds.axes()["problem"].default])))
-    per_problem = _per_problem(base)
-    parts = {each: {**base, **per_problem.get(each, {})} for each in problems}
-    tried = {each: tuning.settings_of(changes.get("tuning", part.pop("tuning", None))) for each, part in parts.items()}
+    parts = differing.parts(base, changes)
+    tried = [tuning.settings_of(changes.get("tuning", part.keys.pop("tuning", None))) for part in parts]
     for data in (base, changes):
         data.pop("tuning", None)
     _check_hypers({**base, **changes})
-    points = [(each, setting) for each, settings in tried.items() for setting in settings or [{}]]
-    grids = [_settings({**parts[each], **setting, **changes, "problem": each}) for each, setting in points]
+    points = [(part, setting) for part, settings in zip(parts, tried, strict=True) for setting in settings or [{}]]
+    grids = [_settings({**part.keys, **setting, **changes, **part.own}) for part, setting in points]
     common = grids[0].model_dump(include=set(SHARED))
-    for (each, setting), grid in zip(points, grids, strict=True):
+    for (part, setting), grid in zip(points, grids, strict=True):
         if grid.model_dump(include=set(SHARED)) != common:
-            where = "a setting of 'tuning'" if setting.keys() & set(SHARED) else f"'{each}'"
+            where = "a setting of 'tuning'" if setting.keys() & set(SHARED) else f"'{part.where}'"
             raise UserError(f"The keys {', '.join(SHARED[1:])} hold for a whole suite, not for {where}.")
-    tuned = dict.fromkeys(key for settings in tried.values() for key in tuning.tuned(settings))
+    tuned = dict.fromkeys(key for settings in tried for key in tuning.tuned(settings))
     return grids, [key for key in tuned if key not in changes]
-
-
-def _problems(value: Any) -> list[str]:
-    """Return the names of a suite's problems, of which each has settings of its own."""
-    named = value if isinstance(value, list) else [value]
-    for name in named:
-        if not isinstance(name, str):
-            raise UserError(f"The key 'problem' has the wrong type: it takes names of problems, got {quoted(name)}.")
-    if len(set(named)) < len(named):
-        raise UserError(f"The key 'problem' names the same value twice in {named}.")
-    if not named:
-        raise UserError("The key 'problem' is empty, so the grid has no runs.")
-    return named
-
-
-def _per_problem(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Take what differs by problem out of a suite's keys."""
-    given = data.pop("per_problem", None)
-    parts = {} if given is None else given
-    sound = isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values())
-    if not sound or not all(isinstance(key, str) for part in (parts, *parts.values()) for key in part):
-        raise UserError("The key 'per_problem' must map a problem's name to the keys that differ there.")
-    for problem, part in parts.items():
-        registry.get("problem", problem)
-        if "problem" in part:
-            raise UserError(f"The key 'problem' cannot differ for the problem '{problem}'.")
-    return parts
 
 
 def _check_size(grids: Sequence[Settings]) -> None:

@@ -17,7 +17,7 @@ MOST = 1000
 SCALES = ("log", "linear")
 DIGITS = 3
 """Significant digits of a number that is drawn: enough for a rate, and few enough to read."""
-REFUSED = ("problem", "steps", "seeds", "per_problem", "tuning")
+REFUSED = ("problem", "steps", "seeds", "per_problem", "per_model", "tuning")
 """What is no setting of a method: what it is tried on, and how much it may spend."""
 
 

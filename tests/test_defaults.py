@@ -84,6 +84,19 @@ DEFAULTS = {
     "network.patchgan.halvings": (0, "as many as leave 4 pixels, 3 as in Isola 2017"),
     "model.vae.width": (32, "as mlp"), "model.vae.depth": (2, "as mlp"), "model.vae.beta": (1.0, "Kingma 2014"),
     "model.vae.scale": (0.1, OURS),
+    **{f"model.{name}.{key}": (value, "as vae") for name in ("autoencoder", "adversarial_autoencoder")
+       for key, value in (("width", 32), ("depth", 2))},
+    "model.adversarial_autoencoder.weight": (0.1, OURS),
+    "model.realnvp.couplings": (8, OURS), "model.realnvp.width": (32, "as mlp"), "model.realnvp.depth": (2, "as mlp"),
+    "model.realnvp.limit": (2.0, OURS),
+    "model.made.width": (64, OURS), "model.made.depth": (2, "as mlp"), "model.made.components": (8, OURS),
+    "model.ddpm.levels": (50, OURS), "model.flow_matching.moves": (20, OURS),
+    **{f"model.{name}.{key}": (value, OURS) for name in ("ddpm", "flow_matching")
+       for key, value in (("width", 64), ("depth", 3))},
+    "model.rbm.hidden": (12, "the most whose states are summed"), "model.rbm.chain": (5, OURS),
+    "model.rbm.sweeps": (100, OURS), "model.rbm.scale": (0.5, "half the data's"),
+    "model.gaussian_mixture.components": (25, "as many as grid25 has"), "model.gaussian_mixture.ridge": (1e-3, OURS),
+    "model.kernel_density.points": (1024, OURS), "model.copies.points": (1024, "as kernel_density"),
     **{f"loss.{name}.label_smoothing": (0.0, "none") for name in ("minimax", "nonsaturating", "least_squares")},
     "loss.hinge.margin": (1.0, "the hinge at 1 and -1"), "loss.focal.gamma": (2.0, "Lin 2017"),
     **{f"loss.fgan_{name}.nonsaturating": (False, "the saddle point of eq. 6, not the heuristic of sec. 3.2")

@@ -356,7 +356,7 @@ KEYS_OF_SUITES = {
 # what holds where a plug-in declares nothing; ... where it has to
 LINEAR = {"linear": None}
 DECLARED = {
-    "problem": {"gives": None, "external": False, "resolution": 1e-18}, "model": {"ignores": ()},
+    "problem": {"gives": None, "external": False, "resolution": 1e-18}, "model": {"ignores": (), "likelihood": None},
     "network": {**LINEAR, "paper": {}},
     "loss": {"boundary": 0.0, "saturates": None, "divergence": None},
     "normalization": {"acts_on": "activations", "keeps": None},
@@ -365,7 +365,7 @@ DECLARED = {
     "optimizer": {**LINEAR, "numbers": None}, "update": {"plain": False, **LINEAR},
     "trick": {"acts_on": ..., "withholds": (), "draws": 1, "phase": None},
     "term": {"head": None, "code": None, "untold": False, "players": "dg"},
-    "metric": {"measures": ..., "space": None, "spaces": False, "labelled": False, "asked": False,
+    "metric": {"acts_on": "samples", "measures": ..., "space": None, "spaces": False, "labelled": False, "asked": False,
                "late": False},
     "feature_space": {"external": False, "cost": "cheap"},
     "diagnostic": {"measures": ..., "cost": "cheap", "late": False},
@@ -433,7 +433,8 @@ def test_the_parameters_of_a_plugin_follow_from_what_it_declares():
     assert parameters({"remembers": True}) == ("critic", "real", "fake", "numbers", "memory")
     assert parameters({"acts_on": "latents", "remembers": False}) == ("generator", "latents", "normal")
     assert KINDS["metric"].parameters({"labelled": True}) == ("real", "fake", "label")
-    assert KINDS["metric"].parameters({"acts_on": "anything"}) == ("real", "fake")
+    assert KINDS["metric"].parameters({"acts_on": "models"}) == ("seen",)
+    assert KINDS["loss"].parameters({"acts_on": "anything"}) == ("real_logits", "fake_logits")
     assert KINDS["normalization"].parameters({}) == ("layer",)
 
 

@@ -11,7 +11,23 @@ NEEDS = {
     "problem.dirac": "point",
     "problem.bilinear": "point",
     "problem.covariance": "scale",
-    "model.vae": "nothing_given",
+    **{
+        f"model.{name}": "nothing_given"
+        for name in (
+            "vae",
+            "autoencoder",
+            "adversarial_autoencoder",
+            "realnvp",
+            "made",
+            "ddpm",
+            "flow_matching",
+            "rbm",
+            "gaussian_mixture",
+            "kernel_density",
+            "copies",
+            "real",
+        )
+    },
     "network.conditional_mlp": "label",
     "network.dcgan": "image nothing_given",
     "network.point": "game_of_points plain",

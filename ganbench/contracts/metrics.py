@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganbench.contracts.base import Breach, Outcome, law
+from ganbench.measure.of_models import Seen
 from ganbench.metrics.reference import Reference, Training
 from ganbench.problems.base import Modes, stream
 from ganbench.registry import Plugin
@@ -46,8 +48,21 @@ def fakes() -> Tensor:
     return torch.stack([good[0], 0.1 * good[1], good[2] + 5])
 
 
+def seen(real: Reference, fake: Tensor) -> Seen:
+    """Return a Gaussian around each run's fakes as a model: what a metric of models looks at."""
+
+    def log_density(x: Tensor) -> Tensor:
+        away = x - fake.mean(1, keepdim=True)
+        spread = fake.std(1, keepdim=True)
+        return (-0.5 * (away / spread).square() - spread.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    return Seen(log_density, real.real, 0.0, len(fake), fake.shape[1], 1.0)
+
+
 def asked(plugin: Plugin, real: Reference, fake: Tensor) -> Any:
     """Return what a metric says of fakes, told the mode of each where it takes labels."""
+    if plugin.kind == "metric" and plugin.declared("acts_on") == "models":
+        return plugin(seen(real, fake), **plugin.hypers)
     label = torch.arange(fake.shape[1]) % len(CENTRES)
     beside = (label.expand(len(fake), -1),) if plugin.kind == "metric" and plugin.declared("labelled") else ()
     return plugin(real, fake, *beside, **plugin.hypers)

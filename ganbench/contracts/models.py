@@ -30,7 +30,9 @@ def made(own: Learner, steps: int = 0) -> Tensor:
     """Train some steps and return samples [runs, n, *shape] of the same latents."""
     for _ in range(steps):
         own.advance()
-    latents = torch.randn(SAMPLES, 3, generator=stream("model contract", 0))
+    # numbers that some take behind their latents
+    numbers = 3 + getattr(own, "noise", 0)
+    latents = torch.randn(SAMPLES, numbers, generator=stream("model contract", 0))
     with own.measuring(), torch.no_grad():
         return own.generate(latents.expand(len(own.runs), -1, -1))
 

@@ -5,15 +5,19 @@ They say what users of published tables look for, at a cost or with blind spots 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from ganbench.measure import metrics  # those that are always measured, registered first
 from ganbench.measure import shape as shape  # and these after them
+from ganbench.measure.of_models import Seen
 from ganbench.metrics import gaussian, kernels, memorization, neighbours
 from ganbench.metrics.inputs import exact, measures_of
 from ganbench.metrics.reference import Reference
-from ganbench.registry import FINITE, positive, register, share
+from ganbench.problems.base import stream
+from ganbench.registry import FINITE, Measure, positive, register, share
 
 
 @register("metric", asked=True, spaces=True, measures=measures_of(kernels.kid))
@@ -150,3 +154,54 @@ def _recall(real: Tensor, fake: Tensor) -> Tensor:
     if count < FEWEST:
         return torch.full((), float("nan"), dtype=torch.float64, device=fake.device)
     return neighbours.precision_recall(real[:count], fake[:count]).recall
+
+
+@register(
+    "metric",
+    acts_on="models",
+    asked=True,
+    measures={
+        "bits_per_dim": Measure(
+            "bits an element that held-out samples take in a code made for the model: minus the logarithm of its "
+            "density, or of a bound from below, and of the step between an element's values where there are such steps",
+            "down",
+            unit="bits",
+            blind="Says next to nothing of how good samples are: a model may give all data its share of likelihood and "
+            "make bad samples nearly always (Theis 2016).",
+        )
+    },
+)
+def likelihood(seen: Seen) -> dict[str, Tensor]:
+    """How likely held-out samples are to a model that can tell, in bits an element; less is better.
+
+    Where elements have steps between their values, uniform noise as wide is added to them, so that the code of the
+    density is no shorter than one of the values themselves (Theis 2016, eq. 5).
+    """
+    x = seen.held_out
+    if seen.grain:
+        uniform = torch.rand(x.shape, generator=stream("between values", 0)).to(x)
+        x = x + seen.grain * (uniform - 0.5)
+    found = seen.log_density(x)
+    if found is None:
+        return {}
+    nats = -exact(found).mean(1) / x[0].numel()
+    return {"bits_per_dim": (nats - (math.log(seen.grain) if seen.grain else 0.0)) / math.log(2)}
+
+
+@register(
+    "metric",
+    acts_on="models",
+    asked=True,
+    measures={
+        "ms_per_sample": positive(
+            "milliseconds that a sample takes, of all that a probe makes for all runs of a population at once", "down",
+            "ms", scale="log", blind="One sample alone takes longer: passes of many have a cost of their own.",
+        )
+    },
+)  # fmt: skip
+def latency(seen: Seen) -> dict[str, Tensor]:
+    """How long a sample takes to make, in company of all others of a probe."""
+    if seen.seconds is None:
+        return {}
+    each = 1000 * seen.seconds / (seen.runs * seen.samples)
+    return {"ms_per_sample": torch.full((seen.runs,), each, dtype=torch.float64)}

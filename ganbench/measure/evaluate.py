@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganbench import registry
+from ganbench.measure.of_models import Seen, seen_of
 from ganbench.metrics.inputs import exact, home
 from ganbench.metrics.reference import Reference, Training
 from ganbench.problems.base import Batch, Given, Problem, mapped, on_device, stacked, stream
@@ -38,9 +39,11 @@ class Evaluator:
         metrics: Sequence[str] = (),
     ) -> None:
         self.problem, self.device = problem, device or torch.device("cpu")
-        self.metrics = [
+        every = [
             metric for metric in registry.plugins("metric") if not metric.declared("asked") or metric.name in metrics
         ]
+        self.metrics = [metric for metric in every if metric.declared("acts_on") == "samples"]
+        self.of_models = [metric for metric in every if metric.declared("acts_on") == "models"]
         # measured at the size of the oracle's sample, so that the two can be compared
         self.samples = len(problem.oracle_samples(samples))
         self.spaces = spaces(problem, asked)
@@ -97,6 +100,16 @@ class Evaluator:
         """
         return self._measured(fake, given, [name for name in self.spaces if is_last or name not in self.expensive])
 
+    @torch.no_grad()
+    def measure_models(self, seen: Seen) -> dict[str, Tensor]:
+        """Return the columns [runs] of metrics of models rather than of their samples."""
+        return {name: own for metric in self.of_models for name, own in metric(seen, **metric.hypers).items()}
+
+    @cached_property
+    def held_out(self) -> Tensor:
+        """Samples that no training step sees [n, *shape], as many as are measured."""
+        return self.problem.oracle_samples(self.samples).to(self.device)
+
     @property
     def expensive(self) -> list[str]:
         """The feature spaces that are not measured at every probe."""
@@ -144,6 +157,7 @@ class Evaluator:
         if self.expensive:
             few = self.measure(fake[:FEW_DRAWS], mapped(lambda part: part[:FEW_DRAWS], given))
             columns = {**few, **columns}
+        columns |= self.measure_models(seen_of(self.problem, self.held_out.cpu()))
         return {name: float(column.mean()) for name, column in columns.items()}
 
 

@@ -3,6 +3,6 @@
 A model is `(runs, problem, device, *, hypers) -> Learner` (training.learner), of runs that share their structure.
 """
 
-from ganbench.models import gan, vae
+from ganbench.models import adversarial, autoencoder, closed, diffusion, gan, made, rbm, real, realnvp, vae
 
-__all__ = ["gan", "vae"]
+__all__ = ["adversarial", "autoencoder", "closed", "diffusion", "gan", "made", "rbm", "real", "realnvp", "vae"]

@@ -147,6 +147,11 @@ class Problem(ABC):
     notes: tuple[str, ...] = ()
     single: Problem | None = None
 
+    @property
+    def grain(self) -> float:
+        """The step between the values that elements of its samples take; 0 where these are any number."""
+        return 0.0 if self.table is None or self.table.rows.is_floating_point() else self.table.width
+
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw training samples [n, *shape], float32 on the CPU, from nothing but the generator's stream."""
@@ -195,6 +200,10 @@ class Problem(ABC):
     def oracle_samples(self, n: int, seed: int = 0) -> Tensor:
         """Return what a perfect generator would give, [n, *shape]: independent of every reference."""
         return self.sample(n, stream("oracle", seed))
+
+    def log_density(self, x: Tensor) -> Tensor | None:
+        """Return the logarithm of its own density at samples [n, *shape], in nats [n]; None where nobody knows it."""
+        return None
 
 
 def stream(purpose: str, seed: int) -> torch.Generator:

@@ -79,6 +79,19 @@ class Mixture(KnownLaw):
             return self._centres[mode].add_(noise, alpha=self.modes.std), mode
         return self._centres[mode] + self._flat(noise, generator), mode
 
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return the logarithm of the mixture's density at samples [n, d], in nats [n] float64."""
+        modes, dimension = self.modes, x.shape[1]
+        away = x.double()[:, None] - modes.centres
+        distance, volume = away.square().sum(-1) / modes.std**2, dimension * math.log(modes.std)
+        if modes.basis is not None and modes.null_std:
+            inside, wide = (away @ modes.basis).square().sum(-1), modes.basis.shape[1]
+            outside = (away.square().sum(-1) - inside).clamp(min=0)
+            distance = inside / modes.std**2 + outside / modes.null_std**2
+            volume = wide * math.log(modes.std) + (dimension - wide) * math.log(modes.null_std)
+        of_modes = -0.5 * (distance + dimension * math.log(2 * math.pi)) - volume
+        return (of_modes + modes.weights.log()).logsumexp(1)
+
     def _flat(self, noise: Tensor, generator: torch.Generator) -> Tensor:
         """Make isotropic noise [n, d] as wide as the modes in their own directions, and narrow in all others."""
         modes, basis = self.modes, self.modes.basis

@@ -22,6 +22,7 @@ from ganbench.report.compare import LOOKS, comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
 from ganbench.report.images import images
+from ganbench.report.models import models_page
 from ganbench.report.one_run import one_run, run_pages
 from ganbench.report.payload import payload
 from ganbench.report.profiles import statistics
@@ -35,10 +36,10 @@ SCRIPT = ("base.js", "curves.js", "steps.js", "samples.js", "pages.js")
 """The page's own script, in the order of its parts: `pages.js`, which puts it together, is the last."""
 PAGES = (
     ("findings", "Findings"), ("claims", "Claims"), ("grid", "Grid"), ("variants", "Variants"),
-    ("robustness", "Robustness"), ("survival", "Survival"), ("statistics", "Statistics"), ("curves", "Curves"),
-    ("samples", "Samples"), ("images", "Images"), ("diagnosis", "Diagnosis"), ("classes", "Classes"),
-    ("theory", "Theory"), ("settings", "Settings"), ("missing", "Skipped and failed"), ("measures", "Measures"),
-    ("provenance", "Provenance"),
+    ("models", "Models"), ("robustness", "Robustness"), ("survival", "Survival"), ("statistics", "Statistics"),
+    ("curves", "Curves"), ("samples", "Samples"), ("images", "Images"), ("diagnosis", "Diagnosis"),
+    ("classes", "Classes"), ("theory", "Theory"), ("settings", "Settings"), ("missing", "Skipped and failed"),
+    ("measures", "Measures"), ("provenance", "Provenance"),
 )  # fmt: skip
 """Pages in the order of the navigation: each is a section with this id in template.html, or in a file that it includes,
 made of what `build` puts under a name of its own into the study's page, and left out where there is None under its id.
@@ -79,6 +80,7 @@ def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any],
         page["missing"] = None
     data = {"prefix": prefix, "name": study.name, **payload(context), **lines}
     more = {"classes": classes(context), "images": images(context), "theory": _theory(context, folder, prefix)}
+    more["models"] = models_page(context)
     page |= {"curves": _curves(study, folder, prefix), **compared, **more, "claims": claims_page(context)}
     return {**page, "one": only, "run_pages": run_pages(context)}, data
 

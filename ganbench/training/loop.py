@@ -19,6 +19,7 @@ from ganbench.arrays import Array
 from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
+from ganbench.measure.of_models import Seen
 from ganbench.metrics.inputs import exact, home
 from ganbench.plan import Plan, Run
 from ganbench.problems.base import Given, Problem, mapped, on_device, stream
@@ -159,10 +160,14 @@ class Prober:
         learner = self.learner
         with learner.measuring():
             with torch.no_grad():
+                started = self.now()
                 fake = learner.generate(self.latents, self.given)
+                seconds = self.now() - started
                 average = learner.generate_average(self.latents, self.given)
             is_last = learner.step >= learner.variant.steps
             columns = dict(self.evaluator.measure(fake, self.given, is_last=is_last))
+            if self.evaluator.of_models:
+                columns |= self._of_models(fake.shape[1], seconds)
             if not is_last and self.evaluator.expensive:
                 columns |= self._at_best(fake, _distance(columns))
             if average is not None:
@@ -179,6 +184,19 @@ class Prober:
         columns = {name: torch.where(dead, float("nan"), exact(column.detach())) for name, column in columns.items()}
         kept = KEPT_SAMPLES["image" if "image" in learner.problem.capabilities else "points"]
         return columns, fake[:, :kept]
+
+    def now(self) -> float:
+        """Return the time, when all that was asked of the device is done."""
+        if self.learner.device.type == "cuda":
+            torch.cuda.synchronize(self.learner.device)
+        return time.perf_counter()
+
+    def _of_models(self, samples: int, seconds: float) -> dict[str, Tensor]:
+        """Return the columns of metrics of models, of which all together have made so many samples each."""
+        learner, held_out = self.learner, self.evaluator.held_out
+        density = getattr(learner, "log_density", lambda _: None)
+        seen = Seen(density, held_out, learner.problem.grain, len(learner.runs), samples, seconds)
+        return self.evaluator.measure_models(seen)
 
     def _at_best(self, fake: Tensor, quality: Tensor) -> dict[str, Tensor]:
         """Return the columns of expensive spaces where runs are better than they have been, NaN elsewhere."""
@@ -331,9 +349,7 @@ class _Training:
 
     def _probe(self, passed: int) -> None:
         """Record one probe, `passed` steps after the last."""
-        if self.learner.device.type == "cuda":
-            torch.cuda.synchronize(self.learner.device)
-        started = time.perf_counter()
+        started = self.prober.now()
         runs = len(self.learner.runs)
         spent = started - self.probed if passed else 0.0
         self.clock["train"] += spent

@@ -39,6 +39,8 @@ DECLARED = {
     "authenticity": ("up", SHARE, {}),
     "mifid": ("down", POSITIVE, {"scale": "log", "blind": True}),
     "cosine_distance": ("up", SHARE, {"blind": True}),
+    "bits_per_dim": ("down", ANY, {"unit": "bits", "blind": True}),
+    "ms_per_sample": ("down", POSITIVE, {"unit": "ms", "scale": "log", "blind": True}),
     "sharpness": (None, POSITIVE, {"perfect": 1.0, "scale": "log", "blind": True}),
     "checkerboard": (None, POSITIVE, {"perfect": 1.0, "scale": "log", "blind": True}),
     "fid": ("down", POSITIVE, {"perfect": 0.0, "scale": "log", "blind": True}),

@@ -15,6 +15,7 @@ from ganbench.training.learner import make_learner
 from ganbench.training.population import Population
 from ganbench.training.step import PlayedRound, train_step
 
+PLAYS = [name for name in registry.names("model") if "optimizer" not in registry.get("model", name).declared("ignores")]
 SMALL = ("seeds=2", "batch_size=8", "steps=20", "latent_dim=3", "samples=64", "neighbours=32", "probe_every=5")
 
 
@@ -26,6 +27,12 @@ def plan_of(*overrides):
 def learner_of(*overrides, device="cpu"):
     runs = plan_of(*overrides).runs
     return make_learner(list(runs), make_problem(runs[0].variant), torch.device(device))
+
+
+def players_of(learner):
+    """Return what optimizers move: nothing of a model in closed form."""
+    own = learner.players.values() if isinstance(learner, Population) else (getattr(learner, "player", None),)
+    return [player for player in own if player is not None]
 
 
 def tensors(state, path=""):
@@ -52,10 +59,12 @@ def test_all_of_it_lies_on_its_device(overrides, monkeypatch):
     assert {name for name, tensor in found.items() if tensor.device.type != "meta"} == set()
     assert learner.alive.device.type == learner.diverged_step.device.type == "meta"
     assert learner.seed_index.device.type == "meta"
-    assert learner.generate(torch.zeros(len(learner.runs), 4, 3, device="meta")).device.type == "meta"
+    if "model=real" not in overrides:  # which draw comes next is read on the host
+        latents = torch.zeros(len(learner.runs), 4, 3 + getattr(learner, "noise", 0), device="meta")
+        assert learner.generate(latents).device.type == "meta"
     for stream in learner.streams.values():
         assert stream.at(0).device.type == "meta"
-    for player in learner.players.values() if isinstance(learner, Population) else [learner.player]:
+    for player in players_of(learner):
         assert {own.device.type for own in player.hypers.values() if isinstance(own, torch.Tensor)} <= {"meta"}
         # the optimizer's numbers are made on the host
         assert {own.device.type for own in player._hypers_on_host.values() if isinstance(own, torch.Tensor)} <= {"cpu"}
@@ -73,7 +82,7 @@ def test_it_begins_alive_at_step_0(name):
     assert (learner.step, learner.alive.tolist(), learner.diverged_step.tolist()) == (1, [True, True], [-1, -1])
 
 
-@pytest.mark.parametrize("name", registry.names("model"))
+@pytest.mark.parametrize("name", PLAYS)
 def test_a_run_that_leaves_the_finite_numbers_is_frozen_at_its_step(name):
     rates = ["optimizer=sgd", "optimizer.sgd.g_lr=1e-3", "optimizer.sgd.d_lr=1e-3"]
     learner, twin = (learner_of(f"model={name}", *rates) for _ in range(2))
@@ -90,6 +99,23 @@ def test_a_run_that_leaves_the_finite_numbers_is_frozen_at_its_step(name):
     assert learner.diverged_step.tolist() == [1, -1]
     torch.testing.assert_close(player.flat[0], frozen, equal_nan=True, rtol=0, atol=0)
     assert torch.equal(player.flat[1], other.flat[1])
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names("model") if name not in (*PLAYS, "real")])
+def test_a_run_in_closed_form_that_leaves_the_finite_numbers_is_frozen_at_its_step(name):
+    learner, twin = (learner_of(f"model={name}") for _ in range(2))
+    for own in (learner, twin):
+        own.advance()
+    state = next(iter(learner.state.values()))
+    state[0].view(-1)[0] = math.nan
+    frozen = state[0].clone()
+    for own in (learner, twin):
+        own.advance()
+        own.advance()
+    assert learner.alive.tolist() == [False, True]
+    assert learner.diverged_step.tolist() == [1, -1]
+    torch.testing.assert_close(state[0], frozen, equal_nan=True, rtol=0, atol=0)
+    assert all(torch.equal(learner.state[part][1], twin.state[part][1]) for part in learner.state)
 
 
 def test_passes_are_differentiable_where_it_is_asked_for():

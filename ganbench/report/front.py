@@ -99,7 +99,7 @@ def _cell(runs: pd.DataFrame, order: list[str], tied: set[str], words: list[str]
     best = [variant for variant in variants if variant in tied]
     return {
         "kind": "",
-        "text": f"{failures}/{len(finished)}",
+        "text": percent(failures / len(finished)),
         "short": short,
         "shade": shade(1 - (failures + short) / len(finished)),
         "title": _tell_cell(finished, len(variants), len(best), failures, words),
@@ -125,7 +125,7 @@ def _note(ranking: pd.DataFrame, tied: int, everywhere: bool) -> str:
     if many == 1:
         return ""
     if tied == many:
-        return f"With {_seeds(ranking)} a variant, each of the {many} may still be the best."
+        return f"By {_seeds(ranking)} any of {many} variants may be best."
     told = f"{tied} of {many} variants may be the best"
     return f"{told}, some in every cell." if everywhere else f"★ {told}."
 
@@ -187,7 +187,7 @@ def _against(one: Compared, base: str) -> str:
     p = f"p < {SMALL}" if one.p < SMALL else f"p = {one.p:.2g}"
     how = "more" if one.gap > 0 else "less"
     share, other = (percent(k / n) for k, n in (one.failed, one.base))
-    return f"{one.level} fails {how} than {base} ({share} against {other} % of runs, {p})"
+    return f"{one.level} fails {how} than {base} ({share} against {other} %, {p})"
 
 
 def _or(names: list[str]) -> str:

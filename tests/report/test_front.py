@@ -46,7 +46,8 @@ def test_a_cell_counts_its_runs_and_leads_to_the_first_of_its_variants(fake: Any
     counts = Counter(zip(failed["loss"], failed["normalization"], strict=True))
     order = list(context.ranking["variant"])
     for (loss, norm), cell in zip(product(LOSSES, NORMS), cells(screen), strict=True):
-        assert cell["text"] == f"{counts[loss, norm]}/10"
+        assert cell["text"] == f"{10 * counts[loss, norm]}"
+        assert f": {counts[loss, norm]} of 10 runs fail (" in cell["title"]
         assert cell["shade"] == round(STEPS * (1 - counts[loss, norm] / 10))
         here = set(study.runs.loc[(study.runs["loss"] == loss) & (study.runs["normalization"] == norm), "variant"])
         assert cell["variant"] == next(variant for variant in order if variant in here)
@@ -69,7 +70,7 @@ def test_the_marks_are_the_variants_that_may_be_best(fake: Any, tmp_path: Path) 
 def test_where_all_may_be_best_no_mark_pretends_otherwise(fake: Any, tmp_path: Path) -> None:
     screen = front(Context(grid(fake, tmp_path, lambda *_: "converged")))
     assert not screen["starred"]
-    assert screen["panels"][0]["note"] == "With 5 seeds a variant, each of the 8 may still be the best."
+    assert screen["panels"][0]["note"] == "By 5 seeds any of 8 variants may be best."
     assert dict(screen["told"])["What is best"] == "any of 8 variants (95 % sure, for new seeds)."
     assert dict(screen["told"])["How many fail"] == "none of 40 runs; 8 of 8 variants survive in all their seeds."
     assert dict(screen["told"])["What matters"].startswith("nothing yet: no loss, normalization or regularizer is told")
@@ -82,7 +83,7 @@ def test_three_lines_say_how_many_what_matters_and_what_is_best(fake: Any, tmp_p
     how_many, matters, best = (line for _, line in told)
     assert how_many == "50 % of 40 runs (20 collapsed); 4 of 8 variants survive in all their seeds."
     # twenty pairs that all differ in one direction: McNemar's exact p is 2 / 2^20, and Holm's third of three is times 3
-    assert matters == "spectral fails less than no normalization (0 against 100 % of runs, p < 0.001)."
+    assert matters == "spectral fails less than no normalization (0 against 100 %, p < 0.001)."
     assert best == "one of 4 of 8 variants (95 % sure, for new seeds)."
 
 
@@ -91,7 +92,7 @@ def test_runs_that_were_too_short_have_not_survived(fake: Any, tmp_path: Path, m
     context.runs["undecided"] = context.runs["loss"] == "hinge"
     screen = front(context)
     assert [(cell["text"], cell["short"], cell["shade"]) for cell in cells(screen)] == [
-        ("0/10", 10, 0), ("0/10", 10, 0), ("0/10", 0, STEPS), ("0/10", 0, STEPS),
+        ("0", 10, 0), ("0", 10, 0), ("0", 0, STEPS), ("0", 0, STEPS),
     ]  # fmt: skip
 
 

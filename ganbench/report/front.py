@@ -56,7 +56,7 @@ def _panel(context: Context, problem: str, row_axis: str | None, column_axis: st
     tied = set(ranking.loc[ranking["tied"].astype(bool), "variant"]) if len(ranking) else set()
     order = list(ranking["variant"])
     columns = levels(runs[column_axis]) if column_axis else [None]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for value in levels(runs[row_axis]) if row_axis else [None]:
         here = at(runs, row_axis, value)
         cells = []

@@ -169,11 +169,11 @@ def verdict_rows(context: Context, problem: str) -> list[dict[Any, Any]]:
     return [{**row, "chip": chip(row), "game": _told_of(context, row["run"])} for row in runs.to_dict("records")]
 
 
-def _told_of(context: Context, run: str) -> list[dict[str, Any]]:
+def _told_of(context: Context, run: str) -> list[dict[Any, Any]]:
     return [{**row, "slug": _slug(row["finding"])} for row in context.game.get(run, [])]
 
 
-def game(context: Context) -> list[dict[str, Any]]:
+def game(context: Context) -> list[dict[Any, Any]]:
     """Return every finding about a game of this study once, the most frequent first, with its causes and remedy."""
     rows = [row for found in context.game.values() for row in found]
     counts = Counter(row["finding"] for row in rows)

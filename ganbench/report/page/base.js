@@ -218,9 +218,10 @@ function matching(rows, values, text) {
 }
 // A field above a table, and what holds besides: `by` sets the words, `only` a test of a row.
 function filter(section, rows, noun, of, hint) {
-  const told = h("span", { class: "soft", role: "status" }, plural(rows.length, noun)), values = new Map(rows.map((row) => [row, of(row)]));
-  let test = () => true;
+  const told = h("span", { class: "soft", role: "status" }, plural(rows.length, noun));
+  let test = () => true, values; // read when they are asked for: of thousands of rows that takes a while
   const draw = () => {
+    values ??= new Map(rows.map((row) => [row, of(row)]));
     const found = matching(rows, values, field.value), kept = rows.filter((row) => found.has(row) && test(row));
     for (const row of rows) row.hidden = true;
     for (const row of kept) row.hidden = false;

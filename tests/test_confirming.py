@@ -13,6 +13,8 @@ from ganbench.analysis.statistics import wilson
 from ganbench.confirming import confirm, confirmation, confirmed
 from ganbench.errors import UserError
 from ganbench.plan import OWN_NAME, Variant
+from ganbench.report.context import Context
+from ganbench.report.leaders import leaders
 from ganbench.suite import resolve
 
 
@@ -62,6 +64,7 @@ def test_a_study_without_a_finished_run_and_watched_loops_are_refused(tmp_path):
 
 
 def test_confirming_trains_new_runs_and_tells_both_counts(tiny_study):
+    assert leaders(Context(tiny_study))["command"].endswith("ganbench confirm study")
     table = confirm(tiny_study.path, top=2, seeds=3, workers=1)
     trained = api.load(tiny_study.path.with_name("study-confirmed"))
     assert sorted(set(trained.runs["seed"])) == [6, 7, 8]
@@ -76,6 +79,11 @@ def test_confirming_trains_new_runs_and_tells_both_counts(tiny_study):
         of_variant = trained.runs[trained.runs["variant"] == row["variant"]]
         assert (row["failures"], row["seeds"]) == (of_variant["failed"].sum(), 3)
         assert (row["failure_low"], row["failure_high"]) == pytest.approx(wilson(row["failures"], 3))
+    # the report of the study tells it
+    (line,) = leaders(Context(tiny_study))["lines"]
+    best = table.iloc[0]
+    assert (line["label"], line["of"]) == (best["label"], 2)
+    assert line["now"] == f"{best['failures']}/{best['seeds']}"
     # a second call has nothing left to do, and says the same
     told = []
     again = confirm(tiny_study.path, top=2, seeds=3, workers=1, tell=told.append)

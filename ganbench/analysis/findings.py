@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,12 @@ def sentences(
     verdicts: pd.DataFrame | None = None,
     ranking: pd.DataFrame | None = None,
     scored: pd.DataFrame | None = None,
+    compared: Sequence[AxisCompared] | None = None,
 ) -> list[str]:
     """Return the findings in plain English, each with its counts and intervals, the most important first.
 
-    verdicts, ranking, scored: what `judge`, `rank` and `scores` return for the study, to spare computing them again.
+    verdicts, ranking, scored, compared: what `judge`, `rank`, `scores` and `compare_levels` return for the study, to
+    spare computing them again.
     """
     verdicts = judge(study) if verdicts is None else verdicts
     ranking = rank(study, verdicts) if ranking is None else ranking
@@ -40,7 +42,8 @@ def sentences(
     text = [_overview(finished, ranking)] if len(finished) else ["No run has finished yet, so there is nothing to say."]
     for problem, of_problem in ranking.groupby("problem", sort=False):
         text.append(_problem(str(problem), of_problem))
-    text += _by_axes(study, finished)
+    compared = compare_levels(study, finished) if compared is None else compared
+    text += _by_axes(compared, tuned=bool(study.tuned))
     for name in playing("distance"):
         of_distance = scored[scored["measure"] == name]
         text += _late(study, finished, of_distance, name) + _alone(finished, of_distance, name)
@@ -147,49 +150,81 @@ def matched(finished: pd.DataFrame, others: list[str], axis: str) -> tuple[pd.Da
 
 
 @dataclass(frozen=True)
-class _Compared:
-    """A level of an axis beside the base that it is compared with: in words, the mean gap of pairs, and the pairs."""
+class Compared:
+    """A level of an axis beside the base that it is compared with: failures of runs, the mean gap of pairs, the pairs.
 
-    words: str
+    p, p_settings: for new seeds of these settings and for new settings, adjusted where it stands in an `AxisCompared`.
+    """
+
+    level: str
+    mostly: str
+    failed: tuple[int, int]
+    base: tuple[int, int]
     gap: float
     matched: Matched
+    p: float
+    p_settings: float
 
-    def told(self, p: float, p_settings: float) -> str:
-        """Say what the pairs show, by p-values that are adjusted for all comparisons of the page."""
-        if p > 1 - CONFIDENCE:
-            return f"{self.words}, not told apart"
+    @property
+    def apart(self) -> bool:
+        """Whether new seeds of these settings would tell the two apart."""
+        return self.p <= 1 - CONFIDENCE
+
+    def told(self) -> str:
+        """Say what the pairs show."""
+        words = f"{self.level} {self.failed[0]}/{self.failed[1]}{f' ({self.mostly})' if self.mostly else ''}"
+        words = f"{words} against {self.base[0]}/{self.base[1]}"
+        if not self.apart:
+            return f"{words}, not told apart"
         settings = self.matched.worse + self.matched.better
         how, many = ("more", self.matched.worse) if self.gap > 0 else ("fewer", self.matched.better)
-        told = f"{self.words}, {how} (p = {p:.2g})"
-        if p_settings <= 1 - CONFIDENCE:
-            return f"{told}, and so it is for new settings (p = {p_settings:.2g})"
+        told = f"{words}, {how} (p = {self.p:.2g})"
+        if self.p_settings <= 1 - CONFIDENCE:
+            return f"{told}, and so it is for new settings (p = {self.p_settings:.2g})"
         which = "the one that differs" if settings == 1 else f"{many} of the {settings} that differ"
         return f"{told} for new seeds, but for new settings not told apart ({how} in {which})"
 
 
-def _by_axes(study: Study, finished: pd.DataFrame) -> list[str]:
-    """Compare the levels of every axis with one of them, in runs that share seed and all other settings."""
+@dataclass(frozen=True)
+class AxisCompared:
+    """The levels of an axis beside one of them, `against`, and what they cost, in words."""
+
+    axis: str
+    against: str
+    levels: list[Compared]
+    cost: str
+
+
+def compare_levels(study: Study, finished: pd.DataFrame) -> list[AxisCompared]:
+    """Compare the levels of every axis with one of them, in finished runs that share seed and all other settings.
+
+    P-values are adjusted for all comparisons together, by Holm.
+    """
     asked = [axis for axis in axes(study) if axis not in study.tuned and finished[axis].nunique() > 1]
     found = {axis: _compared(study, finished, axis) for axis in asked}
     pairs = [one.matched for _, compared, _ in found.values() for one in compared]
-    adjusted = {
-        id(one): both
-        for one, *both in zip(
-            pairs,
-            holm([one.p for one in pairs], [1.0] * len(pairs)),
-            holm([one.p_settings for one in pairs], [1.0] * len(pairs)),
-            strict=True,
+    alone = [1.0] * len(pairs)
+    new_seeds, new_settings = (
+        iter(holm(p, alone)) for p in ([one.p for one in pairs], [one.p_settings for one in pairs])
+    )
+    return [
+        AxisCompared(
+            axis, against, [replace(one, p=next(new_seeds), p_settings=next(new_settings)) for one in compared], cost
         )
-    }
+        for axis, (against, compared, cost) in found.items()
+    ]
+
+
+def _by_axes(compared: Sequence[AxisCompared], *, tuned: bool) -> list[str]:
     text = []
-    for axis, (against, compared, cost) in found.items():
-        name = f"Failures by {_axis_name(axis)}"
-        if not compared:
-            text.append(f"{name}: no setting has run with {against} and another level, so they are not compared.")
+    for one in compared:
+        name = f"Failures by {_axis_name(one.axis)}"
+        if not one.levels:
+            text.append(f"{name}: no setting has run with {one.against} and another level, so they are not compared.")
             continue
-        told = [one.told(*adjusted[id(one.matched)]) for one in sorted(compared, key=lambda one: one.gap)]
-        text.append(f"{name}, against {against}: {'; '.join(told)}.{cost}")
-    return text + _how_compared(len(pairs), one_setting=not study.tuned)
+        told = [level.told() for level in sorted(one.levels, key=lambda level: level.gap)]
+        text.append(f"{name}, against {one.against}: {'; '.join(told)}.{one.cost}")
+    return text + _how_compared(sum(len(one.levels) for one in compared), one_setting=not tuned)
 
 
 def _how_compared(count: int, *, one_setting: bool) -> list[str]:
@@ -204,7 +239,7 @@ def _how_compared(count: int, *, one_setting: bool) -> list[str]:
     ]
 
 
-def _compared(study: Study, finished: pd.DataFrame, axis: str) -> tuple[str, list[_Compared], str]:
+def _compared(study: Study, finished: pd.DataFrame, axis: str) -> tuple[str, list[Compared], str]:
     """Return the base's name, every other level that has run in its settings, compared with it, and what they cost."""
     finished = finished[finished[axis].notna()]
     # gamma belongs to R1: it cannot be the same with and without it
@@ -219,17 +254,17 @@ def _compared(study: Study, finished: pd.DataFrame, axis: str) -> tuple[str, lis
     return level(axis, base), found, _cost(matched(finished, others, axis)[0], axis)
 
 
-def _pair(axis: str, value: object, base: object, rows: pd.DataFrame, keys: list[str]) -> _Compared:
+def _pair(axis: str, value: object, base: object, rows: pd.DataFrame, keys: list[str]) -> Compared:
     setting = ["\n".join(map(str, values)) for values in rows[keys].itertuples(index=False)]
     sides = rows.assign(setting=setting, failed=rows["failed"].astype(float))
     # a level with hyper-parameters of its own may have run several times in a setting, and stands for all of them
     means = sides.groupby(["setting", "seed", axis])["failed"].mean().unstack(axis)
     word, k, n, mostly = _level(axis, value, rows[rows[axis] == value])
     _, base_k, base_n, _ = _level(axis, base, rows[rows[axis] == base])
-    words = f"{word} {k}/{n}{f' ({mostly})' if mostly else ''} against {base_k}/{base_n}"
     gaps = (means[value] - means[base]).to_numpy()
     # of the pairs and not of the counts in words: these weigh a setting by how often a level ran in it
-    return _Compared(words, float(gaps.mean()), matched_pairs(gaps, list(means.index.get_level_values("setting"))))
+    pairs = matched_pairs(gaps, list(means.index.get_level_values("setting")))
+    return Compared(word, mostly, (k, n), (base_k, base_n), float(gaps.mean()), pairs, pairs.p, pairs.p_settings)
 
 
 def _level(axis: str, value: object, rows: pd.DataFrame) -> tuple[str, int, int, str]:

@@ -15,12 +15,13 @@ from markupsafe import Markup
 
 from ganbench.analysis import Study
 from ganbench.files import replace_file, writing_to
-from ganbench.report import sections
+from ganbench.report import colours, sections
 from ganbench.report.claims import claims_page
 from ganbench.report.classes import classes
 from ganbench.report.compare import LOOKS, comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves
+from ganbench.report.front import front
 from ganbench.report.images import images
 from ganbench.report.models import models_page
 from ganbench.report.one_run import one_run, run_pages
@@ -78,9 +79,10 @@ def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any],
     compared, lines = _compared(context, folder, prefix) if only is None else (dict.fromkeys(COMPARING), ALONE)
     if only is not None and not page["missing"] and not page["damage"]:
         page["missing"] = None
-    data = {"prefix": prefix, "name": study.name, **payload(context), **lines}
+    data = {"prefix": prefix, "name": study.name, "places": context.places, **payload(context), **lines}
     more = {"classes": classes(context), "images": images(context), "theory": _theory(context, folder, prefix)}
     more["models"] = models_page(context)
+    page["front"] = None if only is not None else front(context)
     page |= {"curves": _curves(study, folder, prefix), **compared, **more, "claims": claims_page(context)}
     return {**page, "one": only, "run_pages": run_pages(context)}, data
 
@@ -109,10 +111,10 @@ def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[st
         looks=LOOKS,
         rules=sections.rules(),
         thresholds=sections.thresholds(),
-        styles=Markup(_file("uPlot.min.css") + _file("report.css")),  # noqa: S704 - our own files
+        styles=Markup(_file("uPlot.min.css") + colours.styles() + _file("report.css")),  # noqa: S704 - our own files
         scripts=[Markup(script) for script in scripts],  # noqa: S704
         script_hashes=Markup(" ".join(map(_hash, scripts))),  # noqa: S704
-        data=_json({"studies": [data for _, data in made], "rules": sections.rules()}),
+        data=_json({"studies": [data for _, data in made], "rules": sections.rules(), **colours.drawn()}),
     )
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from ganbench.analysis.scores import FINISHED
 from ganbench.analysis.views import view_of
+from ganbench.report.colours import shade
 from ganbench.report.context import Context, number
-from ganbench.report.heatmaps import colour
 
 
 def classes(context: Context) -> list[dict[str, Any]] | None:
@@ -65,9 +65,8 @@ def _finals(context: Context, problem: str, places: list[str]) -> pd.DataFrame:
     return values.fillna(0.0).groupby(runs["variant"].to_numpy(), sort=False).median()
 
 
-def _cell(value: float, perfect: float, direction: str | None) -> dict[str, str]:
+def _cell(value: float, perfect: float, direction: str | None) -> dict[str, Any]:
     share = value / perfect if perfect > 0 else 0.0
     # a share of samples is as wrong above the oracle's as it is below
     good = share if direction == "up" or share <= 1 else 1 / share
-    background, ink = colour(good)
-    return {"text": number(float(value), 2), "background": background, "ink": ink}
+    return {"text": number(float(value), 2), "shade": shade(good)}

@@ -13,13 +13,14 @@ import pandas as pd
 from ganbench.analysis import Study, budgets, courses
 from ganbench.analysis import claims as trial
 from ganbench.analysis import robustness as robust
-from ganbench.analysis.findings import sentences
+from ganbench.analysis.findings import AxisCompared, compare_levels, sentences
 from ganbench.analysis.game import game_findings_of
 from ganbench.analysis.ranking import labels, rank
-from ganbench.analysis.scores import SCORES, scores
+from ganbench.analysis.scores import FINISHED, SCORES, scores
 from ganbench.analysis.verdicts import foreign, judge, judged, so_far_briefly
 from ganbench.analysis.views import ranked_by, view_of
 from ganbench.registry import playing
+from ganbench.report.colours import places
 
 SHOWN = (*SCORES, "area")
 # by their code points: they look like an x and a hyphen
@@ -79,11 +80,26 @@ class Context:
     @cached_property
     def findings(self) -> list[str]:
         """What the study shows, in sentences."""
-        found = sentences(self.study, self.verdicts, self.ranking, self.scores)
+        found = sentences(self.study, self.verdicts, self.ranking, self.scores, self.compared)
         over_settings = robust.sentences(self.robustness)
         over_budgets = budgets.sentences(self.moves)
         on_trial, in_theory = trial.sentences(self.claims), courses.sentences(self.theory)
         return [*found[:1], *on_trial, *in_theory, *over_settings, *over_budgets, *found[1:]]
+
+    @cached_property
+    def finished(self) -> pd.DataFrame:
+        """The runs that have ended, with their verdicts."""
+        return self.runs[self.runs["status"].isin(FINISHED)]
+
+    @cached_property
+    def compared(self) -> list[AxisCompared]:
+        """The levels of each setting beside one of them, in matched pairs of runs."""
+        return compare_levels(self.study, self.finished)
+
+    @cached_property
+    def places(self) -> list[dict[str, int]]:
+        """Which colour each level of each setting has, see `colours.looks`."""
+        return places(self.study)
 
     @cached_property
     def claims(self) -> pd.DataFrame:

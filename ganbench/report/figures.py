@@ -24,7 +24,9 @@ from ganbench.analysis.scores import worst_value
 from ganbench.analysis.views import ranked_by
 from ganbench.arrays import Array
 from ganbench.registry import playing
+from ganbench.report.colours import DASHES, LIGHT
 from ganbench.report.context import DASH
+from ganbench.report.levels import at, levels
 
 DIAGNOSTICS = ("gradient", "saturated", "lead")
 """The roles of the diagnostics whose curves are drawn beside quality."""
@@ -32,6 +34,8 @@ COLUMNS = 8
 """Panels beside each other; a setting with more levels goes on in another figure."""
 FIGURES = 6
 """Figures for a problem; a grid with more is named in the caption, and its other curves are in the study's tables."""
+FEW = 5
+"""Seeds from which on the middle half of them is drawn as a band."""
 STYLE: Any = {
     "axes.titlesize": 9,
     "axes.labelsize": 8,
@@ -54,20 +58,6 @@ class Curves:
     left_out: int = 0
 
 
-def levels(values: pd.Series) -> list[Any]:
-    """Return a setting's levels: numbers in ascending order, names in the plan's order; None, first, for missing."""
-    found = list(values.dropna().unique())
-    found = sorted(found) if pd.api.types.is_numeric_dtype(values) else found
-    return [None, *found] if values.isna().any() else found
-
-
-def at(rows: pd.DataFrame, axis: str | None, value: object) -> pd.DataFrame:
-    """Return the rows at one level of a setting; all of them without a setting."""
-    if axis is None:
-        return rows
-    return rows[rows[axis].isna()] if value is None else rows[rows[axis] == value]
-
-
 def measures_of(study: Study, problem: str) -> list[str]:
     """Return the measures whose curves are drawn for a problem: coverage, quality, distances, then diagnostics."""
     names = [name for name in ranked_by(study, problem).values() if name]
@@ -81,12 +71,23 @@ def diagnostics() -> list[str]:
     return [name for role in DIAGNOSTICS for name in playing(role)]
 
 
+def line_look(colour: int, dashes: int) -> tuple[str, Any]:
+    """Return the colour and the line style of matplotlib of a line's look, see `looks`."""
+    strokes = DASHES[dashes % len(DASHES)]
+    return LIGHT[colour % len(LIGHT)], (0, tuple(map(float, strokes))) if strokes else "solid"
+
+
+def level_look(place: int) -> tuple[str, Any]:
+    """Return the colour and the line style of a setting's level by its place: the same in every picture."""
+    return line_look(place, place // len(LIGHT))
+
+
 def curves(study: Study, problem: str) -> Iterator[Curves]:
     """Yield a problem's figures: a row a measure, a column a level of the second setting, a colour one of the first.
 
-    Lines are medians over seeds, bands their middle half, thin lines single seeds. A diverged run counts as the worst
-    value of a measure from then on (for a measure without direction it ends) and is marked by a cross. The oracle is a
-    dashed line.
+    Lines are medians over seeds, thin lines single seeds, bands their middle half, from FEW seeds on. A diverged run
+    counts as the worst value of a measure from then on (for a measure without direction it ends) and is marked by a
+    cross. The oracle is a dashed line.
     """
     runs = study.runs[(study.runs["problem"] == problem) & study.runs["status"].isin(["done", "diverged", "running"])]
     shown = measures_of(study, problem)
@@ -146,12 +147,9 @@ class _Grid:
         self.steps = np.sort(series["step"].unique()).astype(float)
         self.series, self.at = series, (np.searchsorted(self.steps, series["step"]), place[series["run"]].to_numpy())
         self.hues = levels(study.runs[hue]) if hue else [None]
-        palette = sns.color_palette("colorblind", 10)
-        # neighbours in the plan get colours far from each other, and every fifth level changes its dashes as well
-        order = (0, 1, 2, 4, 7, 3, 9, 8, 5, 6)
-        self.colours = {value: palette[order[i % 10]] for i, value in enumerate(self.hues)}
-        dashes = ("solid", (0, (5, 1)), (0, (2, 1)), "dotted")
-        self.dashes: dict[Any, Any] = {value: dashes[i // 5 % 4] for i, value in enumerate(self.hues)}
+        looks = [level_look(place) for place in range(len(self.hues))]
+        self.colours = {value: colour for value, (colour, _) in zip(self.hues, looks, strict=True)}
+        self.dashes: dict[Any, Any] = {value: dashes for value, (_, dashes) in zip(self.hues, looks, strict=True)}
 
     def draw(self, shown: list[str]) -> Figure:
         """Return the figure: measures below each other where there are columns, else in three panels a row."""
@@ -221,12 +219,14 @@ class _Grid:
         panels[0].set_ylabel(measure.replace("_", " "))
 
     def _curves(self, axis: Axes, lines: list[_Line], raw: Array, filled: Array) -> None:
-        seeds, seed_colours, bands, medians, ends, end_colours = [], [], [], [], [], []
+        seeds, seed_colours, bands, band_colours, medians, ends, end_colours = [], [], [], [], [], [], []
         for line in lines:
             values, colour = filled[:, line.runs], self.colours[line.hue]
             low, middle, high = _quartiles(values)
             medians.append(np.column_stack([self.steps, middle]))
-            bands.append(_band(self.steps, low, high))
+            # of fewer seeds the middle half is all of them, and their lines say more
+            bands += [_band(self.steps, low, high)] if values.shape[1] >= FEW else []
+            band_colours += [colour] if values.shape[1] >= FEW else []
             seeds += [np.column_stack([self.steps, one]) for one in values.T]
             seed_colours += [colour] * values.shape[1]
             for curve in raw[:, line.runs[line.lost]].T:
@@ -235,8 +235,8 @@ class _Grid:
                     ends.append((self.steps[have[-1]], curve[have[-1]]))
                     end_colours.append(colour)
         colours = [self.colours[line.hue] for line in lines]
-        axis.add_collection(PolyCollection(bands, facecolors=colours, alpha=0.15, linewidths=0), autolim=False)
-        axis.add_collection(LineCollection(seeds, colors=seed_colours, linewidths=0.5, alpha=0.45), autolim=False)
+        axis.add_collection(PolyCollection(bands, facecolors=band_colours, alpha=0.15, linewidths=0), autolim=False)
+        axis.add_collection(LineCollection(seeds, colors=seed_colours, linewidths=0.6, alpha=0.55), autolim=False)
         dashes = [self.dashes[line.hue] for line in lines]
         axis.add_collection(
             LineCollection(medians, colors=colours, linestyles=dashes, linewidths=1.5, zorder=2.1), autolim=False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,20 +12,9 @@ import pandas as pd
 from ganbench.analysis.findings import percent
 from ganbench.analysis.ranking import axes, joined, level
 from ganbench.analysis.verdicts import FAILURES, SYMBOLS, UNDECIDED, VERDICTS
+from ganbench.report.colours import shade
 from ganbench.report.context import DASH, SHOWN, TIMES, Context, number
-from ganbench.report.figures import at, levels
-
-BAD, MIDDLE, GOOD = (213, 94, 0), (246, 244, 238), (0, 114, 178)
-"""The scale's ends and its middle: vermillion, off-white, blue, which the colour-blind tell apart."""
-
-
-def colour(good: float) -> tuple[str, str]:
-    """Return the background and text colours of a cell, `good` in [0, 1]: vermillion over white to blue."""
-    good = min(1.0, max(0.0, good))
-    start, end, share = (BAD, MIDDLE, 2 * good) if good < 0.5 else (MIDDLE, GOOD, 2 * good - 1)
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(start, end, strict=True))
-    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 140
-    return f"#{red:02x}{green:02x}{blue:02x}", "#111" if bright else "#fff"
+from ganbench.report.levels import at, levels
 
 
 def maps(context: Context, problem: str) -> Iterator[dict[str, Any]]:
@@ -125,36 +113,45 @@ def _grid(context: Context, layout: _Layout, ranked: Mapping[str, Any], scale: _
     }
 
 
-def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, str]:
+def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
+    # why a cell is empty is told once, in the first map: the others have the same cells
+    first = scale.measure is None
     if runs.empty:
-        return {"text": DASH, "kind": "absent", "title": "not in the plan"}
-    first = runs.iloc[0]
+        return {"text": DASH, "kind": "absent", "title": "not in the plan" * first}
+    run = runs.iloc[0]
     if (runs["status"] == "skipped").all():
-        return {"text": "skipped", "kind": "skipped", "title": f"skipped: {first['reason']}"}
-    if first["variant"] not in ranked:
-        return {"text": "…", "kind": "absent", "title": f"0 of {len(runs)} seeds finished"}
-    row = ranked[first["variant"]]
-    seeds = f"{row['seeds']} of {row['planned']} seeds finished"
-    if scale.measure is None:
-        found = [(row[name], name) for name in VERDICTS if name in {*FAILURES, *UNDECIDED} and row[name]]
-        small = " ".join(f"{n}{SYMBOLS[name]}" for n, name in sorted(found, reverse=True))
-        good, text = 1 - row["failure_rate"] - row["undecided"] / row["seeds"], f"{row['failures']}/{row['seeds']}"
-        low, high = percent(row["failure_low"]), percent(row["failure_high"])
-        how = ", ".join(f"{n} {name}" for n, name in found) or "no failure"
-        title = f"{row['label']}: {how}; {low} to {high} %; {seeds}"
-    else:
-        three = context.medians.get((row["variant"], scale.measure), dict.fromkeys(SHOWN, math.nan))
-        good, text = scale.good(three["final"]), number(three["final"])
-        small = " · ".join(number(three[score], 2) for score in ("best", "worst_after_best"))
-        title = f"{row['label']}: median final {text}; best · worst after best: {small}; "
-        title += f"mean over training {number(three['area'])}; {seeds}"
-        if math.isnan(three["final"]):
-            return {"text": DASH, "kind": "absent", "title": title}
-    if row["diverged"] and scale.measure is not None:
-        text += f" {TIMES}"
-    background, ink = colour(good)
-    cell = {"text": text, "small": small, "kind": "", "title": title, "background": background, "ink": ink}
-    if scale.measure is None:
-        return {**cell, "variant": first["variant"], "scores": ""}
-    scores = [[number(three[score]), *colour(scale.good(three[score]))] for score in SHOWN]
-    return {**cell, "variant": first["variant"], "scores": json.dumps(scores)}
+        return {"text": "skipped", "kind": "skipped", "title": f"skipped: {run['reason']}" * first}
+    if run["variant"] not in ranked:
+        return {"text": "…", "kind": "absent", "title": f"0 of {len(runs)} seeds finished" * first}
+    row = ranked[run["variant"]]
+    cell = _failures(row) if scale.measure is None else _scores(context, row, scale)
+    return {"kind": "", "variant": run["variant"], **cell}
+
+
+def _failures(row: Mapping[str, Any]) -> dict[str, Any]:
+    found = [(row[name], name) for name in VERDICTS if name in {*FAILURES, *UNDECIDED} and row[name]]
+    low, high = percent(row["failure_low"]), percent(row["failure_high"])
+    how = ", ".join(f"{n} {name}" for n, name in found) or "no failure"
+    return {
+        "text": f"{row['failures']}/{row['seeds']}",
+        "small": " ".join(f"{n}{SYMBOLS[name]}" for n, name in sorted(found, reverse=True)),
+        "title": f"{row['label']}: {how}; {low} to {high} %; {row['seeds']} of {row['planned']} seeds finished",
+        "shade": shade(1 - row["failure_rate"] - row["undecided"] / row["seeds"]),
+        "scores": "",
+        "shades": "",
+    }
+
+
+def _scores(context: Context, row: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
+    """Return a cell with the final score, and what the script shows of the other ones: texts and steps of the scale."""
+    known = context.medians.get((row["variant"], str(scale.measure)), dict.fromkeys(SHOWN, math.nan))
+    if math.isnan(known["final"]):
+        return {"text": DASH, "kind": "absent", "title": ""}
+    return {
+        "text": number(known["final"]) + f" {TIMES}" * bool(row["diverged"]),
+        "small": " · ".join(number(known[score], 2) for score in ("best", "worst_after_best")),
+        "title": "",
+        "shade": shade(scale.good(known["final"])),
+        "scores": " ".join(number(known[score]) for score in SHOWN),
+        "shades": " ".join(str(shade(scale.good(known[score]))) for score in SHOWN),
+    }

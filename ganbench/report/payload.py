@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import math
 from typing import Any
 
@@ -66,10 +67,11 @@ def payload(context: Context) -> dict[str, Any]:
                 "status": row["status"],
                 "verdict": None if pd.isna(row["verdict"]) else row["verdict"],
                 "onset": None if pd.isna(row["onset"]) else int(row["onset"]),
-                "command": context.study.commands.get(row["run"], ""),
             }
             for row in drawn.to_dict("records")
         },
+        # of many runs these are long, alike, and seldom asked for
+        "commands": _packed(json.dumps({run: context.study.commands.get(run, "") for run in drawn["run"]}).encode()),
         "problems": problems,
         "curves": curves.packed(),
         "samples": samples(context, drawn),

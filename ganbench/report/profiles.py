@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from ganbench.analysis.profiles import Scores, collect, improvement, profiles
 from ganbench.analysis.statistics import FEWEST
+from ganbench.report.colours import looks
 from ganbench.report.context import DASH, Context
-from ganbench.report.figures import STYLE, Curves, render
+from ganbench.report.figures import STYLE, Curves, line_look, render
 from ganbench.report.lines import Line, line
 
 SHOWN = 15
@@ -31,7 +32,7 @@ def statistics(context: Context) -> dict[str, Any]:
     # the first is what is seen: all problems together, unless most variants are missing there
     lines = dict(sorted(lines.items(), key=lambda item: 2 * len(item[1]) < len(table)))
     ranked = [row["label"] for row in table]
-    figure = _figure(next(iter(lines)), _most(next(iter(lines.values())), ranked)) if lines else None
+    figure = _figure(context, next(iter(lines)), _most(next(iter(lines.values())), ranked)) if lines else None
     return {
         "reference": scores.reference, "head": table[:SHOWN], "rows": table, "problems": scores.problems,
         "left": max(0, len(table) - SHOWN), "figure": figure, "lines": lines, "ranked": ranked,
@@ -79,13 +80,13 @@ def _most(lines: Mapping[str, Line], ranked: list[str]) -> dict[str, Line]:
     return {label: lines[label] for label in chosen}
 
 
-def _figure(name: str, lines: Mapping[str, Line]) -> Curves:
-    palette = sns.color_palette("colorblind", DRAWN)
+def _figure(context: Context, name: str, lines: Mapping[str, Line]) -> Curves:
+    styles = [line_look(*look) for look in looks(context.places, list(lines))]
     with sns.axes_style("whitegrid", rc={"grid.color": ".92"}), matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         axis = figure.subplots()
-        for colour, (label, one) in zip(palette, lines.items(), strict=False):
-            axis.step(one["x"], one["y"], where="pre", color=colour, linewidth=1.6, label=label)
+        for (colour, dashes), (label, one) in zip(styles, lines.items(), strict=True):
+            axis.step(one["x"], one["y"], where="pre", color=colour, linestyle=dashes, linewidth=1.6, label=label)
             axis.fill_between(one["x"], one["low"], one["high"], step="pre", color=colour, alpha=0.1, linewidth=0)
         axis.set(xlim=(0, 1), ylim=(-0.02, 1.03), xlabel="score", ylabel="share of runs with at least this score")
         figure.legend(fontsize=7, frameon=False, loc="outside upper center", ncols=2)

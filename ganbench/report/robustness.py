@@ -16,9 +16,10 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ganbench.analysis.findings import percent
 from ganbench.analysis.robustness import BestOf, runs_by_method
+from ganbench.report.colours import BAD, GOOD, MIDDLE, looks, scale
+from ganbench.report.colours import shade as step_of
 from ganbench.report.context import DASH, Context
-from ganbench.report.figures import STYLE, Curves, render
-from ganbench.report.heatmaps import BAD, GOOD, MIDDLE
+from ganbench.report.figures import STYLE, Curves, line_look, render
 
 COLUMNS = 7
 DRAWN = 6
@@ -36,7 +37,10 @@ def robustness_page(context: Context) -> list[dict[str, Any]] | None:
     groups = []
     for problem, rows in table.groupby("problem", sort=False):
         trials = _budgets(rows)
-        figures = [*_map(context, str(problem), runs[runs["problem"] == problem], rows), *_curves(str(problem), rows)]
+        figures = [
+            *_map(context, str(problem), runs[runs["problem"] == problem], rows),
+            *_curves(context, str(problem), rows),
+        ]
         told = [_told(row, trials) for row in rows.to_dict("records")]
         groups.append({"problem": problem, "rows": told, "trials": trials, "figures": figures})
     return groups
@@ -100,13 +104,13 @@ def _map(context: Context, problem: str, runs: pd.DataFrame, rows: pd.DataFrame)
 
 
 def _panel(panel: Axes, runs: pd.DataFrame, rates: list[str]) -> None:
-    scale = LinearSegmentedColormap.from_list("survival", [np.array(c) / 255 for c in (BAD, MIDDLE, GOOD)])
+    blend = LinearSegmentedColormap.from_list("survival", [np.array(c) / 255 for c in (BAD, MIDDLE, GOOD)])
     found = runs.groupby(rates)["survived"].agg(["mean", "sum", "size"]).reset_index()
     x = found[rates[0]].astype(float)
     y = found[rates[1]].astype(float) if len(rates) > 1 else pd.Series(np.ones(len(found)))
-    panel.scatter(x, y, c=found["mean"], cmap=scale, vmin=0, vmax=1, s=105, edgecolors=".55", linewidths=0.6)
+    panel.scatter(x, y, c=found["mean"], cmap=blend, vmin=0, vmax=1, s=105, edgecolors=".55", linewidths=0.6)
     for at_x, at_y, alive, of in zip(x, y, found["sum"], found["size"], strict=True):
-        shade = "white" if alive / of in (0, 1) else ".15"
+        shade = scale()[step_of(alive / of)][1]
         panel.annotate(str(int(alive)), (at_x, at_y), ha="center", va="center", fontsize=6, color=shade)
     for set_scale, values in ((panel.set_xscale, x), (panel.set_yscale, y)):
         if (values > 0).all() and values.max() >= 10 * values.min():
@@ -126,21 +130,21 @@ def _wrapped(method: str) -> str:
     return f"{first}\n{', '.join(rest)}" if rest else first
 
 
-def _curves(problem: str, rows: pd.DataFrame) -> Iterator[Curves]:
+def _curves(context: Context, problem: str, rows: pd.DataFrame) -> Iterator[Curves]:
     known = [row for row in rows.to_dict("records") if row["best_of"] is not None and row["seeds"] > 1]
     if not known or max(len(row["best_of"].new) for row in known) < 2:
         return
     chosen = known if len(known) <= DRAWN else [*known[: DRAWN - 1], known[-1]]
-    palette = sns.color_palette("colorblind", DRAWN)
+    styles = [line_look(*look) for look in looks(context.places, [row["method"] for row in chosen])]
     with sns.axes_style("whitegrid", rc={"grid.color": ".92"}), matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         axis = figure.subplots()
-        for colour, row in zip(palette, chosen, strict=False):
+        for (colour, dashes), row in zip(styles, chosen, strict=True):
             best: BestOf = row["best_of"]
             k = np.arange(1, len(best.new) + 1)
-            axis.plot(k, best.new, color=colour, linewidth=1.6, label=row["method"])
+            axis.plot(k, best.new, color=colour, linestyle=dashes, linewidth=1.6, label=row["method"])
             axis.fill_between(k, best.low, best.high, color=colour, alpha=0.1, linewidth=0)
-            axis.plot(k, best.seen, color=colour, linewidth=0.9, linestyle=":")
+            axis.plot(k, best.seen, color=colour, linewidth=0.7, linestyle=":")
         axis.set(ylim=(-0.02, 1.03), xlabel="trials: settings tried with one seed", ylabel="score of the chosen one")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(fontsize=7, frameon=False, loc="outside upper center", ncols=2)

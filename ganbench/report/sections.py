@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -109,7 +111,7 @@ def chip(run: Mapping[Any, Any]) -> dict[str, str]:
     return {
         "symbol": SYMBOLS.get(run["verdict"], "?"),
         "slug": slug,
-        "title": f"seed {run['seed']}: {run['verdict']}{since}. {run['evidence']}",
+        "title": f"seed {run['seed']}: {run['verdict']}{since}",
         "run": run["run"],
     }
 
@@ -164,7 +166,23 @@ def verdict_rows(context: Context, problem: str) -> list[dict[Any, Any]]:
         return []
     order = {name: i for i, name in enumerate(reversed(list(VERDICTS)))}
     runs = runs.assign(order=runs["verdict"].map(order)).sort_values(["order", "onset"], kind="stable")
-    return [{**row, "chip": chip(row), "game": context.game.get(row["run"], [])} for row in runs.to_dict("records")]
+    return [{**row, "chip": chip(row), "game": _told_of(context, row["run"])} for row in runs.to_dict("records")]
+
+
+def _told_of(context: Context, run: str) -> list[dict[Any, Any]]:
+    return [{**row, "slug": _slug(row["finding"])} for row in context.game.get(run, [])]
+
+
+def game(context: Context) -> list[dict[Any, Any]]:
+    """Return every finding about a game of this study once, the most frequent first, with its causes and remedy."""
+    rows = [row for found in context.game.values() for row in found]
+    counts = Counter(row["finding"] for row in rows)
+    known = {row["finding"]: row for row in rows}
+    return [{**known[name], "slug": _slug(name), "runs": runs} for name, runs in counts.most_common()]
+
+
+def _slug(finding: object) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", str(finding).lower()).strip("-")
 
 
 def missing(context: Context) -> list[dict[str, Any]]:
@@ -309,6 +327,8 @@ def section(context: Context, prefix: str) -> dict[str, Any]:
         "description": context.study.description,
         "fixed": fixed(context),
         "summary": summary(context),
+        "failures": ", ".join(sorted(FAILURES)),
+        "game": game(context),
         "sentences": context.findings,
         "headline": headline(context),
         "problems": problems,

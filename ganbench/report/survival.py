@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ganbench.analysis import Study
 from ganbench.analysis.findings import percent
 from ganbench.analysis.gate import holm
 from ganbench.analysis.ranking import axes, level
@@ -19,7 +20,8 @@ from ganbench.analysis.scores import FINISHED
 from ganbench.analysis.statistics import wilson
 from ganbench.analysis.survival import Survival, kaplan_meier, logrank_p, times
 from ganbench.report.context import DASH, Context, number
-from ganbench.report.figures import STYLE, Curves, at, levels, render
+from ganbench.report.figures import STYLE, Curves, level_look, render
+from ganbench.report.levels import at, levels
 from ganbench.report.lines import Line, line
 
 AXES = 4
@@ -45,7 +47,7 @@ def survival(context: Context) -> Iterator[dict[str, Any]]:
         variants = {str(name): _line(kaplan_meier(*times(of))) for name, of in runs.groupby("variant", sort=False)}
         yield {
             "problem": problem,
-            "figure": _figure(problem, runs, curves),
+            "figure": _figure(context.study, problem, runs, curves),
             "tables": [_table(axis, groups[axis], curves[axis]) for axis in varying],
             "lines": {"last": int(runs["steps"].max()), "settings": lines, "variants": variants},
         }
@@ -80,23 +82,23 @@ def _row(label: str, curve: Survival, p: float | None) -> dict[str, Any]:
     }
 
 
-def _figure(problem: str, runs: pd.DataFrame, curves: Mapping[str, Mapping[Any, Survival]]) -> Curves:
+def _figure(study: Study, problem: str, runs: pd.DataFrame, curves: Mapping[str, Mapping[Any, Survival]]) -> Curves:
     panels = dict(curves) or {"": {None: kaplan_meier(*times(runs))}}
     with sns.axes_style("whitegrid", rc={"grid.color": ".92"}), matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(4.2, 3.0 * len(panels)), 3.3), layout="constrained")
         axes_ = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
         for axis, (name, found) in zip(axes_, panels.items(), strict=True):
-            _panel(axis, name, found)
+            _panel(axis, name, found, levels(study.runs[name]) if name else [None])
         figure.supxlabel("training step of failure", fontsize=9)
         figure.supylabel("share of runs not failed", fontsize=9)
     title = f"{problem}: share of runs that have not failed for good, by setting"
     return Curves(f"{problem}-survival", title, *render(figure))
 
 
-def _panel(panel: Axes, name: str, found: Mapping[Any, Survival]) -> None:
-    palette = sns.color_palette("colorblind", 10)
-    for place, (value, curve) in enumerate(found.items()):
-        style: dict[str, Any] = {"color": palette[place % 10], "linestyle": ("-", "--", ":")[place // 5 % 3]}
+def _panel(panel: Axes, name: str, found: Mapping[Any, Survival], known: list[Any]) -> None:
+    for value, curve in found.items():
+        colour, dashes = level_look(known.index(value))
+        style: dict[str, Any] = {"color": colour, "linestyle": dashes}
         drawn = _line(curve)
         panel.step(drawn["x"], drawn["y"], where="post", linewidth=1.5, label=level(name, value) or DASH, **style)
         if len(found) <= 3:

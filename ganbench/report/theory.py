@@ -16,6 +16,7 @@ from ganbench.analysis.ranking import labels, level
 from ganbench.analysis.theory import linear_games
 from ganbench.gan.linear import Matrix
 from ganbench.plan import Variant
+from ganbench.report.colours import LIGHT
 from ganbench.report.context import DASH, Context
 from ganbench.report.figures import STYLE, Curves, render
 
@@ -116,7 +117,7 @@ def _panel(axis: Axes, variant: Variant, paths: list[Matrix]) -> None:
         x, y = np.meshgrid(at, at)
         u, v = np.moveaxis(-np.einsum("ij,jkl->ikl", games[0].field, np.stack([x, y])), 0, 0)
         axis.quiver(x, y, u, v, color=".8", angles="xy", width=0.006, pivot="mid")
-    for path, colour in zip(paths, sns.color_palette("colorblind"), strict=False):
+    for path, colour in zip(paths, LIGHT, strict=False):
         axis.plot(*path.T, "-", color=colour, linewidth=0.8)
         axis.plot(*path[0], "o", color=colour, markersize=3.5)
     axis.plot(0, 0, "+", color=".15", markersize=9, markeredgewidth=1.3)

@@ -494,7 +494,7 @@ def test_the_page_of_the_simulation_is_that_of_the_findings() -> None:
             problem="p", failed=failed.ravel(), verdict="collapsed", status="done", seconds=0.0
         )
         study: Any = SimpleNamespace(axes=list(axes), tuned=[], runs=runs)
-        text = " ".join(findings._by_axes(study, runs))
+        text = " ".join(findings._by_axes(findings.compare_levels(study, runs), tuned=False))
         told = bool(re.search(r"(more|fewer) \(p = ", text))
         assert (told, "and so it is for new settings" in text) == page(failed)[::2]
         assert "Holm for the 13 comparisons" in text

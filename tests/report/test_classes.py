@@ -9,6 +9,7 @@ import pytest
 from ganbench.registry import Measure
 from ganbench.report import build
 from ganbench.report.classes import classes
+from ganbench.report.colours import STEPS
 from ganbench.report.context import Context
 
 SHARES = [0.5, 0.25, 0.25]
@@ -48,9 +49,9 @@ def test_medians_over_seeds_beside_the_oracle(fake: Any, tmp_path: Path) -> None
     ((first, second, third),) = [row["cells"] for row in fidelity["rows"]]
     assert [cell["text"] for cell in (first, second, third)] == ["0.6", "0.35", "0.35"]
     # above the oracle's: no worse where more is better, twice the share as bad as half of it
-    assert first["background"] == second["background"] == "#0072b2"
+    assert first["shade"] == second["shade"] == STEPS
     (cells,) = [row["cells"] for row in share["rows"]]
-    assert {cell["background"] for cell in cells} == {"#f6f4ee"}
+    assert {cell["shade"] for cell in cells} == {STEPS // 2}
 
 
 @pytest.mark.parametrize(("fates", "median"), [(["converged", "failed", "diverged"], "0"), (["converged"] * 2, "0.55")])

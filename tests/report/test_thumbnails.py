@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from ganbench.report.context import number
-from ganbench.report.heatmaps import colour
 from ganbench.report.thumbnails import CLIPPED, POINT, RING, SIDE, data_uri, frame, picture, png_uri
 
 
@@ -66,11 +65,3 @@ def test_lines_keep_their_colours_in_the_embedded_figure() -> None:
                                              (0.0014, "0.0014")])  # fmt: skip
 def test_numbers_are_rounded_sensibly(value: Any, text: str) -> None:
     assert number(value) == text
-
-
-def test_colours_run_from_vermillion_to_blue_with_readable_text() -> None:
-    assert colour(0)[0] == "#d55e00"
-    assert colour(1)[0] == "#0072b2"
-    assert colour(2) == colour(1)
-    assert colour(0.5)[1] == "#111"
-    assert colour(1)[1] == "#fff"

@@ -3,10 +3,9 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const RULES = Object.fromEntries(DATA.rules.map((rule) => [rule.name, rule]));
 const STUDIES = Object.fromEntries(DATA.studies.map((study) => [study.prefix, study]));
-const MOST = 8; // variants in one picture: more colours than that are not told apart
+const MOST = DATA.colours; // variants in one picture: more colours than that are not told apart
 const LEVELS = 4094, MISSING = 4095, NO_POINT = 255, EDGE = 254;
-const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b88400", "#56b4e9", "#6b6f76", "#7a3fa0"];
-const DARK = ["#62b5ea", "#ff8a3d", "#3ccfa0", "#e6a3c8", "#f0c040", "#9ad4f5", "#b5bac2", "#b98be0"];
+const FEW_SEEDS = 4; // up to so many, single seeds say more than the middle half of them
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 // ---- small helpers
@@ -22,7 +21,27 @@ function h(tag, attributes, ...children) {
   return element;
 }
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colour = (place) => (dark.matches ? DARK : LIGHT)[place % MOST];
+const colour = (look) => css(`--c${look.place}`);
+const dashes = (look, width) => DATA.dashes[look.dash].map((length) => length * width);
+// How lines of methods or variants look, by their labels: `looks` of colours.py does the same for the figures. The colour
+// is that of the first setting's level, or of the first setting that differs; dashes tell lines of one colour apart.
+function looks(study, labels) {
+  const found = labels.map((label) => study.places.map((of) => of[label.split(", ").find((part) => part in of)] ?? 0));
+  const by = Math.max(0, study.places.findIndex((_, axis) => new Set(found.map((row) => row[axis])).size > 1));
+  const seen = {};
+  return found.map((row) => {
+    const place = (row[by] ?? 0) % DATA.colours;
+    seen[place] = (seen[place] ?? -1) + 1;
+    return { place, dash: seen[place] % DATA.dashes.length };
+  });
+}
+function swatch(look) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), line = document.createElementNS(svg.namespaceURI, "path");
+  for (const [name, value] of [["width", 26], ["height", 8], ["class", "swatch"], ["aria-hidden", "true"]]) svg.setAttribute(name, value);
+  for (const [name, value] of [["d", "M0 4H26"], ["stroke-width", 3], ["stroke", `var(--c${look.place})`], ["stroke-dasharray", dashes(look, 1.4).join(" ")]]) line.setAttribute(name, value);
+  svg.append(line);
+  return svg;
+}
 const to = (id) => `#${encodeURIComponent(id)}`;
 const words = (name) => name.replaceAll("_", " ");
 function number(value) {
@@ -44,15 +63,14 @@ function select(label, options, chosen, change) {
   return h("label", {}, `${label} `, list);
 }
 // What is drawn, each a button that takes it out, and a field that adds one of the others by its label.
-function tokens(chosen, all, label, list, change) {
-  const left = all.filter((id) => !chosen.includes(id));
+function tokens(study, chosen, all, label, list, change) {
+  const left = all.filter((id) => !chosen.includes(id)), known = looks(study, chosen.map(label));
   const field = h("input", { list, placeholder: "add one", "aria-label": "Add one", size: 34, onchange: () => {
     const found = left.find((id) => label(id) === field.value);
     if (found !== undefined) change([...chosen, found]);
   } });
   return [
-    ...chosen.map((id, place) => h("button", { type: "button", class: "token", title: "Take it out", style: `border-color:${colour(place)}`, onclick: () => change(chosen.filter((other) => other !== id)) },
-      h("span", { class: "swatch", style: `background:${colour(place)}` }), label(id), " ×")),
+    ...chosen.map((id, place) => h("button", { type: "button", class: "token", title: "Take it out", onclick: () => change(chosen.filter((other) => other !== id)) }, swatch(known[place]), label(id), " ×")),
     !left.length ? "" : chosen.length < MOST ? field : h("span", { class: "soft" }, `${MOST} at most`),
     h("datalist", { id: list }, ...left.map((id) => h("option", { value: label(id) }))),
   ];
@@ -75,6 +93,7 @@ function once(make) {
 }
 for (const study of DATA.studies) {
   study.bytes = once(() => unpack(study.curves));
+  study.command_of = once(async () => JSON.parse(new TextDecoder().decode(await unpack(study.commands))));
   for (const shown of Object.values(study.samples)) {
     shown.bytes = once(async () => (shown.kind === "points" ? [await unpack(shown.real), await unpack(shown.packed)] : []));
   }
@@ -108,7 +127,7 @@ function quartiles(rows) {
 }
 const holes = (values) => values.map((value) => (Number.isNaN(value) ? null : value));
 
-// ---- pages: one section at a time, named by the address; an address may name a variant or a run too
+// ---- pages: one section at a time, named by the address; it may name a variant or a run, or words that filter: #variants?hinge
 
 const sections = [...document.querySelectorAll("main section")];
 const openers = new Map(); // what to do when a section is shown, by its id
@@ -116,20 +135,30 @@ function study_of(section) {
   return STUDIES[section.closest(".study")?.dataset.study];
 }
 function show() {
-  const wanted = decodeURIComponent(location.hash.slice(1));
+  const whole = decodeURIComponent(location.hash.slice(1)), at = document.getElementById(whole) ? whole.length : whole.indexOf("?");
+  const [wanted, words] = at < 0 ? [whole, ""] : [whole.slice(0, at), whole.slice(at + 1)];
   const target = document.getElementById(wanted) || sections[0];
   const section = target.closest("section") || sections[0];
   for (const other of sections) other.classList.toggle("away", other !== section);
   const study = section.closest(".study")?.dataset.study;
+  for (const one of document.querySelectorAll("main > .study")) one.firstElementChild.hidden = study !== undefined && one.dataset.study !== study;
   for (const group of document.querySelectorAll("nav .pages[data-study]")) {
     group.classList.toggle("folded", group.dataset.study !== study);
   }
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#${section.id}` && !link.classList.contains("name")) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash !== `#${section.id}` || link.classList.contains("name")) { link.removeAttribute("aria-current"); continue; }
+    link.setAttribute("aria-current", "page");
+    const strip = link.closest("nav > div"); // on a phone the links are one line, which scrolls
+    strip.scrollLeft = link.offsetLeft - strip.clientWidth / 2;
   }
-  openers.get(section.id)?.(target);
+  for (let up = target.closest("details"); up; up = up.parentElement.closest("details")) up.open = true;
+  openers.get(section.id)?.(target, words);
+  // what scrolls sideways and holds nothing that takes the focus is reached by the keyboard itself
+  for (const box of section.querySelectorAll(".scroll")) {
+    if (box.scrollWidth > box.clientWidth && !box.querySelector("a, button, [tabindex]")) box.tabIndex = 0;
+  }
   if (target === section || !wanted) window.scrollTo(0, 0);
+  else if (document.querySelector("tr.detail")?.previousElementSibling !== target) target.scrollIntoView({ block: "start" });
 }
 
 // ---- tables: a click on a head sorts, words typed above filter
@@ -149,9 +178,11 @@ function sortable(table) {
   const body = table.tBodies[0];
   [...table.tHead.rows[0].cells].forEach((head, column) => {
     if (!head.textContent.trim()) return;
-    const button = h("button", { type: "button", class: "sort" });
+    const button = h("button", { type: "button", class: "sort" }), known = head.querySelector("abbr");
     button.append(...head.childNodes);
     head.append(button);
+    // the button is what the keyboard reaches: it tells what the term in it means
+    if (known) { button.title = known.title; known.removeAttribute("tabindex"); known.removeAttribute("title"); }
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
@@ -165,22 +196,40 @@ function sortable(table) {
     });
   });
 }
-function filter(section, rows, noun) {
+// The values of a row: the levels of its settings, each with and without its name, and what else it is asked for by.
+function values_of(label, ...more) {
+  const parts = [...label.split(", "), ...more].map((text) => String(text).trim().toLowerCase()).filter(Boolean);
+  return new Set(parts.flatMap((part) => (part.includes("=") ? [part, part.slice(part.indexOf("=") + 1)] : [part])));
+}
+// Whether a word of a value begins with a term; a number is a value as a whole, so that 1 is not 10 and 1e-3 is 0.001.
+function begins(value, term) {
+  if (!Number.isNaN(Number(term))) return Number(value) === Number(term);
+  const parts = value.split(/[\s_=]+/), plain = term.replaceAll(/[\s_=]+/g, " ");
+  return parts.some((_, at) => parts.slice(at).join(" ").startsWith(plain));
+}
+// Rows that have a value for each term. A term that is a value finds that value and no longer one; else it finds those
+// of which a word begins with it. Terms are parted by commas, and by spaces where the whole is no value.
+function matching(rows, values, text) {
+  const all = new Set([...values.values()].flatMap((of) => [...of]));
+  const known = (term) => all.has(term) || [...all].some((value) => begins(value, term));
+  const terms = text.toLowerCase().split(",").map((part) => part.trim()).filter(Boolean).flatMap((part) => (known(part) ? [part] : part.split(/\s+/)));
+  const has = (of, term) => (all.has(term) ? of.has(term) : [...of].some((value) => begins(value, term)));
+  return new Set(rows.filter((row) => terms.every((term) => has(values.get(row), term))));
+}
+// A field above a table, and what holds besides: `by` sets the words, `only` a test of a row.
+function filter(section, rows, noun, of, hint) {
   const told = h("span", { class: "soft", role: "status" }, plural(rows.length, noun));
-  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
-  const field = h("input", {
-    type: "search", placeholder: `words that a ${noun} must have`, "aria-label": `Filter ${noun}s`, size: 34,
-    oninput: () => {
-      const wanted = field.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
-      let left = 0;
-      for (const row of rows) {
-        row.hidden = !wanted.every((word) => texts.get(row).includes(word));
-        left += !row.hidden;
-      }
-      for (const details of section.querySelectorAll("details.runs")) details.open ||= wanted.length > 0;
-      told.textContent = left === rows.length ? plural(left, noun) : `${left} of ${plural(rows.length, noun)}`;
-    },
-  });
-  return { field: h("label", {}, "Filter ", field), told, by(text) { field.value = text; field.dispatchEvent(new Event("input")); } };
+  let test = () => true, values; // read when they are asked for: of thousands of rows that takes a while
+  const draw = () => {
+    values ??= new Map(rows.map((row) => [row, of(row)]));
+    const found = matching(rows, values, field.value), kept = rows.filter((row) => found.has(row) && test(row));
+    for (const row of rows) row.hidden = true;
+    for (const row of kept) row.hidden = false;
+    section.querySelector("tr.detail")?.remove();
+    for (const details of section.querySelectorAll("details.runs")) details.open ||= kept.length < rows.length;
+    told.textContent = kept.length === rows.length ? plural(rows.length, noun) : kept.length ? `${kept.length} of ${plural(rows.length, noun)}` : `no ${noun} has these values`;
+  };
+  const field = h("input", { type: "search", placeholder: hint, "aria-label": `Filter ${noun}s by value`, size: 34, oninput: draw });
+  return { field: h("label", {}, "Filter ", field), told, by(text) { field.value = text; draw(); }, only(wanted) { test = wanted; draw(); } };
 }
 const toolbar = (...children) => h("div", { class: "toolbar" }, ...children);

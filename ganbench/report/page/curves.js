@@ -6,29 +6,37 @@ function clear(host) {
   drawn.set(host, []);
   host.replaceChildren();
 }
-// One panel: lines are {label, place, rows [seed][probe], onsets}; the value under the cursor is told in its head.
+// Why a panel shows nothing, or a level line.
+function flat(lines) {
+  const seen = new Set(lines.flatMap((line) => line.rows.flat()).filter((value) => !Number.isNaN(value)));
+  if (!seen.size) return lines.length ? "not measured in these runs" : "nothing is chosen";
+  return seen.size === 1 ? `level: ${number([...seen][0])} in every run, at every probe` : "";
+}
+// One panel: lines are {label, look, rows [seed][probe], onsets}; the value under the cursor is told in its head.
 function panel(host, steps, measure, name, lines, options) {
-  const told = h("span", { class: "told" });
-  const title = h("abbr", { title: measure.legend || words(name) }, words(name));
+  const told = h("span", { class: "told" }, flat(lines));
+  const title = h("abbr", { title: measure.legend || words(name), tabindex: "0" }, words(name));
   const box = h("div", { class: "panel" }, h("div", { class: "head" }, h("b", {}, title), told));
   host.append(box);
   const data = [steps], parts = [{}], bands = [], spoken = [];
   for (const line of lines) {
-    const stroke = colour(line.place);
+    const stroke = colour(line.look), few = line.rows.length <= FEW_SEEDS;
     if (line.rows.length > 1) {
       const [low, middle, high] = quartiles(line.rows);
-      if (options.seeds) {
+      if (options.seeds || few) {
         for (const row of line.rows) {
           data.push(holes(row));
-          parts.push({ stroke: `${stroke}77`, width: 0.7, points: { show: false } });
+          parts.push({ stroke: `${stroke}${few ? "bb" : "77"}`, width: few ? 0.9 : 0.7, dash: dashes(line.look, 1), points: { show: false } });
         }
       }
-      data.push(high, low);
-      parts.push({ stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } });
-      bands.push({ series: [data.length - 2, data.length - 1], fill: `${stroke}2e` });
+      if (!few) {
+        data.push(high, low);
+        parts.push({ stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } });
+        bands.push({ series: [data.length - 2, data.length - 1], fill: `${stroke}2e` });
+      }
       data.push(middle);
     } else data.push(holes(line.rows[0]));
-    parts.push({ stroke, width: 2, label: line.label, points: { show: steps.length <= 25, size: 4, fill: stroke } });
+    parts.push({ stroke, width: 2, dash: dashes(line.look, 2), label: line.label, points: { show: steps.length <= 25, size: 4, fill: stroke } });
     spoken.push([data.length - 1, line]);
   }
   if (measure.oracle !== null && (!measure.log || measure.oracle > 0)) {
@@ -41,7 +49,7 @@ function panel(host, steps, measure, name, lines, options) {
         const { ctx, bbox } = plot, ratio = devicePixelRatio;
         ctx.save();
         for (const line of lines) {
-          ctx.fillStyle = ctx.strokeStyle = colour(line.place);
+          ctx.fillStyle = ctx.strokeStyle = colour(line.look);
           for (const onset of line.onsets || []) {
             const x = plot.valToPos(onset, "x", true), y = bbox.top + bbox.height;
             if (options.single) {
@@ -62,8 +70,8 @@ function panel(host, steps, measure, name, lines, options) {
       }],
       setCursor: [(plot) => {
         const at = plot.cursor.idx;
-        told.replaceChildren(...(at === null || at === undefined ? [] : [`step ${steps[at]}: `, ...spoken.map(([place, line]) =>
-          h("span", { style: `color:${colour(line.place)}` }, `${number(data[place][at])} `))]));
+        told.replaceChildren(...(at === null || at === undefined ? [flat(lines)] : [`step ${steps[at]}: `, ...spoken.flatMap(([place, line]) =>
+          [swatch(line.look), `${number(data[place][at])} `])]));
       }],
     },
   };
@@ -112,7 +120,7 @@ function curves(section, study) {
       h("label", {}, h("input", { type: "checkbox", checked: state.seeds, onchange: (event) => { state.seeds = event.target.checked; draw(); } }), " single seeds"),
     );
     pick.replaceChildren(
-      ...tokens(state.variants, ordered(state.problem), (id) => study.variants[id].label, `${study.prefix}more`, (ids) => { state.variants = ids; controls(); draw(); }),
+      ...tokens(study, state.variants, ordered(state.problem), (id) => study.variants[id].label, `${study.prefix}more`, (ids) => { state.variants = ids; controls(); draw(); }),
       h("span", { class: "measures" }, ...state.measures.map((name) => h("button", { type: "button", class: "token", title: "Take it out", onclick: () => { state.measures = state.measures.filter((other) => other !== name); controls(); draw(); } }, words(name), " ×"))),
     );
   }
@@ -120,10 +128,13 @@ function curves(section, study) {
     const bytes = await study.bytes(), place = study.problems[state.problem];
     clear(host);
     const runs = state.variants.map((id) => study.variants[id].runs);
-    legend.replaceChildren("▲ the onset of a failure. Drag over a panel to look closer, double-click to go back.");
+    const labels = state.variants.map((id) => study.variants[id].label), known = looks(study, labels);
+    legend.replaceChildren(state.variants.length
+      ? `${runs.some((ids) => ids.length > FEW_SEEDS) ? "" : "Thin: single seeds, of which there are too few for a band. "}▲ the onset of a failure. Drag over a panel to look closer, double-click to go back.`
+      : "No variant is chosen: add one above.");
     for (const name of state.measures) {
       const lines = runs.map((ids, order) => ({
-        label: study.variants[state.variants[order]].label, place: order,
+        label: labels[order], look: known[order],
         rows: ids.map((id) => series(study, bytes, state.problem, name, id)),
         onsets: ids.map((id) => study.runs[id]).filter((run) => RULES[run.verdict]?.failed && run.onset !== null).map((run) => run.onset),
       }));

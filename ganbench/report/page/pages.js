@@ -1,6 +1,11 @@
+// ---- the first screen: a cell of many variants leads to all of them
+
+function front(section, study) {
+  for (const link of section.querySelectorAll("a[data-words]")) link.href = `#${encodeURIComponent(`${study.prefix}variants?${link.dataset.words}`)}`;
+}
 // ---- the grid
 
-function grid(section) {
+function grid(section, study) {
   const blocks = [...section.querySelectorAll(".problem")];
   if (!blocks.length) return;
   const scores = [["0", "final"], ["1", "best"], ["2", "worst after best"], ["3", "mean over training"]];
@@ -15,12 +20,10 @@ function grid(section) {
     for (const map of maps) {
       map.hidden = state.measure !== "" && map.dataset.measure !== state.measure;
       for (const cell of map.querySelectorAll("td[data-scores]")) {
-        const values = JSON.parse(cell.dataset.scores), [text, background, ink] = values[Number(state.score)];
-        const rest = others(state.score).map((one) => values[one][0]).join(" · ");
-        cell.style.background = background;
-        cell.style.color = ink;
-        cell.querySelector("span").textContent = text;
-        cell.querySelector("small").textContent = rest;
+        const values = cell.dataset.scores.split(" ");
+        cell.className = `h${cell.dataset.shades.split(" ")[Number(state.score)]}`;
+        cell.querySelector("span").textContent = values[Number(state.score)];
+        cell.querySelector("small").textContent = others(state.score).map((one) => values[one]).join(" · ");
       }
       const told = map.querySelector(".shown-score"), rest = others(state.score).map((one) => scores[one][1]).join(" · ");
       if (told) told.textContent = `${scores[Number(state.score)][1]}; below: ${rest}`;
@@ -32,6 +35,13 @@ function grid(section) {
     );
   }
   draw();
+  // what a cell is of stands in its row, its column and its block: a title says it at once, made when it is asked for
+  section.addEventListener("mouseover", (event) => {
+    const cell = event.target.closest("td[data-scores]"), link = cell?.querySelector("a");
+    if (!link || link.title) return;
+    const values = cell.dataset.scores.split(" "), variant = study.variants[decodeURIComponent(link.hash).slice(`#${study.prefix}v-`.length)];
+    link.title = `${variant?.label}: ${scores.map(([place, name]) => `${name} ${values[place]}`).join("; ")}`;
+  });
 }
 
 // ---- variants and runs, opened where they stand in their table
@@ -67,7 +77,7 @@ async function few(study, host, problem, runs, single = false) {
   for (const name of place.diagnosis) {
     const rows = runs.map((run) => series(study, bytes, problem, name, run));
     const onsets = runs.map((run) => study.runs[run]).filter((run) => RULES[run.verdict]?.failed && run.onset !== null).map((run) => run.onset);
-    panel(host, place.steps, place.measures[name], name, [{ label: "", place: 0, rows, onsets }], { seeds: true, single, height: 150, sync: `${study.prefix}few` });
+    panel(host, place.steps, place.measures[name], name, [{ label: "", look: looks(study, [study.variants[study.runs[runs[0]].variant].label])[0], rows, onsets }], { seeds: true, single, height: 150, sync: `${study.prefix}few` });
   }
 }
 function copyable(text) {
@@ -78,13 +88,23 @@ function copyable(text) {
   const copy = async () => { choose(); try { await navigator.clipboard.writeText(text); told.textContent = " copied"; } catch { told.textContent = " chosen: copy it with Ctrl-C"; } };
   return h("div", { class: "copyable" }, line, h("button", { type: "button", onclick: copy }, "Copy"), told);
 }
+// What the game did, with its causes and what usually helps, which stand in a table of their own once for all runs.
+function of_game(found) {
+  const link = found.querySelector("a"), known = document.getElementById(decodeURIComponent(link.hash.slice(1)))?.cells;
+  const rest = known ? [h("br"), h("span", { class: "soft" }, "Often: "), `${known[2].textContent}. `, h("b", {}, "Try: "), `${known[3].textContent} `, ...(known[4].querySelector("code") ? [h("span", { class: "soft" }, "The same picture: "), known[4].querySelector("code").cloneNode(true)] : [])] : [];
+  return h("p", {}, h("b", {}, link.textContent), found.textContent.slice(link.textContent.length), ...rest);
+}
 async function open_run(study, row) {
   const id = row.dataset.run, run = study.runs[id], verdict = row.cells[1].textContent, rule = RULES[verdict];
   const host = detail(row, h("h3", {}, chip(verdict), ` ${verdict}`, run && run.onset !== null && rule.failed ? ` since step ${run.onset}` : ""));
-  host.append(h("p", {}, h("span", { class: "soft" }, "It means that the run "), /^(a|bad) /.test(rule.meaning) ? `shows ${rule.meaning}.` : `${rule.meaning}.`), h("p", {}, h("span", { class: "soft" }, "Evidence: "), row.cells[5].textContent));
+  const evidence = row.cells[5].cloneNode(true);
+  evidence.querySelectorAll("small, br").forEach((one) => one.remove());
+  host.append(h("p", {}, h("span", { class: "soft" }, "It means that the run "), /^(a|bad) /.test(rule.meaning) ? `shows ${rule.meaning}.` : `${rule.meaning}.`), h("p", {}, h("span", { class: "soft" }, "Evidence: "), evidence.textContent.trim()));
+  for (const found of row.cells[5].querySelectorAll("small")) host.append(of_game(found));
   if (rule.remedy) host.append(h("p", {}, h("b", {}, "What usually helps: "), rule.remedy, rule.source ? h("small", { class: "soft" }, ` (${rule.source})`) : ""));
   if (!run) return;
-  if (run.command) host.append(h("p", {}, h("span", { class: "soft" }, "To repeat this run alone:")), copyable(run.command));
+  const command = (await study.command_of())[id];
+  if (command) host.append(h("p", {}, h("span", { class: "soft" }, "To repeat this run alone:")), copyable(command));
   const problem = study.variants[run.variant].problem, shown = study.samples[problem], panels = h("div", { class: "panels" });
   const all = `${study.prefix}v-${run.variant}`;
   host.append(document.getElementById(all) ? h("p", {}, h("a", { href: to(all) }, "All seeds of this variant")) : "", panels);
@@ -105,7 +125,8 @@ async function open_run(study, row) {
 
 function set_up(section) {
   const study = study_of(section), page = section.id.slice((study?.prefix ?? "").length);
-  if (page === "grid") grid(section);
+  if (page === "findings") front(section, study);
+  if (page === "grid") grid(section, study);
   if (page === "curves") curves(section, study);
   if (page === "survival") survival(section, study);
   if (page === "statistics") statistics(section, study);
@@ -121,23 +142,39 @@ function set_up(section) {
       const name = row.cells[1];
       name.replaceChildren(h("a", { href: to(row.id), onclick: () => { if (location.hash === to(row.id)) show(); } }, ...name.childNodes));
     }
-    const { field, told } = filter(section, rows, "variant");
+    const verdicts = (row) => (study.variants[row.dataset.variant].runs || []).map((run) => study.runs[run].verdict ?? "");
+    const values = (row) => values_of(study.variants[row.dataset.variant].label, study.variants[row.dataset.variant].problem, row.querySelector("b").textContent, ...verdicts(row));
+    const { field, told, by } = filter(section, rows, "variant", values, "settings or verdicts: hinge, spectral");
     if (rows.length) section.querySelector(".note").after(toolbar(field, told, overlay));
-    openers.set(section.id, (target) => { if (target.dataset.variant) open_variant(study, target); });
+    openers.set(section.id, (target, words) => {
+      if (words) by(words);
+      if (target.dataset.variant) open_variant(study, target);
+    });
   }
   if (page === "diagnosis") {
     const rows = [...section.querySelectorAll("tr[data-run]")];
-    const { field, told, by } = filter(section, rows, "run"), counts = {};
+    const game = (row) => [...row.querySelectorAll("td small a")].map((link) => link.textContent);
+    const values = (row) => values_of(row.cells[3].textContent, row.closest("table").dataset.problem, row.cells[1].textContent, row.cells[4].textContent, `seed ${row.cells[4].textContent}`, ...game(row));
+    const { field, told, by, only } = filter(section, rows, "run", values, "settings, seed or findings: hinge, seed 1"), counts = {};
     for (const row of rows) counts[row.cells[1].textContent] = (counts[row.cells[1].textContent] || 0) + 1;
     const kinds = DATA.rules.filter((rule) => counts[rule.name]).map((rule) => [rule.name, `${rule.name} (${counts[rule.name]})`]);
-    if (rows.length) section.querySelector(".note").after(toolbar(select("Verdict", [["", "any"], ...kinds], "", by), field, told));
+    if (rows.length) section.querySelector(".note").after(toolbar(select("Verdict", [["", "any"], ...kinds], "", (name) => only((row) => !name || row.cells[1].textContent === name)), field, told));
     for (const row of rows) row.addEventListener("click", (event) => { if (!event.target.closest("a")) location.hash = to(row.id); });
-    openers.set(section.id, (target) => { if (target.dataset.run) open_run(study, target); });
+    openers.set(section.id, (target, words) => {
+      if (words) by(words);
+      if (target.dataset.run) open_run(study, target);
+    });
   }
 }
 document.documentElement.classList.add("js");
 for (const table of document.querySelectorAll("table.sortable")) sortable(table);
 sections.forEach(set_up);
+// a mark tells its run's evidence, which stands with its diagnosis
+document.addEventListener("mouseover", (event) => {
+  const mark = event.target.closest("a.chip"), row = mark && document.getElementById(decodeURIComponent(mark.hash.slice(1)));
+  if (row?.dataset.run && !mark.dataset.told) mark.title += `. ${row.cells[5].firstChild.textContent}`;
+  if (mark) mark.dataset.told = "yes";
+});
 window.addEventListener("hashchange", show);
 dark.addEventListener("change", show);
 show();

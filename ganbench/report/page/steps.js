@@ -11,23 +11,23 @@ function resampled(line, at, forth) {
   }
   return found;
 }
-// One picture of lines {label, place, line} over [0, last]; what is under the cursor is told below it.
+// One picture of lines {label, look, line} over [0, last]; what is under the cursor is told below it.
 function steps_panel(host, lines, { last, forth, name, unit, told, shaded }) {
   const at = [...new Set([0, last, ...lines.flatMap(({ line }) => line.x)])].filter((x) => x <= last).sort((a, b) => a - b);
   const paths = uPlot.paths.stepped({ align: forth ? 1 : -1 }), points = { show: false };
   const data = [at], parts = [{}], bands = [], spoken = [];
-  for (const { label, place, line } of lines) {
-    const { y, low, high } = resampled(line, at, forth), stroke = colour(place);
+  for (const { label, look, line } of lines) {
+    const { y, low, high } = resampled(line, at, forth), stroke = colour(look);
     data.push(high, low, y);
-    parts.push({ stroke: "transparent", paths, points }, { stroke: "transparent", paths, points }, { stroke, width: 2, label, paths, points });
+    parts.push({ stroke: "transparent", paths, points }, { stroke: "transparent", paths, points }, { stroke, width: 2, dash: dashes(look, 2), label, paths, points });
     if (shaded) bands.push({ series: [data.length - 3, data.length - 2], fill: `${stroke}26` });
-    spoken.push({ label, place, y, low, high });
+    spoken.push({ label, look, y, low, high });
   }
   const say = (plot) => {
     const idx = plot.cursor.idxs?.[1];
     if (idx === null || idx === undefined || plot.cursor.left < 0) { told.replaceChildren("Move over the lines to read them."); return; }
     told.replaceChildren(`${unit} ${forth ? "from" : "up to"} ${number(at[idx])}: `, ...spoken.map((one) =>
-      h("span", { class: "spoken" }, h("span", { class: "swatch", style: `background:${colour(one.place)}` }), `${one.label} ${number(one.y[idx])} `, h("small", {}, `${number(one.low[idx])} to ${number(one.high[idx])}`))));
+      h("span", { class: "spoken" }, swatch(one.look), `${one.label} ${number(one.y[idx])} `, h("small", {}, `${number(one.low[idx])} to ${number(one.high[idx])}`))));
   };
   const axis = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
   const plot = new uPlot({
@@ -44,7 +44,7 @@ function steps_panel(host, lines, { last, forth, name, unit, told, shaded }) {
   say(plot);
 }
 // A picture with its controls: `choices` is called with the state and gives {selects, lines: Map of id to {label, line}, first, ...}.
-function steps_page(section, before, list, choices) {
+function steps_page(section, study, before, list, choices) {
   const bar = toolbar(), pick = h("div", { class: "pick" }), host = h("div", { class: "steps" }), told = h("p", { class: "legend told", "aria-live": "off" });
   before.before(bar, pick, host, told);
   const state = { chosen: null, shaded: null };
@@ -54,9 +54,10 @@ function steps_page(section, before, list, choices) {
     // the bands of more lines than a few hide each other
     const shaded = state.shaded ?? state.chosen.length <= FEW;
     bar.replaceChildren(...selects, h("label", {}, h("input", { type: "checkbox", checked: shaded, onchange: (event) => { state.shaded = event.target.checked; draw(); } }), " intervals"));
-    pick.replaceChildren(...tokens(state.chosen, [...lines.keys()], (id) => lines.get(id).label, list, (ids) => { state.chosen = ids; draw(); }));
+    pick.replaceChildren(...tokens(study, state.chosen, [...lines.keys()], (id) => lines.get(id).label, list, (ids) => { state.chosen = ids; draw(); }));
     clear(host);
-    steps_panel(host, state.chosen.map((id, place) => ({ ...lines.get(id), place })), { ...options, told, shaded });
+    const known = looks(study, state.chosen.map((id) => lines.get(id).label));
+    steps_panel(host, state.chosen.map((id, place) => ({ ...lines.get(id), look: known[place] })), { ...options, told, shaded });
   }
   openers.set(section.id, draw);
 }
@@ -68,7 +69,7 @@ const spread = (ids) => (ids.length > 4 ? [0, 1, 2, 3].map((third) => ids[Math.r
 function survival(section, study) {
   const problems = Object.keys(study.survival), blocks = [...section.querySelectorAll(".problem")];
   if (!problems.length) return;
-  steps_page(section, blocks[0], `${study.prefix}levels`, (state, again) => {
+  steps_page(section, study, blocks[0], `${study.prefix}levels`, (state, again) => {
     state.problem ??= problems[0];
     const { last, settings, variants } = study.survival[state.problem], names = Object.keys(settings);
     if (state.by === undefined || !(state.by === "" || names.includes(state.by))) state.by = names[0] ?? "";
@@ -88,7 +89,7 @@ function survival(section, study) {
 function statistics(section, study) {
   const names = Object.keys(study.profiles);
   if (!names.length) return;
-  steps_page(section, section.querySelector(".drawn"), `${study.prefix}profiled`, (state, again) => {
+  steps_page(section, study, section.querySelector(".drawn"), `${study.prefix}profiled`, (state, again) => {
     state.on ??= names[0];
     const lines = study.profiles[state.on], ids = study.ranked.filter((label) => lines[label]);
     return {

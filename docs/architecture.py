@@ -22,6 +22,7 @@ BEGIN, END = "<!-- {}: written by python docs/architecture.py -->\n\n", "\n<!-- 
 ORDER = {
     "ground": (
         "arrays",
+        "cells",
         "errors",
         "files",
         "interrupts",
@@ -48,6 +49,7 @@ ORDER = {
         "asking",
         "executing",
         "suite",
+        "written",
         "repeat",
     ),
     "what is trained and measured": ("problems", "gan", "metrics", "measure"),
@@ -58,6 +60,9 @@ ORDER = {
     "report": ("report", "monitor", "contracts"),
     "jobs": (
         "listing",
+        "shells",
+        "advancing",
+        "notebook",
         "api",
         "base_side",
         "bench",
@@ -69,6 +74,7 @@ ORDER = {
         "upkeep",
         "serve_pages",
         "serve",
+        "publishing",
         "zoo",
     ),
     "doors": (
@@ -78,7 +84,9 @@ ORDER = {
         "gate",
         "examining",
         "studies",
+        "writing",
         "cli",
+        "completing",
         "pytest_plugin",
         "supervise",
         "__main__",

@@ -9,13 +9,14 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganbench import kinds, provenance, registry, reuse
+from ganbench import cells, kinds, provenance, registry, reuse
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.plan import Plan, Run
 from ganbench.reading import listed
@@ -25,14 +26,18 @@ from ganbench.suite import resolve
 
 if TYPE_CHECKING:
     from ganbench.executors.base import Executor
+    from ganbench.report.context import Context
+    from ganbench.report.plots import Plots
 
 DEVICES = ("auto", "cpu", "cuda")
+SHOWN = 5
+"""Variants of a problem that a notebook shows of a study."""
 Watch = Callable[[str, dict[str, Any]], None]
 Tell = Callable[[str], None]
 
 
 class Study(StoredStudy):
-    """A study with what follows from its results: `runs` with verdicts, `series`, `ranking`, `report`, `export`."""
+    """A study with what follows from its results: `runs` with verdicts, `ranking`, `report`, `export`, `plot`, `compare`."""
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -63,15 +68,79 @@ class Study(StoredStudy):
         """
         return write_report(StoredStudy(self.path), path)
 
-    def export(self, folder: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
+    def export(
+        self,
+        folder: str | Path | None = None,
+        formats: Sequence[str] | None = None,
+        *,
+        figures: Sequence[str] = (),
+        texts: Sequence[str] = (),
+    ) -> list[Path]:
         """Write results.csv, results.json and, with pyarrow, results.parquet and series.parquet; return their paths.
 
-        folder: by default the study's directory; formats: those of csv, json, parquet that are wanted. UserError for
-        an unknown format, parquet without pyarrow, and a folder that cannot be written.
+        folder: by default the study's directory; formats: those of csv, json, parquet that are wanted; figures: write
+        every figure as pdf, svg, png instead; texts: the ranking as latex, as markdown, the methods as a paragraph, the
+        metadata of a model card for hf (files: `report.paper.TEXTS`). UserError for an unknown format, parquet without
+        pyarrow, and a folder that cannot be written.
         """
-        from ganbench.report.exports import export
+        from ganbench.report import exports, paper
 
-        return export(StoredStudy(self.path), folder or self.path, formats)
+        stored, target, written = StoredStudy(self.path), Path(folder or self.path), []
+        figures, texts = listed(figures, "figures", '["pdf"]'), listed(texts, "texts", '["latex"]')
+        if formats is not None or not (figures or texts):
+            written += exports.export(stored, target, formats)
+        return written + (paper.write(stored, target, texts, figures) if figures or texts else [])
+
+    @cached_property
+    def plot(self) -> Plots:
+        """Its figures for a notebook: `plot.grid()`, `.curves()`, `.samples()`, `.robustness()`, which return axes."""
+        from ganbench.report.plots import Plots
+
+        return Plots(StoredStudy(self.path))
+
+    def compare(self, other: Study | str | Path) -> Comparison:
+        """Set it against another study, variant by variant; UserError where the two measure in different ways."""
+        from ganbench.analysis.comparison import compare_studies
+
+        theirs = other if isinstance(other, StoredStudy) else Study(other)
+        table = compare_studies(StoredStudy(self.path), StoredStudy(theirs.path))
+        return Comparison(str(self.path), str(theirs.path), table)
+
+    def _repr_html_(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in self.runs["status"].value_counts().items())
+        ranking = self.ranking()
+        first = ranking.groupby("problem", sort=False).head(SHOWN) if len(ranking) else ranking
+        head = ("variant", "problem", "rank", "failed", "95 %")
+        rows = [(row["label"], row["problem"], row["rank"], f"{row['failures']}/{row['seeds']}",
+                 f"{100 * row['failure_low']:.0f} to {100 * row['failure_high']:.0f} %")
+                for row in first.to_dict("records")]  # fmt: skip
+        more = f"The first {SHOWN} variants of each problem, of {len(ranking)}:" if len(rows) < len(ranking) else ""
+        page = f"Report: {self.path / 'report.html'}" if (self.path / "report.html").exists() else ""
+        return cells.card(f"Study {self.name} in {self.path}", [f"Runs: {counts}.", page, more], head, rows)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two studies set against each other: `table` has a row a variant that both have (see `compare_studies`)."""
+
+    first: str
+    second: str
+    table: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        from ganbench.report.compare import ANSWERS
+
+        answers = self.table["answer"].value_counts() if len(self.table) else {}
+        told = ", ".join(f"{count} {ANSWERS.get(str(answer), answer)}" for answer, count in answers.items())
+        told = f"Of {len(self.table)} variants that both have: {told}." if told else "No variant is in both."
+        head = ("variant", "problem", "failed in the first", "in the second", "difference of the rates (95 %)",
+                "p (Holm)", "answer")  # fmt: skip
+        rows = [(row["label"], row["problem"], f"{row['failures_a']}/{row['seeds_a']}",
+                 f"{row['failures_b']}/{row['seeds_b']}",
+                 f"{row['difference']:+.2f} ({row['difference_low']:+.2f} to {row['difference_high']:+.2f})",
+                 f"{row['adjusted']:.2g}", ANSWERS.get(row["answer"], row["answer"]))
+                for row in self.table.to_dict("records")]  # fmt: skip
+        return cells.card(f"{self.first} and {self.second}", [told], head if rows else (), rows)
 
 
 def load(path: str | Path) -> Study:
@@ -79,12 +148,12 @@ def load(path: str | Path) -> Study:
     return Study(path)
 
 
-def write_report(study: StoredStudy, path: str | Path | None = None) -> Path:
+def write_report(study: StoredStudy | Context, path: str | Path | None = None) -> Path:
     """Write the report of a study as it is stored, with what belongs beside it; see `Study.report`."""
     from ganbench.report import build, exports, summary
     from ganbench.report.context import Context
 
-    context = Context(study)
+    context = study if isinstance(study, Context) else Context(study)
     page = build(context, path)
     summary.write(context, page.parent)
     exports.export(context.study, page.parent, context=context)
@@ -213,8 +282,15 @@ def execute_plan(
     from ganbench.executors.base import Tasks
     from ganbench.executors.local import choose
     from ganbench.executors.work import check, mend
+    from ganbench.notebook import in_notebook, progress
 
     device = pick_device(device)
+    if watch is None and in_notebook():
+        with progress(plan, device, Path(out) if out else default_folder(plan, shard)) as shown:
+            return execute_plan(
+                plan, out=out, device=device, workers=workers, executor=executor, shard=shard, fresh=fresh,
+                continue_anyway=continue_anyway, watch=shown, tell=tell, by=by,
+            )  # fmt: skip
     executor = choose(plan, device, workers, executor)
     check(work := shards.share_of(plan, device, shard), plan.time_limit)
     store = Store(Path(out) if out else default_folder(plan, shard))

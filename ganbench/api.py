@@ -37,7 +37,7 @@ Tell = Callable[[str], None]
 
 
 class Study(StoredStudy):
-    """A study with what follows from its results: `runs` with verdicts, `ranking`, `report`, `export`, `plot`, `compare`."""
+    """A study with what follows from its results: `runs` with verdicts, `ranking`, `report`, `plot`, `compare`."""
 
     @cached_property
     def runs(self) -> pd.DataFrame:

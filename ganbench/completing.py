@@ -126,7 +126,7 @@ def keys() -> list[str]:
 
 def _values(key: str, files: Sequence[Path]) -> list[Candidate]:
     if key == "suite":
-        return [*((name, "") for name in suite_names()), *((str(file), "") for file in Path().glob("*.yaml"))]
+        return [*((name, "") for name in suite_names()), *((str(file), "") for file in Path().glob("[!.]*.yaml"))]
     if key in kinds.axes() or key in OF_KIND:
         return [(one.name, one.legend) for one in _plugins(OF_KIND.get(key) or kind_of(key), files)]
     parts = key.split(".")

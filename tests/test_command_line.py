@@ -1,4 +1,4 @@
-"""What holds for every command: -h, -o wherever there is --out, progress in the log of a job, export of what is asked"""
+"""What holds for every command: -h, -o wherever there is --out, progress in the log of a job, what export writes."""
 
 import shlex
 import sys

@@ -76,7 +76,11 @@ def test_words(known, line, expected):
     assert names(line, known) == expected
 
 
-def test_all_values_of_a_key(known):
+def test_all_values_of_a_key(known, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").touch()
+    assert names("run suite=m", known) == ["suite=mine.yaml"]
+    (tmp_path / "mine.yaml").unlink()
     assert names("run suite=", known) == [f"suite={name}" for name in suite_names()]
     own = [plugin.name for plugin in registry.plugins("loss") if plugin.is_own]
     assert set(names("run loss=", known)) == {f"loss={name}" for name in own}
@@ -147,5 +151,5 @@ def test_other_shells_read_their_script(shell, tmp_path):
 def test_every_script_asks_the_same():
     for shell in shells.SHELLS:
         assert f" {shells.COMMAND} " in shells.script(shell)
-    with pytest.raises(UserError, match=r"Unknown shell 'tcsh'\. Available: bash, fish, zsh"):
+    with pytest.raises(UserError, match=r"Unknown shell 'tcsh'\. Did you mean 'zsh'\? Available: bash, fish, zsh"):
         shells.script("tcsh")

@@ -35,7 +35,8 @@ def pins(file):
 def test_the_lowest_constraints_are_the_lower_bounds():
     wanted = [*project()["project"]["dependencies"], *(one for one in project()["dependency-groups"]["test"])]
     pinned = pins("constraints-lowest.txt")
-    assert set(pinned) == {name_of(one) for one in wanted}
+    beside = {"click", "pyparsing"}
+    assert set(pinned) == {name_of(one) for one in wanted} | beside
     for one in wanted:
         bound, pin = lowest(one), pinned[name_of(one)]
         # 2.0 is 2.0.0

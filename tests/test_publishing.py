@@ -30,7 +30,7 @@ def studies(tmp_path_factory):
     api.run(
         None, [*TINY, "loss=hinge,focal", "seeds=2", "optimizer.adam.d_lr=0.5"], out=folder / "deep" / "two", workers=1
     )
-    api.run(None, [*TINY[1:], "samples=65", "seeds=2", "problem=line"], out=folder / "line", workers=1)
+    api.run(None, ["problem=line", *TINY[1:4], "samples=65", *TINY[5:], "seeds=2"], out=folder / "line", workers=1)
     return folder
 
 
@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.tag in ("h1", "h2"):
-            self.headings[-1] += data
+            self.headings[-1] += data.strip()
         if self.rows and self.rows[-1] and self.tag in ("td", "th", "a"):
             self.rows[-1][-1] += data
 

@@ -94,7 +94,7 @@ def suites(draw):
 
 
 @given(suite=suites(), words=st.dictionaries(st.sampled_from(sorted(OVERRIDES)), st.integers(0, 3), max_size=4))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_printed_makes_the_same_plan(suite, words, tmp_path):
     file = tmp_path / "drawn.yaml"
     file.write_text(write_yaml(suite), encoding="utf-8")

@@ -26,14 +26,16 @@ def methods(context: Context) -> str:
     """Return the paragraph as text: what was trained, what varied, what all shared, how it was measured and judged."""
     study = context.study
     plan: Plan = study.plan  # type: ignore[attr-defined] # a study that is stored has one
-    sentences = [_trained(plan), *_varied(plan), *_shared(plan), _measured(plan), JUDGED, _by(plan, context)]
+    # of a loop that is only watched, a plan knows no more than how it is measured
+    own = [_watched(plan)] if plan.listed else [_trained(plan), *_varied(plan), *_shared(plan)]
+    sentences = [*own, _measured(plan), JUDGED, _by(plan, context)]
     return " ".join(filter(None, sentences)) + "\n"
 
 
 JUDGED = (
     "A run has failed where its samples or its loss say so by the fixed rules of ganbench (its verdicts), diverged "
-    "runs included; failed runs stay in every count and every median. Variants are compared by their failures over training "
-    "seeds, with Wilson's interval of 95 %, then by the medians of their final scores."
+    "runs included; failed runs stay in every count and every median. Variants are compared by their failures over "
+    "training seeds, with Wilson's interval of 95 %, then by the medians of their final scores."
 )
 """How runs are judged: the same for every plan."""
 
@@ -51,6 +53,10 @@ def _trained(plan: Plan) -> str:
     elif plan.skipped:
         text += f" {len(plan.skipped)} combinations are not defined and were not trained."
     return text
+
+
+def _watched(plan: Plan) -> str:
+    return f"We watched {_count(len(plan.runs), 'run')} of a training loop of our own with ganbench.Monitor."
 
 
 def _varied(plan: Plan) -> list[str]:
@@ -108,7 +114,8 @@ def _measured(plan: Plan) -> str:
 def _by(plan: Plan, context: Context) -> str:
     told = settings.environment(context)
     by = ", ".join(f"{name} {told[name]}" for name in ("torch", "device") if told.get(name))
-    return f"All runs were trained and judged by ganbench {told.get('ganbench', '')} ({by}; plan {plan.hash})."
+    did = "judged" if plan.listed else "trained and judged"
+    return f"All runs were {did} by ganbench {told.get('ganbench', '')} ({by}; plan {plan.hash})."
 
 
 # ---- the values of a plan

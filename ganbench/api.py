@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ import pandas as pd
 
 from ganbench import cells, kinds, provenance, registry, reuse
 from ganbench.errors import UserError, quoted, unknown
+from ganbench.notebook import watcher
 from ganbench.plan import Plan, Run
 from ganbench.reading import listed
 from ganbench.results.store import Store
@@ -130,9 +132,10 @@ class Comparison:
     def _repr_html_(self) -> str:
         from ganbench.report.compare import ANSWERS
 
-        answers = self.table["answer"].value_counts() if len(self.table) else {}
-        told = ", ".join(f"{count} {ANSWERS.get(str(answer), answer)}" for answer, count in answers.items())
-        told = f"Of {len(self.table)} variants that both have: {told}." if told else "No variant is in both."
+        answers = Counter(self.table["answer"] if len(self.table) else ())
+        told = ", ".join(f"{count} {ANSWERS.get(answer, answer)}" for answer, count in answers.most_common())
+        both = f"{cells.counted(len(self.table), 'variant')} in both: {told}."
+        told = both if told else "No variant is in both."
         head = ("variant", "problem", "failed in the first", "in the second", "difference of the rates (95 %)",
                 "p (Holm)", "answer")  # fmt: skip
         rows = [(row["label"], row["problem"], f"{row['failures_a']}/{row['seeds_a']}",
@@ -282,21 +285,14 @@ def execute_plan(
     from ganbench.executors.base import Tasks
     from ganbench.executors.local import choose
     from ganbench.executors.work import check, mend
-    from ganbench.notebook import in_notebook, progress
 
     device = pick_device(device)
-    if watch is None and in_notebook():
-        with progress(plan, device, Path(out) if out else default_folder(plan, shard)) as shown:
-            return execute_plan(
-                plan, out=out, device=device, workers=workers, executor=executor, shard=shard, fresh=fresh,
-                continue_anyway=continue_anyway, watch=shown, tell=tell, by=by,
-            )  # fmt: skip
     executor = choose(plan, device, workers, executor)
     check(work := shards.share_of(plan, device, shard), plan.time_limit)
     store = Store(Path(out) if out else default_folder(plan, shard))
     reuse.refuse_uncovered(store, plan, fresh=fresh)
     store.begin(plan, fresh=fresh)
-    watch = watch or (lambda name, event: None)
+    watch = watch or watcher(plan, device, store.path)
     with store.lock():
         reuse.enter(store, device, by, anyway=continue_anyway)
         mend(store, plan, device, tell or (lambda text: watch("", {"event": "told", "text": text})))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ganbench.advancing import Course
 from ganbench.plan import Plan
 
 Watch = Callable[[str, dict[str, Any]], None]
@@ -20,20 +18,24 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-@contextmanager
-def progress(plan: Plan, device: str, folder: Path) -> Iterator[Watch]:
-    """Show how far a plan is below the cell while it trains; yields what takes the events of its populations."""
-    course, line = Course(plan, device, folder), _line()
+def watcher(plan: Plan, device: str, folder: Path) -> Watch:
+    """Return what takes the events of a plan's populations: in a notebook it shows how far they are, else nothing."""
+    if not in_notebook():
+        return lambda name, event: None
+    from ganbench.advancing import Course  # it knows populations, and with them torch
+
+    course, lines = Course(plan, device, folder), list[_Bar | _Text]()
 
     def watch(name: str, event: dict[str, Any]) -> None:
         if said := course.take(name, event):
             print(said)
-        line.show(course.share, course.line())
+        if not lines:
+            lines.append(_line())
+        lines[0].show(course.share, course.line())
+        if len(course.done) == len(course.cost):
+            lines[0].close()
 
-    try:
-        yield watch
-    finally:
-        line.close()
+    return watch
 
 
 def _line() -> _Bar | _Text:

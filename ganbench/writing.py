@@ -47,7 +47,7 @@ def _suite(words: list[str]) -> tuple[str | None, list[str]]:
     named = [word.removeprefix("suite=") for word in words if word.startswith("suite=") or "=" not in word]
     if len(named) > 1:
         raise UserError(f"One suite at a time, got {', '.join(named)}.")
-    return (named or [None])[0], [word for word in words if "=" in word and not word.startswith("suite=")]
+    return named[0] if named else None, [word for word in words if "=" in word and not word.startswith("suite=")]
 
 
 def export(

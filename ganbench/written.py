@@ -33,7 +33,7 @@ def written(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     base = read_suite(suite)[1] if suite is not None else {}
     changes = patterns.expanded(parse_overrides(overrides))
     settings = _completed(_folded(patterns.expanded(base), changes, plan), plan)
-    words = [f"suite={os.fspath(suite)}"] * (suite is not None) + [str(text) for text in overrides]
+    words = [*([] if suite is None else [f"suite={os.fspath(suite)}"]), *map(str, overrides)]
     told = {"command": shlex.join(["ganbench", "run", *words]), "version": ganbench.__version__}
     head = HEADER.format(**told, name=plan.name, runs=len(plan.runs), hash=plan.hash)
     return plan, head + write_yaml(settings)

@@ -45,8 +45,9 @@ ELSEWHERE = {
     "executor=": "the executors' packages are optional: tests/test_cluster_docs.py reads these lines",
 }  # fmt: skip
 """Lines of `ganbench run` that are parsed alone, by a word that begins so."""
-ON_A_STUDY = ("export", "report", "publish", "config", "list", "verify")
-"""Commands that are run as they are; others than these and `run` train or wait, and their lines are parsed alone."""
+READING = ("export", "report", "publish", "verify")
+"""Commands that are run as they are by the slow tests; others than these, LIGHT and `run` train or wait."""
+LIGHT = ("config", "list")
 
 
 def blocks(page):
@@ -133,26 +134,45 @@ def program(monkeypatch, capsys, words):
 # ---- shells
 
 
+def lines(text):
+    """Return the commands of ganbench in a block with their words, patterns of studies as the shell expands them."""
+    for words in commands(text):
+        if words[0] == "ganbench":
+            found = [sorted(glob.glob(word)) or [word] if "reports/" in word else [word] for word in words[1:]]
+            yield [word for group in found for word in group]
+
+
+def is_large(words):
+    """Tell whether to plan a line takes seconds."""
+    return any(word.startswith("suite=") and not word.startswith("suite=smoke") for word in words)
+
+
+def try_out(words, monkeypatch, capsys):
+    name, *rest = words
+    if name == "run" and not any(word.startswith(tuple(ELSEWHERE)) for word in rest):
+        code, printed = program(monkeypatch, capsys, ["ganbench", *words, *["--dry-run"] * ("--dry-run" not in rest)])
+        assert (code, printed.err) == (0, ""), words
+        assert " runs of " in printed.out
+    elif name in (*READING, *LIGHT):
+        code, printed = program(monkeypatch, capsys, ["ganbench", *words])
+        assert code == 0, printed.err
+
+
 @of("shell")
 def test_commands(page, text, place, monkeypatch, capsys):
     known = get_command(cli.app).commands
-    for words in commands(text):
-        if words[0] == "pip":
-            continue
-        name, *rest = [found for word in words[1:] for found in (sorted(glob.glob(word)) if "reports/" in word else [word])
-                       or [word]]  # fmt: skip
-        context = known[name].make_context(name, list(rest))
-        if name == "run" and not any(word.startswith(tuple(ELSEWHERE)) for word in rest):
-            if (place / "smoke.yaml").exists() and "suite=smoke.yaml" not in rest:
-                (place / "smoke.yaml").unlink()
-            wait = [] if "--dry-run" in rest else ["--dry-run"]
-            code, printed = program(monkeypatch, capsys, ["ganbench", "run", *rest, *wait])
-            assert (code, printed.err) == (0, ""), words
-            assert " runs of " in printed.out
-        elif name in ON_A_STUDY:
-            code, printed = program(monkeypatch, capsys, ["ganbench", name, *rest])
-            assert code == 0, printed.err
-        assert context.command.name == name
+    for words in lines(text):
+        assert known[words[0]].make_context(words[0], words[1:]).command.name == words[0]
+        if words[0] in ("run", *LIGHT) and not is_large(words):
+            try_out(words, monkeypatch, capsys)
+
+
+@pytest.mark.slow
+@of("shell")
+def test_commands_that_take_longer(page, text, place, monkeypatch, capsys):
+    for words in lines(text):
+        if words[0] in READING or is_large(words):
+            try_out(words, monkeypatch, capsys)
 
 
 # ---- Python
@@ -172,8 +192,26 @@ def things():
     }  # fmt: skip
 
 
-@of("python")
-def test_python(page, text, place, trained, monkeypatch):
+def python(slow):
+    """Return the blocks of Python: those that train a suite are slow."""
+    found = [(page, number, text) for page, number, language, text in ALL if kind_of(language, text) == "python"]
+    chosen = [(page, number, text) for page, number, text in found if (page.name == "python.md") is slow]
+    return pytest.mark.parametrize(("page", "text"), [(page, text) for page, _, text in chosen],
+                                   ids=[f"{page.name}-{number}" for page, number, _ in chosen])  # fmt: skip
+
+
+@python(slow=False)
+def test_python(page, text, place, monkeypatch):
+    execute(page, text, place, monkeypatch)
+
+
+@pytest.mark.slow
+@python(slow=True)
+def test_python_that_takes_longer(page, text, place, monkeypatch):
+    execute(page, text, place, monkeypatch)
+
+
+def execute(page, text, place, monkeypatch):
     space = {"__name__": "block", **things()}
     if page.name in ("python.md", "results.md", "verdicts.md"):
         study = api.load(place / "reports" / "stability")

@@ -145,6 +145,17 @@ def test_a_notebook_becomes_a_page(site, tmp_path):
     )
 
 
+def test_examples_of_docstrings_become_blocks_of_code():
+    spec = importlib.util.spec_from_file_location("ganbench_docs_docstrings", DOCS / "docstrings.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.fenced("Two.\n\n>>> 1 + 1\n2\n>>> [0]\n[0]") == (
+        "Two.\n\n\n```pycon\n>>> 1 + 1\n2\n>>> [0]\n[0]\n```"
+    )
+    assert module.fenced("One.\n>>> f()\n1\n\nAnd [more].") == "One.\n\n```pycon\n>>> f()\n1\n```\n\nAnd [more]."
+    assert module.fenced("None.") == "None."
+
+
 def test_the_reference_names_what_there_is():
     for name in re.findall(r"^::: ([\w.]+)$", (DOCS / "reference.md").read_text(encoding="utf-8"), re.MULTILINE):
         module, _, attribute = name.rpartition(".")

@@ -60,12 +60,22 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
 
+def written(context, path):
+    """Write the files of a report in no time."""
+    path.parent.mkdir(parents=True)
+    for name in publishing.FILES:
+        (path.parent / name).touch()
+    return path
+
+
 @pytest.fixture(scope="module")
 def site(studies, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    told = []
-    path = publishing.publish(folder, [studies / "one & only", studies / "deep" / "two", studies / "line"], told.append)
-    assert path == folder / "index.html"
+    folder, told, real = tmp_path_factory.mktemp("site"), [], api.write_report
+    paths = [studies / "one & only", studies / "deep" / "two", studies / "line"]
+    with pytest.MonkeyPatch.context() as patch:
+        # one of them as it is
+        patch.setattr(api, "write_report", lambda study, path: (written if told else real)(study, path))
+        assert publishing.publish(folder, paths, told.append) == folder / "index.html"
     assert len(told) == 3
     return folder
 
@@ -106,6 +116,7 @@ def test_a_board_ranks_the_variants_of_all_studies(site, studies):
 
 def test_studies_are_found_below_reports(studies, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(studies.parent)
+    monkeypatch.setattr(api, "write_report", written)
     assert publishing.found(Path("reports")) == [
         Path("reports/line"),
         Path("reports/one & only"),
@@ -119,7 +130,8 @@ def test_studies_are_found_below_reports(studies, tmp_path, monkeypatch, capsys)
     assert len(Page(tmp_path / "site" / "index.html").headings) == 4
 
 
-def test_two_studies_of_one_name_have_folders_of_their_own(studies, tmp_path):
+def test_two_studies_of_one_name_have_folders_of_their_own(studies, tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "write_report", written)
     publishing.publish(tmp_path, [studies / "line", studies / "line"])
     assert sorted(path.name for path in (tmp_path / "studies").iterdir()) == ["line", "line-2"]
 

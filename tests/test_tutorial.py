@@ -13,7 +13,7 @@ FILE = ROOT / "docs" / "tutorial.ipynb"
 pytestmark = pytest.mark.skipif(not FILE.exists(), reason="the docs are not part of this installation")
 
 
-BUDGET = '{"seeds": 3, "steps": 1500, "probe_every": 100, "samples": 500}'
+BUDGET = '{"seeds": 3, "steps": 2500, "probe_every": 250, "samples": 500}'
 SMALL = '{"seeds": 2, "steps": 20, "probe_every": 10, "samples": 64, "neighbours": 32}'
 
 

@@ -45,7 +45,9 @@ class Plots:
         """Draw measures over training: medians over seeds, the middle half around them, and single seeds."""
         for measure in measures or ():
             if measure not in self.study.series.columns:
-                raise unknown("measure", measure, [name for name in self.study.series if name not in ("run", "step")])
+                raise unknown(
+                    "measure", measure, [str(name) for name in self.study.series if name not in ("run", "step")]
+                )
         return self._drawn(problem, lambda name: curves(self._context.study, name, measures))
 
     def samples(self, problem: str | None = None) -> Array:

@@ -50,7 +50,7 @@ def no_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_csv_has_a_row_a_run_and_its_scores_follow_from_the_series(study: Any, tmp_path: Path) -> None:
     exports.export(study, tmp_path, ["csv"])
-    rows = pd.read_csv(tmp_path / "results.csv")
+    rows = pd.read_csv(tmp_path / "results.csv", float_precision="round_trip")
     assert rows["run"].tolist() == study.runs["run"].tolist()
     assert rows["status"].tolist() == ["done", "done", "diverged", "failed", "pending", "skipped", "done"]
     assert rows["verdict"].fillna("").tolist() == [

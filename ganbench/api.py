@@ -224,7 +224,8 @@ def run(
     shard: "3/16" trains that share of the plan alone, for `ganbench merge`; fresh: start over; continue_anyway: go on
     with a study that other code of ganbench, another torch or another device has begun, and record it; watch: called
     with a population's name and an event while training goes on; tell: called with a sentence on what is reused.
-    Repeating the call goes on where the last one ended. Raises UserError for what cannot be done as asked.
+    Repeating the call goes on where the last one ended. Where `watch` is not given, a notebook shows how far it is.
+    Raises UserError for what cannot be done as asked.
     """
     plan = make_plan(
         suite, [*listed(overrides, "overrides", '["loss=hinge", "seeds=3"]'), *worded(settings)], plugins, out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from ganbench.contracts import Result
 from ganbench.plan import Plan
 from ganbench.registry import playing
 
-QUIET = 30.0
+QUIET = float(os.environ.get("GANBENCH_PROGRESS_SECONDS", 30.0))
 """Seconds between two lines of progress where there is no terminal."""
 
 

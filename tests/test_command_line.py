@@ -97,6 +97,7 @@ def test_the_log_of_a_job_has_a_line_now_and_then(monkeypatch, tmp_path):
 
     console = Console(file=open(tmp_path / "log", "w"), width=200)  # noqa: SIM115
     clock = [0.0]
+    monkeypatch.setattr(terminal, "QUIET", 30.0)
     monkeypatch.setattr("ganbench.terminal.time.monotonic", lambda: clock[0])
     plan = resolve(None, [*TINY, "loss=hinge,minimax", "seeds=2"])
     with terminal.Progress(plan, "cpu", tmp_path / "study", console) as progress:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganbench import cli
+from ganbench import cli, registry
 from ganbench.errors import UserError
 from ganbench.reading import read_yaml, suite_names, write_yaml
 from ganbench.suite import resolve
@@ -33,7 +33,12 @@ def same(one, other):
     "name", [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in suite_names()]
 )
 def test_every_shipped_suite_comes_back(name, tmp_path):
-    plan, text = written(name)
+    try:
+        plan, text = written(name)
+    except UserError as error:
+        if not any(plugin.declared("external") for plugin in registry.plugins("problem") if plugin.name in str(error)):
+            raise
+        pytest.skip(f"its files are not here: {error}")
     same(plan, again(plan, text, tmp_path))
 
 

@@ -22,6 +22,7 @@ BEGIN, END = "<!-- {}: written by python docs/architecture.py -->\n\n", "\n<!-- 
 ORDER = {
     "ground": (
         "arrays",
+        "cells",
         "errors",
         "files",
         "interrupts",
@@ -49,6 +50,7 @@ ORDER = {
         "asking",
         "executing",
         "suite",
+        "written",
         "repeat",
     ),
     "what is trained and measured": ("problems", "gan", "metrics", "measure"),
@@ -59,6 +61,9 @@ ORDER = {
     "report": ("report", "monitor", "contracts"),
     "jobs": (
         "listing",
+        "shells",
+        "advancing",
+        "notebook",
         "api",
         "base_side",
         "bench",
@@ -73,6 +78,7 @@ ORDER = {
         "upkeep",
         "serve_pages",
         "serve",
+        "publishing",
         "zoo",
     ),
     "doors": (
@@ -83,7 +89,9 @@ ORDER = {
         "maintaining",
         "examining",
         "studies",
+        "writing",
         "cli",
+        "completing",
         "pytest_plugin",
         "supervise",
         "__main__",

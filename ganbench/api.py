@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganbench import kinds, provenance, registry, reuse
+from ganbench import cells, kinds, provenance, registry, reuse
 from ganbench.errors import UserError, quoted, unknown
+from ganbench.notebook import watcher
 from ganbench.plan import Plan, Run
 from ganbench.reading import listed
 from ganbench.results.store import Store
@@ -25,14 +28,18 @@ from ganbench.suite import resolve
 
 if TYPE_CHECKING:
     from ganbench.executors.base import Executor
+    from ganbench.report.context import Context
+    from ganbench.report.plots import Plots
 
 DEVICES = ("auto", "cpu", "cuda")
+SHOWN = 5
+"""Variants of a problem that a notebook shows of a study."""
 Watch = Callable[[str, dict[str, Any]], None]
 Tell = Callable[[str], None]
 
 
 class Study(StoredStudy):
-    """A study with what follows from its results: `runs` with verdicts, `series`, `ranking`, `report`, `export`."""
+    """A study with what follows from its results: `runs` with verdicts, `ranking`, `report`, `plot`, `compare`."""
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -63,15 +70,80 @@ class Study(StoredStudy):
         """
         return write_report(StoredStudy(self.path), path)
 
-    def export(self, folder: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
+    def export(
+        self,
+        folder: str | Path | None = None,
+        formats: Sequence[str] | None = None,
+        *,
+        figures: Sequence[str] = (),
+        texts: Sequence[str] = (),
+    ) -> list[Path]:
         """Write results.csv, results.json and, with pyarrow, results.parquet and series.parquet; return their paths.
 
-        folder: by default the study's directory; formats: those of csv, json, parquet that are wanted. UserError for
-        an unknown format, parquet without pyarrow, and a folder that cannot be written.
+        folder: by default the study's directory; formats: those of csv, json, parquet that are wanted; figures: write
+        every figure as pdf, svg, png instead; texts: the ranking as latex, as markdown, the methods as a paragraph, the
+        metadata of a model card for hf (files: `report.paper.TEXTS`). UserError for an unknown format, parquet without
+        pyarrow, and a folder that cannot be written.
         """
-        from ganbench.report.exports import export
+        from ganbench.report import exports, paper
 
-        return export(StoredStudy(self.path), folder or self.path, formats)
+        stored, target, written = StoredStudy(self.path), Path(folder or self.path), []
+        figures, texts = listed(figures, "figures", '["pdf"]'), listed(texts, "texts", '["latex"]')
+        if formats is not None or not (figures or texts):
+            written += exports.export(stored, target, formats)
+        return written + (paper.write(stored, target, texts, figures) if figures or texts else [])
+
+    @cached_property
+    def plot(self) -> Plots:
+        """Its figures for a notebook: `plot.grid()`, `.curves()`, `.samples()`, `.robustness()`, which return axes."""
+        from ganbench.report.plots import Plots
+
+        return Plots(StoredStudy(self.path))
+
+    def compare(self, other: Study | str | Path) -> Comparison:
+        """Set it against another study, variant by variant; UserError where the two measure in different ways."""
+        from ganbench.analysis.comparison import compare_studies
+
+        theirs = other if isinstance(other, StoredStudy) else Study(other)
+        table = compare_studies(StoredStudy(self.path), StoredStudy(theirs.path))
+        return Comparison(str(self.path), str(theirs.path), table)
+
+    def _repr_html_(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in self.runs["status"].value_counts().items())
+        ranking = self.ranking()
+        first = ranking.groupby("problem", sort=False).head(SHOWN) if len(ranking) else ranking
+        head = ("variant", "problem", "rank", "failed", "95 %")
+        rows = [(row["label"], row["problem"], row["rank"], f"{row['failures']}/{row['seeds']}",
+                 f"{100 * row['failure_low']:.0f} to {100 * row['failure_high']:.0f} %")
+                for row in first.to_dict("records")]  # fmt: skip
+        more = f"The first {SHOWN} variants of each problem, of {len(ranking)}:" if len(rows) < len(ranking) else ""
+        page = f"Report: {self.path / 'report.html'}" if (self.path / "report.html").exists() else ""
+        return cells.card(f"Study {self.name} in {self.path}", [f"Runs: {counts}.", page, more], head, rows)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two studies set against each other: `table` has a row a variant that both have (see `compare_studies`)."""
+
+    first: str
+    second: str
+    table: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        from ganbench.report.compare import ANSWERS
+
+        answers = Counter(self.table["answer"] if len(self.table) else ())
+        told = ", ".join(f"{count} {ANSWERS.get(answer, answer)}" for answer, count in answers.most_common())
+        both = f"{cells.counted(len(self.table), 'variant')} in both: {told}."
+        told = both if told else "No variant is in both."
+        head = ("variant", "problem", "failed in the first", "in the second", "difference of the rates (95 %)",
+                "p (Holm)", "answer")  # fmt: skip
+        rows = [(row["label"], row["problem"], f"{row['failures_a']}/{row['seeds_a']}",
+                 f"{row['failures_b']}/{row['seeds_b']}",
+                 f"{row['difference']:+.2f} ({row['difference_low']:+.2f} to {row['difference_high']:+.2f})",
+                 f"{row['adjusted']:.2g}", ANSWERS.get(row["answer"], row["answer"]))
+                for row in self.table.to_dict("records")]  # fmt: skip
+        return cells.card(f"{self.first} and {self.second}", [told], head if rows else (), rows)
 
 
 def load(path: str | Path) -> Study:
@@ -79,12 +151,12 @@ def load(path: str | Path) -> Study:
     return Study(path)
 
 
-def write_report(study: StoredStudy, path: str | Path | None = None) -> Path:
+def write_report(study: StoredStudy | Context, path: str | Path | None = None) -> Path:
     """Write the report of a study as it is stored, with what belongs beside it; see `Study.report`."""
     from ganbench.report import build, exports, summary
     from ganbench.report.context import Context
 
-    context = Context(study)
+    context = study if isinstance(study, Context) else Context(study)
     page = build(context, path)
     summary.write(context, page.parent)
     exports.export(context.study, page.parent, context=context)
@@ -152,7 +224,8 @@ def run(
     shard: "3/16" trains that share of the plan alone, for `ganbench merge`; fresh: start over; continue_anyway: go on
     with a study that other code of ganbench, another torch or another device has begun, and record it; watch: called
     with a population's name and an event while training goes on; tell: called with a sentence on what is reused.
-    Repeating the call goes on where the last one ended. Raises UserError for what cannot be done as asked.
+    Repeating the call goes on where the last one ended. Where `watch` is not given, a notebook shows how far it is.
+    Raises UserError for what cannot be done as asked.
     """
     plan = make_plan(
         suite, [*listed(overrides, "overrides", '["loss=hinge", "seeds=3"]'), *worded(settings)], plugins, out
@@ -220,7 +293,7 @@ def execute_plan(
     store = Store(Path(out) if out else default_folder(plan, shard))
     reuse.refuse_uncovered(store, plan, fresh=fresh)
     store.begin(plan, fresh=fresh)
-    watch = watch or (lambda name, event: None)
+    watch = watch or watcher(plan, device, store.path)
     with store.lock():
         reuse.enter(store, device, by, anyway=continue_anyway)
         mend(store, plan, device, tell or (lambda text: watch("", {"event": "told", "text": text})))

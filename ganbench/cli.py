@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganbench import __version__, examining, gate, maintaining, studies
+from ganbench import __version__, examining, gate, maintaining, studies, writing
 from ganbench.console import CODES, Margins, Overrides, Plugins, WorkersOption, err, load_files, out
 from ganbench.dry_run import counted, show_plan, size_of
 from ganbench.errors import Exit, UserError, clean_lines, told, unknown
@@ -30,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Benchmark and diagnose the stability of GAN training.",
 )
 
@@ -97,7 +98,7 @@ def program(
 def run(
     overrides: Overrides = None,
     plugin: Plugins = None,
-    out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the study.")] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", "-o", help="Directory of the study.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: WorkersOption = None,
     dry_run: Annotated[
@@ -141,7 +142,7 @@ def confirm(
     top: Annotated[int, typer.Option(help="How many variants of each problem.")] = 5,
     seeds: Annotated[int, typer.Option(help="How many new seeds.")] = 20,
     plugin: Plugins = None,
-    out_dir: Annotated[Path | None, typer.Option("--out", help="Directory of the new study.")] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", "-o", help="Directory of the new study.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: WorkersOption = None,
 ) -> None:
@@ -194,26 +195,6 @@ def report(
 
 
 @app.command()
-def export(
-    study: Annotated[Path, typer.Argument(help="Directory of a study, finished or not.")],
-    folder: Annotated[Path | None, typer.Option("--out", help="Where to write (default: the study).")] = None,
-    formats: Annotated[
-        str | None, typer.Option("--format", metavar="A,B", help="csv, json, parquet (default: all that can be).")
-    ] = None,
-    plugin: Plugins = None,
-) -> None:
-    """Write a study's runs, with verdicts and scores, as CSV, JSON and Parquet."""
-    load_files(plugin)
-    from ganbench.report import exports
-
-    wanted = [name.strip() for name in formats.split(",")] if formats is not None else None
-    for path in _load(study).export(folder, wanted):
-        out.print(f"Wrote {escape(str(path))}", soft_wrap=True)
-    if wanted is None and not exports.has_parquet():
-        err.print(f"Left out: {escape(exports.NO_PARQUET)}", soft_wrap=True)
-
-
-@app.command()
 def serve(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A study, or a directory with studies in it.")],
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
@@ -230,7 +211,8 @@ app.command(epilog=CODES)(gate.check)
 app.command()(maintaining.init)
 app.command()(maintaining.history)
 app.command(epilog=CODES)(examining.doctor)
-for _command in (studies.merge, studies.status, studies.archive, studies.clean, studies.sysinfo):
+for _command in (studies.merge, studies.status, studies.archive, studies.clean, studies.sysinfo,
+                 writing.config, writing.export, writing.publish, writing.completion):  # fmt: skip
     app.command(epilog=CODES)(_command)
 
 

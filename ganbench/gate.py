@@ -23,7 +23,7 @@ Interpreter = Annotated[
     typer.Option("--against-env", metavar="PYTHON", help="Train the other side by this interpreter's environment."),
 ]
 Wanted = Annotated[list[str] | None, typer.Option(help="Check variants whose name holds this text only.")]
-Folder = Annotated[Path | None, typer.Option("--out", help="Directory of the studies that are trained.")]
+Folder = Annotated[Path | None, typer.Option("--out", "-o", help="Directory of the studies that are trained.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")]
 Junit = Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")]

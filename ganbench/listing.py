@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -38,15 +40,39 @@ def legends(kind: str, *, every: bool = False) -> list[Row]:
 @cache
 def shipped() -> dict[str, list[Row]]:
     """Return name and legend of each plug-in that this package ships, by kind; none where it has no source files."""
-    rows: dict[str, list[Row]] = {kind: [] for kind in KINDS}
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        if _DECORATOR in (text := file.read_bytes()):
-            for kind, row in _registered(ast.parse(text)):
-                rows[kind].append(row)
-    return rows
+    return {kind: [(one.name, one.legend) for one in declared(kind)] for kind in KINDS}
 
 
-def _registered(tree: ast.Module) -> Iterator[tuple[str, Row]]:
+@dataclass(frozen=True)
+class Declared:
+    """A plug-in as its source declares it: hyper-parameters with their defaults, as Python writes them."""
+
+    kind: str
+    name: str
+    legend: str
+    hypers: Mapping[str, str]
+
+
+@cache
+def declared(kind: str) -> list[Declared]:
+    """Return the plug-ins of a kind that this package ships, read from its source."""
+    head = re.compile(rb'\n@register\(\s*"%s"' % kind.encode())
+    texts = [text for text in _sources() if head.search(text)]
+    return [one for text in texts for one in declared_in(text) if one.kind == kind]
+
+
+@cache
+def _sources() -> list[bytes]:
+    texts = [file.read_bytes() for file in sorted(Path(__file__).parent.rglob("*.py"))]
+    return [text for text in texts if _DECORATOR in text]
+
+
+def declared_in(source: bytes | str) -> list[Declared]:
+    """Return the plug-ins that a file registers, without running it; SyntaxError where it is no Python."""
+    return list(_declared(ast.parse(source)))
+
+
+def _declared(tree: ast.Module) -> Iterator[Declared]:
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
@@ -54,7 +80,15 @@ def _registered(tree: ast.Module) -> Iterator[tuple[str, Row]]:
         legend = (ast.get_docstring(node) or name).splitlines()[0]
         for call in node.decorator_list:
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "register":
-                yield ast.literal_eval(call.args[0]), (name, legend)
+                yield Declared(ast.literal_eval(call.args[0]), name, legend, _hypers(node))
+
+
+def _hypers(node: ast.FunctionDef | ast.ClassDef) -> dict[str, str]:
+    """Return the keyword-only parameters of a function, of a class those of its __init__."""
+    made = node.body if isinstance(node, ast.ClassDef) else [node]
+    found = [one for one in made if isinstance(one, ast.FunctionDef) and one.name in (node.name, "__init__")]
+    pairs = [pair for one in found for pair in zip(one.args.kwonlyargs, one.args.kw_defaults, strict=True)]
+    return {argument.arg: ast.unparse(default) for argument, default in pairs if default is not None}
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ganbench import kinds, registry
+from ganbench import cells, kinds, registry
 from ganbench.errors import UserError, unknown
 
 SCHEMA = 1
@@ -175,7 +175,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(cells.PlanCard):
     """The resolved, validated, frozen list of what to train. `hash` names its content.
 
     `feature_spaces` are those asked for beside the problems' own, `metrics` those asked for beside what is always

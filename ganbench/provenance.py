@@ -67,10 +67,11 @@ def command() -> str:
     """Return the command that trains this again, wherever its results go; empty where it was called from Python."""
     if Path(sys.argv[0]).stem not in ("ganbench", "__main__"):
         return ""
-    words = [word for word in sys.argv[1:] if not word.startswith("--out=")]
-    if "--out" in words:
-        place = words.index("--out")
-        del words[place : place + 2]
+    words = [word for word in sys.argv[1:] if not word.startswith("--out=") and not re.match("-o.", word)]
+    for option in ("--out", "-o"):
+        if option in words:
+            place = words.index(option)
+            del words[place : place + 2]
     return shlex.join(["ganbench", *words])
 
 

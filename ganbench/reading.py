@@ -95,6 +95,24 @@ _Loader.add_implicit_resolver(
 )
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML as `_Loader` reads it: what that takes for a number stands in quotes where it is a text."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def write_yaml(value: Any) -> str:
+    """Return plain values as YAML that `read_yaml` takes for the same; lists and mappings of plain values in a line."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+    )
+    return text
+
+
 def _check_keys(node: MappingNode) -> None:
     seen: set[tuple[str, str]] = set()
     for key, _ in node.value:

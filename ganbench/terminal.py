@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,32 +16,25 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from ganbench.advancing import Course
 from ganbench.contracts import Result
-from ganbench.executors.work import cost, populations
 from ganbench.plan import Plan
 from ganbench.registry import playing
-from ganbench.results.store import Store
+
+QUIET = float(os.environ.get("GANBENCH_PROGRESS_SECONDS", 30.0))
+"""Seconds between two lines of progress where there is no terminal."""
 
 
 class Progress:
     """One line for the whole study: populations done, runs alive and diverged, steps a second, time left.
 
-    Quiet where the console is not a terminal.
+    In a terminal it stays in its place; elsewhere, in a file or the log of a job, it is printed anew, at first after
+    QUIET seconds and then as often, so that a short command prints none.
     """
 
     def __init__(self, plan: Plan, device: str, folder: Path, console: Console) -> None:
-        self.console, store = console, Store(folder)
-        runs = populations(plan, device)
-        self.size = {name: len(members) for name, members in runs.items()}
-        self.steps = {name: members[0].variant.steps for name, members in runs.items()}
-        self.cost = {name: cost(members) for name, members in runs.items()}
-        self.done = {name for name in runs if store.exists() and store.population(name).done()}
-        self.at = {name: self.steps[name] for name in self.done}
-        self.first: dict[str, int] = {}
-        self.alive: dict[str, int] = {}
-        self.failed: set[str] = set()
-        self.started = time.monotonic()
-        self.begun = self._share()
+        self.console, self.course = console, Course(plan, device, folder)
+        self.told = time.monotonic()
         self.bar = Bar(
             BarColumn(16),
             TextColumn("{task.percentage:>3.0f} %"),
@@ -62,38 +56,18 @@ class Progress:
 
     def watch(self, name: str, event: dict[str, Any]) -> None:
         """Take an event of a population and bring the line up to date."""
-        if event["event"] == "failed" and name not in self.size:
-            # a part of a population that failed
+        said = self.course.take(name, event)
+        if said and event["event"] == "failed":
             self.console.print(f"[red]{escape(name)} failed:[/] {escape(event['error'])}", soft_wrap=True)
-        if name not in self.size:
+        elif said:
+            self.console.print(escape(said), soft_wrap=True)
+        if name not in self.course.size:
             return
-        if event["event"] == "progress":
-            self.first.setdefault(name, event["step"])
-            self.at[name], self.alive[name] = event["step"], event["alive"]
-        elif event["event"] == "finished":
-            self.done.add(name)
-            self.at[name] = self.steps[name]
-        elif event["event"] == "told":
-            self.console.print(escape(event["text"]), soft_wrap=True)
-        elif event["event"] == "failed":
-            self.failed.add(name)
-            self.console.print(f"[red]{escape(name)} failed:[/] {escape(event['error'])}", soft_wrap=True)
-        self.bar.update(self.task, completed=self._share(), description=self._line())
-
-    def _share(self) -> float:
-        total = sum(self.cost.values())
-        return sum(self.cost[name] * self.at.get(name, 0) / self.steps[name] for name in self.cost) / total
-
-    def _line(self) -> str:
-        passed, share = time.monotonic() - self.started, self._share()
-        lost = sum(self.size[name] - alive for name, alive in self.alive.items())
-        steps = sum((self.at[name] - first) * self.size[name] for name, first in self.first.items())
-        left = passed * (1 - share) / max(share - self.begun, 1e-9)
-        parts = [f"{len(self.done)}/{len(self.cost)} populations", f"{lost} diverged"]
-        parts += [f"{len(self.failed)} failed"] * bool(self.failed)
-        parts += [f"{steps / max(passed, 1e-9):,.0f} run-steps/s"]
-        parts += [f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"] * (share - self.begun > 0.005)
-        return ", ".join(parts)
+        share, line = self.course.share, self.course.line()
+        self.bar.update(self.task, completed=share, description=line)
+        if not self.console.is_terminal and time.monotonic() - self.told >= QUIET:
+            self.told = time.monotonic()
+            self.console.print(f"{100 * share:.0f} %, {escape(line)}", soft_wrap=True)
 
 
 def ranking_tables(ranking: pd.DataFrame, rows: int = 5) -> Iterator[Table]:

@@ -14,6 +14,8 @@ from ganbench import registry
 # Before torch is imported: small tensors gain nothing from a second thread, and two processes of tests that each wait
 # for threads of their own took ten times as long. What a test starts inherits it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# on a machine with other work a command takes longer than it is quiet for, and tests compare what it prints
+os.environ["GANBENCH_PROGRESS_SECONDS"] = "1e9"
 
 TINY = (
     "problem=ring8", "steps=20", "seeds=2", "batch_size=16", "probe_every=10", "samples=64", "neighbours=32",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ganbench.report.claims import claims_page
 from ganbench.report.classes import classes
 from ganbench.report.compare import LOOKS, comparisons
 from ganbench.report.context import Context, number
-from ganbench.report.figures import Curves, curves
+from ganbench.report.figures import Curves, curves, file_name
 from ganbench.report.front import front
 from ganbench.report.images import images
 from ganbench.report.models import models_page
@@ -177,7 +176,7 @@ def _statistics(context: Context, folder: Path, prefix: str) -> dict[str, Any]:
 
 
 def _save(figure: Curves, folder: Path, prefix: str) -> None:
-    stem = _file_name(prefix + figure.name)
+    stem = file_name(prefix + figure.name)
     _write(folder / f"{stem}.png", figure.png)
     _write(folder / f"{stem}.svg", figure.svg)
 
@@ -195,10 +194,6 @@ def _curves(study: Study, folder: Path, prefix: str) -> list[dict[str, Any]]:
 
 def _embedded(figures: list[Curves]) -> list[dict[str, Any]]:
     return [{"title": figure.title, "uri": png_uri(figure.png)} for figure in figures]
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -49,12 +50,13 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Curves:
-    """A figure as PNG and SVG, with what it shows."""
+    """A figure as PNG and SVG, with what it shows; `figure` itself can be shown, or saved in other formats."""
 
     name: str
     title: str
     png: bytes
     svg: bytes
+    figure: Figure
     left_out: int = 0
 
 
@@ -82,25 +84,27 @@ def level_look(place: int) -> tuple[str, Any]:
     return line_look(place, place // len(LIGHT))
 
 
-def curves(study: Study, problem: str) -> Iterator[Curves]:
+def curves(study: Study, problem: str, measures: Sequence[str] | None = None) -> Iterator[Curves]:
     """Yield a problem's figures: a row a measure, a column a level of the second setting, a colour one of the first.
+
+    measures: those to draw, by default `measures_of`.
 
     Lines are medians over seeds, thin lines single seeds, bands their middle half, from FEW seeds on. A diverged run
     counts as the worst value of a measure from then on (for a measure without direction it ends) and is marked by a
     cross. The oracle is a dashed line.
     """
     runs = study.runs[(study.runs["problem"] == problem) & study.runs["status"].isin(["done", "diverged", "running"])]
-    shown = measures_of(study, problem)
+    shown = measures_of(study, problem) if measures is None else list(measures)
     if runs.empty or not shown:
         return
     varying = axes(study)
     hue, column, others = varying[0] if varying else None, varying[1] if len(varying) > 1 else None, varying[2:]
     blocks = list(runs.groupby(others, sort=False, dropna=False)) if others else [((), runs)]
     pages = [(key, part, chunk) for key, block in blocks for part, chunk in _pages(block, column)]
-    for number, (key, part, chunk) in enumerate(pages[:FIGURES]):
+    for key, part, chunk in pages[:FIGURES]:
         title = ", ".join(filter(None, [problem, joined(others, key)]))
         figure = _Grid(study, problem, chunk, hue, column).draw(shown)
-        name = f"{problem}-{number + 1}"
+        name = "-".join(filter(None, [problem, "curves", joined(others, key), part.strip(" ()")]))
         yield Curves(name, title + part, *render(figure), left_out=max(0, len(pages) - FIGURES))
 
 
@@ -115,8 +119,13 @@ def _pages(block: pd.DataFrame, column: str | None) -> list[tuple[str, pd.DataFr
     ]
 
 
-def render(figure: Figure) -> tuple[bytes, bytes]:
-    """Return a figure as PNG and as SVG; the same figure gives the same bytes."""
+def file_name(name: str) -> str:
+    """Return a name as one of files: what is no letter, digit, dot or dash becomes a line below."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")
+
+
+def render(figure: Figure) -> tuple[bytes, bytes, Figure]:
+    """Return a figure as PNG, as SVG, and itself; the same figure gives the same bytes."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=110)
     # laying out is the slow part, and once is enough
@@ -124,7 +133,7 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
     # without a date and with a fixed salt, the same study gives the same bytes
     with matplotlib.rc_context({"svg.hashsalt": "ganbench", "svg.fonttype": "none"}):
         figure.savefig(svg, format="svg", metadata={"Date": None})
-    return png.getvalue(), svg.getvalue()
+    return png.getvalue(), svg.getvalue(), figure
 
 
 @dataclass(frozen=True)

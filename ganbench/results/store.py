@@ -39,6 +39,8 @@ from ganbench.results.records import RECORDS, read_records
 
 REPORT_FILES = ("report.html", "report.md", "results.csv", "results.json", "results.parquet", "series.parquet")
 """What is written from the results, beside figures/; it can be written again at any time."""
+PAPER_FILES = ("ranking.tex", "ranking.md", "methods.md", "model-index.yaml")
+"""What `ganbench export` writes of them on request."""
 
 
 ATTEMPTS = "attempts"
@@ -136,7 +138,7 @@ class Store:
         for part in ("populations", "problems", "figures", ATTEMPTS):
             shutil.rmtree(self.path / part, ignore_errors=True)
         # the plan goes last: what a kill leaves is still a study
-        for file in ("sessions.jsonl", "environments.jsonl", "status.json", *REPORT_FILES, "plan.yaml"):
+        for file in ("sessions.jsonl", "environments.jsonl", "status.json", *REPORT_FILES, *PAPER_FILES, "plan.yaml"):
             (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:

@@ -22,14 +22,15 @@ a study that reads, and goes on.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ganbench.errors import UserError
-from ganbench.files import append_line, file_name, locked, remove, write_text, writing_to
+from ganbench.files import append_line, file_name, is_held, locked, remove, write_text, writing_to
 from ganbench.plan import Plan, Run
 from ganbench.results import planfile, reading
 from ganbench.results.population import PopulationFolder
@@ -69,6 +70,21 @@ class Store:
     def status_file(self) -> Path:
         """Where a command that is at work tells what runs where."""
         return self.path / "status.json"
+
+    def is_held(self) -> bool:
+        """Tell whether a command is at work on the study: its lock says so, and no clock."""
+        return is_held(self.path / "lock")
+
+    def work(self, now: Callable[[], float] = time.time) -> tuple[dict[str, Any] | None, float | None]:
+        """Return what the last command told of what runs where, and how many seconds ago by the clock of the disk.
+
+        None where nobody is at work, or has told anything yet.
+        """
+        try:
+            record = reading.work(reading.read_json(self.status_file))
+            return record, max(now() - self.status_file.stat().st_mtime, 0.0)
+        except (Unreadable, OSError):
+            return None, None
 
     def exists(self) -> bool:
         """Tell whether a study lives here; UserError where that cannot be seen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ganbench.plan import MEASURING, NOTHING_ALLOWED, OWN_NAME, Plan, Variant, p
 from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
 from ganbench.repeat import commands
+from ganbench.results.columns import Measured
 from ganbench.results.population import PopulationFolder
 from ganbench.results.reading import Damage
 from ganbench.results.store import Store
@@ -110,24 +112,14 @@ class Study:
     @cached_property
     def series(self) -> pd.DataFrame:
         """One row a run and probe: run, step, and a column a measurement."""
-        parts = []
-        for population in self._populations:
-            ids, probes = population.runs(), population.series()
-            names = dict.fromkeys(name for values in probes.values() for name in values)
-            missing = [float("nan")] * len(ids)
-            columns = {name: np.ravel([values.get(name, missing) for values in probes.values()]) for name in names}
-            numbers = {name: column.astype(float) for name, column in columns.items()}
-            if probes:
-                steps = np.repeat(list(probes), len(ids))
-                part = pd.DataFrame({"run": ids * len(probes), "step": steps, **numbers})
-                # a run that several populations hold is read from one of them
-                mine = [run in self._places and self._places[run][0] is population for run in ids]
-                parts += [part[np.tile(mine, len(probes))]] if any(mine) else []
-        if not parts:
-            return pd.DataFrame({"run": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
-        order = {run.id: place for place, run in enumerate(self.plan.runs)}
-        table = pd.concat(parts)
-        return table.iloc[np.lexsort((table["step"], table["run"].map(order)))].reset_index(drop=True)
+        # a run that several populations hold is read from one of them
+        mine: dict[str, dict[str, int]] = {}
+        for run in self.plan.steps_of:
+            if run in self._places:
+                folder, row = self._places[run]
+                mine.setdefault(folder.id, {})[run] = row
+        parts = [(folder.measured(), mine[folder.id]) for folder in self._populations if folder.id in mine]
+        return _table(self.plan.steps_of, parts)
 
     @cached_property
     def oracle(self) -> dict[str, dict[str, float]]:
@@ -265,11 +257,19 @@ class Study:
         return settings
 
     def _states(self) -> dict[str, dict[str, Any]]:
-        labels = {run.id: self.plan.label(run.variant) for run in self.plan.runs}
-        return {run: self._state(folder, row, labels[run]) for run, (folder, row) in self._places.items()}
+        of_variant = {variant.id: self.plan.label(variant) for variant in self.plan.variants}
+        labels = {run.id: of_variant[run.variant.id] for run in self.plan.runs}
+        told = {folder.id: (folder.failed(), len(folder.runs())) for folder in self._populations}
+        return {
+            run: self._state((folder, row), labels[run], *told[folder.id])
+            for run, (folder, row) in self._places.items()
+        }
 
-    def _state(self, folder: PopulationFolder, row: int, label: str) -> dict[str, Any]:
-        done, failed, runs = self._done.get(folder.id), folder.failed(), len(folder.runs())
+    def _state(
+        self, place: tuple[PopulationFolder, int], label: str, failed: dict[str, str] | None, runs: int
+    ) -> dict[str, Any]:
+        folder, row = place
+        done = self._done.get(folder.id)
         record, damage = self._problems[label]
         if done and not record:
             # without an oracle they would be judged by another measure than those of a whole study
@@ -281,6 +281,28 @@ class Study:
         if failed:
             return {"status": "failed", "reason": failed["error"]}
         return {"status": "running", "reason": str(folder.fatal or "")}
+
+
+def _table(order: Iterable[str], parts: Sequence[tuple[Measured, Mapping[str, int]]]) -> pd.DataFrame:
+    """Return a row a run and probe, the runs in an order: run, step, and every column that some part has.
+
+    parts: what was measured, and the rows that runs have there. Each number is copied once.
+    """
+    lengths = {run: len(measured.steps) for measured, rows in parts for run in rows}
+    runs = [run for run in order if lengths.get(run)]
+    ends = np.cumsum([lengths[run] for run in runs], dtype=int)
+    place = {run: slice(end - lengths[run], end) for run, end in zip(runs, ends, strict=True)}
+    names = list(dict.fromkeys(name for measured, _ in parts for name in measured.names))
+    steps = np.empty(ends[-1] if runs else 0, dtype=int)
+    numbers = np.full((len(names), len(steps)), np.nan)
+    for measured, rows in parts:
+        values, at = measured.values(), [names.index(name) for name in measured.names]
+        for run, row in rows.items() if measured.steps else ():
+            steps[place[run]], numbers[at, place[run]] = measured.steps, values[:, row]
+    found = pd.DataFrame(numbers.T, columns=pd.Index(names, dtype=str), copy=False)
+    found.insert(0, "run", np.repeat(pd.array(runs, dtype="str"), [lengths[run] for run in runs]))
+    found.insert(1, "step", steps)
+    return found
 
 
 def _cost(done: dict[str, Any], row: int) -> dict[str, float]:

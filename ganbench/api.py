@@ -19,6 +19,7 @@ from ganbench import kinds, provenance, registry, reuse
 from ganbench.errors import UserError, quoted, unknown
 from ganbench.plan import Plan, Run
 from ganbench.reading import listed
+from ganbench.results import tables
 from ganbench.results.store import Store
 from ganbench.results.study import Study as StoredStudy
 from ganbench.suite import resolve
@@ -233,6 +234,8 @@ def execute_plan(
         if todo or shard or not store.sessions():
             store.log_session(provenance.end_session(session, time.monotonic() - clock, shard))
         store.status_file.unlink(missing_ok=True)
+        if tables.is_large(plan):
+            tables.keep(store.path, StoredStudy(store.path).layout)
     return Study(store.path)
 
 

@@ -28,11 +28,15 @@ FILE = "columns.npy"
 
 @dataclass(frozen=True)
 class Measured:
-    """The columns and steps of what was measured of a population, and where its numbers are: an array, or a file."""
+    """The columns and steps of what was measured of a population, and where its numbers are: an array, or a file.
+
+    hash: that of a file which is believed, nothing for an array.
+    """
 
     names: tuple[str, ...]
     steps: tuple[int, ...]
     source: Array | Path
+    hash: str = ""
 
     def values(self) -> Array:
         """Return the numbers, [columns, runs, steps] of float64; NaN where a probe does not have a column."""
@@ -74,7 +78,7 @@ def read(folder: Path, record: Mapping[str, Any], runs: int, lines: str) -> Meas
     array = reading.read_array(file)
     if array.dtype != np.float64 or array.shape != (len(names), runs, len(steps)):
         raise Unreadable("does not hold every column of every run")
-    return Measured(names, steps, file)
+    return Measured(names, steps, file, record["hash"])
 
 
 def _hash(file: Path, record: Mapping[str, Any], lines: str) -> str:

@@ -1,12 +1,14 @@
 """The files of a study: the only code that writes and reads them.
 
     plan.yaml                      what was asked for, frozen, with its hash
+    probes.npy, probes.json        of a large study: the numbers of all probes as one array, and what it was made of
     environments.jsonl             what trained it: digest of ganbench's code, torch, device; one line unless mixed
     status.json                    what runs where while a command is at work; nothing is decided by it
     sessions.jsonl                 one line whenever a command worked on the study: versions, device, command
     problems/LABEL.json, .npy      oracle values, true modes and some real samples of a problem
     populations/ID/runs.json       the runs of a population, in the order of its rows
     populations/ID/series.jsonl    one line a probe, appended; the last line of a step counts
+    populations/ID/columns.npy     the same once more as one array, when the population is complete: see columns.py
     populations/ID/samples-K.npy   samples of every run at step K
     populations/ID/NAME.npy        what is drawn of images when their training has ended: see PICTURES in population.py
     populations/ID/checkpoint.pt   where to go on after a kill; earlier-checkpoint.pt is the one before it
@@ -37,6 +39,9 @@ from ganbench.results.population import PopulationFolder
 from ganbench.results.problem import ProblemFolder
 from ganbench.results.reading import Damage, Unreadable, exists
 from ganbench.results.records import RECORDS, read_records
+
+TABLES = ("probes.json", "probes.npy")
+"""See tables.py: made of the populations, and made again where a command trains."""
 
 REPORT_FILES = ("report.html", "report.md", "results.csv", "results.json", "results.parquet", "series.parquet")
 """What is written from the results, beside figures/; it can be written again at any time."""
@@ -152,7 +157,7 @@ class Store:
         for part in ("populations", "problems", "figures", ATTEMPTS):
             shutil.rmtree(self.path / part, ignore_errors=True)
         # the plan goes last: what a kill leaves is still a study
-        for file in ("sessions.jsonl", "environments.jsonl", "status.json", *REPORT_FILES, "plan.yaml"):
+        for file in ("sessions.jsonl", "environments.jsonl", "status.json", *TABLES, *REPORT_FILES, "plan.yaml"):
             (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from ganbench.plan import MEASURING, NOTHING_ALLOWED, OWN_NAME, Plan, Variant, p
 from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
 from ganbench.repeat import commands
-from ganbench.results.columns import Measured
+from ganbench.results import tables
 from ganbench.results.population import PopulationFolder
 from ganbench.results.reading import Damage
 from ganbench.results.store import Store
+from ganbench.results.tables import Layout, Part
 
+VERIFYING = 4
+"""Threads that look through populations; more than disk and cores have use for gain nothing."""
 _COSTS = ("seconds", "gflop", "memory_mb")
 _UNKNOWN = {"status": "", "reason": "", "diverged_step": None, **dict.fromkeys(_COSTS, float("nan"))}
 
@@ -112,14 +115,21 @@ class Study:
     @cached_property
     def series(self) -> pd.DataFrame:
         """One row a run and probe: run, step, and a column a measurement."""
+        layout = self.layout
+        numbers = tables.kept(self.path, layout)
+        return layout.table(layout.numbers() if numbers is None else numbers)
+
+    @property
+    def layout(self) -> Layout:
+        """Where the numbers of its probes stand in `series`, and where they are read from."""
         # a run that several populations hold is read from one of them
         mine: dict[str, dict[str, int]] = {}
         for run in self.plan.steps_of:
             if run in self._places:
                 folder, row = self._places[run]
                 mine.setdefault(folder.id, {})[run] = row
-        parts = [(folder.measured(), mine[folder.id]) for folder in self._populations if folder.id in mine]
-        return _table(self.plan.steps_of, parts)
+        found = [folder for folder in self._populations if folder.id in mine]
+        return Layout(self.plan, [Part(folder.id, folder.measured(), mine[folder.id]) for folder in found])
 
     @cached_property
     def oracle(self) -> dict[str, dict[str, float]]:
@@ -243,8 +253,11 @@ class Study:
     @cached_property
     def _done(self) -> dict[str, dict[str, Any]]:
         """The records of the complete populations whose results are whole."""
-        whole = [folder for folder in self._populations if folder.verify(self.plan)]
-        return {folder.id: done for folder in whole if (done := folder.done())}
+        # most of it is hashing, for which no thread needs the interpreter's lock
+        with ThreadPoolExecutor(VERIFYING) as pool:
+            whole = list(pool.map(lambda folder: folder.verify(self.plan), self._populations))
+        known = [folder for folder, sound in zip(self._populations, whole, strict=True) if sound]
+        return {folder.id: done for folder in known if (done := folder.done())}
 
     def _settings(self, variant: Variant) -> dict[str, Any]:
         settings: dict[str, Any] = {"variant": variant.id}
@@ -281,28 +294,6 @@ class Study:
         if failed:
             return {"status": "failed", "reason": failed["error"]}
         return {"status": "running", "reason": str(folder.fatal or "")}
-
-
-def _table(order: Iterable[str], parts: Sequence[tuple[Measured, Mapping[str, int]]]) -> pd.DataFrame:
-    """Return a row a run and probe, the runs in an order: run, step, and every column that some part has.
-
-    parts: what was measured, and the rows that runs have there. Each number is copied once.
-    """
-    lengths = {run: len(measured.steps) for measured, rows in parts for run in rows}
-    runs = [run for run in order if lengths.get(run)]
-    ends = np.cumsum([lengths[run] for run in runs], dtype=int)
-    place = {run: slice(end - lengths[run], end) for run, end in zip(runs, ends, strict=True)}
-    names = list(dict.fromkeys(name for measured, _ in parts for name in measured.names))
-    steps = np.empty(ends[-1] if runs else 0, dtype=int)
-    numbers = np.full((len(names), len(steps)), np.nan)
-    for measured, rows in parts:
-        values, at = measured.values(), [names.index(name) for name in measured.names]
-        for run, row in rows.items() if measured.steps else ():
-            steps[place[run]], numbers[at, place[run]] = measured.steps, values[:, row]
-    found = pd.DataFrame(numbers.T, columns=pd.Index(names, dtype=str), copy=False)
-    found.insert(0, "run", np.repeat(pd.array(runs, dtype="str"), [lengths[run] for run in runs]))
-    found.insert(1, "step", steps)
-    return found
 
 
 def _cost(done: dict[str, Any], row: int) -> dict[str, float]:

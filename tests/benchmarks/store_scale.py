@@ -1,11 +1,12 @@
-"""How long a large study takes to load, and what memory: by its arrays, and by its lines alone.
+"""How long a large study takes to load, and what memory: by its table, by its populations' arrays, by its lines alone.
 
-    python tests/benchmarks/store_scale.py RUNS [FOLDER]        makes a study of so many runs and measures it
-    python tests/benchmarks/store_scale.py --load STUDY [lines] measures one that is there, in this process
+    python tests/benchmarks/store_scale.py RUNS [FOLDER [table|arrays|lines ...]]    makes a study and measures it
+    python tests/benchmarks/store_scale.py --load STUDY table|arrays|lines           measures one, in this process
 
-Nothing is trained: 200 probes of 60 columns are made up once for a population and written for all of them, by the code
-that training writes with, so that every file has the size that it would have. Each load is a process of its own, since
-the most memory that a process had in use is told once; files have been read before, so that no disk is measured.
+Nothing is trained: 200 probes of 60 columns are made up for one population, written by the code that training writes
+with, and copied for the others, so that every file has the size that it would have. Each load is a process of its own,
+since the most memory that a process had in use is told once; files have just been written, so that no disk is measured.
+What plug-ins import, torch and scipy, takes the same at every size and is told apart.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ ROUNDS = 3
 def make(runs: int, folder: Path) -> None:
     """Lay out a complete study of about so many runs."""
     from ganbench.executors.work import populations
+    from ganbench.files import write_text
     from ganbench.registry import measures
+    from ganbench.results import tables
     from ganbench.results.store import Store
+    from ganbench.results.study import Study
     from ganbench.suite import resolve
 
     rates = -(-runs // (len(LOSSES.split(",")) * len(NORMS.split(",")) * SEEDS))
@@ -47,16 +51,20 @@ def make(runs: int, folder: Path) -> None:
     corners = 2 * np.stack([np.cos(a := np.arange(8) * np.pi / 4), np.sin(a)], axis=1)
     description = {"oracle": dict.fromkeys(names, 1.0), "modes": 8, "centres": corners.tolist(), "std": 0.02}
     store.problem("ring8").write(description, np.repeat(corners, 16, axis=0))
-    written: dict[int, list[dict[str, list[float]]]] = {}
+    first: dict[int, Path] = {}
     for name, of in populations(plan, "cpu").items():
-        if len(of) not in written:
-            written[len(of)] = _probes(names, len(of))
         population = store.population(name)
+        if len(of) in first:
+            shutil.copytree(first[len(of)], population.path)
+            write_text(population.path / "runs.json", json.dumps([run.id for run in of]))
+            continue
         population.begin(of)
-        for at, values in enumerate(written[len(of)]):
+        for at, values in enumerate(_probes(names, len(of))):
             population.append(at * EVERY, values, np.zeros((len(of), 8, 2), dtype=np.float16))
         population.finish({"train": 1.0, "probe": 1.0}, [-1] * len(of))
+        first[len(of)] = population.path
     store.log_session({"command": "made up", "wall_seconds": 1.0})
+    tables.keep(folder, Study(folder).layout)
 
 
 def _probes(names: list[str], runs: int) -> list[dict[str, list[float]]]:
@@ -66,28 +74,35 @@ def _probes(names: list[str], runs: int) -> list[dict[str, list[float]]]:
     return [dict(zip(names, probe.tolist(), strict=True)) for probe in rise.astype(np.float32).astype(float)]
 
 
-def load(study: Path, *, lines: bool) -> dict[str, float]:
-    """Load a study in this process; lines: without its arrays. Works with earlier versions of the package too."""
-    from ganbench.results.population import PopulationFolder
-    from ganbench.results.study import Study
-
-    if lines and hasattr(PopulationFolder, "_kept"):
-        PopulationFolder._kept = lambda *_: None
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def load(study: Path, how: str) -> dict[str, float]:
+    """Load a study in this process. Works with earlier versions of the package, which have lines only."""
     wall, processor = time.perf_counter(), time.process_time()
-    known = Study(study)
+    from ganbench import registry
+    from ganbench.results import study as results
+    from ganbench.results.population import PopulationFolder
+
+    for kind in registry.KINDS:
+        registry.load(kind)
+    imports = {"imports_wall_s": time.perf_counter() - wall, "imports_processor_s": time.process_time() - processor}
+    imports["imports_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    if how != "table" and hasattr(results, "tables"):
+        results.tables.kept = lambda *_: None
+    if how == "lines":
+        PopulationFolder._kept = lambda *_: None
+    wall, processor = time.perf_counter(), time.process_time()
+    known = results.Study(study)
     rows, probes = len(known.runs), known.series.shape
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "runs": rows, "probes": probes[0], "columns": probes[1] - 2, "wall_s": round(wall, 2),
-        "processor_s": round(processor, 2), "peak_gb": round(peak * 1024 / 1e9, 3),
-        "imports_gb": round(before * 1024 / 1e9, 3), "done": int((known.runs["status"] == "done").sum()),
-    }  # fmt: skip
+    took = {"wall_s": time.perf_counter() - wall, "processor_s": time.process_time() - processor}
+    took["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    found = {"runs": rows, "done": int((known.runs["status"] == "done").sum()), "probes": probes[0]}
+    found |= {key: round(value, 2) for key, value in {**took, **imports}.items()}
+    # what every number costs once it is asked for
+    found["sum"] = float(known.series.iloc[:, 2:].sum().sum())
+    return {**found, "then_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2)}
 
 
-def _measured(study: Path, *how: str) -> list[dict[str, float]]:
-    command = [sys.executable, __file__, "--load", str(study), *how]
+def _measured(study: Path, how: str) -> list[dict[str, float]]:
+    command = [sys.executable, __file__, "--load", str(study), how]
     return [
         json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(ROUNDS)
     ]
@@ -99,16 +114,15 @@ def _bytes(study: Path, pattern: str) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--load":
-        print(json.dumps(load(Path(sys.argv[2]), lines="lines" in sys.argv[3:])))
+        print(json.dumps(load(Path(sys.argv[2]), sys.argv[3])))
     else:
         folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(tempfile.mkdtemp(prefix="ganbench-scale-"))
         study = folder / sys.argv[1]
         if not study.exists():
             make(int(sys.argv[1]), study)
-        sizes = [f"{what} {_bytes(study, what):.2f} GB" for what in ("series.jsonl", "columns.npy", "samples-*.npy")]
-        print(", ".join(sizes))
-        for how in ((), ("lines",)):
-            for one in _measured(study, *how):
-                print("lines" if how else "arrays", one)
+        print(", ".join(f"{what} {_bytes(study, what):.2f} GB" for what in ("series.jsonl", "columns.npy")))
+        for how in sys.argv[3:] or ("table", "arrays", "lines"):
+            for one in _measured(study, how):
+                print(how, one)
         if len(sys.argv) <= 2:
             shutil.rmtree(folder)

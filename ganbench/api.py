@@ -215,8 +215,7 @@ def execute_plan(
     from ganbench.executors.local import choose
     from ganbench.executors.work import check, mend
 
-    device = pick_device(device)
-    executor = choose(plan, device, workers, executor)
+    executor = choose(plan, device := pick_device(device), workers, executor)
     check(work := shards.share_of(plan, device, shard), plan.time_limit)
     store = Store(Path(out) if out else default_folder(plan, shard))
     reuse.refuse_uncovered(store, plan, fresh=fresh)
@@ -234,8 +233,7 @@ def execute_plan(
         if todo or shard or not store.sessions():
             store.log_session(provenance.end_session(session, time.monotonic() - clock, shard))
         store.status_file.unlink(missing_ok=True)
-        if tables.is_large(plan):
-            tables.keep(store.path, StoredStudy(store.path).layout)
+        tables.keep_large(store.path, plan, lambda: StoredStudy(store.path).layout)
     return Study(store.path)
 
 

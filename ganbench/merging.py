@@ -70,8 +70,7 @@ def merge(
     with target.lock():
         for study in studies:
             _take(study, target)
-        if tables.is_large(studies[0].plan):
-            tables.keep(target.path, Study(target.path).layout)
+        tables.keep_large(target.path, studies[0].plan, lambda: Study(target.path).layout)
     merged = Study(target.path)
     return Merged(merged, tuple(_missing(merged)))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +30,6 @@ from ganbench.results.store import TABLES
 RECORD, ARRAY = TABLES
 LARGE = 200_000
 """Rows from which on it is worth its room: below, copying takes no time."""
-
-
-def is_large(plan: Plan) -> bool:
-    """Tell whether the table of a plan's probes is worth a file of its own."""
-    return sum(steps // plan.probe_every + 1 for steps in plan.steps_of.values()) >= LARGE
 
 
 @dataclass(frozen=True)
@@ -96,6 +91,12 @@ class Layout:
         table.insert(0, "run", pd.array(self.runs, dtype="str").take(rows))
         table.insert(1, "step", steps)
         return table
+
+
+def keep_large(folder: Path, plan: Plan, layout: Callable[[], Layout]) -> None:
+    """Write the table of a study into its folder, where it is large enough for that; layout: asked for only then."""
+    if sum(steps // plan.probe_every + 1 for steps in plan.steps_of.values()) >= LARGE:
+        keep(folder, layout())
 
 
 def keep(folder: Path, layout: Layout) -> None:

@@ -105,7 +105,7 @@ def _told(at: StudyProgress) -> list[str]:
     if at.work is None:
         return []
     left, out = at.work.get("left_seconds"), at.work["out"]
-    until = f", about {_span(left)} left" if is_number(left) else ""
+    until = f", about {_span(float(left))} left" if left is not None and is_number(left) else ""
     of_all = f"At work on {at.work.get('host', '?')} for {_span(at.work['seconds'])}{until}, heard {_ago(at.heard)}."
     of_each = [
         f"{one.get('population', '?')} on {one.get('where', '?')}: step {one['step']} of {one['steps']}, "

@@ -124,7 +124,7 @@ class _Scores:
 
     def __init__(self, table: pd.DataFrame) -> None:
         wide = table.pivot(index="run", columns="measure", values=[*SCORES, "area"])
-        self.columns = {key: wide[key].to_numpy(dtype=float) for key in wide.columns}
+        self.columns: dict[Any, np.ndarray] = {key: wide[key].to_numpy(dtype=float) for key in wide.columns}
         self.places = {run: place for place, run in enumerate(wide.index)}
 
     def of(self, runs: Iterable[str], score: str, measure: str | None) -> np.ndarray:

@@ -88,7 +88,7 @@ class Layout:
                 steps[self.places[run]] = part.measured.steps
         table = pd.DataFrame(numbers.T, columns=pd.Index(self.names, dtype=str), copy=False)
         rows = np.repeat(np.arange(len(self.runs)), self.lengths)
-        table.insert(0, "run", pd.array(self.runs, dtype="str").take(rows))
+        table.insert(0, "run", pd.Series(self.runs, dtype="str").take(rows).reset_index(drop=True))
         table.insert(1, "step", steps)
         return table
 

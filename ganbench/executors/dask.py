@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from asyncio import CancelledError
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,8 @@ class _Cluster(Engine):
 
         try:
             done = wait(handles, timeout=WAIT_SECONDS, return_when="FIRST_COMPLETED").done
-        except (TimeoutError, CancelledError):
+        except (TimeoutError, CancelledError, futures.CancelledError):
+            # of a future that is cancelled, as all are when the scheduler is gone, nothing waits
             done = {handle for handle in handles if handle.status in ("error", "cancelled", "lost", "finished")}
         for handle in done:
             yield handle, self._answer(handle)

@@ -26,13 +26,6 @@ _SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 class _PlanLoader(_SafeLoader):  # type: ignore[misc] # one of two classes
     """A safe loader that refuses the same key twice."""
 
-    def resolve(self, kind: type[Any], value: Any, implicit: Any) -> Any:
-        # the settings of a thousand variants are the same few texts, and each is asked for by regular expressions
-        known = self.__dict__.setdefault("_resolved", {})
-        if (key := (kind, value, implicit)) not in known:
-            known[key] = super().resolve(kind, value, implicit)
-        return known[key]
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         twice = next((key for key, times in keys.items() if times > 1), None)

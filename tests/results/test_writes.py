@@ -9,7 +9,7 @@ from overriding import over
 from same import equal
 
 from ganbench import api
-from ganbench.executors import work
+from ganbench.executors import board, work
 from ganbench.files import append_line, earlier
 from ganbench.suite import resolve
 from ganbench.training import checkpoint, loop
@@ -74,6 +74,8 @@ class Writes:
 @pytest.fixture
 def writes(monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    # how often the status is written depends on the time that a run takes, and every run is to write the same
+    monkeypatch.setattr(board, "EVERY_SECONDS", float("inf"))
     return Writes(monkeypatch)
 
 

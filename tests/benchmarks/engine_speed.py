@@ -36,8 +36,15 @@ def local(count: int, folder: Path) -> list[float]:
     store, ended = Store(folder / "study"), []
     store.begin(plan)
     todo = {f"shard-{number}": [run] for number, run in enumerate(plan.runs)}
-    tasks = Tasks(store, plan, todo, "cpu", lambda name, event: ended.append(time.perf_counter()))
-    Local(WORKERS).run(tasks)
+    told = []
+
+    def watch(name: str, event: dict[str, Any]) -> None:
+        told.append(event["event"])
+        if event["event"] == "finished":
+            ended.append(time.perf_counter())
+
+    Local(WORKERS).run(Tasks(store, plan, todo, "cpu", watch))
+    assert len(ended) == count, told
     return ended
 
 

@@ -22,6 +22,7 @@ from ganbench.errors import UserError, quoted, unknown
 from ganbench.notebook import watcher
 from ganbench.plan import Plan, Run
 from ganbench.reading import listed
+from ganbench.results import tables
 from ganbench.results.store import Store
 from ganbench.results.study import Study as StoredStudy
 from ganbench.suite import resolve
@@ -287,8 +288,7 @@ def execute_plan(
     from ganbench.executors.local import choose
     from ganbench.executors.work import check, mend
 
-    device = pick_device(device)
-    executor = choose(plan, device, workers, executor)
+    executor = choose(plan, device := pick_device(device), workers, executor)
     check(work := shards.share_of(plan, device, shard), plan.time_limit)
     store = Store(Path(out) if out else default_folder(plan, shard))
     reuse.refuse_uncovered(store, plan, fresh=fresh)
@@ -306,6 +306,7 @@ def execute_plan(
         if todo or shard or not store.sessions():
             store.log_session(provenance.end_session(session, time.monotonic() - clock, shard))
         store.status_file.unlink(missing_ok=True)
+        tables.keep_large(store.path, plan, lambda: StoredStudy(store.path).layout)
     return Study(store.path)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ganbench.errors import Exit, UserError
 from ganbench.identity.environment import WORDS
 from ganbench.plan import UNCOVERED, Plan
-from ganbench.results import copying
+from ganbench.results import copying, tables
 from ganbench.results.store import Store
 from ganbench.results.study import Study
 
@@ -70,6 +70,7 @@ def merge(
     with target.lock():
         for study in studies:
             _take(study, target)
+        tables.keep_large(target.path, studies[0].plan, lambda: Study(target.path).layout)
     merged = Study(target.path)
     return Merged(merged, tuple(_missing(merged)))
 

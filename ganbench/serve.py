@@ -118,8 +118,11 @@ class StudyFolder:
                 running, at = running + len(runs), last_step(population)
                 share += sum(min(at / steps[run], 1.0) for run in runs if steps[run])
         share = (share + done) / len(steps) if steps else 1.0
+        work, heard = self._store.work()
+        # who has told nothing is not asked for the lock, which a command that starts could find taken
+        work = work if work and self._store.is_held() else None
         return StudyProgress(plan.name, len(steps), done, diverged, failed, running, share, self.changed(),
-                        damage=tuple(map(str, damage)))  # fmt: skip
+                        damage=tuple(map(str, damage)), work=work, heard=heard or 0.0)  # fmt: skip
 
     def changed(self) -> float:
         """Return when the results changed last, in seconds since the epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,13 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ganbench.results.reading import printable
+from ganbench.results.reading import is_number, printable
 
 REFRESH_SECONDS, IDLE_SECONDS = 5, 30
 SENTENCES = 3
 """Of damage that a row of the index tells."""
+SHOWN = 8
+"""Populations at work that a row of the index tells of; `ganbench status` tells of all."""
 
 FOLDER = Path(__file__).parent
 STYLE = Markup((FOLDER / "serve.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
@@ -41,6 +44,9 @@ class StudyProgress:
     changed: float = 0.0
     error: str = ""
     damage: tuple[str, ...] = ()
+    work: Mapping[str, Any] | None = None
+    """What runs where, as the command that is at work tells it, `heard` seconds ago."""
+    heard: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -86,6 +92,7 @@ def _row(path: str, at: StudyProgress, files: Sequence[str]) -> dict[str, Any]:
         "place": shown if shown != at.name else "",
         "error": printable(at.error),
         "damage": at.damage[:SENTENCES],
+        "work": _told(at),
         "progress": at,
         "files": files,
         "when": _ago(time.time() - at.changed),
@@ -93,8 +100,28 @@ def _row(path: str, at: StudyProgress, files: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _told(at: StudyProgress) -> list[str]:
+    """Return what runs where in sentences, that of the whole first; none where no command is at work."""
+    if at.work is None:
+        return []
+    left, out = at.work.get("left_seconds"), at.work["out"]
+    until = f", about {_span(float(left))} left" if left is not None and is_number(left) else ""
+    of_all = f"At work on {at.work.get('host', '?')} for {_span(at.work['seconds'])}{until}, heard {_ago(at.heard)}."
+    of_each = [
+        f"{one.get('population', '?')} on {one.get('where', '?')}: step {one['step']} of {one['steps']}, "
+        f"{one['runs']} runs, for {_span(one['seconds'])}, heard {_ago(one['heard_seconds'])}."
+        for one in out[:SHOWN]
+    ]
+    more = [f"And {len(out) - SHOWN} more populations."] if len(out) > SHOWN else []
+    return [printable(sentence) for sentence in (of_all, *of_each, *more)]
+
+
 def _ago(passed: float) -> str:
+    return f"{_span(passed)} ago"
+
+
+def _span(passed: float) -> str:
     sizes = ((86400, "day"), (3600, "hour"), (60, "minute"))
     seconds, unit = next(((n, unit) for n, unit in sizes if passed >= n), (1, "second"))
-    number = max(0, int(passed / seconds))
-    return f"{number} {unit}{'s' * (number != 1)} ago"
+    number = max(0, int(passed / seconds)) if math.isfinite(passed) else 0
+    return f"{number} {unit}{'s' * (number != 1)}"

@@ -14,10 +14,8 @@ from typing import Any
 
 import ganbench
 from ganbench.errors import UserError
-from ganbench.files import is_held, remove, replace_file, writing_to
+from ganbench.files import remove, replace_file, writing_to
 from ganbench.identity import environment
-from ganbench.results import reading
-from ganbench.results.reading import Unreadable, is_number
 from ganbench.results.store import ATTEMPTS, Store
 from ganbench.results.study import Study
 from ganbench.revision import own_revision
@@ -42,29 +40,12 @@ def status(folder: Path, now: Callable[[], float] = time.time) -> dict[str, Any]
     the disk, never negative. UserError where there is no study.
     """
     study = Study(folder)
-    at_work = is_held(study.store.path / "lock")
-    found: dict[str, Any] = {
-        "study": str(folder), "suite": study.name, "plan": study.plan.hash, "at_work": at_work,
+    work, told = study.store.work(now)
+    return {
+        "study": str(folder), "suite": study.name, "plan": study.plan.hash, "at_work": study.store.is_held(),
         "runs": {str(state): int(count) for state, count in study.runs["status"].value_counts().items()},
-        "damage": [str(damage) for damage in study.damage], "work": None, "told_seconds": None,
+        "damage": [str(damage) for damage in study.damage], "work": work, "told_seconds": told,
     }  # fmt: skip
-    file = study.store.status_file
-    try:
-        work = _work(reading.read_json(file))
-        found |= {"work": work, "told_seconds": max(now() - file.stat().st_mtime, 0.0)}
-    except (Unreadable, OSError):
-        pass  # nobody is at work, or has told anything yet
-    return found
-
-
-def _work(record: Any) -> dict[str, Any]:
-    numbers = ("runs", "step", "steps", "seconds", "heard_seconds")
-    sound = isinstance(record, dict) and isinstance(record.get("out"), list) and is_number(record.get("seconds"))
-    for each in record["out"] if sound else ():
-        sound = sound and isinstance(each, dict) and all(is_number(each.get(key)) for key in numbers)
-    if not sound:
-        raise Unreadable("is no status")
-    return dict(record)
 
 
 def archive(folder: Path, file: Path | None = None) -> Path:

@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
+from fake_slurm import Jobs, install
 
 from ganbench import api
 from ganbench.executing import taken
@@ -55,14 +57,14 @@ def test_the_settings_that_are_shown_exist():
         assert taken({}, parse_overrides(words))["name"] in ("dask", "slurm")
 
 
-def shell(folder, script, **variables):
+def shell(folder, script, suite=SUITE, **variables):
     """Run a script where `ganbench` is the one of this checkout."""
     bin_ = folder / "bin"
     bin_.mkdir(exist_ok=True)
     program = bin_ / "ganbench"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ganbench "$@"\n')
     program.chmod(0o755)
-    (folder / "tiny.yaml").write_text(SUITE)
+    (folder / "tiny.yaml").write_text(suite)
     paths = os.pathsep.join([str(bin_), os.environ["PATH"]])
     variables |= {"PATH": paths, "PYTHONPATH": str(ROOT), "SUITE": "tiny.yaml", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -97,3 +99,33 @@ def test_the_array_of_slurm_runs(tmp_path):
         shell(tmp_path, script, SLURM_ARRAY_TASK_ID=str(number))
     shell(tmp_path, "ganbench merge part-* --out whole")
     assert_whole(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_array_of_slurm_is_preempted_and_goes_on(tmp_path, monkeypatch):
+    (script,) = blocks("bash")
+    monkeypatch.setenv("PATH", os.pathsep.join([install(tmp_path / "slurm"), os.environ["PATH"]]))
+    jobs, suite = (
+        Jobs(tmp_path / "slurm"),
+        SUITE.replace("steps: 4\n", "steps: 3000\n").replace("probe_every: 2", "probe_every: 100"),
+    )
+    (tmp_path / "array.sh").write_text(script)
+    shell(tmp_path, "sbatch array.sh", suite, GANBENCH_CHECKPOINT_SECONDS="-1")
+    try:
+        _preempt_one_that_has_begun(jobs, tmp_path)
+        jobs.wait(300.0)
+    finally:
+        for job in jobs.open():
+            subprocess.run(["scancel", job], check=False)
+    assert sorted(map(jobs.starts, jobs.names)) == [1, 1, 1, 2]
+    assert {jobs.state(job) for job in jobs.names} == {"COMPLETED"}
+    shell(tmp_path, "ganbench merge part-* --out whole", suite)
+    assert_whole(tmp_path)
+
+
+def _preempt_one_that_has_begun(jobs, folder):
+    until = time.monotonic() + 120.0
+    while not (found := sorted(folder.glob("part-*/populations/*/checkpoint.pt"))):
+        assert time.monotonic() < until, "no shard has begun"
+        time.sleep(0.02)
+    jobs.preempt(f"1_{found[0].relative_to(folder).parts[0].removeprefix('part-')}")

@@ -5,8 +5,8 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
+from same import equal
 from typer.testing import CliRunner
 
 from ganbench import api, merging
@@ -35,18 +35,6 @@ def parts(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return api.run(None, GRID, out=tmp_path_factory.mktemp("whole") / "study", workers=1)
-
-
-def equal(first, second):
-    """Tell whether two studies hold the same tables, bit for bit; times apart."""
-    for table, apart in (("series", ["seconds_per_step"]), ("runs", ["seconds"])):
-        left, right = (getattr(study, table).drop(columns=apart) for study in (first, second))
-        pd.testing.assert_frame_equal(left, right, check_exact=True)
-    for run in first.runs["run"]:
-        left, right = first.samples(run), second.samples(run)
-        assert left.keys() == right.keys()
-        assert all((left[step] == right[step]).all() for step in left)
-    assert first.oracle == second.oracle
 
 
 def folders(parts):

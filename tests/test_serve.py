@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ganbench import api, cli, serve
+from ganbench.results.store import Store
 
 ROOT = Path(__file__).parents[1]
 TINY = ["problem=ring8", "steps=20", "seeds=2", "batch_size=16", "probe_every=10", "samples=64", "neighbours=32",
@@ -129,6 +130,36 @@ def test_index_lists_studies_wherever_they_are_and_refreshes(ask, copy, tmp_path
     html = page(ask())
     assert "4 of 8 runs, unfinished" in html
     assert '<meta http-equiv="refresh" content="5">' in html
+
+
+def test_index_tells_what_runs_where_while_a_command_is_at_work(ask, copy):
+    study = Store(copy("one"))
+    out = [
+        {
+            "population": f"p{i}",
+            "where": "node<7>",
+            "runs": 4,
+            "step": 10,
+            "steps": 20,
+            "seconds": 200,
+            "heard_seconds": 5,
+        }
+        for i in range(10)
+    ]
+    study.status_file.write_text(json.dumps({"host": "head", "seconds": 7300, "left_seconds": 60.0, "out": out}))
+    assert "At work" not in page(ask()), "nobody holds it: this is what a kill has left"
+    with study.lock():
+        html = page(ask())
+    assert "At work on head for 2 hours, about 1 minute left, heard 0 seconds ago." in html
+    assert html.count("on node&lt;7&gt;: step 10 of 20, 4 runs, for 3 minutes, heard 5 seconds ago.") == 8
+    assert "p7 on" in html
+    assert "And 2 more populations." in html
+    study.status_file.write_text('{"seconds": 3.0, "out": []}')
+    with study.lock():
+        assert "At work on ? for 3 seconds, heard" in page(ask())
+    study.status_file.write_text('{"seconds": "x"}')
+    with study.lock():
+        assert "At work" not in page(ask())
 
 
 def test_an_empty_directory_says_so_and_refreshes(ask):

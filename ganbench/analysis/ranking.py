@@ -92,8 +92,7 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
     wanted = {name for key in keys.values() for name in key.values() if name}
     wanted |= {*playing("diversity"), *playing("distance")}
     table = scores(study, sorted(wanted)) if scored is None else scored[scored["measure"].isin(wanted)]
-    wide = table.pivot(index="run", columns="measure", values=[*SCORES, "area"])
-    names = labels(study)
+    found, names = _Scores(table), labels(study)
     runs = judged(study, verdicts)
     runs = runs[runs["status"] != "skipped"]
     rows = []
@@ -101,7 +100,7 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
         finished = group[group["status"].isin(FINISHED)]
         if len(finished):
             row = {"problem": problem, "variant": variant, "label": names[str(variant)], "planned": len(group)}
-            rows.append(row | _counts(finished) | _typical(finished, wide, keys[problem]))
+            rows.append(row | _counts(finished) | _typical(finished, found, keys[problem]))
     return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
 
 
@@ -120,15 +119,31 @@ def _counts(finished: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _typical(finished: pd.DataFrame, wide: pd.DataFrame, key: Mapping[str, str | None]) -> dict[str, Any]:
-    row: dict[str, Any] = {f"{name}_of": measure for name, measure in key.items()}
+class _Scores:
+    """The scores of runs by their names, as arrays: a table is slow to ask for five runs at a time."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        wide = table.pivot(index="run", columns="measure", values=[*SCORES, "area"])
+        self.columns: dict[Any, np.ndarray] = {key: wide[key].to_numpy(dtype=float) for key in wide.columns}
+        self.places = {run: place for place, run in enumerate(wide.index)}
+
+    def of(self, runs: Iterable[str], score: str, measure: str | None) -> np.ndarray:
+        """Return the scores of runs in a measure that have one [scores]."""
+        if (score, measure) not in self.columns:
+            return np.array([])
+        values: np.ndarray = self.columns[score, measure][[self.places[run] for run in runs if run in self.places]]
+        return np.asarray(values[~np.isnan(values)])
+
+
+def _typical(finished: pd.DataFrame, scored: _Scores, key: Mapping[str, str | None]) -> dict[str, Any]:
+    runs, row = list(finished["run"]), dict[str, Any]({f"{name}_of": measure for name, measure in key.items()})
     for name, measure in {**key, **{name: name for name in playing("diversity")}}.items():
-        values = _scores(finished["run"], wide, "final", measure)
+        values = scored.of(runs, "final", measure)
         low, high = spread(values)
         row |= {name: _median(values), f"{name}_iqm": iqm(values), f"{name}_low": low, f"{name}_high": high}
-    row["covered_area"] = _median(_scores(finished["run"], wide, "area", key["covered"]))
+    row["covered_area"] = _median(scored.of(runs, "area", key["covered"]))
     for name in playing("distance"):
-        row |= {f"{name}_{score}": _median(_scores(finished["run"], wide, score, name)) for score in SCORES}
+        row |= {f"{name}_{score}": _median(scored.of(runs, score, name)) for score in SCORES}
     return row | _costs(finished)
 
 
@@ -144,13 +159,6 @@ def _costs(finished: pd.DataFrame) -> dict[str, float]:
             price = cost_per_survivor(np.r_[spent, np.zeros(len(lost) - len(spent))], lost)
             row[f"{name}_per_survivor"] = price if len(spent) else float("nan")
     return row
-
-
-def _scores(runs: Iterable[str], wide: pd.DataFrame, score: str, measure: str | None) -> np.ndarray:
-    if measure is None or (score, measure) not in wide.columns:
-        return np.array([])
-    values: np.ndarray = wide[score, measure].reindex(list(runs)).to_numpy(dtype=float)
-    return np.asarray(values[~np.isnan(values)])
 
 
 def _median(values: np.ndarray) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 from asyncio import CancelledError
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent import futures
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,14 @@ class Dask:
             except (OSError, ValueError, TimeoutError) as error:
                 at = self.scheduler_file or self.address
                 raise UserError(f"There is no Dask scheduler at '{at}': {told(error)}.") from error
-            pump(tasks, _Cluster(client))
+            try:
+                pump(tasks, _Cluster(client))
+            except Exception as error:
+                # what is asked of a client whose scheduler is gone for longer than it waits may raise anything
+                if client.status in ("running", "connecting"):
+                    raise
+                why = "the Dask scheduler is gone; repeat the command when it is back"
+                raise UserError(f"Cannot go on: {why} ({told(error)}).") from error
 
 
 class _Cluster(Engine):
@@ -59,12 +67,14 @@ class _Cluster(Engine):
 
     def __init__(self, client: Any) -> None:
         self.client, self.told = client, queue.SimpleQueue[tuple[str, dict[str, Any]]]()
-        self.sent = 0
+        self.sent, self.threads = 0, 1
         client.subscribe_topic(TOPIC, lambda event: self.told.put((event[1]["name"], event[1]["event"])))
 
     def room(self) -> int:
-        """Two tasks a thread."""
-        return AHEAD * sum(self.client.nthreads().values())
+        """Two tasks a thread, of as many as there were when the scheduler answered last."""
+        with suppress(OSError, TimeoutError):
+            self.threads = sum(self.client.nthreads().values())
+        return AHEAD * self.threads
 
     def submit(self, letters: list[Letter]) -> list[Any]:
         """Send letters: the earlier one is sent, the earlier it is done; for a worker that dies another does it."""
@@ -80,7 +90,8 @@ class _Cluster(Engine):
 
         try:
             done = wait(handles, timeout=WAIT_SECONDS, return_when="FIRST_COMPLETED").done
-        except (TimeoutError, CancelledError):
+        except (TimeoutError, CancelledError, futures.CancelledError):
+            # of a future that is cancelled, as all are when the scheduler is gone, nothing waits
             done = {handle for handle in handles if handle.status in ("error", "cancelled", "lost", "finished")}
         for handle in done:
             yield handle, self._answer(handle)

@@ -19,6 +19,7 @@ from ganbench.errors import UserError, clean_lines, told
 from ganbench.executors import isolate
 from ganbench.executors.isolate import Emit, Event
 from ganbench.plan import Plan, Run, later
+from ganbench.results import columns
 from ganbench.results.population import PopulationFolder
 from ganbench.results.store import Store
 from ganbench.results.study import Study
@@ -106,11 +107,14 @@ def _check(work: dict[str, list[Run]], emit: Emit | None = None) -> None:
 
 
 def mend(store: Store, plan: Plan, device: str, tell: Callable[[str], None]) -> None:
-    """Tell what is damaged in a study that goes on, and record damaged problems again; training mends the rest."""
+    """Tell what is damaged in a study that goes on, and mend what is made of the rest; training mends what is lost."""
     damage = Study(store.path).damage
     for one in damage:
         tell(str(one))
     files = {one.file for one in damage}
+    for population in store.populations():
+        if population.path / columns.FILE in files:
+            population.mend_columns()
     for variant in {plan.label(run.variant): run.variant for run in plan.runs}.values():
         folder = store.problem(plan.label(variant))
         if files.intersection(folder.files):

@@ -67,6 +67,11 @@ class Context:
         return [str(problem) for problem in self.study.runs["problem"].unique()]
 
     @cached_property
+    def by_variant(self) -> dict[str, pd.DataFrame]:
+        """The runs of each variant."""
+        return {str(variant): runs for variant, runs in self.runs.groupby("variant", sort=False)}
+
+    @cached_property
     def single(self) -> dict[Hashable, Any] | None:
         """The row of the one run that the study holds, None where there is something to compare."""
         only = self.runs.to_dict("records") if len(self.runs) == 1 else []

@@ -74,13 +74,30 @@ def _scale(context: Context, problem: str, measure: str | None, variants: list[s
 
 
 @dataclass(frozen=True)
+class _Place:
+    """What stands in a cell of all maps of a problem: a variant with so many runs, and why it was skipped if it was."""
+
+    variant: str
+    runs: int
+    skipped: str | None
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame) -> _Place:
+        """Return the place of these runs, which are those of one variant or none."""
+        if runs.empty:
+            return cls("", 0, None)
+        first, skipped = runs.iloc[0], bool((runs["status"] == "skipped").all())
+        return cls(str(first["variant"]), len(runs), str(first["reason"]) if skipped else None)
+
+
+@dataclass(frozen=True)
 class _Layout:
-    """Where the runs of a problem stand in its maps: blocks of (label, rows of (label, the runs of each cell))."""
+    """Where the variants of a problem stand in its maps: blocks of (label, rows of (label, what is in each cell))."""
 
     row_axis: str
     column_axis: str
     columns: list[str]
-    blocks: list[tuple[str, list[tuple[str, list[pd.DataFrame]]]]]
+    blocks: list[tuple[str, list[tuple[str, list[_Place]]]]]
 
 
 def _layout(runs: pd.DataFrame, varying: list[str]) -> _Layout:
@@ -93,7 +110,7 @@ def _layout(runs: pd.DataFrame, varying: list[str]) -> _Layout:
         for value in levels(runs[row_axis]) if row_axis else [None]:
             here = at(block, row_axis, value)
             label = level(row_axis, value) or DASH if row_axis else "all seeds"
-            rows.append((label, [at(here, column_axis, c) for c in columns]))
+            rows.append((label, [_Place.of(at(here, column_axis, c)) for c in columns]))
         blocks.append((joined(others, key), rows))
     heads = [level(column_axis, c) or DASH if column_axis else "" for c in columns]
     return _Layout(row_axis or "", column_axis or "", heads, blocks)
@@ -101,7 +118,7 @@ def _layout(runs: pd.DataFrame, varying: list[str]) -> _Layout:
 
 def _grid(context: Context, layout: _Layout, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
     blocks = [
-        {"label": name, "rows": [{"label": label, "cells": [_cell(context, runs, ranked, scale) for runs in cells]}
+        {"label": name, "rows": [{"label": label, "cells": [_cell(context, place, ranked, scale) for place in cells]}
                                  for label, cells in rows]}
         for name, rows in layout.blocks
     ]  # fmt: skip
@@ -113,19 +130,18 @@ def _grid(context: Context, layout: _Layout, ranked: Mapping[str, Any], scale: _
     }
 
 
-def _cell(context: Context, runs: pd.DataFrame, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
+def _cell(context: Context, place: _Place, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
     # why a cell is empty is told once, in the first map: the others have the same cells
     first = scale.measure is None
-    if runs.empty:
+    if not place.runs:
         return {"text": DASH, "kind": "absent", "title": "not in the plan" * first}
-    run = runs.iloc[0]
-    if (runs["status"] == "skipped").all():
-        return {"text": "skipped", "kind": "skipped", "title": f"skipped: {run['reason']}" * first}
-    if run["variant"] not in ranked:
-        return {"text": "…", "kind": "absent", "title": f"0 of {len(runs)} seeds finished" * first}
-    row = ranked[run["variant"]]
+    if place.skipped is not None:
+        return {"text": "skipped", "kind": "skipped", "title": f"skipped: {place.skipped}" * first}
+    if place.variant not in ranked:
+        return {"text": "…", "kind": "absent", "title": f"0 of {place.runs} seeds finished" * first}
+    row = ranked[place.variant]
     cell = _failures(row) if scale.measure is None else _scores(context, row, scale)
-    return {"kind": "", "variant": run["variant"], **cell}
+    return {"kind": "", "variant": place.variant, **cell}
 
 
 def _failures(row: Mapping[str, Any]) -> dict[str, Any]:

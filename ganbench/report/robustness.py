@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
+from numpy.typing import ArrayLike
 
 from ganbench.analysis.findings import percent
 from ganbench.analysis.robustness import BestOf, runs_by_method
@@ -22,6 +23,7 @@ from ganbench.report.context import DASH, Context
 from ganbench.report.figures import STYLE, Curves, line_look, render
 
 COLUMNS = 7
+MARGIN = 0.16
 DRAWN = 6
 """Curves in one figure: more are not told apart."""
 TRIALS = (1, 5)
@@ -88,17 +90,23 @@ def _map(context: Context, problem: str, runs: pd.DataFrame, rows: pd.DataFrame)
     lines = -(-len(methods) // columns)
     with sns.axes_style("white"), matplotlib.rc_context(STYLE | {"axes.edgecolor": ".8"}):
         figure = Figure(figsize=(max(3.6, 1.62 * columns + 0.7), 1.62 * lines + 0.8), layout="constrained")
-        panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+        panels, by_method = figure.subplots(lines, columns, squeeze=False), dict(list(runs.groupby("method")))
         for panel in panels.flat[len(methods) :]:
             panel.set_visible(False)
+        ends = [_ends(runs[key]) for key in rates] if len(rates) > 1 else [_ends(runs[rates[0]]), _ends(np.ones(1))]
+        # not by axes that share: each of seventy then tells all others of every change
+        for panel in panels.flat:
+            _scale(panel, ends)
+            panel.label_outer()
         for panel, method in zip(panels.flat, methods, strict=False):
-            _panel(panel, runs[runs["method"] == method], rates)
+            _panel(panel, by_method[method], rates)
             panel.set_title(_wrapped(method), fontsize=7.5)
         figure.supxlabel(_called(rates[0]), fontsize=9)
         if len(rates) > 1:
             figure.supylabel(_called(rates[1]), fontsize=9)
         else:
-            panels[0, 0].yaxis.set_major_locator(NullLocator())
+            for panel in panels.flat:
+                panel.yaxis.set_major_locator(NullLocator())
     title = f"{problem}: share of seeds that survive at each setting, from none (vermillion) to all (blue)"
     yield Curves(f"{problem}-robustness", title, *render(figure))
 
@@ -112,10 +120,27 @@ def _panel(panel: Axes, runs: pd.DataFrame, rates: list[str]) -> None:
     for at_x, at_y, alive, of in zip(x, y, found["sum"], found["size"], strict=True):
         shade = scale()[step_of(alive / of)][1]
         panel.annotate(str(int(alive)), (at_x, at_y), ha="center", va="center", fontsize=6, color=shade)
-    for set_scale, values in ((panel.set_xscale, x), (panel.set_yscale, y)):
-        if (values > 0).all() and values.max() >= 10 * values.min():
-            set_scale("log")
-    panel.margins(0.16)
+
+
+def _ends(values: ArrayLike) -> tuple[float, float, bool]:
+    """Return the limits of an axis that holds the values with a margin, and whether it is logarithmic."""
+    found = np.asarray(values, dtype=float)
+    logarithmic = bool((found > 0).all() and found.max() >= 10 * found.min())
+    low, high = (np.log10(end) if logarithmic else end for end in (found.min(), found.max()))
+    if low == high:
+        beside = 0.05 * abs(low) or 0.05
+        low, high = low - beside, high + beside
+    room = MARGIN * (high - low)
+    return (10 ** (low - room), 10 ** (high + room), True) if logarithmic else (low - room, high + room, False)
+
+
+def _scale(panel: Axes, ends: Sequence[tuple[float, float, bool]]) -> None:
+    """Fix the axes of a panel before anything is drawn in it."""
+    for axis, (low, high, logarithmic) in zip(("x", "y"), ends, strict=True):
+        if logarithmic:
+            panel.set(**{f"{axis}scale": "log"})
+        panel.set(**{f"{axis}lim": (low, high)})
+    panel.set_autoscale_on(False)
 
 
 def _called(key: str) -> str:

@@ -87,7 +87,7 @@ def headline(context: Context) -> list[dict[str, Any]]:
 
 
 def _ranked(context: Context, row: Mapping[Any, Any]) -> dict[str, Any]:
-    chips = context.runs[context.runs["variant"] == row["variant"]].sort_values("seed")
+    chips = context.by_variant[row["variant"]].sort_values("seed")
     values = {}
     for measure in context.measures(row["problem"]):
         three = context.medians.get((row["variant"], measure), {})

@@ -16,7 +16,8 @@ import numpy as np
 from ganbench.arrays import Array
 from ganbench.files import append_line, earlier, locked, remove, replace_file, write_text
 from ganbench.plan import Plan, Run
-from ganbench.results import reading
+from ganbench.results import columns, reading
+from ganbench.results.columns import Measured
 from ganbench.results.reading import Damage, Unreadable, exists
 
 DECIDING = ("runs.json", "done.json", "series.jsonl")
@@ -32,6 +33,7 @@ class PopulationFolder:
         self.path = path
         self.checkpoint = path / "checkpoint.pt"
         self._damage: dict[str, Damage] = {}
+        self._believed: Measured | None = None
 
     @property
     def id(self) -> str:
@@ -56,16 +58,17 @@ class PopulationFolder:
             if not (self.path / name).is_file() or name == "done.json":
                 remove(self.path / name)
         write_text(self.path / "runs.json", json.dumps([run.id for run in runs]))
-        remove(self.path / "failed.json")
+        for name in ("failed.json", columns.FILE):
+            remove(self.path / name)
         self._forget()
 
     def rewind(self, step: int) -> None:
         """Forget what was recorded after a step, so that the population can go on from there; all of it for -1."""
         kept = {at: values for at, values in self.series().items() if at <= step}
-        remove(self.path / "done.json")
+        for name in ("done.json", columns.FILE, "faults.json"):
+            remove(self.path / name)
         lines = [json.dumps({"step": at, "values": values}, separators=(",", ":")) for at, values in kept.items()]
         write_text(self.path / "series.jsonl", "".join(line + "\n" for line in lines))
-        remove(self.path / "faults.json")
         for file in self.path.glob("samples-*.npy"):
             if _step_of(file) not in kept:
                 remove(file)
@@ -93,9 +96,24 @@ class PopulationFolder:
         """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
         record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
         record["series"] = self._digest()
+        self._believed = None
+        self._keep_columns(record)
         write_text(self.path / "done.json", json.dumps(record))
         for file in (self.checkpoint, earlier(self.checkpoint)):
             remove(file)
+
+    def mend_columns(self) -> None:
+        """Write the array beside the lines again, of a population that is complete."""
+        if record := self.done():
+            self._keep_columns(record)
+            write_text(self.path / "done.json", json.dumps(record))
+
+    def _keep_columns(self, record: dict[str, Any]) -> None:
+        measured, bad = self._measured_in_lines()
+        # without it nothing is missing, so that a full disk is no failure
+        with suppress(OSError):
+            if measured.steps and not bad:
+                record["columns"] = columns.write(self.path, measured, record["series"])
 
     def fail(self, error: str, details: str = "") -> None:
         """Record that the population could not be trained for our or the machine's reasons."""
@@ -172,7 +190,13 @@ class PopulationFolder:
 
     def series(self) -> dict[int, dict[str, list[float]]]:
         """Return values [runs] by column, by step, in order of steps."""
-        return dict(sorted(self._lines()[0].items()))
+        return dict(sorted(self._lines().items()))
+
+    def measured(self) -> Measured:
+        """Return what was measured as one array: the one beside the lines where it is what they hold, else theirs."""
+        if self._believed is None and (done := self.done()):
+            self._believed = self._kept(done, self._digest())
+        return self._believed or self._measured_in_lines()[0]
 
     def verify(self, plan: Plan) -> bool:
         """Read all of it, note what is damaged, and tell whether it is complete and all that decides is whole."""
@@ -182,11 +206,11 @@ class PopulationFolder:
             lost = "the others in it count as not ended"
             self._note("runs.json", f"names the run {stranger[:80]!r}, which the plan does not have", lost)
         elif runs:
-            self._check_series(plan, done)
-            for step in self._lines()[0]:
-                # a watched loop may show no samples
-                if not plan.listed or exists(self.path / f"samples-{step}.npy"):
-                    self._sample_of(step, len(runs))
+            steps = self._check_series(plan, done)
+            # a watched loop may show no samples
+            self._check_samples(
+                [step for step in steps if not plan.listed or exists(self.path / f"samples-{step}.npy")], len(runs)
+            )
         return done is not None and self.fatal is None
 
     def whole_steps(self) -> list[int]:
@@ -234,40 +258,78 @@ class PopulationFolder:
             return None
         return array
 
-    def _lines(self) -> tuple[dict[int, dict[str, list[float]]], list[int]]:
+    def _check_samples(self, steps: Sequence[int], runs: int) -> None:
+        """Note the samples that cannot be read; a file like one that can is not looked into again."""
+        sound = set()
+        for step in steps:
+            head = reading.array_head(self.path / f"samples-{step}.npy")
+            if (head is None or head not in sound) and self._sample_of(step, runs) is not None:
+                sound.add(head)
+
+    def _lines(self) -> dict[int, dict[str, list[float]]]:
         file, runs = self.path / "series.jsonl", self.runs()
         if not runs or not exists(file):
-            return {}, []
+            return {}
         try:
-            records, bad = reading.read_lines(file, reading.probe_of(len(runs)))
+            return dict(reading.read_lines(file, reading.probe_of(len(runs)))[0])
         except Unreadable as error:
             self._note("series.jsonl", str(error), "what was measured is lost")
-            return {}, []
-        return dict(records), bad
+            return {}
 
-    def _check_series(self, plan: Plan, done: dict[str, Any] | None) -> None:
-        """Note probes that are lost or changed: all of a complete population are there, up to the last of another."""
-        found, bad = self._lines()
-        steps = plan.steps_of[self.runs()[0]]
-        lost = "its runs count as not ended"
+    def _measured_in_lines(self) -> tuple[Measured, list[int]]:
+        """Return what the lines hold, and the numbers of those that are no probes."""
+        file, runs = self.path / "series.jsonl", self.runs()
+        nothing = Measured((), (), np.empty((0, len(runs), 0)))
+        if not runs or not exists(file):
+            return nothing, []
+        try:
+            content = reading.read_bytes(file)
+        except Unreadable as error:
+            self._note("series.jsonl", str(error), "what was measured is lost")
+            return nothing, []
+        return columns.of_lines(content, len(runs))
+
+    def _kept(self, done: dict[str, Any], digest: str) -> Measured | None:
+        """Return the array beside the lines where it is what they hold, by the hash of both; else None."""
+        if "columns" not in done or done.get("series") != digest or not exists(self.path / columns.FILE):
+            return None
+        try:
+            return columns.read(self.path, done["columns"], len(self.runs()), digest)
+        except Unreadable as error:
+            self._note(columns.FILE, str(error), "nothing: the lines are read instead")
+            return None
+
+    def _check_series(self, plan: Plan, done: dict[str, Any] | None) -> tuple[int, ...]:
+        """Note probes that are lost or changed, and return the steps of the others.
+
+        All of a complete population are there, up to the last of another.
+        """
+        digest = self._digest()
+        self._believed = self._kept(done, digest) if done else None
+        measured, bad = (self._believed, []) if self._believed else self._measured_in_lines()
+        found, steps, lost = measured.steps, plan.steps_of[self.runs()[0]], "its runs count as not ended"
         if plan.listed:
             # when a watched loop probes is its own affair
             if bad or (done and not found):
                 self._note("series.jsonl", f"is no probe in line {bad[0]}" if bad else "has no probes", lost)
-            return
+            return found
         last = steps if done else max(found, default=-1)
         gap = next((step for step in plan.probes(steps) if step not in found), None)
         if gap is not None and gap <= last:
             self._note("series.jsonl", f"has no probe of step {gap}", lost)
-        elif done and done.get("series", self._digest()) != self._digest():
+        elif done and done.get("series", digest) != digest:
             self._note("series.jsonl", "has been changed since its training ended", lost)
+        return found
 
     def _digest(self) -> str:
         """Return a hash of the probes as they were written."""
+        digest = hashlib.sha256()
         try:
-            return hashlib.sha256(reading.read_bytes(self.path / "series.jsonl")).hexdigest()
+            for part in reading.read_parts(self.path / "series.jsonl"):
+                digest.update(part)
         except Unreadable:
             return ""
+        return digest.hexdigest()
 
     def _json(self, name: str, parse: Callable[[Any], Any], lost: str, *, needed: bool = False) -> Any:
         file = self.path / name
@@ -284,6 +346,7 @@ class PopulationFolder:
 
     def _forget(self) -> None:
         self._damage.clear()
+        self._believed = None
         self.__dict__.pop("_samples", None)
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,10 @@ from ganbench.arrays import Array
 
 Probed = dict[str, list[float]]
 T = TypeVar("T")
+
+PART_BYTES = 1 << 20
+HEAD_BYTES = 128
+"""What NumPy writes before an array whose header is short, as those of samples are."""
 
 
 class Unreadable(Exception):  # noqa: N818 - a state of a file, which its reader handles
@@ -64,11 +68,18 @@ def no_folder(place: Path) -> str:
 
 def read_bytes(file: Path) -> bytes:
     """Return a file's content; Unreadable where it is missing, no ordinary file, or cannot be read."""
+    return b"".join(read_parts(file))
+
+
+def read_parts(file: Path) -> Iterator[bytes]:
+    """Yield a file's content piece by piece; Unreadable where it is missing, no ordinary file, or cannot be read."""
     try:
         # asked before it is opened: a pipe in its place would wait for a writer
         if not file.is_file():
             raise Unreadable("is not a file" if exists(file) else "is missing")
-        return file.read_bytes()
+        with file.open("rb", buffering=0) as stream:
+            while part := stream.read(PART_BYTES):
+                yield part
     except OSError as error:
         raise Unreadable(f"cannot be read ({error.strerror or error})") from error
 
@@ -95,11 +106,16 @@ def read_json(file: Path) -> Any:
 
 
 def read_lines(file: Path, parse: Callable[[Any], T]) -> tuple[list[T], list[int]]:
-    """Return the records of a file of lines, and the numbers of the lines that are none.
+    """Return the records of a file of lines, as `parse_lines` does; Unreadable where the file cannot be read."""
+    return parse_lines(read_bytes(file), parse)
 
-    An unfinished last line is what a kill leaves, and is no damage. Unreadable where the file cannot be read.
+
+def parse_lines(content: bytes, parse: Callable[[Any], T]) -> tuple[list[T], list[int]]:
+    """Return the records of the lines of a file, and the numbers of the lines that are none.
+
+    An unfinished last line is what a kill leaves, and is no damage.
     """
-    lines = read_bytes(file).split(b"\n")
+    lines = content.split(b"\n")
     records, bad = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -110,6 +126,22 @@ def read_lines(file: Path, parse: Callable[[Any], T]) -> tuple[list[T], list[int
             if number < len(lines):
                 bad.append(number)
     return records, bad
+
+
+def array_head(file: Path) -> tuple[int, bytes] | None:
+    """Return the size and the whole header of a `.npy`, None where it is no file or its header is longer than usual.
+
+    Where `read_array` reads one of two files that have the same, it reads the other, and finds the same shape.
+    """
+    try:
+        if not file.is_file():
+            return None
+        with file.open("rb", buffering=0) as stream:
+            size, head = os.fstat(stream.fileno()).st_size, stream.read(HEAD_BYTES)
+    except OSError:
+        return None
+    whole = len(head) == HEAD_BYTES and head.startswith(b"\x93NUMPY\x01\x00") and head[8:10] == b"\x76\x00"
+    return (size, head) if whole else None
 
 
 def read_array(file: Path) -> Array:
@@ -197,11 +229,22 @@ def done_of(runs: int) -> Callable[[Any], dict[str, Any]]:
         if "cost" in record:
             counted = isinstance(cost, dict) and _numbers(cost.get("gflop"), runs) and _finite(cost.get("peak_bytes"))
             _need(counted, "does not say what every run cost")
-        # studies of earlier versions do not have it
+        # studies of earlier versions do not have them
         _need(isinstance(record.get("series", ""), str), "does not say which probes it ended with")
+        _need("columns" not in record or _is_columns(record["columns"]), "does not say which columns it ended with")
         return record
 
     return parse
+
+
+def _is_columns(record: Any) -> bool:
+    if not isinstance(record, dict) or not isinstance(record.get("hash"), str):
+        return False
+    names, steps = record.get("names"), record.get("steps")
+    if not isinstance(names, list) or not isinstance(steps, list):
+        return False
+    texts = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+    return texts and all(map(is_count, steps)) and steps == sorted(set(steps))
 
 
 def failure(record: Any) -> dict[str, Any]:
@@ -229,6 +272,16 @@ def environment(record: Any) -> dict[str, Any]:
     """Return the record of what trained a study."""
     _need(isinstance(record, dict) and all(isinstance(value, str) for value in record.values()), "is no environment")
     return record
+
+
+def work(record: Any) -> dict[str, Any]:
+    """Return what a command that is at work tells: for how long, and what is out, with ages in seconds."""
+    numbers = ("runs", "step", "steps", "seconds", "heard_seconds")
+    sound = isinstance(record, dict) and isinstance(record.get("out"), list) and _finite(record.get("seconds"))
+    for each in record["out"] if sound else ():
+        sound = sound and isinstance(each, dict) and all(is_number(each.get(key)) for key in numbers)
+    _need(sound, "is no status")
+    return dict(record)
 
 
 MOST_MODES = 10**6

@@ -1,12 +1,14 @@
 """The files of a study: the only code that writes and reads them.
 
     plan.yaml                      what was asked for, frozen, with its hash
+    probes.npy, probes.json        of a large study: the numbers of all probes as one array, and what it was made of
     environments.jsonl             what trained it: digest of ganbench's code, torch, device; one line unless mixed
     status.json                    what runs where while a command is at work; nothing is decided by it
     sessions.jsonl                 one line whenever a command worked on the study: versions, device, command
     problems/LABEL.json, .npy      oracle values, true modes and some real samples of a problem
     populations/ID/runs.json       the runs of a population, in the order of its rows
     populations/ID/series.jsonl    one line a probe, appended; the last line of a step counts
+    populations/ID/columns.npy     the same once more as one array, when the population is complete: see columns.py
     populations/ID/samples-K.npy   samples of every run at step K
     populations/ID/NAME.npy        what is drawn of images when their training has ended: see PICTURES in population.py
     populations/ID/checkpoint.pt   where to go on after a kill; earlier-checkpoint.pt is the one before it
@@ -22,20 +24,24 @@ a study that reads, and goes on.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ganbench.errors import UserError
-from ganbench.files import append_line, file_name, locked, remove, write_text, writing_to
+from ganbench.files import append_line, file_name, is_held, locked, remove, write_text, writing_to
 from ganbench.plan import Plan, Run
 from ganbench.results import planfile, reading
 from ganbench.results.population import PopulationFolder
 from ganbench.results.problem import ProblemFolder
 from ganbench.results.reading import Damage, Unreadable, exists
 from ganbench.results.records import RECORDS, read_records
+
+TABLES = ("probes.json", "probes.npy")
+"""See tables.py: made of the populations, and made again where a command trains."""
 
 REPORT_FILES = ("report.html", "report.md", "results.csv", "results.json", "results.parquet", "series.parquet")
 """What is written from the results, beside figures/; it can be written again at any time."""
@@ -71,6 +77,21 @@ class Store:
     def status_file(self) -> Path:
         """Where a command that is at work tells what runs where."""
         return self.path / "status.json"
+
+    def is_held(self) -> bool:
+        """Tell whether a command is at work on the study: its lock says so, and no clock."""
+        return is_held(self.path / "lock")
+
+    def work(self, now: Callable[[], float] = time.time) -> tuple[dict[str, Any] | None, float | None]:
+        """Return what the last command told of what runs where, and how many seconds ago by the clock of the disk.
+
+        None where nobody is at work, or has told anything yet.
+        """
+        try:
+            record = reading.work(reading.read_json(self.status_file))
+            return record, max(now() - self.status_file.stat().st_mtime, 0.0)
+        except (Unreadable, OSError):
+            return None, None
 
     def exists(self) -> bool:
         """Tell whether a study lives here; UserError where that cannot be seen."""
@@ -138,7 +159,8 @@ class Store:
         for part in ("populations", "problems", "figures", ATTEMPTS):
             shutil.rmtree(self.path / part, ignore_errors=True)
         # the plan goes last: what a kill leaves is still a study
-        for file in ("sessions.jsonl", "environments.jsonl", "status.json", *REPORT_FILES, *PAPER_FILES, "plan.yaml"):
+        made = (*TABLES, *REPORT_FILES, *PAPER_FILES)
+        for file in ("sessions.jsonl", "environments.jsonl", "status.json", *made, "plan.yaml"):
             (self.path / file).unlink(missing_ok=True)
 
     def read_plan(self) -> Plan:

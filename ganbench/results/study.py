@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from ganbench.plan import MEASURING, NOTHING_ALLOWED, OWN_NAME, Plan, Variant, p
 from ganbench.provenance import environments, mixed
 from ganbench.registry import Measure, averaged
 from ganbench.repeat import commands
+from ganbench.results import tables
 from ganbench.results.population import PopulationFolder
 from ganbench.results.reading import Damage
 from ganbench.results.store import Store
+from ganbench.results.tables import Layout, Part
 
+VERIFYING = 4
+"""Threads that look through populations; more than disk and cores have use for gain nothing."""
 _COSTS = ("seconds", "gflop", "memory_mb")
 _UNKNOWN = {"status": "", "reason": "", "diverged_step": None, **dict.fromkeys(_COSTS, float("nan"))}
 
@@ -110,24 +115,21 @@ class Study:
     @cached_property
     def series(self) -> pd.DataFrame:
         """One row a run and probe: run, step, and a column a measurement."""
-        parts = []
-        for population in self._populations:
-            ids, probes = population.runs(), population.series()
-            names = dict.fromkeys(name for values in probes.values() for name in values)
-            missing = [float("nan")] * len(ids)
-            columns = {name: np.ravel([values.get(name, missing) for values in probes.values()]) for name in names}
-            numbers = {name: column.astype(float) for name, column in columns.items()}
-            if probes:
-                steps = np.repeat(list(probes), len(ids))
-                part = pd.DataFrame({"run": ids * len(probes), "step": steps, **numbers})
-                # a run that several populations hold is read from one of them
-                mine = [run in self._places and self._places[run][0] is population for run in ids]
-                parts += [part[np.tile(mine, len(probes))]] if any(mine) else []
-        if not parts:
-            return pd.DataFrame({"run": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
-        order = {run.id: place for place, run in enumerate(self.plan.runs)}
-        table = pd.concat(parts)
-        return table.iloc[np.lexsort((table["step"], table["run"].map(order)))].reset_index(drop=True)
+        layout = self.layout
+        numbers = tables.kept(self.path, layout)
+        return layout.table(layout.numbers() if numbers is None else numbers)
+
+    @property
+    def layout(self) -> Layout:
+        """Where the numbers of its probes stand in `series`, and where they are read from."""
+        # a run that several populations hold is read from one of them
+        mine: dict[str, dict[str, int]] = {}
+        for run in self.plan.steps_of:
+            if run in self._places:
+                folder, row = self._places[run]
+                mine.setdefault(folder.id, {})[run] = row
+        found = [folder for folder in self._populations if folder.id in mine]
+        return Layout(self.plan, [Part(folder.id, folder.measured(), mine[folder.id]) for folder in found])
 
     @cached_property
     def oracle(self) -> dict[str, dict[str, float]]:
@@ -251,8 +253,11 @@ class Study:
     @cached_property
     def _done(self) -> dict[str, dict[str, Any]]:
         """The records of the complete populations whose results are whole."""
-        whole = [folder for folder in self._populations if folder.verify(self.plan)]
-        return {folder.id: done for folder in whole if (done := folder.done())}
+        # most of it is hashing, for which no thread needs the interpreter's lock
+        with ThreadPoolExecutor(VERIFYING) as pool:
+            whole = list(pool.map(lambda folder: folder.verify(self.plan), self._populations))
+        known = [folder for folder, sound in zip(self._populations, whole, strict=True) if sound]
+        return {folder.id: done for folder in known if (done := folder.done())}
 
     def _settings(self, variant: Variant) -> dict[str, Any]:
         settings: dict[str, Any] = {"variant": variant.id}
@@ -265,11 +270,19 @@ class Study:
         return settings
 
     def _states(self) -> dict[str, dict[str, Any]]:
-        labels = {run.id: self.plan.label(run.variant) for run in self.plan.runs}
-        return {run: self._state(folder, row, labels[run]) for run, (folder, row) in self._places.items()}
+        of_variant = {variant.id: self.plan.label(variant) for variant in self.plan.variants}
+        labels = {run.id: of_variant[run.variant.id] for run in self.plan.runs}
+        told = {folder.id: (folder.failed(), len(folder.runs())) for folder in self._populations}
+        return {
+            run: self._state((folder, row), labels[run], *told[folder.id])
+            for run, (folder, row) in self._places.items()
+        }
 
-    def _state(self, folder: PopulationFolder, row: int, label: str) -> dict[str, Any]:
-        done, failed, runs = self._done.get(folder.id), folder.failed(), len(folder.runs())
+    def _state(
+        self, place: tuple[PopulationFolder, int], label: str, failed: dict[str, str] | None, runs: int
+    ) -> dict[str, Any]:
+        folder, row = place
+        done = self._done.get(folder.id)
         record, damage = self._problems[label]
         if done and not record:
             # without an oracle they would be judged by another measure than those of a whole study

@@ -163,3 +163,21 @@ def test_settings_are_told_the_best_known_first() -> None:
     assert joined(["loss", "regularizer.r1.gamma", "regularizer"], ["hinge", NAN, "none"]) == "hinge, no regularizer"
     with pytest.raises(ValueError, match="shorter"):
         joined(["loss", "regularizer"], ["hinge"])
+
+
+def test_scores_that_are_looked_up_by_place_are_those_of_the_table():
+    draw = np.random.default_rng(3)
+    rows = [
+        {"run": run, "measure": measure, **dict(zip((*ranking.SCORES, "area"), draw.random(4), strict=True))}
+        for run in ("b", "a", "d", "c") for measure in ("x", "y") if (run, measure) != ("d", "y")
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.loc[2, "final"] = NAN
+    wide = table.pivot(index="run", columns="measure", values=[*ranking.SCORES, "area"])
+    found = ranking._Scores(table)
+    for runs in (["a"], ["d", "a", "b"], ["c", "unknown", "b"], []):
+        for score in (*ranking.SCORES, "area"):
+            for measure in ("x", "y"):
+                expected = wide[score, measure].reindex(runs).dropna().to_numpy(dtype=float)
+                assert found.of(runs, score, measure).tolist() == expected.tolist()
+            assert found.of(runs, score, None).size == found.of(runs, score, "z").size == 0

@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 import torch
+from same import equal
 
 from ganbench import api, interrupts
 from ganbench.errors import UserError
@@ -70,17 +70,6 @@ class Elsewhere:
         plan = store.read_plan()
         torch.set_num_threads(1)
         work.perform(store, plan, work.Job.named(plan, asked), device, emit)
-
-
-def equal(first, second):
-    """Tell whether two studies hold the same tables, bit for bit; times and places apart."""
-    for table, apart in (("series", ["seconds_per_step"]), ("runs", ["seconds"])):
-        left, right = (getattr(study, table).drop(columns=apart) for study in (first, second))
-        pd.testing.assert_frame_equal(left, right, check_exact=True)
-    for run in first.runs["run"]:
-        left, right = first.samples(run), second.samples(run)
-        assert left.keys() == right.keys()
-        assert all((left[step] == right[step]).all() for step in left)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from overriding import over
+from same import equal
 
 from ganbench import api
 from ganbench.errors import UserError
@@ -26,23 +27,6 @@ GRID = ["problem=ring8", "seeds=2", "batch_size=16", "samples=64", "neighbours=3
 # a checkpoint at every probe, wherever this file is loaded: in the command and in its workers
 EAGER = "import ganbench.training.loop\n\nganbench.training.loop.CHECKPOINT_SECONDS = -1.0\n"
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the process table of Linux")
-
-
-def equal(first, second):
-    """Tell whether two studies hold the same numbers, bit for bit; what the machine spent apart.
-
-    A run's memory is its share of its population's, which a worker's kill may have parted.
-    """
-    spent = ["seconds", "memory_mb"]
-    pd.testing.assert_frame_equal(
-        first.series.drop(columns="seconds_per_step"), second.series.drop(columns="seconds_per_step"),
-        check_exact=True, check_like=False,
-    )  # fmt: skip
-    pd.testing.assert_frame_equal(first.runs.drop(columns=spent), second.runs.drop(columns=spent))
-    for run in first.runs["run"]:
-        left, right = first.samples(run), second.samples(run)
-        assert left.keys() == right.keys()
-        assert all((left[step] == right[step]).all() for step in left)
 
 
 @pytest.fixture
@@ -206,7 +190,8 @@ def check_kills(folder, kills, moments=("work",), seed=1):
     for study in studies:
         assert study.damage == []
         assert set(study.runs["status"]) == {"done"}
-        equal(study, straight)
+        # a run's memory is its share of its population's, which a worker's kill may have parted
+        equal(study, straight, apart=["memory_mb"])
         assert not study.series.duplicated(["run", "step"]).any()
         for file in study.path.glob("populations/*/series.jsonl"):
             assert len(file.read_text().splitlines()) == 21, "nothing twice"

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import socket
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
+from overriding import over
+from same import equal
 
 from ganbench import api, executing
 from ganbench.errors import UserError
@@ -24,17 +28,6 @@ from ganbench.suite import resolve
 
 GRID = ["problem=ring8", "seeds=2", "batch_size=16", "samples=64", "neighbours=32", "network.mlp.width=8", "steps=20",
         "probe_every=10", "loss=hinge", "normalization=none,spectral"]  # fmt: skip
-
-
-def equal(first, second):
-    """Tell whether two studies hold the same tables, bit for bit; times apart."""
-    for table, apart in (("series", ["seconds_per_step"]), ("runs", ["seconds"])):
-        left, right = (getattr(study, table).drop(columns=apart) for study in (first, second))
-        pd.testing.assert_frame_equal(left, right, check_exact=True)
-    for run in first.runs["run"]:
-        left, right = first.samples(run), second.samples(run)
-        assert left.keys() == right.keys()
-        assert all((left[step] == right[step]).all() for step in left)
 
 
 class Here:
@@ -297,6 +290,53 @@ def test_a_dask_worker_that_is_killed_costs_no_bit(tmp_path, monkeypatch):
     straight = api.run(None, grid, out=tmp_path / "straight", workers=1)
     assert killed
     equal(study, straight)
+
+
+class Apart:
+    """A Dask scheduler and a worker as processes of their own, at an address that stays."""
+
+    def __init__(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.processes = []
+
+    def start(self):
+        port = self.address.rpartition(":")[2]
+        worker = ["worker", self.address, "--no-nanny", "--nthreads", "1"]
+        for words in (["scheduler", "--host", "127.0.0.1", "--port", port], worker):
+            command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:], "--no-dashboard"]
+            self.processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+
+    def kill(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes.clear()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_scheduler_that_is_restarted_costs_no_bit(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setenv("GANBENCH_CHECKPOINT_SECONDS", "-1")
+    grid = over([*GRID, "steps=600", "probe_every=20"])
+    cluster, restarted = Apart(), []
+
+    def watch(name, event):
+        if event["event"] == "progress" and event["step"] > 40 and not restarted:
+            restarted.append(name)
+            cluster.kill()
+            cluster.start()
+
+    cluster.start()
+    try:
+        words = [*grid, "executor=dask", f"executor.address={cluster.address}"]
+        study = api.run(None, words, out=tmp_path / "study", watch=watch)
+    finally:
+        cluster.kill()
+    assert restarted
+    equal(study, api.run(None, grid, out=tmp_path / "straight", workers=1))
 
 
 @pytest.mark.slow

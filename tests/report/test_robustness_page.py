@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from ganbench.report import robustness
 from ganbench.report.build import build
 from ganbench.report.context import Context
 from ganbench.report.robustness import robustness_page
@@ -64,3 +67,16 @@ def test_without_settings_there_is_no_page_and_the_findings_say_that_none_was_tu
     text = build(study, tmp_path / "report.html").read_text()
     assert 'id="robustness"' not in text
     assert "No method was tuned" in text
+
+
+@pytest.mark.parametrize("values", [
+    [1e-4, 1e-3, 1e-2], [1e-4, 3e-4, 9e-4], [0.0, 5.0], [1.0, 1.0], [-2.0, 30.0], [0.0], [0.002, 0.05, 0.003],
+])  # fmt: skip
+def test_the_limits_of_an_axis_are_those_that_matplotlib_would_choose(values: list[float]) -> None:
+    axis = Figure().subplots()
+    axis.scatter(values, np.zeros(len(values)))
+    low, high, logarithmic = robustness._ends(values)
+    if logarithmic:
+        axis.set_xscale("log")
+    axis.margins(robustness.MARGIN)
+    assert axis.get_xlim() == pytest.approx((low, high), rel=1e-12, abs=1e-12)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganbench import registry
 from ganbench.analysis import Study
 from ganbench.analysis.game.course import Course
 from ganbench.analysis.game.records import GameFinding, GameRule
@@ -31,8 +32,8 @@ def _numbers(series: pd.DataFrame) -> dict[str, Values]:
     return {str(name): numbers[name].to_numpy(dtype=float) for name in numbers.columns}
 
 
-def _findings(columns: Mapping[str, Values]) -> tuple[GameFinding, ...]:
-    course = Course(columns)
+def _findings(columns: Mapping[str, Values], measures: Collection[str] | None = None) -> tuple[GameFinding, ...]:
+    course = Course(columns, measures)
     return tuple(finding for rule in RULES if (finding := ask(rule, course)))
 
 
@@ -61,9 +62,10 @@ def game_findings_of(study: Study, runs: Iterable[str] | None = None) -> pd.Data
     wanted = None if runs is None else set(runs)
     # a table for each of a thousand runs takes longer than all rules
     columns, places = _numbers(study.series), study.series.groupby("run", sort=False).indices
+    known = registry.measures()
     for run in study.series["run"].unique():
         if wanted is None or run in wanted:
-            found = _findings({name: values[places[run]] for name, values in columns.items()})
+            found = _findings({name: values[places[run]] for name, values in columns.items()}, known)
             rows += [(run, f.finding, f.onset, f.evidence, "; ".join(f.causes), str(f.remedy), f.shown) for f in found]
     return pd.DataFrame(rows, columns=["run", "finding", "onset", "evidence", "causes", "remedy", "shown"])
 

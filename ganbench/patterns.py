@@ -41,11 +41,13 @@ def _placed(data: Mapping[str, Any]) -> dict[str, Any]:
             one, _, place = one.partition(":")
             roots.setdefault(_with_root(one), []).append(place)
         named.append(one)
+    if not roots:
+        return dict(data)
     keys = {f"problem.{name}.root": places if places[1:] else places[0] for name, places in roots.items()}
     if twice := keys.keys() & data.keys():
         raise UserError(f"The place of a problem is given twice: by 'problem' and by '{min(twice)}'.")
     problems = list(dict.fromkeys(named))
-    return {**data, "problem": problems if problems[1:] else problems[0], **keys} if roots else dict(data)
+    return {**data, "problem": problems if problems[1:] else problems[0], **keys}
 
 
 def _with_root(name: str) -> str:

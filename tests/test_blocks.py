@@ -23,13 +23,19 @@ from ganbench import api, cli, registry
 from ganbench.suite import resolve
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+OWN = ("your-data.md",)
+"""Pages whose blocks a test of their own runs: tests/test_your_data.py."""
+DOCS = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in OWN]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the docs are not part of this installation")
 
 TINY = ["steps=20", "batch_size=16", "probe_every=10", "samples=64", "neighbours=32", "network.mlp.width=8"]
 REASONS = {
     "pip install -e . --group type --group lint": "installs; CI does so with tox",
     "pip install tox && tox": "installs, and runs these tests",
+    "repos:": "settings of a hook: tests/test_kit.py reads the hooks",
+    "$ ganbench baseline": "what is printed: tests/test_history.py",
+    "git bisect start": "goes through commits: tests/test_kit.py does it",
     "name: stability": "a workflow: tests/test_cluster_docs.py runs its steps",
     "#!/bin/bash": "a script for a queue: tests/test_cluster_docs.py runs it",
     "TrainingStopped: Training stopped at step 2000": "what is printed: tests/monitor/test_monitor.py",

@@ -334,7 +334,7 @@ def fragile(real, fake):
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_failed_population_costs_itself_only_and_is_retried_alone(command, tiny, tmp_path, workers):
     sick = tmp_path / "sick"
     sick.write_text("")

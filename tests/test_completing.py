@@ -79,7 +79,7 @@ def test_words(known, line, expected):
 def test_all_values_of_a_key(known, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").touch()
-    assert names("run suite=m", known) == ["suite=mine.yaml"]
+    assert names("run suite=mi", known) == ["suite=mine.yaml"]
     (tmp_path / "mine.yaml").unlink()
     assert names("run suite=", known) == [f"suite={name}" for name in suite_names()]
     own = [plugin.name for plugin in registry.plugins("loss") if plugin.is_own]

@@ -39,7 +39,7 @@ DEFAULTS = {
     "problem.uniform_cube.dimension": (2, "a square"), "problem.noise_images.side": (8, "as digits"),
     "problem.triangles.side": (16, OURS), "problem.triangles.corners": (4, "516 triangles, most in 1000 samples"),
     **{f"problem.{name}.tail": (1.0, "classes as they are") for name in (*LABELLED, "folder_labelled", "npz_labelled")},
-    **{f"problem.{name}.samples": (0, "all there are") for name in (*LABELLED, *FILES, "table")},
+    **{f"problem.{name}.samples": (0, "all there are") for name in (*LABELLED, *FILES, "tabular")},
     **{f"problem.{name}.samples": (0, "no end") for name in (*RENDERED, "stacked_digits", *STACKED)},
     **{f"problem.{name}.side": (16, OURS) for name in RENDERED},
     **{f"problem.{name}.size": (28, "as published") for name in STACKED},

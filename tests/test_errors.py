@@ -6,9 +6,10 @@ from ganbench.errors import Exit, InputError, UserError, clean, clean_lines, quo
 
 CODES = {
     "OK": 0, "REGRESSED": 1, "USAGE": 2, "INCONCLUSIVE": 3, "INCOMPATIBLE": 4, "FAILED": 5, "INTERNAL": 70,
-    "INTERRUPTED": 130,
+    "UNTESTABLE": 125, "INTERRUPTED": 130,
 }  # fmt: skip
-"""What scripts around the program rely on: 70 is EX_SOFTWARE of sysexits.h, 130 is 128 and SIGINT."""
+"""What scripts around the program rely on: 70 is EX_SOFTWARE of sysexits.h, 125 what git bisect skips, 130 is
+128 and SIGINT."""
 
 
 def test_exit_codes_never_change_and_each_has_its_own_meaning():

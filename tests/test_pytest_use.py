@@ -35,6 +35,7 @@ def users(pytester):
     return pytester
 
 
+@pytest.mark.slow
 def test_warnings_as_errors_with_a_junit_file_and_without_a_cache(users):
     users.makepyfile(GATED)
     users.runpytest_subprocess("--ganbench-update", "-W", "error").assert_outcomes(passed=1, skipped=1)

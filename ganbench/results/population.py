@@ -58,7 +58,7 @@ class PopulationFolder:
             if not (self.path / name).is_file() or name == "done.json":
                 remove(self.path / name)
         write_text(self.path / "runs.json", json.dumps([run.id for run in runs]))
-        for name in ("failed.json", columns.FILE):
+        for name in (columns.FILE, "failed.json"):
             remove(self.path / name)
         self._forget()
 

@@ -226,7 +226,7 @@ def done_of(runs: int) -> Callable[[Any], dict[str, Any]]:
         _need(clock, "does not say how long training took")
         steps = isinstance(diverged, list) and len(diverged) == runs and all(is_count(step, -1) for step in diverged)
         _need(steps, "does not say of every run whether it diverged")
-        if "cost" in record:
+        if cost is not None:
             counted = isinstance(cost, dict) and _numbers(cost.get("gflop"), runs) and _finite(cost.get("peak_bytes"))
             _need(counted, "does not say what every run cost")
         # studies of earlier versions do not have them

@@ -205,7 +205,7 @@ class Study:
         latest = sessions[-1] if sessions else {}
         clocks = [done["seconds"] for done in self._done.values()]
         # populations of an earlier version, and watched loops, have no count
-        costs = [done["cost"] for done in self._done.values() if "cost" in done]
+        costs = [done["cost"] for done in self._done.values() if done.get("cost")]
         counted = {
             "training_gflop": sum(sum(cost["gflop"]) for cost in costs),
             "peak_mb": max((cost["peak_bytes"] / 1e6 for cost in costs), default=0.0),

@@ -123,6 +123,7 @@ def test_a_rise_is_regressed_and_no_change_passes():
     assert same.verdict == "pass"
 
 
+@pytest.mark.slow
 def test_a_rise_within_the_margin_is_no_regression_however_sure():
     old, new = fixed(100, 1000), fixed(200, 1000)
     judged = verdicts(compare(old, new, Policy(failure_rate=0.2)))

@@ -76,7 +76,7 @@ HARMLESS = {
     "much output": "print('x' * 10**5) if CALLS < 200 else None",
     "not a number": "d_loss = d_loss * float('nan')",
 }
-QUICK = ["raise", "_exit 0", "default dtype"]
+QUICK = ["raise", "default dtype"]
 
 
 def write(folder, body, after):

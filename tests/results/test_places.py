@@ -139,7 +139,7 @@ def forbid(monkeypatch, place):
 
         return checked
 
-    for name in ("read_bytes", "iterdir"):
+    for name in ("read_bytes", "open", "iterdir"):
         monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
 
 

@@ -27,7 +27,7 @@ COSTS = ("seconds", "gflop", "memory_mb")
 PRICED = ("seconds", "gflop")
 """Costs that add up over runs, so that a survivor has a price in them; a peak is no sum."""
 
-BEST_KNOWN = ("loss", "normalization", "regularizer", "network")
+BEST_KNOWN = ("model", "loss", "normalization", "regularizer", "network")
 """The axes that are named first where several vary."""
 
 

@@ -35,7 +35,8 @@ def _group(context: Context, problem: str) -> dict[str, Any]:
     models = [row["model"] for row in rows]
     for row in rows:
         # what a model has none of stands in every label
-        row["label"] = row["model"] + (f": {row['label']}" if models.count(row["model"]) > 1 else "")
+        own = row["label"].removeprefix(f"{row['model']}, ")
+        row["label"] = row["model"] + (f": {own}" if models.count(row["model"]) > 1 else "")
     costs = [cost for cost in COSTS if any(row["costs"][cost] != DASH for row in rows)]
     return {
         "problem": problem,

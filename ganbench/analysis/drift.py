@@ -79,7 +79,8 @@ class Drift:
             *(f"- {name}: gone." for name in self.gone),
         ]
         lines += [f"{'!' if one.told_apart else '~'} {one.line}" for one in self.moved if not one.equal]
-        return [*lines, *[f"= {len(same)} of {len(self.moved)} variants give the same results, seed by seed."]]
+        told = f"= {len(same)} of {len(self.moved)} variants give the same results, seed by seed."
+        return [*lines, told if self.moved else "= No variant is in both."]
 
 
 def drift(old: Baseline | None, new: Baseline) -> Drift:

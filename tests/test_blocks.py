@@ -218,6 +218,8 @@ def test_python_that_takes_longer(page, text, place, monkeypatch):
 
 
 def execute(page, text, place, monkeypatch):
+    if "parquet" in text:
+        pytest.importorskip("pyarrow")
     space = {"__name__": "block", **things()}
     if page.name in ("python.md", "results.md", "verdicts.md"):
         study = api.load(place / "reports" / "stability")

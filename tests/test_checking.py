@@ -477,6 +477,7 @@ def fenced(language):
 
 
 @pytest.mark.usefixtures("own_registry")
+@pytest.mark.slow
 def test_documented_commands_of_a_baseline_do_what_they_say(tmp_path, monkeypatch):
     made = next(block for block in fenced("") if "--plugin my_library/losses" in block).strip().splitlines()
     monkeypatch.chdir(tmp_path)

@@ -15,6 +15,7 @@ SMALL = ["seeds=2", "steps=10", "probe_every=5", "batch_size=16", "samples=64", 
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="examples are not installed")
 
 
+@pytest.mark.slow
 def test_a_run_from_python(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     source, count = re.subn(r"(?m)^seeds, steps, probe_every = .*$", "seeds, steps, probe_every = 2, 10, 5",

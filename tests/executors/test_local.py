@@ -201,7 +201,7 @@ def check_kills(folder, kills, moments=("work",), seed=1):
 
 
 def test_kill_at_any_moment_costs_no_bit(tmp_path):
-    check_kills(tmp_path, kills=2)
+    check_kills(tmp_path, kills=3)
 
 
 @pytest.mark.slow

@@ -218,7 +218,8 @@ class _Grid:
                 axis.set_yscale("log")
                 axis.yaxis.set_minor_locator(NullLocator())
             self._curves(axis, lines, raw, filled)
-            if perfect is not None:
+            # a logarithmic axis has no place for 0 and less
+            if perfect is not None and (perfect > 0 or not logarithmic):
                 axis.axhline(perfect, color=".25", linewidth=0.9, linestyle="--", zorder=1)
             axis.set_xlim(_limits(self.steps, False, 0.02))
             axis.set_ylim(limits)

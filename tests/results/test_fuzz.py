@@ -99,9 +99,9 @@ def test_mutated_studies_are_read_or_refused_in_a_sentence(trained, tmp_path, mo
     try_all(trained, tmp_path, seed, monkeypatch, [*list(READERS)[:-1]])
 
 
-@pytest.mark.parametrize("seed", [1085, 1108, 1218, 1453])
+@pytest.mark.parametrize("seed", [1085, 1108, 1218, 1453, 1790])
 def test_mutants_that_were_too_much_once(trained, tmp_path, monkeypatch, seed):
-    """Real samples of another form, oracle values that no rule could end with, costs of nothing."""
+    """Real samples of another form, oracle values that no rule could end with, costs of nothing, an oracle below 0."""
     (tmp_path / "target").mkdir()
     try_all(trained, tmp_path, seed, monkeypatch, READERS)
 

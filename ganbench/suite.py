@@ -54,6 +54,8 @@ LARGEST_SEED = 2**63 - 1
 MOST_VARIANTS, MOST_RUNS = 20_000, 200_000
 """How large a grid may be, the combinations that are skipped included."""
 OWN_SETTINGS = "Register one of your own to measure with another setting."
+OPTIONS = ("out", "device", "workers", "fresh", "plugin", "shard")
+"""What `ganbench run` takes as an option, and is often written as a key."""
 LONGEST_VALUE = 100
 """Characters of a hyper-parameter that is a text: it stands in labels."""
 
@@ -269,6 +271,8 @@ def _settings(data: dict[str, Any]) -> Settings:
     plain = {key: value for key, value in data.items() if "." not in key}
     for key in plain:
         if key not in model.model_fields or key in ("hypers", "per_problem"):
+            if key in OPTIONS:
+                raise UserError(f"'{key}' is no key of a suite but an option of the command: --{key}.")
             plain_keys = [field for field in model.model_fields if field not in ("hypers", "per_problem")]
             raise unknown("key", key, [*plain_keys, "suite", "tuning", "claims", "executor"])
     listed = {key: value if isinstance(value, list) else [value] for key, value in hypers.items()}

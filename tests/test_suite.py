@@ -211,6 +211,7 @@ KEYS = (
     ("overrides", "told"),
     [
         (["los=hinge"], f"Unknown key 'los'. Did you mean 'loss'? Available: {KEYS}."),
+        (["out=there"], "'out' is no key of a suite but an option of the command: --out."),
         (["hypers=3"], f"Unknown key 'hypers'. Available: {KEYS}."),
         (["seeds=0"], "The key 'seeds' needs at least 1 seed, got 0."),
         (["seeds=-3"], "The key 'seeds' needs at least 1 seed, got -3."),

@@ -115,7 +115,10 @@ def _registered(root: Path, files: Sequence[str]) -> dict[str, list[str]]:
         sources = {str((root / file).resolve()), str(root / file)}
         mine = [plugin for plugin in registry.known().values() if plugin.source in sources and plugin.kind in keys]
         if not mine:
-            raise UserError(f"'{file}' registers nothing that a suite chooses: a loss, a network, a regularizer, ...")
+            raise UserError(
+                f"'{file}' registers nothing that a suite chooses, a loss, a network, a regularizer, ...: import register "
+                f'from ganbench, and write @register("loss") above a function.'
+            )
         for plugin in mine:
             found.setdefault(keys[plugin.kind], []).append(plugin.name)
     return found

@@ -116,8 +116,8 @@ def _registered(root: Path, files: Sequence[str]) -> dict[str, list[str]]:
         mine = [plugin for plugin in registry.known().values() if plugin.source in sources and plugin.kind in keys]
         if not mine:
             raise UserError(
-                f"'{file}' registers nothing that a suite chooses, a loss, a network, a regularizer, ...: import register "
-                f'from ganbench, and write @register("loss") above a function.'
+                f"'{file}' registers nothing that a suite chooses, a loss, a network, a regularizer, ...: import "
+                f'register from ganbench, and write @register("loss") above a function.'
             )
         for plugin in mine:
             found.setdefault(keys[plugin.kind], []).append(plugin.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -82,6 +83,12 @@ def line_look(colour: int, dashes: int) -> tuple[str, Any]:
 def level_look(place: int) -> tuple[str, Any]:
     """Return the colour and the line style of a setting's level by its place: the same in every picture."""
     return line_look(place, place // len(LIGHT))
+
+
+def legend_above(figure: Figure) -> None:
+    """Put the legend above a figure, in two columns, and break names that are wider than one."""
+    for text in figure.legend(fontsize=7, frameon=False, loc="outside upper center", ncols=2).get_texts():
+        text.set_text(textwrap.fill(text.get_text(), 60))
 
 
 def curves(study: Study, problem: str, measures: Sequence[str] | None = None) -> Iterator[Curves]:

@@ -14,7 +14,7 @@ from ganbench.analysis.profiles import Scores, collect, improvement, profiles
 from ganbench.analysis.statistics import FEWEST
 from ganbench.report.colours import looks
 from ganbench.report.context import DASH, Context
-from ganbench.report.figures import STYLE, Curves, line_look, render
+from ganbench.report.figures import STYLE, Curves, legend_above, line_look, render
 from ganbench.report.lines import Line, line
 
 SHOWN = 15
@@ -89,7 +89,7 @@ def _figure(context: Context, name: str, lines: Mapping[str, Line]) -> Curves:
             axis.step(one["x"], one["y"], where="pre", color=colour, linestyle=dashes, linewidth=1.6, label=label)
             axis.fill_between(one["x"], one["low"], one["high"], step="pre", color=colour, alpha=0.1, linewidth=0)
         axis.set(xlim=(0, 1), ylim=(-0.02, 1.03), xlabel="score", ylabel="share of runs with at least this score")
-        figure.legend(fontsize=7, frameon=False, loc="outside upper center", ncols=2)
+        legend_above(figure)
     title = f"Performance profiles over {name}: the first {len(lines) - 1} variants and the last"
     title = title if len(lines) == DRAWN else f"Performance profiles over {name}"
     return Curves("performance-profile", title, *render(figure))

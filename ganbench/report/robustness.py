@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from ganbench.analysis.robustness import BestOf, runs_by_method
 from ganbench.report.colours import BAD, GOOD, MIDDLE, looks, scale
 from ganbench.report.colours import shade as step_of
 from ganbench.report.context import DASH, Context
-from ganbench.report.figures import STYLE, Curves, line_look, render
+from ganbench.report.figures import STYLE, Curves, legend_above, line_look, render
 
 COLUMNS = 7
 MARGIN = 0.16
@@ -89,7 +90,9 @@ def _map(context: Context, problem: str, runs: pd.DataFrame, rows: pd.DataFrame)
     columns = min(COLUMNS, len(methods))
     lines = -(-len(methods) // columns)
     with sns.axes_style("white"), matplotlib.rc_context(STYLE | {"axes.edgecolor": ".8"}):
-        figure = Figure(figsize=(max(3.6, 1.62 * columns + 0.7), 1.62 * lines + 0.8), layout="constrained")
+        titles = [_wrapped(method) for method in methods]
+        height = 1.4 + 0.11 * max(title.count("\n") + 1 for title in titles)
+        figure = Figure(figsize=(max(3.6, 1.62 * columns + 0.7), height * lines + 0.8), layout="constrained")
         panels, by_method = figure.subplots(lines, columns, squeeze=False), dict(list(runs.groupby("method")))
         for panel in panels.flat[len(methods) :]:
             panel.set_visible(False)
@@ -98,9 +101,9 @@ def _map(context: Context, problem: str, runs: pd.DataFrame, rows: pd.DataFrame)
         for panel in panels.flat:
             _scale(panel, ends)
             panel.label_outer()
-        for panel, method in zip(panels.flat, methods, strict=False):
+        for panel, method, title in zip(panels.flat, methods, titles, strict=False):
             _panel(panel, by_method[method], rates)
-            panel.set_title(_wrapped(method), fontsize=7.5)
+            panel.set_title(title, fontsize=7.5)
         figure.supxlabel(_called(rates[0]), fontsize=9)
         if len(rates) > 1:
             figure.supylabel(_called(rates[1]), fontsize=9)
@@ -150,9 +153,9 @@ def _called(key: str) -> str:
 
 
 def _wrapped(method: str) -> str:
-    """Return a method's label in two lines where one is too long for a panel."""
+    """Return a method's label in lines that a panel is wide enough for."""
     first, *rest = method.split(", ")
-    return f"{first}\n{', '.join(rest)}" if rest else first
+    return "\n".join([first, *textwrap.wrap(", ".join(rest), 28)])
 
 
 def _curves(context: Context, problem: str, rows: pd.DataFrame) -> Iterator[Curves]:
@@ -172,7 +175,7 @@ def _curves(context: Context, problem: str, rows: pd.DataFrame) -> Iterator[Curv
             axis.plot(k, best.seen, color=colour, linewidth=0.7, linestyle=":")
         axis.set(ylim=(-0.02, 1.03), xlabel="trials: settings tried with one seed", ylabel="score of the chosen one")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(fontsize=7, frameon=False, loc="outside upper center", ncols=2)
+        legend_above(figure)
     which = f"the first {len(chosen) - 1} methods and the last" if len(known) > DRAWN else "every method"
     title = f"{problem}, {which}: what the best of so many trials is worth on other seeds (dotted: on its own)"
     yield Curves(f"{problem}-best-of", title, *render(figure))

@@ -43,7 +43,7 @@ def label(value):
     return getattr(value, "name", None)
 
 
-@pytest.mark.parametrize("plugin, law", HELD, ids=label)
+@pytest.mark.parametrize(("plugin", "law"), HELD, ids=label)
 def test_law(plugin, law):
     result = judge(plugin, law)
     if isinstance(result.outcome, NotDeclared):

@@ -193,6 +193,9 @@ def test_print_shows_the_static_figures(page: Any) -> None:
         assert page.is_visible(place)
         assert page.eval_on_selector(place, "image => image.decode().then(() => image.naturalWidth)") > 300
     assert not page.is_visible("#survival .steps")
+    # whatever was never scrolled to is printed, too
+    lost = "images => images.filter(one => one.checkVisibility() && !one.complete).map(one => one.alt)"
+    assert page.eval_on_selector_all("img", lost) == []
 
 
 def test_statistics_draw_profiles_over_all_problems_or_one(page: Any) -> None:

@@ -1,4 +1,4 @@
-"""Letters to other machines, and their answers: what is sent, what is done there, what comes home, what a loss costs."""
+"""Letters to other machines and their answers: what is sent, what is done there, what comes home, what a loss costs."""
 
 import json
 import shutil

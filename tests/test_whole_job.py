@@ -1,4 +1,4 @@
-"""Whole jobs of `ganbench bench --jobs`: a study beside ordinary loops, and the figures that follow from the seconds."""
+"""Whole jobs of `ganbench bench --jobs`: a study beside ordinary loops, and the figures that follow from seconds."""
 
 import io
 import itertools
@@ -120,7 +120,7 @@ def test_loops_begin_together_on_every_core(monkeypatch):
 
 @pytest.mark.parametrize("asked", [lambda: whole_job._loop(bench.Work(2, 1, 4, seeds=1)), None])
 def test_a_loop_tells_seconds_of_a_run_step(monkeypatch, capsys, asked):
-    """Begun at 0 of a clock whose looks are 1 s apart, it goes on below 3 s; told at 4 s, of two steps of six losses."""
+    """Begun at 0 of a clock whose looks are 1 s apart, it goes on below 3 s; told at 4 s of two steps of six losses."""
     made, heard = [], io.StringIO("go\nmore\n")
     monkeypatch.setattr("sys.stdin", heard)
     clock, used = itertools.count(0.0, 1.0), iter((10.0, 16.0))
@@ -146,4 +146,5 @@ def test_a_loop_tells_seconds_of_a_run_step(monkeypatch, capsys, asked):
     assert heard.read() == "more\n"
     # one to warm up, and two
     assert [words[0] for words in made] == [*bench.LOSSES] * 3
-    assert {(work.width, work.depth, work.batch, str(device)) for _, work, device in made} == {(2, 1, 4, "cpu")}
+    sizes = {(work.width, work.depth, work.batch, work.seeds, str(device)) for _, work, device in made}
+    assert sizes == {(2, 1, 4, 1, "cpu")}

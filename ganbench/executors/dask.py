@@ -72,7 +72,7 @@ class _Cluster(Engine):
 
     def room(self) -> int:
         """Two tasks a thread, of as many as there were when the scheduler answered last."""
-        with suppress(OSError, TimeoutError):
+        with suppress(OSError):
             self.threads = sum(self.client.nthreads().values())
         return AHEAD * self.threads
 

@@ -23,14 +23,14 @@ AHEAD = 2
 class Dask:
     """Trains on a Dask cluster: at an address, after a scheduler's file, or on `processes` of this machine."""
 
-    address: str = ""
-    scheduler_file: str = ""
-    processes: int = 1
+    address: str
+    scheduler_file: str
+    processes: int
 
     @property
     def workers(self) -> int:
         """How many jobs are performed at once as far as is known before the cluster is asked."""
-        return max(self.processes, 1)
+        return self.processes
 
     def run(self, tasks: Tasks) -> None:
         """Have every task performed and ended; UserError where there is no such cluster."""
@@ -72,7 +72,7 @@ class _Cluster(Engine):
 
     def room(self) -> int:
         """Two tasks a thread, of as many as there were when the scheduler answered last."""
-        with suppress(OSError, TimeoutError):
+        with suppress(OSError):
             self.threads = sum(self.client.nthreads().values())
         return AHEAD * self.threads
 

@@ -15,9 +15,9 @@ from ganbench.executors.remote import Answer, Engine, Letter, needs, pump, there
 class Ray:
     """Trains on a Ray cluster at an address ("auto" for the one that runs here), each task on a share of a GPU."""
 
-    address: str = ""
-    gpus: float = 0.0
-    processes: int = 1
+    address: str
+    gpus: float
+    processes: int
 
     @property
     def workers(self) -> int:

@@ -91,7 +91,7 @@ def _answer(store: Store, last: Event, events: list[Event], where: str, *, share
 
 def _lay_out(place: Path, letter: Letter, base: Path) -> Store:
     """Make the study of an attempt: the plan, what it is trained with, and what is known of its problem."""
-    place.mkdir(parents=True)
+    place.mkdir()
     write_text(place / "plan.yaml", letter["plan"])
     append_line(place / "environments.jsonl", letter["environment"])
     for name, content in letter["problem"].items():
@@ -103,10 +103,10 @@ def _lay_out(place: Path, letter: Letter, base: Path) -> Store:
 def _go_on(store: Store, name: str, study: Path, attempts: Path) -> None:
     """Take over what another attempt of the same population has, the furthest of them."""
     plan = store.read_plan()
-    others = [Store(path).population(name) for path in attempts.glob(f"{file_name(name)}-*") if path != store.path]
+    others = [Store(path).population(name) for path in attempts.glob(f"{file_name(name)}-*")]
     best = copying.furthest([Store(study).population(name), *others], plan)
     # another may write it, or clear it away: what is not whole is trained again
-    with suppress(OSError, shutil.Error):
+    with suppress(OSError):
         if best and copying.reach(best, plan)[0]:
             copying.copy(best, store.population(name))
             # what is known of its problem, too: where all is done already nobody finds it out again
@@ -219,7 +219,7 @@ class Post:
             differs = copying.difference(own, source) if source.verify(plan) else ""
             return f"it was trained twice, and the two differ in {differs}" if differs else ""
         if copying.furthest([own, source], plan) is source:
-            own.path.parent.mkdir(parents=True, exist_ok=True)
+            own.path.parent.mkdir(exist_ok=True)
             with own.made_whole() as unfinished:
                 source.path.rename(unfinished.path)
         return ""

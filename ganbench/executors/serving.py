@@ -72,6 +72,7 @@ class Server:
                 return dict(event)
             take(event)
         code = process.wait()
+        _end(process)
         return {"event": "failed", "error": f"the worker process ended with code {code} (out of memory?)"}
 
     def _take(self) -> _Process | None:
@@ -84,6 +85,7 @@ class Server:
                 worker = waiting.pop()
                 if worker.process.poll() is None:
                     return worker
+                _end(worker.process)
         return None
 
     def _start(self) -> _Process:

@@ -22,13 +22,13 @@ class Slurm:
     cluster: "slurm", or "local" for submitit's own processes on this machine. seconds between two looks at the queue.
     """
 
-    partition: str = ""
-    minutes: int = 240
-    memory_gb: int = 4
-    gpus: int = 0
-    jobs: int = 500
-    cluster: str = "slurm"
-    seconds: float = 5.0
+    partition: str
+    minutes: int
+    memory_gb: int
+    gpus: int
+    jobs: int
+    cluster: str
+    seconds: float
 
     @property
     def workers(self) -> int:

@@ -1,7 +1,5 @@
 """Work on other machines: the same tables, whatever is lost, done twice, or comes back; and who must not do it."""
 
-import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,13 +14,11 @@ from same import equal
 from ganbench import api, executing
 from ganbench.errors import UserError
 from ganbench.executors import remote, serving, work
-from ganbench.executors.base import Tasks
 from ganbench.executors.dask import Dask
 from ganbench.executors.local import Local, choose
-from ganbench.executors.remote import Engine, Post, pump, there
+from ganbench.executors.remote import Engine, pump, there
 from ganbench.executors.slurm import Slurm
 from ganbench.registry import register
-from ganbench.results import planfile
 from ganbench.results.store import ATTEMPTS, Store
 from ganbench.suite import resolve
 
@@ -137,40 +133,6 @@ def test_what_is_lost_for_good_is_failed_with_its_reason_and_done_when_repeated(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("here")
-def test_attempts_that_a_driver_has_left_are_taken_over(local, tmp_path):
-    plan, out = resolve(None, GRID), tmp_path / "study"
-    store = Store(out)
-    store.begin(plan)
-    for place, folder in enumerate(local.store.populations()):
-        attempt = out / ATTEMPTS / "old" / f"{folder.id}-{place}"
-        attempt.mkdir(parents=True)
-        (attempt / "plan.yaml").write_text(planfile.dump(plan))
-        shutil.copytree(folder.path, attempt / "populations" / folder.id)
-    with Post(Tasks(store, plan, {}, "cpu", lambda *_: None)).opened():
-        assert store.todo(plan, work.populations(plan, "cpu")) == {}
-    assert not (out / ATTEMPTS).exists()
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("here")
-def test_two_results_that_differ_are_told(local, tmp_path, monkeypatch):
-    study = api.run(None, GRID, out=tmp_path / "study", executor=Mail())
-    tasks = Tasks(study.store, study.plan, work.populations(study.plan, "cpu"), "cpu", lambda *_: None)
-    task = tasks.next()
-    folder = study.store.population(task.job.name)
-    with Post(tasks).opened() as post:
-        attempt = post.attempts / post.token / "x" / "populations" / folder.id
-        shutil.copytree(folder.path, attempt)
-        record = json.loads((attempt / "done.json").read_text())
-        (attempt / "done.json").write_text(json.dumps({**record, "diverged_step": [5, 5]}))
-        attempt.parents[1].joinpath("plan.yaml").write_text(planfile.dump(study.plan))
-        differs = post._adopt(Store(attempt.parents[1]).population(folder.id), folder)
-    assert differs == "it was trained twice, and the two differ in the steps at which runs diverged"
-    equal(api.load(study.path), local)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("here")
 def test_who_has_another_version_is_refused_by_name(tmp_path, monkeypatch):
     class Older(Mail):
         def submit(self, letters):
@@ -179,17 +141,6 @@ def test_who_has_another_version_is_refused_by_name(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^The worker on .+ cannot train this plan: it has ganbench .+, not 0\.0\.1\."):
         api.run(None, GRID, out=tmp_path / "study", executor=Older())
     assert set(api.load(tmp_path / "study").runs["status"]) == {"pending"}, "nobody failed"
-
-
-@pytest.mark.slow
-def test_plugin_files_travel_as_they_are(own_registry, tmp_path):
-    letter = {"files": {"/elsewhere/mine.py": b"x = 1\n", str(tmp_path / "same.py"): b"y = 2\n"}}
-    (tmp_path / "same.py").write_bytes(b"y = 2\n")
-    (tmp_path / "base").mkdir()
-    first, second = remote._plugin_files(letter, tmp_path / "base")
-    assert (first.name, first.read_bytes()) == ("mine.py", b"x = 1\n")
-    assert first.is_relative_to(tmp_path / "base")
-    assert second == tmp_path / "same.py"
 
 
 # ------------------------------------------------------------------------------------------ who is asked for
@@ -223,7 +174,6 @@ def test_what_no_executor_takes_is_refused(changes, told):
     assert str(refused.value).startswith(told)
 
 
-@pytest.mark.slow
 def test_an_executor_has_no_part_in_ids_and_hashes(tmp_path):
     plain, named = resolve(None, GRID), resolve(None, [*GRID, "executor=dask", "executor.address=tcp://h:1"])
     assert named.hash == plain.hash
@@ -239,7 +189,6 @@ def test_an_executor_has_no_part_in_ids_and_hashes(tmp_path):
         choose(named, "cpu", 2)
 
 
-@pytest.mark.slow
 def test_an_executor_of_ones_own_is_named_like_the_others(own_registry):
     @register("executor")
     def mine(*, machines: int = 2):
@@ -352,26 +301,6 @@ def test_submitit_on_this_machine_gives_the_same_tables(local, tmp_path):
 def test_ray_gives_the_same_tables(local, tmp_path):
     pytest.importorskip("ray")
     equal(api.run(None, [*GRID, "executor=ray"], out=tmp_path / "study"), local)
-
-
-@pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
-    distributed = pytest.importorskip("distributed")
-
-    def nobody(*args, **more):
-        raise OSError("Timed out trying to connect to tcp://127.0.0.1:1")
-
-    monkeypatch.setattr(distributed, "Client", nobody)
-    with pytest.raises(UserError, match=r"^There is no Dask scheduler at 'tcp://127\.0\.0\.1:1': OSError: Timed out"):
-        api.run(None, GRID, out=tmp_path / "study", executor=Dask("tcp://127.0.0.1:1"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("executor", "module"), [(Dask(), "distributed"), (Slurm(), "submitit")])
-def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch, executor, module):
-    monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(UserError, match=r"pip install 'ganbench\[(dask|slurm)\]'"):
-        api.run(None, GRID, out=tmp_path / "study", executor=executor)
 
 
 def test_the_files_of_a_job_are_all_that_comes_back(tmp_path):

@@ -59,5 +59,7 @@ def test_nothing_is_found_in_those_that_are_sound(page):
              for p in sorted(ROOT.glob("examples/normal/*.py"))]
 )  # fmt: skip
 def test_monitor_says_what_the_page_quotes(page, loop):
-    monitor = page.run(loop)
-    assert page.names(monitor) == quoted(page)[loop]
+    """On any machine the first that is quoted, which the answer rests on; of what is sound nothing else."""
+    names, first = page.names(page.run(loop)), quoted(page)[loop][0]
+    assert first in names[:2]
+    assert names == [first] or not page.THREADS[loop].normal

@@ -112,10 +112,10 @@ with the fault that its thread tells of; the loops are written here and share no
 Below each is what `ganbench.Monitor` says of it, word for word: *doctor*, faults of the wiring seen in the first
 iterations (`monitor.check()`); *game*, what the players do (`monitor.findings`); *verdict*, what came out
 (`monitor.verdict`). The page and its pictures are written by [is_this_normal.py](is_this_normal.py), and
-[a test](../tests/faults/test_threads.py) runs the loops again and compares. Kinds of processors differ in the last digit
-of a sum, and a game without damping in all that follows: on another kind more may be named or less, but in each of the ten
-the first that is quoted (the page is of an AMD EPYC; tried on an Intel Xeon, too). In the pictures, over training steps, a
-dashed line is the onset of a finding or of a failing verdict.
+[a test](../tests/faults/test_threads.py) runs the loops again and compares. Kinds of processors differ in the last
+digit of a sum, and a game without damping in all that follows: on another kind more may be named or less, but in each
+of the ten the first that is quoted (the page is of an AMD EPYC; tried on an Intel Xeon, too). In the pictures, over
+training steps, a dashed line is the onset of a finding or of a failing verdict.
 """
 
 

@@ -238,7 +238,7 @@ def sentence(page: Mapping[str, Any]) -> str:
     since = "" if page["onset"] is None else f" since step {page['onset']}"
     since += f" of {page['last']}" if since and not page["open"] and page["last"] else ""
     name = page["name"] if not so_far_ else page["name"][:1].lower() + page["name"][1:]
-    return f"{so_far_}{name}{since}" + (f": the run {page['meaning']}." if page["meaning"] else ".")
+    return f"{so_far_}{name}{since}" + (f": {page['meaning']}." if page["meaning"] else ".")
 
 
 def told(page: Mapping[str, Any]) -> list[str]:

@@ -47,7 +47,7 @@ def test_the_verdict_is_one_sentence_with_its_onset(collapsed: tuple[Any, dict[s
     study, page, html = collapsed
     run = study.runs["run"][0]
     verdict = Context(study).verdicts.set_index("run").loc[run]
-    assert page["sentence"].startswith(f"Collapsed since step {verdict['onset']} of 4000: the run puts its samples on")
+    assert page["sentence"].startswith(f"Collapsed since step {verdict['onset']} of 4000: puts its samples on")
     assert page["evidence"] == verdict["evidence"]
     assert page["sentence"].replace("'", "&#39;") in html
 

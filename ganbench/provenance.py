@@ -65,7 +65,9 @@ def _now() -> str:
 
 def command() -> str:
     """Return the command that trains this again, wherever its results go; empty where it was called from Python."""
-    if Path(sys.argv[0]).stem not in ("ganbench", "__main__"):
+    program = Path(sys.argv[0])
+    # of `python -m ganbench`, not of another package
+    if program.stem != "ganbench" and program.parts[-2:] != ("ganbench", "__main__.py"):
         return ""
     words = [word for word in sys.argv[1:] if not word.startswith("--out=") and not re.match("-o.", word)]
     for option in ("--out", "-o"):

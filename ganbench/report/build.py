@@ -54,7 +54,7 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
     """Write the report of one or several studies, as they are or with what was computed of them, and return its path.
 
     `path` is the HTML file, by default `report.html` in the (first) study's directory; the figures go to `figures/`
-    beside it, as PNG and SVG. The page loads nothing: pictures, data, styles and script are in it, and without the
+    beside it, as PNG. The page loads nothing: pictures, data, styles and script are in it, and without the
     script it shows the same findings, tables and static figures.
     """
     given = list(study) if isinstance(study, Sequence) else [study]
@@ -176,9 +176,7 @@ def _statistics(context: Context, folder: Path, prefix: str) -> dict[str, Any]:
 
 
 def _save(figure: Curves, folder: Path, prefix: str) -> None:
-    stem = file_name(prefix + figure.name)
-    _write(folder / f"{stem}.png", figure.png)
-    _write(folder / f"{stem}.svg", figure.svg)
+    _write(folder / f"{file_name(prefix + figure.name)}.png", figure.png)
 
 
 def _curves(study: Study, folder: Path, prefix: str) -> list[dict[str, Any]]:

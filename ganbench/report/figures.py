@@ -51,14 +51,21 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Curves:
-    """A figure as PNG and SVG, with what it shows; `figure` itself can be shown, or saved in other formats."""
+    """A figure as PNG, with what it shows; `figure` itself can be shown, or saved in other formats."""
 
     name: str
     title: str
     png: bytes
-    svg: bytes
     figure: Figure
     left_out: int = 0
+
+    @property
+    def svg(self) -> bytes:
+        """The figure as SVG: without a date and with a fixed salt, the same study gives the same bytes."""
+        svg = io.BytesIO()
+        with matplotlib.rc_context({"svg.hashsalt": "ganbench", "svg.fonttype": "none"}):
+            self.figure.savefig(svg, format="svg", metadata={"Date": None})
+        return svg.getvalue()
 
 
 def measures_of(study: Study, problem: str) -> list[str]:
@@ -131,16 +138,13 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")
 
 
-def render(figure: Figure) -> tuple[bytes, bytes, Figure]:
-    """Return a figure as PNG, as SVG, and itself; the same figure gives the same bytes."""
-    png, svg = io.BytesIO(), io.BytesIO()
+def render(figure: Figure) -> tuple[bytes, Figure]:
+    """Return a figure as PNG, and itself; the same figure gives the same bytes."""
+    png = io.BytesIO()
     figure.savefig(png, format="png", dpi=110)
     # laying out is the slow part, and once is enough; with a placeholder for what did it, all would be drawn twice
     figure.set_layout_engine(None)
-    # without a date and with a fixed salt, the same study gives the same bytes
-    with matplotlib.rc_context({"svg.hashsalt": "ganbench", "svg.fonttype": "none"}):
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-    return png.getvalue(), svg.getvalue(), figure
+    return png.getvalue(), figure
 
 
 @dataclass(frozen=True)

@@ -169,8 +169,7 @@ def test_every_finished_run_has_its_verdict_failures_first(built: tuple[Any, Pag
 def test_figures_and_samples(built: tuple[Any, Page]) -> None:
     study, page = built
     names = {file.name for file in (study.path / "figures").iterdir()}
-    kinds = {f"{problem}-curves-no_regularizer.{kind}" for problem in ("ring8", "digits") for kind in ("png", "svg")}
-    assert kinds <= names
+    assert {f"{problem}-curves-no_regularizer.png" for problem in ("ring8", "digits")} <= names
     shots = [a for t, a in page.tags if t == "img" and (a["alt"] or "").startswith("samples at step")]
     # four variants have samples; a run that diverged shows fewer distinct steps at most
     assert 4 * 4 <= len(shots) <= 4 * 5
@@ -191,7 +190,7 @@ def test_statistics_set_every_variant_against_the_plainest(built: tuple[Any, Pag
     alone = data["profiles"]["ring8"]["minimax, no normalization, no regularizer"]
     assert (alone["x"][0], alone["y"][0], alone["x"][-1], alone["y"][-1]) == (0, 1, 1, 0)
     assert data["ranked"][0] == "hinge, no normalization, no regularizer"
-    assert (study.path / "figures" / "performance-profile.svg").exists()
+    assert (study.path / "figures" / "performance-profile.png").exists()
 
 
 def test_survival_lines_are_kaplan_meiers(built: tuple[Any, Page]) -> None:
@@ -313,8 +312,8 @@ def test_several_studies_in_one_page(fake: Any, tmp_path: Path) -> None:
 
 def test_the_same_study_gives_the_same_bytes(fake: Any, tmp_path: Path) -> None:
     study = fake.study_of(five(["converged", "collapsed"]), tmp_path)
-    first = build(study).read_bytes(), (tmp_path / "figures" / "ring8-curves-no_regularizer.svg").read_bytes()
-    assert (build(study).read_bytes(), (tmp_path / "figures" / "ring8-curves-no_regularizer.svg").read_bytes()) == first
+    first = build(study).read_bytes(), (tmp_path / "figures" / "ring8-curves-no_regularizer.png").read_bytes()
+    assert (build(study).read_bytes(), (tmp_path / "figures" / "ring8-curves-no_regularizer.png").read_bytes()) == first
 
 
 def test_nan_rows_after_divergence_do_not_reach_the_page(built: tuple[Any, Page]) -> None:

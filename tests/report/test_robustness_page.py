@@ -51,7 +51,7 @@ def test_the_report_has_the_page_and_says_so_first(fake: Any, tmp_path: Any) -> 
     assert 'id="robustness"' in text
     assert "of 6 settings x 2 seeds, 83 %" in text
     assert "No method was tuned" not in text
-    assert (tmp_path / "figures" / "ring8-robustness.svg").exists()
+    assert (tmp_path / "figures" / "ring8-robustness.png").exists()
 
 
 def test_rates_that_are_tuned_are_no_levels_to_compare(fake: Any, tmp_path: Any) -> None:

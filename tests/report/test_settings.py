@@ -75,7 +75,7 @@ def test_report_and_markdown_show_settings_and_origin(study: Any) -> None:
     assert '<th><code>optimizer.adam.d_lr</code></th><td class="wrap">0.002</td>' in page
     assert "<th>optimizer.adam.g_lr</th>" in page
     assert "| `optimizer.adam.d_lr` | 0.002 | 0.002 |" in text
-    assert "Trained by" not in page + text
+    assert "Trained by two" not in page + text
     session = study.store.sessions()[-1]
     assert f"torch {session['torch']}; " in text
     assert "threads 1" in text

@@ -57,7 +57,7 @@ def test_the_page_has_both_sides(study, tmp_path):
     assert "of 6 more it says nothing" in section
     assert "1.0050" in section
     assert section.count("<tr>") == 1 + len(study.variants)
-    assert (tmp_path / "figures" / "dirac-trajectories.svg").exists()
+    assert (tmp_path / "figures" / "dirac-trajectories.png").exists()
     assert "Theory:</b> 12 of 12 variants with a prediction went as it says." in page
     assert Context(study).findings[1].startswith("Theory: 12 of 12")
 

@@ -211,7 +211,8 @@ def test_plan_is_what_a_session_has_no_part_in():
     (["/bin/ganbench", "run", "--out=place", "smoke"], "ganbench run smoke"),
     (["x/ganbench/__main__.py", "run", "--out", "place", "a b", "--fresh"], "ganbench run 'a b' --fresh"),
     (["ganbench", "run", "--output=1", "out=2"], "ganbench run --output=1 out=2"),
-    (["script.py", "run", "smoke"], ""), (["x/pytest/__main__.py", "-q", "tests"], ""), (["", "run"], ""), (["ganbench"], "ganbench"),
+    (["x/pytest/__main__.py", "-q", "tests"], ""), (["script.py", "run", "smoke"], ""),
+    (["", "run"], ""), (["ganbench"], "ganbench"),
 ])  # fmt: skip
 def test_a_command_is_told_wherever_its_results_go(monkeypatch, words, told):
     monkeypatch.setattr(sys, "argv", words)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganbench.analysis.verdicts import SYMBOLS
-from ganbench.report import build, colours
+from ganbench.report import colours
 from ganbench.report.colours import DARK, DARK_MIDDLE, DASHES, LIGHT, MIDDLE, STEPS, contrast, ink, looks, scale, shade
 from ganbench.report.context import Context
 from ganbench.report.drawn import drawn

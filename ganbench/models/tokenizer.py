@@ -44,6 +44,14 @@ class Settings:
     cap: float
     gamma: float
 
+    def learns(self, step: int) -> bool:
+        """Tell whether the discriminator is trained in a step, for whose word nobody asks where it counts nothing."""
+        return self.weight > 0 and step >= self.start - self.ahead
+
+    def hears(self, step: int) -> bool:
+        """Tell whether the discriminator's word counts in a step."""
+        return self.weight > 0 and step >= self.start
+
 
 class Tokens(Form):
     """Encoder, codebook, decoder. A vector has one code, an image one in each place of the grid that halvings leave.
@@ -136,7 +144,7 @@ class Tokenizers(Trained):
 
     def advance(self) -> None:
         """Train the discriminators once their time has come, then the tokenizers, on the same batch."""
-        learns = self.step >= self.settings.start - self.settings.ahead
+        learns = self.settings.learns(self.step)
         super().advance()
         self.critic.descents += learns
 
@@ -145,11 +153,11 @@ class Tokenizers(Trained):
 
     def _move(self, inputs: Mapping[str, Any], clock: Clock) -> None:
         real, own = self.batch(inputs)[0], self.settings
-        if inputs["step"] >= own.start - own.ahead:
+        if own.learns(inputs["step"]):
             with torch.no_grad():
                 made = self.decoded(self.tokens_of(real)[0])
             self.descend(self.critic, self.told_apart(real, made), clock, inputs["critic"])
-        loss, codes, places = self.objective(real, hears=inputs["step"] >= own.start)
+        loss, codes, places = self.objective(real, hears=own.hears(inputs["step"]))
         self.descend(self.player, loss, clock, inputs["numbers"])
         if own.decay:
             self._average(codes.detach(), places)
@@ -181,7 +189,7 @@ class Tokenizers(Trained):
         loss = error + own.commitment * quantization.commitment_loss(codes, chosen)
         if not own.decay:
             loss = loss + quantization.codebook_loss(codes, chosen)
-        if hears and own.weight:
+        if hears:
             against = -self.critic(made).flatten(1).mean(1)
             weight = torch.full_like(error, own.weight)
             if own.adaptive:

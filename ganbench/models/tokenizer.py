@@ -24,6 +24,7 @@ from ganbench.ranges import AtLeastOne, BelowOne, NotNegative, NotNegativeInt, P
 from ganbench.registry import register
 from ganbench.training import batched
 from ganbench.training.batched import Tensors
+from ganbench.training.cost import StepCost, measured
 from ganbench.training.host import Clock
 from ganbench.training.players import Player
 
@@ -245,6 +246,18 @@ class Tokenizers(Trained):
         codes = like(known, self.normals(latents)).unflatten(2, (-1, self.module.code_size)).flatten(1, 2)
         book = self.frozen["book"]
         return self.decoded(quantization.looked_up(quantization.nearest(codes, book), book))
+
+    def costs(self) -> StepCost:
+        """Count what a step costs, a mean over those without the discriminator and those with it."""
+        own, steps = self.again(), self.variant.steps
+        kinds = [(self.settings.learns(step), self.settings.hears(step)) for step in range(steps)]
+        flop, peak = 0.0, 0
+        for kind in dict.fromkeys(kinds):
+            for _ in range(2):  # what an optimizer makes the first time is there in every later step
+                own.step = kinds.index(kind)
+                meter = measured(own.advance)
+            flop, peak = flop + meter.flop * kinds.count(kind) / steps, max(peak, meter.peak_bytes)
+        return StepCost((flop / len(self.runs),) * len(self.runs), peak)
 
     def again(self) -> Tokenizers:
         return Tokenizers(self.runs, self.problem, self.device, self.build, self.settings)

@@ -207,6 +207,15 @@ def test_what_comes_back_has_passed_the_codebook_and_samples_are_of_it():
     assert torch.equal(made, made[:, :1].expand_as(made))
 
 
+def test_what_a_step_costs_is_a_mean_over_steps_with_and_without_the_discriminator():
+    """Of steps that cost alike before and after, so that the mean is linear in the share of those after."""
+    never, always, half, none = (learner(start=start).costs() for start in (20, 0, 10, 10**6))
+    assert never.flop == none.flop
+    assert always.flop[0] > 1.5 * never.flop[0]
+    assert half.flop[0] == pytest.approx((never.flop[0] + always.flop[0]) / 2)
+    assert always.peak_bytes == half.peak_bytes > never.peak_bytes
+
+
 def test_images_that_cannot_be_halved_so_often_are_refused():
     with pytest.raises(UserError, match=r"The tokenizer cannot halve images of 8 x 8 pixels 4 times: set"):
         learner(halvings=4)

@@ -234,8 +234,8 @@ def reconstruction(seen: Seen) -> dict[str, Tensor]:
         found["reconstruction_error"] = exact(back - seen.held_out).square().flatten(1).mean(1)
     if (tokens := seen.tokens(seen.held_out)) is not None:
         found["codebook_perplexity"] = _perplexity(*tokens)
-    if seen.adversarial_weight is not None:
-        found["adversarial_weight"] = seen.adversarial_weight
+    if seen.word is not None:
+        found["adversarial_weight"] = seen.word
     return found
 
 

@@ -24,7 +24,7 @@ class Seen:
     samples, seconds: how many samples each has made, and in how long all together; None where nobody has looked.
     reconstruct: what comes back of samples [n, *shape] that are encoded and decoded, [runs, n, *shape]; tokens: the
     places in a codebook that they come to [runs, n x places], and how many there are; None where there are none.
-    adversarial_weight: what a discriminator's word counts in a loss that has others beside it [runs].
+    word: what a discriminator's word counts in a loss that has others beside it [runs].
     """
 
     log_density: Callable[[Tensor], Tensor | None]
@@ -35,7 +35,7 @@ class Seen:
     seconds: float | None
     reconstruct: Callable[[Tensor], Tensor | None] = nothing
     tokens: Callable[[Tensor], tuple[Tensor, int] | None] = nothing
-    adversarial_weight: Tensor | None = None
+    word: Tensor | None = None
 
 
 def seen_of(problem: Problem, held_out: Tensor) -> Seen:

@@ -130,7 +130,7 @@ class Tokenizers(Trained):
         self.critics: dict[int, nn.Module] = {}
         super().__init__(runs, problem, device, build)
         self.critic = Player([self.critics[run.seed] for run in runs], runs, "d_lr", self.clock, torch.float32)
-        self.adversarial_weight = torch.zeros(len(runs), device=device)
+        self.word = torch.zeros(len(runs), device=device)
         drawn = [problem.sample(CODES, stream("codes", seed)) for seed in self.seeds]
         self.known = torch.stack(drawn).to(device)
 
@@ -179,7 +179,7 @@ class Tokenizers(Trained):
     def objective(self, real: Tensor, *, hears: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return the tokenizers' loss [runs] on samples [runs, batch, *shape], their codes, and the places of these.
 
-        hears: whether the discriminator's word counts; how much goes to `adversarial_weight`.
+        hears: whether the discriminator's word counts; how much goes to `word`.
         """
         own, tensors = self.settings, {**self.player.trained, **self.player.buffers}
         codes = self.encoded(real, tensors)
@@ -195,7 +195,7 @@ class Tokenizers(Trained):
             weight = torch.full_like(error, own.weight)
             if own.adaptive:
                 weight = own.weight * quantization.adaptive_weight(error, against, tensors[self.module.last], own.cap)
-            self.adversarial_weight.copy_(torch.where(self.alive, weight, self.adversarial_weight))
+            self.word.copy_(torch.where(self.alive, weight, self.word))
             loss = loss + weight * against
         return loss, codes, places
 
@@ -263,12 +263,12 @@ class Tokenizers(Trained):
         return Tokenizers(self.runs, self.problem, self.device, self.build, self.settings)
 
     def held(self) -> dict[str, Any]:
-        return {**super().held(), "critic": self.critic.state_dict(), "adversarial_weight": self.adversarial_weight}
+        return {**super().held(), "critic": self.critic.state_dict(), "word": self.word}
 
     def restore(self, held: Mapping[str, Any]) -> None:
         super().restore(held)
         self.critic.load_state_dict(held["critic"])
-        self.adversarial_weight.copy_(held["adversarial_weight"])
+        self.word.copy_(held["word"])
 
 
 @register("model", ignores=NO_GAME, needs=NO_LABELS)

@@ -197,7 +197,7 @@ class Prober:
         density, reconstruct, tokens = (
             getattr(learner, name, nothing) for name in ("log_density", "reconstruct", "tokens")
         )
-        weight = getattr(learner, "adversarial_weight", None)
+        weight = getattr(learner, "word", None)
         seen = Seen(
             density, held_out, learner.problem.grain, len(learner.runs), samples, seconds, reconstruct, tokens, weight
         )

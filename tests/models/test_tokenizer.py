@@ -117,7 +117,7 @@ def test_a_step_of_a_population_is_that_of_each_run_in_a_plain_loop(problem, dec
         last = views[[name for name in views if name.startswith("decoder") and name.endswith("weight")][-1]]
         norms = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (error, word)]
         weight = 0.7 * (norms[0] / (norms[1] + 1e-4) if adaptive else 1.0)
-        torch.testing.assert_close(twin.adversarial_weight[row], torch.as_tensor(weight), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(twin.word[row], torch.as_tensor(weight), rtol=1e-4, atol=1e-6)
         loss = error + weight * word + 0.25 * (codes - chosen.detach()).square().mean()
         if not decay:
             loss = loss + (codes.detach() - chosen).square().mean()
@@ -175,13 +175,13 @@ def test_until_its_start_it_is_the_plain_autoencoder_bit_by_bit(ahead, decay):
         for name, buffer in late.player.buffers.items():
             assert torch.equal(buffer, none.player.buffers[name])
         assert torch.equal(late.player.flat, none.player.flat)
-        assert (late.adversarial_weight == 0).all()
+        assert (late.word == 0).all()
         assert torch.equal(late.critic.flat, before) is (step <= 3 - ahead)
         assert late.critic.descents == max(0, step - 3 + ahead)
         advanced(late, 1)
         advanced(none, 1)
     assert not torch.equal(late.player.flat, none.player.flat)
-    assert (late.adversarial_weight > 0).all()
+    assert (late.word > 0).all()
 
 
 def test_what_comes_back_has_passed_the_codebook_and_samples_are_of_it():

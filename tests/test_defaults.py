@@ -87,6 +87,12 @@ DEFAULTS = {
     **{f"model.{name}.{key}": (value, "as vae") for name in ("autoencoder", "adversarial_autoencoder")
        for key, value in (("width", 32), ("depth", 2))},
     "model.adversarial_autoencoder.weight": (0.1, OURS),
+    **{f"model.tokenizer.{key}": (value, source) for key, value, source in (
+        ("width", 16, "as dcgan"), ("halvings", 1, "4 x 4 codes of digits"), ("codes", 64, OURS),
+        ("commitment", 0.25, "van den Oord 2017, sec. 3.2"), ("decay", 0.99, "van den Oord 2017, app. A.1"),
+        ("start", 1000, "ours: half of the usual training"), ("ahead", 0, "none"),
+        ("weight", 0.8, "Esser 2021, as published with the code"), ("adaptive", True, "Esser 2021, eq. 7"),
+        ("cap", 1e4, "Esser 2021, as published with the code"), ("gamma", 0.0, "none"))},
     "model.realnvp.couplings": (8, OURS), "model.realnvp.width": (32, "as mlp"), "model.realnvp.depth": (2, "as mlp"),
     "model.realnvp.limit": (2.0, OURS),
     "model.made.width": (64, OURS), "model.made.depth": (2, "as mlp"), "model.made.components": (8, OURS),

@@ -49,14 +49,21 @@ def fakes() -> Tensor:
 
 
 def seen(real: Reference, fake: Tensor) -> Seen:
-    """Return a Gaussian around each run's fakes as a model: what a metric of models looks at."""
+    """Return a Gaussian around each run's fakes as a model, and a shift by their mean as its codec."""
 
     def log_density(x: Tensor) -> Tensor:
         away = x - fake.mean(1, keepdim=True)
         spread = fake.std(1, keepdim=True)
         return (-0.5 * (away / spread).square() - spread.log() - 0.5 * math.log(2 * math.pi)).sum(-1)
 
-    return Seen(log_density, real.real, 0.0, len(fake), fake.shape[1], 1.0)
+    def reconstruct(x: Tensor) -> Tensor:
+        return x + fake.mean(1, keepdim=True)
+
+    def tokens(x: Tensor) -> tuple[Tensor, int]:
+        return torch.cdist(reconstruct(x).double(), CENTRES.double()).argmin(-1), len(CENTRES)
+
+    word = fake.abs().mean((1, 2))
+    return Seen(log_density, real.real, 0.0, len(fake), fake.shape[1], 1.0, reconstruct, tokens, word)
 
 
 def asked(plugin: Plugin, real: Reference, fake: Tensor) -> Any:

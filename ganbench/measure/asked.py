@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ganbench.measure import metrics  # those that are always measured, registered first
 from ganbench.measure import shape as shape  # and these after them
@@ -205,3 +206,40 @@ def latency(seen: Seen) -> dict[str, Tensor]:
         return {}
     each = 1000 * seen.seconds / (seen.runs * seen.samples)
     return {"ms_per_sample": torch.full((seen.runs,), each, dtype=torch.float64)}
+
+
+@register(
+    "metric",
+    acts_on="models",
+    asked=True,
+    measures={
+        "reconstruction_error": positive(
+            "mean squared error, an element, of held-out samples that are encoded and decoded", "down", perfect=0.0,
+            scale="log", blind="The least error is that of blurred samples: what a discriminator sharpens costs some.",
+        ),
+        "codebook_perplexity": positive(
+            "codes in use: the exponential of the entropy of how often each is chosen for held-out samples", "up",
+            "codes", scale="log", blind="Of few held-out samples no more than there are places in them.",
+        ),
+        "adversarial_weight": positive(
+            "what a discriminator's word counts beside the reconstruction in the last step, 0 before it begins",
+            scale="log",
+        ),
+    },
+)  # fmt: skip
+def reconstruction(seen: Seen) -> dict[str, Tensor]:
+    """How well held-out samples come back, how much of a codebook they use, and what a discriminator's word counts."""
+    found: dict[str, Tensor] = {}
+    if (back := seen.reconstruct(seen.held_out)) is not None:
+        found["reconstruction_error"] = exact(back - seen.held_out).square().flatten(1).mean(1)
+    if (tokens := seen.tokens(seen.held_out)) is not None:
+        found["codebook_perplexity"] = _perplexity(*tokens)
+    if seen.word is not None:
+        found["adversarial_weight"] = seen.word
+    return found
+
+
+def _perplexity(places: Tensor, size: int) -> Tensor:
+    """Return how many codes are in use [...], of places [..., n]: the exponential of the entropy of their shares."""
+    shares = one_hot(places, size).double().mean(-2)
+    return (-torch.xlogy(shares, shares).sum(-1)).exp()

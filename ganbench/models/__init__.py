@@ -3,6 +3,18 @@
 A model is `(runs, problem, device, *, hypers) -> Learner` (training.learner), of runs that share their structure.
 """
 
-from ganbench.models import adversarial, autoencoder, closed, diffusion, gan, made, rbm, real, realnvp, vae
+from ganbench.models import adversarial, autoencoder, closed, diffusion, gan, made, rbm, real, realnvp, tokenizer, vae
 
-__all__ = ["adversarial", "autoencoder", "closed", "diffusion", "gan", "made", "rbm", "real", "realnvp", "vae"]
+__all__ = [
+    "adversarial",
+    "autoencoder",
+    "closed",
+    "diffusion",
+    "gan",
+    "made",
+    "rbm",
+    "real",
+    "realnvp",
+    "tokenizer",
+    "vae",
+]

@@ -25,6 +25,8 @@ RIDGE = 1e-6
 class Coder(Form):
     """Encoder and decoder that are trained to give samples back."""
 
+    encodes = True
+
     def __init__(self, size: int, latent_dim: int, width: int, depth: int, *, bounded: bool) -> None:
         super().__init__()
         self.numbers = latent_dim
@@ -33,7 +35,7 @@ class Coder(Form):
 
     def loss(self, x: Tensor, normal: Tensor) -> Tensor:
         """Return the mean squared error of what comes back [n]."""
-        return (self.decoder(self.encoder(x)) - x).square().mean(-1)
+        return (self.recoded(x) - x).square().mean(-1)
 
     def sample_like(self, normal: Tensor, known: Tensor) -> Tensor:
         """Return samples [n, size] whose codes are drawn as those of known samples lie."""
@@ -42,13 +44,21 @@ class Coder(Form):
 
     def codes_like(self, normal: Tensor, known: Tensor) -> Tensor:
         """Return codes [n, latent_dim] of the Gaussian with the moments of the codes of known samples."""
-        codes = self.encoder(known)
-        mean = codes.mean(0)
-        covariance = (codes - mean).mT @ (codes - mean) / (len(codes) - 1)
-        ridge = RIDGE * covariance.diagonal().mean().clamp(min=1e-12)
-        # of what is not finite the root is no number, where the plain function would raise for all runs
-        root = torch.linalg.cholesky_ex(covariance + ridge * torch.eye(self.numbers, device=codes.device))[0]
-        return mean + normal @ root.mT
+        return like(self.encoder(known), normal)
+
+    def recoded(self, x: Tensor) -> Tensor:
+        decoded: Tensor = self.decoder(self.encoder(x))
+        return decoded
+
+
+def like(codes: Tensor, normal: Tensor) -> Tensor:
+    """Return codes [..., n, size] of the Gaussian with the moments of known ones, made of numbers of N(0, 1)."""
+    mean = codes.mean(-2, keepdim=True)
+    covariance = (codes - mean).mT @ (codes - mean) / (codes.shape[-2] - 1)
+    ridge = RIDGE * covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-12)
+    # of what is not finite the root is no number, where the plain function would raise for all runs
+    root = torch.linalg.cholesky_ex(covariance + torch.diag_embed(ridge[..., None].expand(covariance.shape[:-1])))[0]
+    return mean + normal @ root.mT
 
 
 class Coders(Trained):

@@ -24,15 +24,16 @@ class Form(nn.Module):
     """One model that one loss trains, of samples as flat rows [n, size].
 
     numbers: of N(0, 1) that a sample is made of. draws: those that a training sample takes. estimates: those that the
-    density at a sample takes. density: whether it can tell one. smooth: whether it is trained on samples with uniform
-    noise as wide as the steps between their values, where there are such steps: without it a density could grow without
-    end (Theis 2016).
+    density at a sample takes. density: whether it can tell one. encodes: whether it encodes samples, and decodes them
+    again. smooth: whether it is trained on samples with uniform noise as wide as the steps between their values, where
+    there are such steps: without it a density could grow without end (Theis 2016).
     """
 
     numbers: int = 0
     draws: int = 0
     estimates: int = 0
     density: bool = False
+    encodes: bool = False
     smooth: bool = False
 
     def loss(self, x: Tensor, normal: Tensor) -> Tensor:
@@ -48,6 +49,10 @@ class Form(nn.Module):
 
         normal: numbers of N(0, 1) [n, estimates].
         """
+        raise NotImplementedError
+
+    def recoded(self, x: Tensor) -> Tensor:
+        """Return what comes back of samples [n, size] that are encoded and decoded."""
         raise NotImplementedError
 
 
@@ -142,6 +147,13 @@ class Trained(Alone):
         normal = torch.randn(len(x), estimates, generator=stream("likelihood", 0)).to(x)
         found: Tensor = self.call("log_density", *(part.expand(count, *part.shape) for part in (x.flatten(1), normal)))
         return found
+
+    def reconstruct(self, x: Tensor) -> Tensor | None:
+        """Return what comes back of samples [n, *shape], [runs, n, *shape]; None where they are not encoded."""
+        if not self.module.encodes:
+            return None
+        found: Tensor = self.call("recoded", x.flatten(1).expand(len(self.runs), len(x), -1))
+        return found.unflatten(2, self.problem.shape)
 
     def again(self) -> Trained:
         return type(self)(self.runs, self.problem, self.device, self.build)

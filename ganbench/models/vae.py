@@ -28,7 +28,7 @@ class Autoencoder(Form):
     Kullback-Leibler divergence of each sample [batch, 2].
     """
 
-    density = True
+    density = encodes = True
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int, settings: Mapping[str, Any], *, bounded: bool) -> None:
         super().__init__()
@@ -48,6 +48,10 @@ class Autoencoder(Form):
         decoded = self.decoder(mean + (log_variance / 2).exp() * normal)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
         return torch.stack([(decoded - samples).square().sum(-1), divergence], dim=-1)
+
+    def recoded(self, x: Tensor) -> Tensor:
+        decoded: Tensor = self.decoder(self.encoder(x).chunk(2, dim=-1)[0])
+        return decoded
 
     def log_density(self, x: Tensor, normal: Tensor) -> Tensor:
         """Bound it from below by codes that the encoder weighs (Burda 2016); by one code it is the evidence bound."""

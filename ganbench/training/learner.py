@@ -22,6 +22,7 @@ class Learner(Protocol):
     `alive` [runs] tells which runs have finite numbers, `diverged_step` [runs] at which step the others lost theirs
     (-1: none); `step` counts training steps. One whose latents have numbers of N(0, 1) behind them tells how many a
     sample as `noise`; one that has a density has `log_density(x)`, from samples [n, *shape] to nats [runs, n] or None.
+    What else one may tell of itself (`reconstruct`, `tokens`, `word`) is described in measure.of_models.
     """
 
     @property

@@ -19,7 +19,7 @@ from ganbench.arrays import Array
 from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
-from ganbench.measure.of_models import Seen
+from ganbench.measure.of_models import Seen, nothing
 from ganbench.metrics.inputs import exact, home
 from ganbench.plan import Plan, Run
 from ganbench.problems.base import Given, Problem, mapped, on_device, stream
@@ -194,8 +194,13 @@ class Prober:
     def _of_models(self, samples: int, seconds: float) -> dict[str, Tensor]:
         """Return the columns of metrics of models, of which all together have made so many samples each."""
         learner, held_out = self.learner, self.evaluator.held_out
-        density = getattr(learner, "log_density", lambda _: None)
-        seen = Seen(density, held_out, learner.problem.grain, len(learner.runs), samples, seconds)
+        density, reconstruct, tokens = (
+            getattr(learner, name, nothing) for name in ("log_density", "reconstruct", "tokens")
+        )
+        weight = getattr(learner, "word", None)
+        seen = Seen(
+            density, held_out, learner.problem.grain, len(learner.runs), samples, seconds, reconstruct, tokens, weight
+        )
         return self.evaluator.measure_models(seen)
 
     def _at_best(self, fake: Tensor, quality: Tensor) -> dict[str, Tensor]:

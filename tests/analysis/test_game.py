@@ -78,6 +78,9 @@ def after(before, then, at):
         ({"d_ranking.period2": 0.5, "d_ranking.period3": 0.8}, "one of several discriminators is dead", 100),
         ({"rec_loss": after(0.2, 0.5, 6), "g_loss": after(0.0, 0.8, 6)},
          "reconstruction gets worse since the adversarial term began", 600),
+        ({"g_loss": math.nan, "reconstruction_error": [math.nan, 0.4, *after(0.2, 0.3, 6)[2:]],
+          "adversarial_weight": after(0.0, 2.0, 4)},
+         "reconstruction gets worse since the adversarial term began", 600),
         ({"adaptive_weight": after(0.8, 5000.0, 6)}, "an adaptive weight runs away", 600),
         ({"fm_loss": after(1.0, 40.0, 6)}, "feature matching dominates", 600),
         ({"d_input_gradient_fake": [0.05, *[1.0] * 11], "d_input_gradient_real": [0.05, *[0.5] * 11],
@@ -143,6 +146,30 @@ def test_recall_is_no_reconstruction():
     assert found(**began, recall=0.5, rec=after(0.1, 0.3, 6)) == [
         ("reconstruction gets worse since the adversarial term began", 600)
     ]
+
+
+@pytest.mark.parametrize(("before", "then", "began", "is_found"), [
+    (0.2, 0.27, 6, True), (0.2, 0.25, 6, False), (0.2, 0.1, 6, False),
+    # with no step before there is nothing that got lost, and without a discriminator nobody who lost it
+    (0.2, 0.5, 0, False), (0.2, 0.5, PROBES, False),
+])  # fmt: skip
+def test_reconstruction_is_lost_by_its_size_before_the_discriminator(before, then, began, is_found):
+    weight = [0.0] * began + [1.0] * (PROBES - began)
+    series = course(reconstruction_error=after(before, then, 6), adversarial_weight=weight).drop(columns="g_loss")
+    told = [one for one in game_findings(series) if one.finding.startswith("reconstruction")]
+    assert [one.onset for one in told] == [600] * is_found
+    if told:
+        assert told[0].evidence == "reconstruction error is 0.27 and was 0.2 before."
+
+
+def test_reconstruction_is_lost_until_it_is_well_below_where_that_is_said():
+    weight = {"adversarial_weight": after(0.0, 1.0, 6), "g_loss": math.nan}
+    lost = [*[0.2] * 6, 0.27, 0.24, 0.25, 0.235, 0.24, 0.24]
+    assert ("reconstruction gets worse since the adversarial term began", 600) in found(
+        **weight, reconstruction_error=lost
+    )
+    back = [*lost[:-3], 0.22, 0.24, 0.24]
+    assert found(**weight, reconstruction_error=back) == []
 
 
 def test_one_probe_of_an_event_is_no_state():

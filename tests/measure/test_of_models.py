@@ -90,3 +90,20 @@ def test_nobody_measures_them_who_was_not_asked():
     with_all = Evaluator(problem("ring8"), 64, 32, metrics=("likelihood", "latency"))
     assert [metric.name for metric in with_all.of_models] == ["likelihood", "latency"]
     assert {metric.declared("acts_on") for metric in with_all.metrics} == {"samples"}
+
+
+def test_errors_of_reconstruction_are_of_what_comes_back_and_perplexities_of_shares():
+    """Half of the codes at two places and half at one: exp(ln 2 / 2 + ln 4 / 2) = 2 sqrt 2 in use; one alone: 1."""
+    x = torch.zeros(4, 1, 2, 2)
+    back = torch.stack([x + 0.5, x])
+    back[1, 0, 0, 0, 0] = 4.0
+    places = torch.tensor([[0, 0, 0, 0, 5, 5, 2, 2], [3] * 8])
+    own = Seen(lambda _: None, x, 0.0, 2, 4, 0.1, lambda _: back, lambda _: (places, 6), torch.tensor([0.0, 2.0]))
+    found = registry.get("metric", "reconstruction")(own)
+    assert found["reconstruction_error"].tolist() == [0.25, 1.0]
+    assert found["codebook_perplexity"].tolist() == pytest.approx([2 * math.sqrt(2), 1.0])
+    assert found["adversarial_weight"].tolist() == [0.0, 2.0]
+
+
+def test_who_encodes_nothing_gives_nothing_back():
+    assert registry.get("metric", "reconstruction")(seen(lambda x: None, torch.zeros(4, 2))) == {}

@@ -159,6 +159,8 @@ ROTATES = GameRule(
 # ------------------------------------------------------------------------------------------ what loops report
 
 
+WORSE, STILL_WORSE = 1.3, 1.15
+"""Times the least error of reconstruction before the adversarial term began, at which it is lost, and until when."""
 RECONSTRUCTIONS = ("rec", "recon", "l1", "mse", "mel", "nll")
 WEIGHTS, MATCHED = ("adaptive_weight", "d_weight_adaptive", "disc_weight"), ("feature_match", "fm_loss", "feat")
 
@@ -167,23 +169,38 @@ def _first(course: Course, *starts: str) -> str:
     return next(iter(course.like(*starts)), "")
 
 
+def _reconstruction(course: Course) -> str:
+    """Return the error of reconstruction: of held-out samples where it is measured, or what a loop reports."""
+    return "reconstruction_error" if "reconstruction_error" in course else _first(course, *RECONSTRUCTIONS)
+
+
+def _began(course: Course) -> Flags:
+    """Where the adversarial term has counted so far, by G's loss, or by its weight where that is measured alone."""
+    name = next((name for name in ("g_loss", "adversarial_weight") if name in course), None)
+    return np.logical_or.accumulate(np.abs(course[name]) > 0) if name else np.zeros(len(course), dtype=bool)
+
+
+def _least_before(course: Course) -> float:
+    """Return the least error of reconstruction before the adversarial term began, NaN where there was no before."""
+    return span(course[_reconstruction(course)][course.trained & ~_began(course)])[0]
+
+
 def _ruined(course: Course) -> Flags:
-    name = _first(course, *RECONSTRUCTIONS)
-    began = np.abs(course["g_loss"]) > 0
-    if not name or not began.any() or began[course.trained].all():
+    name, began = _reconstruction(course), _began(course)
+    if not name or not began.any():
         return np.zeros(len(course), dtype=bool)
-    least = span(course[name][course.trained & ~began])[0]
-    return course.at_least(course[name], 1.3 * least, 1.15 * least) & np.logical_or.accumulate(began)
+    least = _least_before(course)
+    return course.at_least(course[name], WORSE * least, STILL_WORSE * least) & began
 
 
 RUINED = GameRule(
     name="reconstruction gets worse since the adversarial term began",
     meaning="what the generator had learned to reconstruct is lost since the discriminator takes part",
-    reads=("g_loss",),
+    reads=(),
     holds=_ruined,
     evidence=lambda course, place: (
-        f"{_first(course, *RECONSTRUCTIONS)} is {number(course.last(_first(course, *RECONSTRUCTIONS)))} and was "
-        f"{number(span(course[_first(course, *RECONSTRUCTIONS)])[0])} before."
+        f"{_reconstruction(course).replace('_', ' ')} is {number(course.last(_reconstruction(course)))} and was "
+        f"{number(_least_before(course))} before."
     ),
     causes=("the adversarial weight is too large", "D starts unprepared, or far ahead"),
     remedy=Remedy("A smaller or adaptive weight, capped; let D learn alone for a while before G hears it; start later.",

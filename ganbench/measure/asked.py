@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganbench.measure import metrics  # those that are always measured, registered first
 from ganbench.measure import shape as shape  # and these after them
+from ganbench.measure import translated as translated
 from ganbench.measure.of_models import Seen
 from ganbench.metrics import gaussian, kernels, memorization, neighbours
 from ganbench.metrics.inputs import exact, measures_of

@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ganbench.errors import UserError
-from ganbench.gan.conditioning import Concatenated, Headed, Projected, Untold, added
+from ganbench.gan.conditioning import Concatenated, Headed, Pictured, Projected, Untold, added
 from ganbench.gan.networks.layers import Maxout
 from ganbench.gan.normalizations import PixelNorm, Reweighted, as_matrix
 from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
@@ -161,7 +161,7 @@ def _conditional(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str, ta
     if type(module) is Untold:
         return forward(module.body, tensors, x, f"{prefix}body.", tap)
     if isinstance(given, Tensor):
-        if type(module) is Concatenated:
+        if isinstance(module, Concatenated | Pictured) and type(module) in (Concatenated, Pictured):
             return forward(module.body, tensors, module.joined(x, given), f"{prefix}body.", tap, ours=False)
         if type(module) is Projected:
             features = forward(module.body, tensors, x, f"{prefix}body.", tap)

@@ -23,6 +23,23 @@ class Concatenated(nn.Module):
         return self.body(self.joined(x, label))
 
 
+class Flattened(nn.Module):
+    """A body that sees its input beside a picture that is given, both as rows of numbers (Mirza & Osindero 2014)."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def joined(self, x: Tensor, picture: Tensor) -> Tensor:
+        """Return x [..., batch, *shape] flat, with pictures [..., batch, C, h, w] behind it."""
+        batch = picture.dim() - 3
+        return torch.cat([x.flatten(batch), picture.flatten(batch)], dim=-1)
+
+    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+        out: Tensor = self.body(self.joined(x, picture))
+        return out
+
+
 class Pictured(nn.Module):
     """A body that sees images, or latents as planes, beside a picture that is given (Isola et al. 2017)."""
 

@@ -56,16 +56,18 @@ RIM = 0.6  # where the rim of a shape begins, in radii
 
 
 @cache
-def scenes(side: int, *, hollow: bool = False) -> tuple[Tensor, Tensor]:
-    """Return images [128, 3, side, side] in [0, 1] of one shape each, and its shape, colour, place and size.
+def scenes(
+    side: int, places: Sequence[tuple[float, float]] = PLACES, radii: Sequence[float] = RADII, *, hollow: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return images [K, 3, side, side] in [0, 1] of one shape each, and its shape, colour, place and size [K, 4].
 
     hollow: of each shape the rim alone.
     """
-    factors = combinations(SHAPES, COLOURS, PLACES, RADII)
+    factors = combinations(SHAPES, COLOURS, places, radii)
     points = (torch.arange(FINER * side, dtype=torch.float64) + 0.5) / (FINER * side)
     masks = {}
-    for shape, place, radius in itertools.product(range(len(SHAPES)), range(len(PLACES)), range(len(RADII))):
-        y, x = ((points - at) / RADII[radius] for at in PLACES[place])
+    for shape, place, radius in itertools.product(range(len(SHAPES)), range(len(places)), range(len(radii))):
+        y, x = ((points - at) / radii[radius] for at in places[place])
         y, x = y[:, None], x[None, :]
         inside = _inside(SHAPES[shape], y, x)
         if hollow:

@@ -29,18 +29,22 @@ def nearest(x: Tensor, known: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------- outlines to coloured shapes
 
 
-class Outlines(Rendered):
-    """The shapes of `shapes`, each given its outline: which colour it has is free, and all else is not.
+MIDDLE, SIZES = ((0.5, 0.5),), (0.28, 0.42)
+"""Where the shapes of `outlines` stand, and their radii, in sides of the image."""
 
-    An outline is one of 32, without noise, so that many fakes of each are seen; each has one answer a colour.
+
+class Outlines(Rendered):
+    """A shape in the middle of each image, given its outline: which colour it has is free, and all else is not.
+
+    An outline is one of 8, without noise, so that many fakes of each are seen; each has one answer a colour.
     """
 
     capabilities = Rendered.capabilities | PAIRED | {"choices"}
     feature_spaces = ("data", "pixels")
 
     def __init__(self, side: int, samples: int) -> None:
-        images, factors = scenes(side)
-        pictures = scenes(side, hollow=True)[0].amax(1, keepdim=True)
+        images, factors = scenes(side, MIDDLE, SIZES)
+        pictures = scenes(side, MIDDLE, SIZES, hollow=True)[0].amax(1, keepdim=True)
         # of shape, colour, place and size: the colour last, since it is what an outline leaves open
         order = torch.arange(len(factors)).view(*(factors.amax(0) + 1).tolist()).movedim(1, -1).flatten(0, -2)
         self._outline = torch.empty(len(factors), dtype=torch.int64)
@@ -61,8 +65,8 @@ class Outlines(Rendered):
 
 
 @register("problem", gives="picture", provides=PAIRED | {"modes", "factors", "choices"})
-def outlines(*, side: int = 16, samples: int = 0) -> Outlines:
-    """Coloured shapes as in `shapes`, each given its grey outline: 32 outlines, of which each may have 4 colours."""
+def outlines(*, side: int = 8, samples: int = 0) -> Outlines:
+    """Coloured shapes, each given its grey outline: 4 shapes in 2 sizes, of which each may have 4 colours."""
     whole_number("outlines", "side", side, 8, 64)
     return Outlines(side, samples)
 

@@ -49,13 +49,13 @@ def distances(x: Tensor, answers: Tensor) -> Tensor:
         ),
         "given_used": Measure(
             "share of the error to another input's truth that the own input takes away; 0: inputs are ignored",
-            "up", (float("-inf"), 1.0), perfect=1.0,
+            "up", (float("-inf"), 1.0),
         ),
         "content_kept": share(
-            "share of samples that show what is given, by the nearest picture that is known", "up", 1.0,
+            "share of samples that show what is given, by the nearest picture that is known", "up",
         ),
         "content_permuted": share(
-            "the same where what is given stands for what is shown by the best one-to-one table", "up", 1.0,
+            "the same where what is given stands for what is shown by the best one-to-one table", "up",
             blind="Of few samples of many kinds the best table is found by chance: read it against the oracle.",
         ),
     },
@@ -89,11 +89,11 @@ def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
     measures={
         "choices_covered": share(
             "share of the right answers that samples of one input reach: within half the way to the nearest other one",
-            "up", 1.0,
+            "up",
         ),
         "choice_spread": positive(
             "how far the samples of one input lie apart, over how far right answers do; 0: one answer for every noise",
-            perfect=1.0, blind="Noise in pixels spreads samples, too: read it beside choices_covered.",
+            blind="Noise in pixels spreads samples, too: read it beside choices_covered.",
         ),
     },
 )  # fmt: skip
@@ -141,7 +141,6 @@ def _sums(values: Tensor, place: Tensor) -> Tensor:
     measures={
         "consistency": positive(
             "root mean square difference of a pixel of what samples would be given with from what is given", "down",
-            perfect=0.0,
         )
     },
 )  # fmt: skip

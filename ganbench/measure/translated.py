@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -18,23 +20,49 @@ TRUTH = {"truth": "needs a problem that knows what is right for what is given"}
 Columns = dict[str, Tensor]
 
 
-def _by_run(real: Reference, fake: Tensor, given: Tensor, of_run: Callable[..., list[Tensor]]) -> list[Tensor]:
-    """Return the columns [runs] of what is said of each run's fakes [n, d], what is given [n, ...] and its answers."""
+@dataclass(frozen=True)
+class Asked:
+    """The inputs of one run's samples: those that differ [u, ...], which one each sample has [n], their answers."""
+
+    given: Tensor
+    place: Tensor
+    answers: Tensor
+
+    @cached_property
+    def count(self) -> Tensor:
+        """How many samples each input has [u], float64."""
+        return exact(self.place.bincount(minlength=len(self.given)))
+
+
+def _asked(given: Tensor, truth: Truth) -> Asked:
+    rows, place = given.reshape(len(given), -1).unique(dim=0, return_inverse=True)
+    inputs = rows.reshape(-1, *given.shape[1:])
+    return Asked(inputs, place, truth.answers(inputs))
+
+
+Said = Callable[[Truth, Tensor, Asked], list[Tensor]]
+
+
+def _by_run(real: Reference, fake: Tensor, given: Tensor, said: Said) -> list[Tensor]:
+    """Return the columns [runs] of what is said of each run's fakes [n, d] and of its inputs."""
     truth = real.truth
     assert truth is not None
     given = given.expand(*fake.shape[:-1], *given.shape[fake.dim() - 1 :])
-    alike = bool((given == given[:1]).all())
-    rows, answers = [], None
+    rows, asked = [], None
     for own, beside in zip(fake, given, strict=True):
-        if answers is None or not alike:
-            answers = truth.answers(beside)
-        rows.append(torch.stack([exact(column) for column in of_run(truth, own, beside, answers)]))
+        # runs of a population have the same inputs
+        if asked is None or not torch.equal(asked.given[asked.place], beside):
+            asked = _asked(beside, truth)
+        rows.append(torch.stack([exact(column) for column in said(truth, own, asked)]))
     return list(torch.stack(rows, 1))
 
 
 def distances(x: Tensor, answers: Tensor) -> Tensor:
-    """Return the root mean square difference of elements of x [n, d] from answers [n, choices, ...], [n, choices]."""
-    return (exact(x)[:, None] - exact(answers.flatten(2))).square().mean(-1).sqrt()
+    """Return root mean square differences of elements of x [n, d] from answers [u, choices, ...], [n, u, choices]."""
+    flat = exact(answers.flatten(2).flatten(0, 1))
+    # by differences: products lose the last digits of small ones
+    apart = torch.cdist(exact(x), flat, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.unflatten(1, answers.shape[:2]) / x.shape[1] ** 0.5
 
 
 @register(
@@ -48,7 +76,7 @@ def distances(x: Tensor, answers: Tensor) -> Tensor:
             blind="One of many right answers is as good as another: it does not see whether all are given.",
         ),
         "given_used": Measure(
-            "share of the error to another input's truth that the own input takes away; 0: inputs are ignored",
+            "share of the error to other inputs' truth that the own input takes away; 0: inputs are ignored",
             "up", (float("-inf"), 1.0),
         ),
         "content_kept": share(
@@ -61,24 +89,25 @@ def distances(x: Tensor, answers: Tensor) -> Tensor:
     },
 )  # fmt: skip
 def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
-    """Whether samples are right for what is given with them, and for more than anything else that is given.
+    """Whether samples are right for what is given with them, and nearer to that than to what is right for others.
 
-    The other input is that of the next sample, where it differs; NaN where all are the same.
+    Other inputs count as often as they are asked for; NaN where there is one alone.
     """
 
-    def of_run(truth: Truth, x: Tensor, given: Tensor, answers: Tensor) -> list[Tensor]:
-        own, other = (distances(x, each).amin(1) for each in (answers, answers.roll(1, 0)))
-        differs = exact((given != given.roll(1, 0)).reshape(len(given), -1).any(1))
-        used = 1 - (own * differs).sum() / (other * differs).sum()
-        shape = answers.shape[2:]
-        shown, asked = truth.content(x.unflatten(1, shape)), truth.content(answers[:, 0])
+    def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
+        away, rows = distances(x, asked.answers).amin(2), torch.arange(len(x), device=x.device)
+        own, total = away[rows, asked.place].mean(), away @ asked.count
+        others = len(x) - asked.count[asked.place]
+        other = ((total - away[rows, asked.place] * asked.count[asked.place]) / others).mean()
+        shown = truth.content(x.unflatten(1, asked.answers.shape[2:]))
+        wanted = truth.content(asked.answers[:, 0])[asked.place]
         table = exact(torch.zeros(truth.kinds, truth.kinds, device=x.device))
-        table.index_put_((asked, shown), exact(torch.ones(len(x), device=x.device)), accumulate=True)
+        table.index_put_((wanted, shown), exact(torch.ones(len(x), device=x.device)), accumulate=True)
         best = table.cpu()[linear_sum_assignment(table.cpu().numpy(), maximize=True)].sum()
-        return [own.mean(), used, table.diagonal().sum() / len(x), best.to(x.device) / len(x)]
+        return [own, 1 - own / other, table.diagonal().sum() / len(x), best.to(x.device) / len(x)]
 
     names = ("truth_error", "given_used", "content_kept", "content_permuted")
-    return dict(zip(names, _by_run(real, fake, label, of_run), strict=True))
+    return dict(zip(names, _by_run(real, fake, label, said), strict=True))
 
 
 @register(
@@ -100,20 +129,17 @@ def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
 def choices(real: Reference, fake: Tensor, label: Tensor) -> Columns:
     """What other noise makes of the same input; means over inputs of two samples or more, NaN where there is none."""
 
-    def of_run(truth: Truth, x: Tensor, given: Tensor, answers: Tensor) -> list[Tensor]:
-        _, place = given.reshape(len(given), -1).unique(dim=0, return_inverse=True)
-        away, apart = distances(x, answers), _apart(answers)
-        hit = exact(away == away.amin(1, keepdim=True)) * exact(away <= apart[:, None] / 2)
-        count = place.bincount()
-        seen = count >= FEWEST
-        reached = _sums(hit, place).clamp(max=1).mean(1)
-        mean = _sums(exact(x), place) / count[:, None]
-        within = _sums((exact(x) - mean[place]).square().sum(1), place) / (count - 1)
-        right = exact(answers.flatten(2))
-        wide = _sums((right - right.mean(1, keepdim=True)).square().sum(2).mean(1), place) / count
+    def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
+        place, seen, right = asked.place, asked.count >= FEWEST, exact(asked.answers.flatten(2))
+        away = distances(x, asked.answers)[torch.arange(len(x), device=x.device), place]
+        hit = (away == away.amin(1, keepdim=True)) & (away <= _apart(asked.answers)[place, None] / 2)
+        reached = _sums(exact(hit), asked).clamp(max=1).mean(1)
+        mean = _sums(exact(x), asked) / asked.count[:, None]
+        within = _sums((exact(x) - mean[place]).square().sum(1), asked) / (asked.count - 1)
+        wide = (right - right.mean(1, keepdim=True)).square().sum(2).mean(1)
         return [reached[seen].mean(), (within[seen].sum() / wide[seen].sum()).sqrt()]
 
-    return dict(zip(("choices_covered", "choice_spread"), _by_run(real, fake, label, of_run), strict=True))
+    return dict(zip(("choices_covered", "choice_spread"), _by_run(real, fake, label, said), strict=True))
 
 
 FEWEST = 2
@@ -121,16 +147,16 @@ FEWEST = 2
 
 
 def _apart(answers: Tensor) -> Tensor:
-    """Return the root mean square difference of the two answers [n, choices, ...] that are nearest, [n]."""
-    pairs = torch.stack([distances(answers[:, place].flatten(1), answers) for place in range(answers.shape[1])], 1)
-    own = torch.eye(pairs.shape[1], dtype=torch.bool, device=pairs.device)
-    return pairs.masked_fill(own, float("inf")).flatten(1).amin(1)
+    """Return the root mean square difference of the two answers [u, choices, ...] that are nearest, [u]."""
+    pairs = torch.stack([distances(own.flatten(1), own[None])[:, 0] for own in answers])
+    same = torch.eye(pairs.shape[1], dtype=torch.bool, device=pairs.device)
+    return pairs.masked_fill(same, float("inf")).flatten(1).amin(1)
 
 
-def _sums(values: Tensor, place: Tensor) -> Tensor:
-    """Return the sums of values [n, ...] by their places, [places, ...]."""
-    sums = torch.zeros(int(place.max()) + 1, *values.shape[1:], dtype=values.dtype, device=values.device)
-    return sums.index_add_(0, place, values)
+def _sums(values: Tensor, asked: Asked) -> Tensor:
+    """Return the sums of values [n, ...] of the samples of each input, [u, ...]."""
+    sums = torch.zeros(len(asked.given), *values.shape[1:], dtype=values.dtype, device=values.device)
+    return sums.index_add_(0, asked.place, values)
 
 
 @register(
@@ -147,9 +173,10 @@ def _sums(values: Tensor, place: Tensor) -> Tensor:
 def consistency(real: Reference, fake: Tensor, label: Tensor) -> Columns:
     """Whether what is given can be had back from samples, as the low resolution from the high one."""
 
-    def of_run(truth: Truth, x: Tensor, given: Tensor, answers: Tensor) -> list[Tensor]:
+    def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
         assert truth.given_of is not None
-        back = exact(truth.given_of(x.unflatten(1, answers.shape[2:])).flatten(1))
-        return [(back - exact(given.reshape(len(given), -1))).square().mean(1).sqrt().mean()]
+        back = exact(truth.given_of(x.unflatten(1, asked.answers.shape[2:])).flatten(1))
+        given = exact(asked.given[asked.place].flatten(1) if asked.given.dim() > 1 else asked.given[asked.place, None])
+        return [(back - given).square().mean(1).sqrt().mean()]
 
-    return {"consistency": _by_run(real, fake, label, of_run)[0]}
+    return {"consistency": _by_run(real, fake, label, said)[0]}

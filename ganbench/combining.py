@@ -52,13 +52,16 @@ def impossible(variant: Variant, allow: Collection[str] = ()) -> str:
     chosen = [(axis, bound.plugin) for axis in kinds.axes().values() for bound in chain(variant, axis.name)]
     provided = {p: {what for axis, plugin in chosen if p in axis.gives for what in plugin.provides} for p in "GD"}
     provided["D"] |= {LOSS_OF_LOGITS, SINGLE_SAMPLES, *(ALLOWED[name][0] for name in allow)}
-    if not bind(variant, "problem").declared("gives"):
+    if not (gives := bind(variant, "problem").declared("gives")):
         provided = {player: {*own, NOTHING_GIVEN} for player, own in provided.items()}
     provided["D"] -= _withheld(variant).keys()
     if variant.critic_steps == variant.generator_steps == 1:
         provided["D"].add("one_turn_each")
     if reason := _ignored(variant):
         return reason
+    network = bind(variant, "network")
+    if gives == "picture" and not {"picture", NOTHING_GIVEN} & set(network.plugin.needs):
+        return f"{network.name} with problem {variant.problem}: it takes no picture"
     for axis, plugin in chosen:
         if reason := _misplaced(axis, plugin, chosen):
             return reason

@@ -135,7 +135,7 @@ KINDS: Mapping[str, Kind] = {
             "problem",
             "ganbench.problems",
             {"": ()},
-            {"gives": one_of("label"), "external": flag(False), "resolution": RESOLUTION},
+            {"gives": one_of("label", "picture"), "external": flag(False), "resolution": RESOLUTION},
             axes=(Axis("problem", "ring8", named=True),),
             laws=("ganbench.contracts.problems",),
         ),

@@ -82,6 +82,11 @@ DEFAULTS = {
     "network.progressive.until": (0.7, OURS), "network.r3gan.blocks": (1, "half of the paper's"),
     "network.r3gan.group": (0, "ours: full convolutions are faster on a CPU"),
     "network.patchgan.halvings": (0, "as many as leave 4 pixels, 3 as in Isola 2017"),
+    **{f"network.{name}.told": (True, "the cGAN of Isola 2017") for name in ("pix2pix", "pictured_mlp")},
+    "network.pix2pix.width": (8, "as patchgan"), "network.pix2pix.halvings": (0, "as patchgan"),
+    "network.pictured_mlp.width": (64, OURS), "network.pictured_mlp.depth": (2, "as mlp"),
+    "problem.outlines.side": (8, "as digits"), "problem.outlines.samples": (0, "no end"),
+    "problem.upscaled_digits.factor": (2, "four pixels of one"), "term.l1.weight": (100.0, "Isola 2017, app. 6.2"),
     "model.vae.width": (32, "as mlp"), "model.vae.depth": (2, "as mlp"), "model.vae.beta": (1.0, "Kingma 2014"),
     "model.vae.scale": (0.1, OURS),
     **{f"model.{name}.{key}": (value, "as vae") for name in ("autoencoder", "adversarial_autoencoder")

@@ -12,11 +12,13 @@ from torch import Tensor
 from ganbench.contracts.base import Breach, Outcome, law
 from ganbench.measure.of_models import Seen
 from ganbench.metrics.reference import Reference, Training
-from ganbench.problems.base import Modes, stream
+from ganbench.problems.base import Modes, Truth, stream
 from ganbench.registry import Plugin
 
 RUNS = 3
 CENTRES = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]], dtype=torch.float64)
+TWO = torch.tensor([[0.1, 0.0], [-0.1, 0.0]], dtype=torch.float64)
+"""What is right beside a centre, for a label that is given."""
 
 
 def normal(name: str, *shape: int) -> Tensor:
@@ -38,8 +40,18 @@ def reference() -> Reference:
         real,
         modes=modes,
         class_head=lambda x: (-torch.cdist(x.double(), CENTRES)).softmax(-1),
+        truth=Truth(
+            answers=lambda label: CENTRES[label][:, None] + TWO,
+            content=_mode_of,
+            kinds=len(CENTRES),
+            given_of=lambda x: _mode_of(x)[:, None],
+        ),
         training=lambda: Training(Reference(real), torch.arange(len(real)) % len(CENTRES)),
     )
+
+
+def _mode_of(x: Tensor) -> Tensor:
+    return torch.cdist(x.double(), CENTRES).argmin(1)
 
 
 def fakes() -> Tensor:

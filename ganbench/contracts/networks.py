@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import product
 
 import torch
@@ -11,12 +12,13 @@ from torch import Tensor, nn
 from ganbench.contracts.base import Breach, NotDeclared, Outcome, law, law_about
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.gan.networks.images import EITHER, SEVERAL
-from ganbench.problems.base import Label, stream
+from ganbench.problems.base import Label, Picture, stream
 from ganbench.registry import Plugin
 from ganbench.training import batched
 
 BATCH, LATENT, CLASSES = 7, 5, 3
 PLAYERS = ("generator", "discriminator")
+GIVEN: Mapping[str, Label | Picture] = {"label": Label(CLASSES), "picture": Picture((1, 8, 8))}
 
 
 def of_images(plugin: Plugin) -> bool:
@@ -24,19 +26,29 @@ def of_images(plugin: Plugin) -> bool:
     return "image" in plugin.needs
 
 
-def takes_labels(plugin: Plugin) -> bool:
-    """Tell whether a network is for problems that give labels, alone or too."""
-    return "label" in plugin.needs or EITHER in plugin.provides
+def ways(plugin: Plugin) -> list[str]:
+    """Return what a network is tried with: nothing that is given (""), a "label", a "picture"."""
+    if EITHER in plugin.provides:
+        return ["", "label"]
+    return [next((what for what in GIVEN if what in plugin.needs), "")]
 
 
-def ways(plugin: Plugin) -> list[bool]:
-    """Return with which of no labels (False) and labels (True) a network is tried."""
-    return [False, True] if EITHER in plugin.provides else [takes_labels(plugin)]
+def takes_something(plugin: Plugin) -> bool:
+    """Tell whether a network is for problems that give something, alone or too."""
+    return any(ways(plugin))
 
 
-def beside(labels: bool) -> tuple[Tensor, ...]:
-    """Return what players take beside their input: labels [batch] in which every class occurs, or nothing."""
-    return (torch.arange(BATCH) % CLASSES,) if labels else ()
+def beside(what: str) -> tuple[Tensor, ...]:
+    """Return what players take beside their input [batch, ...], no two neighbours the same, or nothing."""
+    if not what:
+        return ()
+    labels = torch.arange(BATCH) % CLASSES
+    return (labels if what == "label" else normal_pictures()[labels],)
+
+
+def normal_pictures() -> Tensor:
+    """Return a picture a class [classes, 1, 8, 8], float64."""
+    return torch.randn(CLASSES, 1, 8, 8, generator=stream("network contract pictures", 0), dtype=torch.float64)
 
 
 def shape_of(plugin: Plugin) -> tuple[int, ...]:
@@ -46,7 +58,7 @@ def shape_of(plugin: Plugin) -> tuple[int, ...]:
     return (1, 8, 8) if of_images(plugin) else (2,)
 
 
-def built(plugin: Plugin, seed: int = 0, asked: Counter[str] | None = None, *, labels: bool = False) -> list[nn.Module]:
+def built(plugin: Plugin, seed: int = 0, asked: Counter[str] | None = None, *, given: str = "") -> list[nn.Module]:
     """Return generator and discriminator, float64; `asked` counts the layers that they ask their spec for."""
 
     def counted(name: str) -> Normalize:
@@ -59,8 +71,8 @@ def built(plugin: Plugin, seed: int = 0, asked: Counter[str] | None = None, *, l
 
     g_norm, g_weight, d_norm, d_weight = map(counted, ("g_norm", "g_weight", "d_norm", "d_weight"))
     pixels = (-1.0, 1.0) if of_images(plugin) else None
-    given = Label(CLASSES) if labels else None
-    spec = NetworkSpec(shape_of(plugin), pixels, LATENT, g_norm, g_weight, d_norm, d_weight, given=given)
+    spec = NetworkSpec(shape_of(plugin), pixels, LATENT, g_norm, g_weight, d_norm, d_weight,
+                       given=GIVEN.get(given))  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator, discriminator = plugin(spec, **plugin.hypers)
@@ -79,10 +91,10 @@ def shapes_fit(plugin: Plugin) -> Outcome:
 
     To several logits where it provides "several_logits".
     """
-    for labels in ways(plugin):
-        generator, discriminator = built(plugin, labels=labels)
-        fake = generator(latents(generator), *beside(labels))
-        logits = discriminator(fake, *beside(labels))
+    for given in ways(plugin):
+        generator, discriminator = built(plugin, given=given)
+        fake = generator(latents(generator), *beside(given))
+        logits = discriminator(fake, *beside(given))
         if tuple(fake.shape) != (BATCH, *shape_of(plugin)):
             return Breach(f"{BATCH} latents become {list(fake.shape)}, not {[BATCH, *shape_of(plugin)]}")
         several = SEVERAL in plugin.provides and logits.dim() == 2 and len(logits) == BATCH
@@ -101,17 +113,17 @@ def of_distributions(plugin: Plugin) -> bool:
 @law_about(of_distributions)
 def players_see_their_input(plugin: Plugin) -> Outcome:
     """Other latents give other samples, and other samples other logits."""
-    labels = ways(plugin)[0]
-    for name, player, x in _inputs(plugin, labels=labels):
-        out = player(x, *beside(labels))
+    given = ways(plugin)[0]
+    for name, player, x in _inputs(plugin, given):
+        out = player(x, *beside(given))
         if not (out - out[:1]).abs().max() > 1e-9:
             return Breach(f"the {name}'s outputs are all the same")
     return None
 
 
-def _inputs(plugin: Plugin, *, labels: bool) -> list[tuple[str, nn.Module, Tensor]]:
+def _inputs(plugin: Plugin, given: str) -> list[tuple[str, nn.Module, Tensor]]:
     """Return each player by its name with what it takes."""
-    generator, discriminator = built(plugin, labels=labels)
+    generator, discriminator = built(plugin, given=given)
     return [(PLAYERS[0], generator, latents(generator)), (PLAYERS[1], discriminator, _samples(plugin))]
 
 
@@ -123,8 +135,8 @@ def _samples(plugin: Plugin, seed: int = 0) -> Tensor:
 @law
 def weights_follow_the_seed(plugin: Plugin) -> Outcome:
     """Initial weights are those of torch's seed: the same twice, others with another seed."""
-    labels = ways(plugin)[0]
-    first, again, other = (_weights(built(plugin, seed, labels=labels)) for seed in (0, 0, 1))
+    given = ways(plugin)[0]
+    first, again, other = (_weights(built(plugin, seed, given=given)) for seed in (0, 0, 1))
     if not torch.equal(first, again):
         return Breach("weights built twice from one seed differ")
     return Breach("weights of two seeds are the same") if torch.equal(first, other) else None
@@ -138,7 +150,7 @@ def _weights(modules: list[nn.Module]) -> Tensor:
 def normalizations_reach_it(plugin: Plugin) -> Outcome:
     """It asks `spec` for its layers, without which no normalization reaches them."""
     asked: Counter[str] = Counter()
-    built(plugin, asked=asked, labels=ways(plugin)[0])
+    built(plugin, asked=asked, given=ways(plugin)[0])
     deaf = [name for player, name in zip("gd", PLAYERS, strict=True) if not asked[f"{player}_norm"]]
     if deaf:
         return NotDeclared(
@@ -150,14 +162,14 @@ def normalizations_reach_it(plugin: Plugin) -> Outcome:
 @law
 def a_population_is_its_runs(plugin: Plugin) -> Outcome:
     """Stacked over runs, each player gives what it gives alone."""
-    for labels, training in product(ways(plugin), (True, False)):
-        pairs = [built(plugin, seed, labels=labels) for seed in range(3)]
+    for given, training in product(ways(plugin), (True, False)):
+        pairs = [built(plugin, seed, given=given) for seed in range(3)]
         for place, name in enumerate(PLAYERS):
             modules = [pair[place].train(training) for pair in pairs]
             x = torch.stack(
                 [_samples(plugin, seed) if place else latents(one, seed) for seed, one in enumerate(modules)]
             )
-            off = _off(modules, x, beside(labels))
+            off = _off(modules, x, beside(given))
             if not off < 1e-9:
                 return Breach(f"the {name}'s outputs are off by {off:.3g} in {'training' if training else 'measuring'}")
     return None
@@ -167,20 +179,21 @@ def _off(modules: list[nn.Module], x: Tensor, own: tuple[Tensor, ...]) -> float:
     """Return by how much modules together [runs, ...] are off each of them alone."""
     states = [dict(module.named_parameters()) | dict(module.named_buffers()) for module in modules]
     stacked = {key: torch.stack([own[key].detach() for own in states]) for key in states[0]}
-    given = own[0].expand(len(x), -1) if own else None
+    given = own[0].expand(len(x), *own[0].shape) if own else None
     together = batched.forward(modules[0], stacked, x, given=given)
     alone = torch.stack([module(part, *own) for module, part in zip(modules, x, strict=True)])
     return (together - alone).abs().max().item()
 
 
-@law_about(takes_labels)
+@law_about(takes_something)
 def labels_are_seen(plugin: Plugin) -> Outcome:
-    """With other labels both players say something else, once their weights have moved from where they start."""
-    (labels,) = beside(True)
-    for name, player, x in _inputs(plugin, labels=True):
+    """With other labels or pictures both players say something else, once their weights have moved from the start."""
+    given = ways(plugin)[-1]
+    (own,) = beside(given)
+    for name, player, x in _inputs(plugin, given):
         _move(player)
-        if torch.equal(player(x, labels), player(x, (labels + 1) % CLASSES)):
-            return Breach(f"the {name} gives the same for other labels")
+        if torch.equal(player(x, own), player(x, own.roll(1, 0))):
+            return Breach(f"the {name} gives the same for other {given}s")
     return None
 
 
@@ -191,14 +204,15 @@ def _move(player: nn.Module) -> None:
         parameter.add_(torch.randn(parameter.shape, generator=drawn, dtype=parameter.dtype) / 10)
 
 
-@law_about(takes_labels)
+@law_about(takes_something)
 def labels_go_with_their_samples(plugin: Plugin) -> Outcome:
-    """The order of the batch does not matter, where inputs and their labels move together."""
-    (labels,) = beside(True)
+    """The order of the batch does not matter, where inputs and their labels or pictures move together."""
+    given = ways(plugin)[-1]
+    (own,) = beside(given)
     order = torch.randperm(BATCH, generator=stream("network contract order", 0))
-    for name, player, x in _inputs(plugin, labels=True):
+    for name, player, x in _inputs(plugin, given):
         player.eval()  # what iterates in training, iterates between the two
-        off = (player(x, labels)[order] - player(x[order], labels[order])).abs().max().item()
+        off = (player(x, own)[order] - player(x[order], own[order])).abs().max().item()
         if not off < 1e-9:
             return Breach(f"the {name}'s outputs are off by {off:.3g} in another order")
     return None
@@ -207,7 +221,7 @@ def labels_go_with_their_samples(plugin: Plugin) -> Outcome:
 @law_about(of_images)
 def images_stay_in_range(plugin: Plugin) -> Outcome:
     """Images stay in the declared range, whatever the latents."""
-    labels = ways(plugin)[0]
-    generator, _ = built(plugin, labels=labels)
-    largest = generator(latents(generator, scale=1e4), *beside(labels)).abs().max().item()
+    given = ways(plugin)[0]
+    generator, _ = built(plugin, given=given)
+    largest = generator(latents(generator, scale=1e4), *beside(given)).abs().max().item()
     return None if largest <= 1 else Breach(f"a pixel is {largest:.4g} away from 0, the range is [-1, 1]")

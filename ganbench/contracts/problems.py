@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganbench.contracts.base import Breach, Outcome, law, law_about
-from ganbench.problems.base import Label, Problem, stream
+from ganbench.problems.base import Label, Picture, Problem, stream
 from ganbench.registry import Plugin
 
 SAMPLES = 64
@@ -88,12 +88,16 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
         "modes": problem.modes is not None,
         "classes": problem.labels is not None,
         "label": isinstance(problem.gives, Label),
+        "picture": isinstance(problem.gives, Picture),
+        "truth": problem.truth is not None,
+        "consistency": problem.truth is not None and problem.truth.given_of is not None,
         "image": len(problem.shape) == 3 and problem.value_range is not None,
     }
     missing = [name for name in sorted(problem.capabilities) if not there.get(name, True)]
     if missing:
         asked = {
-            "modes": "modes", "classes": "labels", "label": "gives=Label",
+            "modes": "modes", "classes": "labels", "label": "gives=Label", "picture": "gives=Picture",
+            "truth": "truth=Truth", "consistency": "a truth that tells given_of",
             "image": "a shape of 3 axes and a value_range",
         }  # fmt: skip
         return Breach(f"it says '{missing[0]}' and has not {asked[missing[0]]}")

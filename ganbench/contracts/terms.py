@@ -15,13 +15,15 @@ RUNS, STEPS = 3, 6
 SMALL = ("loss=nonsaturating", f"seeds={RUNS}", "steps=8", "batch_size=12")
 POINTS = ("problem=ring8", "network.mlp.width=8")
 LABELS = ("problem=ring8_labelled", "network=conditional_mlp", "network.conditional_mlp.width=8")
+PAIRS = ("problem=outlines", "problem.outlines.side=8", "network=pix2pix", "network.pix2pix.width=2")
 IMAGES = ("problem=digits", "network=dcgan", "network.dcgan.width=2")
 
 
 def population(plugin: Plugin, rows: slice = slice(None)) -> Population:
     """Return some runs that train with a term: on labels or images where it needs them."""
     with known(plugin):
-        on = LABELS if "label" in plugin.needs else IMAGES if "image" in plugin.needs else POINTS
+        fitting = {"label": LABELS, "pairs": PAIRS, "image": IMAGES}
+        on = next((own for need, own in fitting.items() if need in plugin.needs), POINTS)
         plan = resolve(None, [*SMALL, *on, f"term={plugin.name}"])
         runs = list(plan.runs[rows])
         return Population(runs, make_problem(runs[0].variant), torch.device("cpu"), torch.float64)

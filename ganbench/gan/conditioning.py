@@ -1,4 +1,4 @@
-"""How a label reaches a network: beside its input (Mirza 2014), or by a projection of D's features (Miyato 2018)."""
+"""How what is given reaches a network: beside its input (Mirza 2014; Isola 2017), or by a projection (Miyato 2018)."""
 
 from collections.abc import Sequence
 
@@ -23,8 +23,47 @@ class Concatenated(nn.Module):
         return self.body(self.joined(x, label))
 
 
+class Flattened(nn.Module):
+    """A body that sees its input beside a picture that is given, both as rows of numbers (Mirza & Osindero 2014)."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def joined(self, x: Tensor, picture: Tensor) -> Tensor:
+        """Return x [..., batch, *shape] flat, with pictures [..., batch, C, h, w] behind it."""
+        batch = picture.dim() - 3
+        return torch.cat([x.flatten(batch), picture.flatten(batch)], dim=-1)
+
+    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+        out: Tensor = self.body(self.joined(x, picture))
+        return out
+
+
+class Pictured(nn.Module):
+    """A body that sees images, or latents as planes, beside a picture that is given (Isola et al. 2017)."""
+
+    def __init__(self, body: nn.Module, side: int) -> None:
+        """Take what sees channels of both on `side` x `side` pixels, to which a picture of a part of it is enlarged."""
+        super().__init__()
+        self.body, self.side = body, side
+
+    def joined(self, x: Tensor, picture: Tensor) -> Tensor:
+        """Return x, images [..., c, side, side] or latents [..., c], with the channels of pictures [..., C, h, w]."""
+        times = self.side // picture.shape[-1]
+        rows = picture[..., None, :, None].expand(*picture.shape[:-1], times, picture.shape[-1], times)
+        enlarged = rows.reshape(*picture.shape[:-2], self.side, self.side)
+        if x.dim() < picture.dim():
+            x = x[..., None, None].expand(*x.shape, self.side, self.side)
+        return torch.cat([x, enlarged], dim=-3)
+
+    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+        out: Tensor = self.body(self.joined(x, picture))
+        return out
+
+
 class Untold(nn.Module):
-    """A body that is not told labels: its output for x alone."""
+    """A body that is not told what is given: its output for x alone."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()

@@ -147,6 +147,12 @@ def information(
     return loss
 
 
+@register("term", players="g", needs={"pairs": "it needs a problem of pairs"})
+def l1(scene: Scene, *, weight: NotNegative = 100.0) -> Tensor:
+    """L1: G's loss has weight x the mean of |x - G(z, y)| of pairs beside the game's own (Isola 2017, eq. 3)."""
+    return weight * (scene.fake.samples - scene.real.samples.detach()).abs().flatten(2).mean((1, 2))
+
+
 def _pixels(problem: Problem, *, side: int = 8, weight: float = 1.0) -> int:
     channels, height, width = problem.shape
     return channels * min(side, height) * min(side, width)

@@ -57,6 +57,7 @@ class Evaluator:
                 neighbours=min(neighbours, self.samples),
                 shuffled=True,  # problems draw them, or hold them in random order
                 training=partial(self._training, space),
+                truth=problem.truth,
                 perfect=None if features.class_head is None or problem.equal_classes else partial(self._perfect, space),
             )
             for space, features in self.spaces.items()

@@ -15,7 +15,7 @@ from ganbench.errors import InputError
 from ganbench.metrics import moments
 from ganbench.metrics.distances import Points, middle, neighbour_distances, neighbour_radii, squared_distances
 from ganbench.metrics.inputs import Samples, real_samples, same_dimension, samples
-from ganbench.problems.base import Modes, stream
+from ganbench.problems.base import Modes, Truth, stream
 
 __all__ = ["Reference", "neighbour_radii", "prepared", "squared_distances"]
 
@@ -41,8 +41,8 @@ class Reference:
     and of fake) the k-nearest-neighbour metrics use, always the same random ones, None for all; shuffled: that samples
     come in random order, so that the first of them will do; training: what a generator is trained on, when it is asked
     for; perfect: a perfect generator's samples [n, d], by which classes are counted (None: as equally likely ones, of
-    which the classifier is sure). Raises InputError as `inputs.samples` does, and for
-    real samples that are all equal.
+    which the classifier is sure); truth: what is right for what is given. Raises InputError as `inputs.samples` does,
+    and for real samples that are all equal.
 
     >>> reference = Reference(np.array([[0.0], [1.0], [2.0], [3.0]]))
     >>> reference.radii(1).tolist()
@@ -59,11 +59,12 @@ class Reference:
         shuffled: bool = False,
         training: Callable[[], Training] | None = None,
         perfect: Callable[[], Tensor] | None = None,
+        truth: Truth | None = None,
     ) -> None:
         self.real = real_samples(real)
         self.modes, self.class_head = modes, class_head
         self.neighbours, self.shuffled = neighbours, shuffled
-        self._training, self.perfect = training, perfect
+        self._training, self.perfect, self.truth = training, perfect, truth
         self.centre = moments.mean(self.real)
         self._kept: dict[Hashable, Any] = {}
 

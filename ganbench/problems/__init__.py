@@ -1,6 +1,18 @@
 """Problems: data distributions with their oracle. Importing this package registers the built-in ones."""
 
-from ganbench.problems import files, games, images, mixtures, rendered, shapes, stacked, tables
+from ganbench.problems import files, games, images, mixtures, rendered, shapes, stacked, tables, translation
 from ganbench.problems.base import Modes, Problem
 
-__all__ = ["Modes", "Problem", "files", "games", "images", "mixtures", "rendered", "shapes", "stacked", "tables"]
+__all__ = [
+    "Modes",
+    "Problem",
+    "files",
+    "games",
+    "images",
+    "mixtures",
+    "rendered",
+    "shapes",
+    "stacked",
+    "tables",
+    "translation",
+]

@@ -103,6 +103,29 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A problem gives a picture: float32 of a shape [C, H, W], whose side may be a part of the samples'; no label."""
+
+    shape: tuple[int, ...]
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is right for what is given, where that is known.
+
+    answers: from what is given [n, ...] to all that is right for each, without noise, [n, choices, *shape]. content:
+    from samples [n, *shape] to which of `kinds` things they show, int64 [n]; all answers for one input show the same.
+    given_of: from samples [n, *shape] to what would be given with them, where they decide it.
+    """
+
+    answers: Callable[[Tensor], Tensor]
+    content: Callable[[Tensor], Tensor]
+    kinds: int
+    given_of: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
 class Modes:
     """The exact modes of a mixture of Gaussians of one shape: centres [K, d], std, weights [K]; all float64.
 
@@ -131,7 +154,8 @@ class Problem(ABC):
     then training draws `places` in it, and takes the samples from it where it trains. equal_classes: that its classes
     are meant to be equally likely and are counted so, whatever its samples have; otherwise as held-out samples show
     them. notes: what was made of the data before they were trained on, in sentences. single: the problem whose images
-    stand in each of its channels alone, where its classes are all combinations of that one's.
+    stand in each of its channels alone, where its classes are all combinations of that one's. truth: what is right for
+    what is given, where that is known.
     """
 
     name: str
@@ -141,11 +165,12 @@ class Problem(ABC):
     feature_spaces: tuple[str, ...] = ("data",)
     modes: Modes | None = None
     labels: Tensor | None = None
-    gives: Label | None = None
+    gives: Label | Picture | None = None
     table: SampleTable | None = None
     equal_classes: bool = False
     notes: tuple[str, ...] = ()
     single: Problem | None = None
+    truth: Truth | None = None
 
     @property
     def grain(self) -> float:
@@ -175,6 +200,10 @@ class Problem(ABC):
     def oracle(self, n: int, seed: int = 0) -> Batch:
         """Return what a perfect generator would give for what it is given."""
         return Batch(self.oracle_samples(n, seed))
+
+    def measured_given(self, n: int) -> Given:
+        """Return what the n fakes that are measured are made for."""
+        return self.draw(n, stream("probe given", 0)).given
 
     def group_weights(self) -> Tensor:
         """Return the weights [groups] of its modes or classes, for problems with "unequal_groups"; they sum to 1."""

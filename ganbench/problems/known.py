@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganbench.errors import UserError
-from ganbench.problems.base import Batch, Problem, SampleTable, places_of_groups, stream
+from ganbench.problems.base import Batch, Given, Problem, SampleTable, places_of_groups, stream
 
 MOST_SAMPLES = 10**7
 """Training samples that are held in memory at once."""
@@ -42,7 +42,7 @@ class KnownLaw(Problem):
             )
         if samples:
             rows, self._groups = self.fresh(samples, stream("training samples", 0))
-            self.table = SampleTable(rows, self._groups if self.gives else None)
+            self.table = SampleTable(rows, self.given_with(self._groups))
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         return self._trained(n, generator).x
@@ -88,7 +88,11 @@ class KnownLaw(Problem):
 
     def _batch(self, n: int, generator: torch.Generator, weights: Tensor | None = None) -> Batch:
         samples, group = self.fresh(n, generator, weights)
-        return Batch(samples, group if self.gives else None)
+        return Batch(samples, self.given_with(group))
+
+    def given_with(self, group: Tensor | None) -> Given:
+        """Return what is given with samples of these groups [n]: the group itself, where it gives labels."""
+        return group if self.gives else None
 
 
 def positive_numbers(problem: str, **values: float) -> None:

@@ -52,17 +52,26 @@ SHAPES = ("disc", "square", "triangle", "cross")
 COLOURS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 0.0))
 PLACES = ((0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
 RADII = (0.13, 0.22)
+RIM = 0.6  # where the rim of a shape begins, in radii
 
 
 @cache
-def scenes(side: int) -> tuple[Tensor, Tensor]:
-    """Return images [128, 3, side, side] in [0, 1] of one shape each, and its shape, colour, place and size."""
-    factors = combinations(SHAPES, COLOURS, PLACES, RADII)
+def scenes(
+    side: int, places: Sequence[tuple[float, float]] = PLACES, radii: Sequence[float] = RADII, *, hollow: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return images [K, 3, side, side] in [0, 1] of one shape each, and its shape, colour, place and size [K, 4].
+
+    hollow: of each shape the rim alone.
+    """
+    factors = combinations(SHAPES, COLOURS, places, radii)
     points = (torch.arange(FINER * side, dtype=torch.float64) + 0.5) / (FINER * side)
     masks = {}
-    for shape, place, radius in itertools.product(range(len(SHAPES)), range(len(PLACES)), range(len(RADII))):
-        y, x = ((points - at) / RADII[radius] for at in PLACES[place])
-        inside = _inside(SHAPES[shape], y[:, None], x[None, :])
+    for shape, place, radius in itertools.product(range(len(SHAPES)), range(len(places)), range(len(radii))):
+        y, x = ((points - at) / radii[radius] for at in places[place])
+        y, x = y[:, None], x[None, :]
+        inside = _inside(SHAPES[shape], y, x)
+        if hollow:
+            inside &= ~_inside(SHAPES[shape], y / RIM, x / RIM)
         masks[shape, place, radius] = (
             inside.double().unflatten(0, (side, FINER)).unflatten(2, (side, FINER)).mean((1, 3))
         )

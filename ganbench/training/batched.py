@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ganbench.errors import UserError
-from ganbench.gan.conditioning import Concatenated, Headed, Projected, Untold, added
+from ganbench.gan.conditioning import Concatenated, Flattened, Headed, Pictured, Projected, Untold, added
 from ganbench.gan.networks.layers import Maxout
 from ganbench.gan.normalizations import PixelNorm, Reweighted, as_matrix
 from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
@@ -31,6 +31,8 @@ Tap = Callable[[nn.Module, Tensor], None]
 ACTIVATIONS = (
     nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh, Maxout,
 )  # fmt: skip
+JOINING = (Concatenated, Flattened, Pictured)
+"""Modules whose body sees its input joined with what is given."""
 IN_PLACE: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
     nn.ReLU: lambda _, x: F.relu(x, inplace=True),
     nn.LeakyReLU: lambda module, x: F.leaky_relu(x, module.negative_slope, inplace=module.negative_slope > 0),
@@ -161,7 +163,7 @@ def _conditional(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str, ta
     if type(module) is Untold:
         return forward(module.body, tensors, x, f"{prefix}body.", tap)
     if isinstance(given, Tensor):
-        if type(module) is Concatenated:
+        if isinstance(module, JOINING) and type(module) in JOINING:
             return forward(module.body, tensors, module.joined(x, given), f"{prefix}body.", tap, ours=False)
         if type(module) is Projected:
             features = forward(module.body, tensors, x, f"{prefix}body.", tap)

@@ -140,8 +140,7 @@ class Prober:
         real, given = problem.draw(variant.batch_size, stream("probe data", 0))
         held_out = problem.oracle_samples(variant.batch_size)
         self.latents = self.latents.expand(count, *self.latents.shape)
-        # what the fakes that are measured are made for: the problem's own mixture of it
-        self.given = self._for_all(problem.draw(evaluator.samples, stream("probe given", 0)).given)
+        self.given = self._for_all(problem.measured_given(evaluator.samples))
         # losses that compare real with fake need as many of each, and D may take samples in packs alone
         size = learner.whole(min(evaluator.samples, variant.batch_size))
         if not size:

@@ -41,13 +41,14 @@ class Snapshot:
         return self._population.logits(said)
 
     def relabelled(self, samples: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return logits of samples with their neighbours' labels, and which differ; None where D is told no labels."""
+        """Return logits of samples with their neighbours' label or picture, and which differ; None: D is told none."""
         population, given = self._population, self._given
         if not isinstance(given, Tensor) or any(part.untold for part in population.objective.parts):
             return None
         other = given.roll(1, dims=1)
         with torch.no_grad():
-            return population.criticise(samples, other), other != given
+            differs = (other != given).reshape(*given.shape[:2], -1).any(-1)
+            return population.criticise(samples, other), differs
 
     @property
     def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:

@@ -75,6 +75,11 @@ def after(before, then, at):
         ({"d_loss": math.log(2), "g_loss": math.log(2), "d_ranking": 0.5}, "losses are stuck", 100),
         ({"d_ranking": [0.5, 0.6, *[0.0, 1.0] * 5]}, "the lead swings", 200),
         ({"game_eig_max_imag": 0.99, "game_eig_max_abs": 1.0, "game_eig_min_real": 0.01}, "the game rotates", 100),
+        ({"given_used": after(0.5, 0.02, 6)}, "G ignores its input", 600),
+        # it is entered at a tenth, and left above three twentieths
+        ({"given_used": [0.5, 0.12, *[0.08] * 4, *[0.14] * 6], "truth_error": 0.4}, "G ignores its input", 200),
+        ({"given_used": 0.6, "choice_spread": after(0.9, 0.1, 4), "choices_covered": 0.25},
+         "G gives one answer for every noise", 400),
         ({"d_ranking.period2": 0.5, "d_ranking.period3": 0.8}, "one of several discriminators is dead", 100),
         ({"rec_loss": after(0.2, 0.5, 6), "g_loss": after(0.0, 0.8, 6)},
          "reconstruction gets worse since the adversarial term began", 600),

@@ -596,6 +596,13 @@ def deaf_to_labels(spec):
     return Told(generator, lambda label: label), Told(discriminator, torch.zeros_like)
 
 
+@breaks(
+    "network", "labels_are_seen", "the generator gives the same for other pictures", needs={"picture": "it is given"}
+)
+def blind_to_pictures(spec):
+    return tuple(Told(player, lambda picture: torch.zeros(len(picture), dtype=picture.dtype)) for player in pair(spec))
+
+
 @breaks("network", "labels_go_with_their_samples", "the generator's outputs are off by", needs={"label": "it is told"})
 def by_the_labels_before(spec):
     generator, discriminator = pair(spec)

@@ -14,7 +14,7 @@ from ganbench.gan.conditioning import Concatenated, Projected
 from ganbench.gan.networks import NetworkSpec
 from ganbench.gan.networks.games import START, interactions
 from ganbench.gan.networks.images import SEVERAL
-from ganbench.problems.base import Label
+from ganbench.problems.base import Label, stream
 from ganbench.registry import NOTHING_GIVEN
 from ganbench.suite import resolve
 from ganbench.training.building import build_networks, make_problem
@@ -43,7 +43,7 @@ def fitting():
 def test_shapes_on_every_problem_that_fits(variant):
     problem = make_problem(variant)
     generator, discriminator = build_networks(variant, problem, seed=0)
-    beside = (torch.arange(7) % problem.gives.classes,) if problem.gives else ()
+    beside = (problem.draw(7, stream("beside", 0)).given,) if problem.gives else ()
     samples = generator(torch.randn(7, 3 + getattr(generator, "noise", 0)), *beside)
     assert samples.shape == (7, *problem.shape)
     logits = discriminator(samples, *beside)

@@ -317,3 +317,41 @@ def test_the_absence_of_terms_is_no_plug_in_of_a_plan():
     """Plans that were made before there were terms keep their hashes, which count the plug-ins that are listed."""
     assert not [key for key in resolve(None, ["seeds=1"]).versions if key.startswith("term.")]
     assert "term.information" in resolve(None, ["term=information", "seeds=1"]).versions
+
+
+# ------------------------------------------------------------------------------------------ pairs
+
+
+PICTURES = [*SGD, "problem=outlines", "network=pictured_mlp", "network.pictured_mlp.width=6", "latent_dim=3"]
+
+
+def test_l1_is_its_formula():
+    """Isola 2017, eq. 3, for two runs of one pair: means of 3 and 1, of 0 and 4 away."""
+
+    class Images:
+        def __init__(self, rows):
+            self.samples = torch.tensor(rows, dtype=torch.float64)[:, :, None, None]
+
+    own = Scene("g", Images([[[1.0, -1.0]], [[0.0, 2.0]]]), Images([[[4.0, 0.0]], [[0.0, -2.0]]]), None, None)
+    assert registry.get("term", "l1")(own, weight=10.0).tolist() == [20.0, 20.0]
+
+
+def test_l1_moves_g_alone_and_by_the_gradient_of_an_ordinary_loop():
+    """At weight 7, beside the game's own loss: plain torch on the pair of one run."""
+    both = [population(*more, base=PICTURES) for more in ([], ["term=l1", "term.l1.weight=7"])]
+    plain, own = both
+    generator, _ = build_networks(own.variant, own.problem, own.runs[0].seed)
+    generator.double()
+    latents, x, given = own.draw("g latent", 0)[0], own.draw("g data", 0)[0], own.given("g data", 0)[0]
+    loss = 7 * (generator(latents, given) - x).abs().mean()
+    wanted = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(generator.parameters()))])
+    for one in both:
+        train_step(one)
+    torch.testing.assert_close(plain.discriminator.flat, own.discriminator.flat)
+    # plain gradient descent: one step apart by the rate times the term's own gradient
+    torch.testing.assert_close(plain.generator.flat[0] - own.generator.flat[0], 0.1 * wanted)
+
+
+def test_l1_needs_pairs():
+    with pytest.raises(UserError, match="l1 with problem ring8: it needs a problem of pairs"):
+        resolve(None, [*SGD, "problem=ring8", "term=l1"])

@@ -15,7 +15,7 @@ from ganbench import registry
 from ganbench.measure.evaluate import Evaluator
 from ganbench.metrics.reference import Reference, neighbour_radii, squared_distances
 from ganbench.metrics.transport import directions
-from ganbench.problems.base import Modes, stream
+from ganbench.problems.base import Modes, Picture, stream
 
 WITHIN = 1 - math.exp(-9 / 2)  # .98889: a 2-D Gaussian within three standard deviations
 
@@ -373,10 +373,13 @@ def perfect(evaluator, runs, seed=100):
 
 
 def measured(evaluator, fake, order=slice(None)):
-    """Measure fakes [runs, n, ...], made for each label in turn where the problem gives labels."""
-    gives = evaluator.problem.gives
-    label = torch.arange(fake.shape[1]) % gives.classes if gives else None
-    return evaluator.measure(fake, None if label is None else label[order].expand(len(fake), -1))
+    """Measure fakes [runs, n, ...], made for each label or picture in turn where the problem gives any."""
+    gives, places = evaluator.problem.gives, torch.arange(fake.shape[1])
+    if not gives:
+        return evaluator.measure(fake, None)
+    known = evaluator.problem.table.given if isinstance(gives, Picture) else torch.arange(gives.classes)
+    given = known[places % len(known)][order]
+    return evaluator.measure(fake, given.expand(len(fake), *given.shape))
 
 
 # of hundreds of pixels and modes, what they add is tested beside them

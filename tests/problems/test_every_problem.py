@@ -67,7 +67,7 @@ def test_groups_are_drawn_with_their_weights(name):
     for group in (0, len(weights) - 1):
         alone = torch.nn.functional.one_hot(torch.tensor(group), len(weights)).double()
         batch = problem.draw_groups(alone, N, stream("test", 1))
-        if problem.gives:
+        if "label" in problem.capabilities:
             assert batch.given.tolist() == [group] * N
         if problem.modes is not None:
             apart = (batch.x.double()[:, None] - problem.modes.centres).norm(dim=-1)

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons that take a label."""
+"""Multilayer perceptrons that take a label or a picture."""
 
 import math
 from functools import partial
@@ -6,9 +6,11 @@ from functools import partial
 from torch import nn
 
 from ganbench.errors import unknown
-from ganbench.gan.conditioning import Concatenated, Projected
+from ganbench.gan.conditioning import Concatenated, Flattened, Projected, Untold
+from ganbench.gan.networks.images import counts
 from ganbench.gan.networks.layers import PLAYERS_LATER, Body, apart, bodies
 from ganbench.gan.networks.spec import NetworkSpec
+from ganbench.problems.base import Picture
 from ganbench.registry import register
 
 HOW = ("projection", "concatenation")
@@ -71,3 +73,30 @@ def _perceptrons(spec: NetworkSpec, how: str, g: Body, d: Body) -> tuple[nn.Modu
         Projected(nn.Sequential(*body), last, d.width, classes)
     )  # fmt: skip
     return Concatenated(nn.Sequential(*generator), classes), critic
+
+
+@register(
+    "network",
+    needs={"picture": "it needs a problem that gives pictures"},
+    provides={"batch_features", "hidden_features"},
+)
+def pictured_mlp(
+    spec: NetworkSpec, *, width: int = 64, depth: int = 2, told: bool = True
+) -> tuple[nn.Module, nn.Module]:
+    """Perceptrons that see a picture beside latents, and beside what D judges: the cheapest pair for translation.
+
+    Concatenation of Mirza & Osindero 2014. told: whether D sees the picture (see `pix2pix`).
+    """
+    counts("pictured_mlp", width=width, depth=depth)
+    size, beside = math.prod(spec.shape), math.prod(spec.given.shape) if isinstance(spec.given, Picture) else 0
+    g, d = Body(width, depth, "relu", 1), Body(width, depth, "leaky_relu", 1)
+    generator: list[nn.Module] = []
+    critic: list[nn.Module] = [] if told else [nn.Flatten()]
+    for index in range(depth):
+        generator += g.layer(spec.g_norm, width if index else spec.latent_dim + beside)
+        critic += d.layer(spec.d_norm, width if index else size + beside * told)
+    generator += [spec.g_weight(nn.Linear(width, size)), *([nn.Tanh()] if spec.value_range else [])]
+    judge = nn.Sequential(*critic, spec.d_last(width))
+    return Flattened(nn.Sequential(*generator, nn.Unflatten(1, spec.shape))), Flattened(judge) if told else Untold(
+        judge
+    )

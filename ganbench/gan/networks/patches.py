@@ -36,16 +36,22 @@ def patchgan(spec: NetworkSpec, *, width: int = 8, halvings: int = 0) -> Pair:
     doubled = [width * 2**stage for stage in range(own.stages + 1)]
     layers = Layers(spec.g_weight, spec.g_norm)
     generator = Residual(spec, own, layers, doubled[::-1], Context(spec.latent_dim + planes, 0))
-    widths = [width * 2 ** min(stage, 3) for stage in range(halvings + 1)]
-    d: list[nn.Module] = [spec.d_weight(_patched(own.channels + planes, width, 2)), nn.LeakyReLU(0.2)]
-    for place, (inputs, outputs) in enumerate(pairwise(widths)):
-        stride = 2 if place + 1 < halvings else 1
-        d += [spec.d_norm(_patched(inputs, outputs, stride)), nn.LeakyReLU(0.2)]
-    critic = nn.Sequential(*d, spec.d_weight(_patched(widths[-1], 1, 1)), nn.Flatten())
+    critic = judging(spec, own.channels + planes, width, halvings)
     return told(generator, planes), Planes(critic, planes) if planes else critic
 
 
-def _patched(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
+def judging(spec: NetworkSpec, channels: int, width: int, halvings: int) -> nn.Sequential:
+    """Return the D of `patchgan` for images of so many channels."""
+    widths = [width * 2 ** min(stage, 3) for stage in range(halvings + 1)]
+    d: list[nn.Module] = [spec.d_weight(patched(channels, width, 2)), nn.LeakyReLU(0.2)]
+    for place, (inputs, outputs) in enumerate(pairwise(widths)):
+        stride = 2 if place + 1 < halvings else 1
+        d += [spec.d_norm(patched(inputs, outputs, stride)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*d, spec.d_weight(patched(widths[-1], 1, 1)), nn.Flatten())
+
+
+def patched(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
+    """Return a convolution of 4 x 4 pixels that starts as in Isola 2017, sec. 6.2."""
     layer = nn.Conv2d(inputs, outputs, 4, stride, 1)
     nn.init.normal_(layer.weight, std=0.02)
     assert layer.bias is not None

@@ -11,7 +11,7 @@ from torch import nn
 
 from ganbench.gan.conditioning import Headed
 from ganbench.gan.networks.layers import Normalize, started
-from ganbench.problems.base import Label
+from ganbench.problems.base import Label, Picture
 
 
 def _to_one(features: int) -> nn.Module:
@@ -40,7 +40,7 @@ class NetworkSpec:
     d_norm: Normalize
     d_weight: Normalize
     d_batch: Callable[[int], nn.Module] | None = None
-    given: Label | None = None
+    given: Label | Picture | None = None
     d_heads: tuple[int, ...] = ()
 
     def d_last(self, features: int, linear: Callable[[int], nn.Module] = _to_one) -> nn.Module:

@@ -1,0 +1,182 @@
+"""Whether a translation is right, where all that is right for what is given is known (problems.base.Truth)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from ganbench.metrics.inputs import exact
+from ganbench.metrics.reference import Reference
+from ganbench.problems.base import Truth
+from ganbench.registry import Measure, positive, register, share
+
+TRUTH = {"truth": "needs a problem that knows what is right for what is given"}
+
+Columns = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The inputs of one run's samples: those that differ [u, ...], which one each sample has [n], their answers."""
+
+    given: Tensor
+    place: Tensor
+    answers: Tensor
+
+    @cached_property
+    def count(self) -> Tensor:
+        """How many samples each input has [u], float64."""
+        return exact(self.place.bincount(minlength=len(self.given)))
+
+
+def _asked(given: Tensor, truth: Truth) -> Asked:
+    rows, place = given.reshape(len(given), -1).unique(dim=0, return_inverse=True)
+    inputs = rows.reshape(-1, *given.shape[1:])
+    return Asked(inputs, place, truth.answers(inputs))
+
+
+Said = Callable[[Truth, Tensor, Asked], list[Tensor]]
+
+
+def _by_run(real: Reference, fake: Tensor, given: Tensor, said: Said) -> list[Tensor]:
+    """Return the columns [runs] of what is said of each run's fakes [n, d] and of its inputs."""
+    truth = real.truth
+    assert truth is not None
+    given = given.expand(*fake.shape[:-1], *given.shape[fake.dim() - 1 :])
+    rows, asked = [], None
+    for own, beside in zip(fake, given, strict=True):
+        # runs of a population have the same inputs
+        if asked is None or not torch.equal(asked.given[asked.place], beside):
+            asked = _asked(beside, truth)
+        rows.append(torch.stack([exact(column) for column in said(truth, own, asked)]))
+    return list(torch.stack(rows, 1))
+
+
+def distances(x: Tensor, answers: Tensor) -> Tensor:
+    """Return root mean square differences of elements of x [n, d] from answers [u, choices, ...], [n, u, choices]."""
+    flat = exact(answers.flatten(2).flatten(0, 1))
+    # by differences: products lose the last digits of small ones
+    apart = torch.cdist(exact(x), flat, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.unflatten(1, answers.shape[:2]) / x.shape[1] ** 0.5
+
+
+@register(
+    "metric",
+    labelled=True,
+    space="pixels",
+    needs=TRUTH,
+    measures={
+        "truth_error": positive(
+            "root mean square difference of a pixel from the nearest picture that is right for what is given", "down",
+            blind="One of many right answers is as good as another: it does not see whether all are given.",
+        ),
+        "given_used": Measure(
+            "share of the error to other inputs' truth that the own input takes away; 0: inputs are ignored",
+            "up", (float("-inf"), 1.0),
+        ),
+        "content_kept": share(
+            "share of samples that show what is given, by the nearest picture that is known", "up",
+        ),
+        "content_permuted": share(
+            "the same where what is given stands for what is shown by the best one-to-one table", "up",
+            blind="Of few samples of many kinds the best table is found by chance: read it against the oracle.",
+        ),
+    },
+)  # fmt: skip
+def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
+    """Whether samples are right for what is given with them, and nearer to that than to what is right for others.
+
+    Other inputs count as often as they are asked for; NaN where there is one alone.
+    """
+
+    def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
+        away, rows = distances(x, asked.answers).amin(2), torch.arange(len(x), device=x.device)
+        own, total = away[rows, asked.place].mean(), away @ asked.count
+        others = len(x) - asked.count[asked.place]
+        other = ((total - away[rows, asked.place] * asked.count[asked.place]) / others).mean()
+        shown = truth.content(x.unflatten(1, asked.answers.shape[2:]))
+        wanted = truth.content(asked.answers[:, 0])[asked.place]
+        table = exact(torch.zeros(truth.kinds, truth.kinds, device=x.device))
+        table.index_put_((wanted, shown), exact(torch.ones(len(x), device=x.device)), accumulate=True)
+        best = table.cpu()[linear_sum_assignment(table.cpu().numpy(), maximize=True)].sum()
+        return [own, 1 - own / other, table.diagonal().sum() / len(x), best.to(x.device) / len(x)]
+
+    names = ("truth_error", "given_used", "content_kept", "content_permuted")
+    return dict(zip(names, _by_run(real, fake, label, said), strict=True))
+
+
+@register(
+    "metric",
+    labelled=True,
+    space="pixels",
+    needs={"choices": "needs a problem that has several right answers for an input, and inputs that are seen often"},
+    measures={
+        "choices_covered": share(
+            "share of the right answers that samples of one input reach: within half the way to the nearest other one",
+            "up",
+        ),
+        "choice_spread": positive(
+            "how far the samples of one input lie apart, over how far right answers do; 0: one answer for every noise",
+            blind="Noise in pixels spreads samples, too: read it beside choices_covered.",
+        ),
+    },
+)  # fmt: skip
+def choices(real: Reference, fake: Tensor, label: Tensor) -> Columns:
+    """What other noise makes of the same input; means over inputs of two samples or more, NaN where there is none."""
+
+    def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
+        place, seen, right = asked.place, asked.count >= FEWEST, exact(asked.answers.flatten(2))
+        away = distances(x, asked.answers)[torch.arange(len(x), device=x.device), place]
+        hit = (away == away.amin(1, keepdim=True)) & (away <= _apart(asked.answers)[place, None] / 2)
+        reached = _sums(exact(hit), asked).clamp(max=1).mean(1)
+        mean = _sums(exact(x), asked) / asked.count[:, None]
+        within = _sums((exact(x) - mean[place]).square().sum(1), asked) / (asked.count - 1)
+        wide = (right - right.mean(1, keepdim=True)).square().sum(2).mean(1)
+        return [reached[seen].mean(), (within[seen].sum() / wide[seen].sum()).sqrt()]
+
+    return dict(zip(("choices_covered", "choice_spread"), _by_run(real, fake, label, said), strict=True))
+
+
+FEWEST = 2
+"""Samples of an input that tell how far they lie apart."""
+
+
+def _apart(answers: Tensor) -> Tensor:
+    """Return the root mean square difference of the two answers [u, choices, ...] that are nearest, [u]."""
+    pairs = torch.stack([distances(own.flatten(1), own[None])[:, 0] for own in answers])
+    same = torch.eye(pairs.shape[1], dtype=torch.bool, device=pairs.device)
+    return pairs.masked_fill(same, float("inf")).flatten(1).amin(1)
+
+
+def _sums(values: Tensor, asked: Asked) -> Tensor:
+    """Return the sums of values [n, ...] of the samples of each input, [u, ...]."""
+    sums = torch.zeros(len(asked.given), *values.shape[1:], dtype=values.dtype, device=values.device)
+    return sums.index_add_(0, asked.place, values)
+
+
+@register(
+    "metric",
+    labelled=True,
+    space="pixels",
+    needs={"consistency": "needs a problem whose samples decide what is given with them"},
+    measures={
+        "consistency": positive(
+            "root mean square difference of a pixel of what samples would be given with from what is given", "down",
+        )
+    },
+)  # fmt: skip
+def consistency(real: Reference, fake: Tensor, label: Tensor) -> Columns:
+    """Whether what is given can be had back from samples, as the low resolution from the high one."""
+
+    def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
+        assert truth.given_of is not None
+        back = exact(truth.given_of(x.unflatten(1, asked.answers.shape[2:])).flatten(1))
+        given = exact(asked.given[asked.place].flatten(1) if asked.given.dim() > 1 else asked.given[asked.place, None])
+        return [(back - given).square().mean(1).sqrt().mean()]
+
+    return {"consistency": _by_run(real, fake, label, said)[0]}

@@ -1,0 +1,118 @@
+"""Measures of a translation, against truths of one number that are counted by hand, and by plain loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ganbench import registry
+from ganbench.analysis.game import RULES, game_findings
+from ganbench.measure.evaluate import Evaluator
+from ganbench.metrics.reference import Reference
+from ganbench.problems.base import Truth, stream
+
+LABELS = torch.tensor([0, 0, 1, 1])
+"""Four samples of two inputs, each with the answers below."""
+ANSWERS = torch.tensor([[[0.0, 0.0], [4.0, 0.0]], [[10.0, 0.0], [10.0, 4.0]]], dtype=torch.float64)
+TRUTH = Truth(
+    answers=lambda label: ANSWERS[label],
+    content=lambda x: (x[:, 0] > 7).long(),
+    kinds=2,
+    given_of=lambda x: (x[:, :1] > 7).long(),
+)
+REAL = Reference(torch.tensor([[0.0, 0.0], [4.0, 0.0], [10.0, 0.0], [10.0, 4.0]], dtype=torch.float64), truth=TRUTH)
+
+
+def measured(*fakes):
+    fake = torch.tensor(fakes, dtype=torch.float64)
+    label = LABELS.expand(len(fake), -1)
+    columns = {}
+    for name in ("translation", "choices", "consistency"):
+        columns |= registry.get("metric", name).function(REAL, fake, label)
+    return {name: column.tolist() for name, column in columns.items()}
+
+
+def test_by_hand():
+    """Root mean squares of two numbers: (3, 4) apart is 5 / sqrt 2."""
+    right = [[0, 0], [4, 0], [10, 0], [10, 4]]
+    off = [[3, 4], [4, 0], [10, 4], [10, 4]]  # 1, 4 from (4, 0); answers of its own and of one alone
+    swapped = [[10, 0], [10, 4], [0, 0], [4, 0]]
+    found = measured(right, off, swapped)
+    assert found["truth_error"] == pytest.approx(
+        [0.0, math.sqrt(17 / 2) / 4, (6 + math.sqrt(52) + 10 + 6) / 4 / 2**0.5]
+    )
+    assert found["given_used"][0] == 1.0
+    # off: (3, 4) is 7 from (10, 4), (4, 0) 6 from (10, 0), and (10, 4) sqrt 52 from (4, 0), twice
+    other = [7, 6, math.sqrt(52), math.sqrt(52)]
+    assert found["given_used"][1] == pytest.approx(1 - math.sqrt(17) / sum(other))
+    assert found["given_used"][2] < 0
+    assert found["content_kept"] == [1.0, 1.0, 0.0]
+    assert found["content_permuted"] == [1.0, 1.0, 1.0]
+    # (3, 4) is 4.1 from (4, 0), more than half of the 4 to the other answer
+    assert found["choices_covered"] == [1.0, 0.5, 0.0]
+    assert found["consistency"] == [0.0, 0.0, 1.0]
+    # two samples of each input as far apart as its answers: variance 8 of n - 1 against 4 of n
+    assert found["choice_spread"] == pytest.approx([math.sqrt(2), math.sqrt((17 / 2 + 0) / 8), math.sqrt(2)])
+
+
+def test_one_answer_for_every_noise_covers_one_choice():
+    found = measured([[4, 0], [4, 0], [10, 4], [10, 4]])
+    assert found["choices_covered"] == [0.5]
+    assert found["choice_spread"] == [0.0]
+    assert found["truth_error"] == [0.0]
+
+
+@pytest.mark.parametrize("name", ["outlines", "upscaled_digits"])
+def test_the_oracle_and_a_plain_loop(name):
+    """numpy, one sample at a time, on held-out truth with more noise."""
+    problem = registry.get("problem", name)()
+    evaluator = Evaluator(problem, 96, 96)
+    x, given = problem.oracle(96)
+    fake = x + 0.2 * torch.randn(x.shape, generator=stream("noise", 0))
+    found = {key: column.item() for key, column in evaluator.measure(fake[None], given[None]).items()}
+    answers, flat = problem.truth.answers(given).flatten(2).double().numpy(), fake.flatten(1).double().numpy()
+    own = [min(np.sqrt(((row - one) ** 2).mean()) for one in each) for row, each in zip(flat, answers, strict=True)]
+    other = []
+    for i in range(96):
+        for j in range(96):
+            if not torch.equal(given[i], given[j]):
+                other.append((i, min(np.sqrt(((flat[i] - one) ** 2).mean()) for one in answers[j])))
+    means = [np.mean([far for row, far in other if row == i]) for i in range(96)]
+    assert found["truth_error"] == pytest.approx(np.mean(own))
+    assert found["given_used"] == pytest.approx(1 - np.mean(own) / np.mean(means))
+    if name == "outlines":
+        keys = [given[i].numpy().tobytes() for i in range(96)]
+        reached = set()
+        for key, row, each in zip(keys, flat, answers, strict=True):
+            away = np.sqrt(((row - each) ** 2).mean(1))
+            apart = min(np.sqrt(((a - b) ** 2).mean()) for k, a in enumerate(each) for b in each[:k])
+            if away.min() <= apart / 2:
+                reached.add((key, int(away.argmin())))
+        assert found["choices_covered"] == pytest.approx(len(reached) / (4 * len(set(keys))))
+    else:
+        squares = flat.reshape(96, 4, 2, 4, 2).mean((2, 4)) - given[:, 0].numpy()
+        assert found["consistency"] == pytest.approx(np.sqrt((squares**2).mean((1, 2))).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["outlines", "upscaled_digits"])
+def test_nothing_is_found_of_a_perfect_translator(name):
+    problem = registry.get("problem", name)()
+    columns = {"step": []}
+    metrics = [registry.get("metric", own) for own in ("translation", "choices", "consistency")]
+    real = Reference(problem.reference(200).flatten(1), truth=problem.truth)
+    for step in range(6):
+        x, given = problem.oracle(200, seed=step)
+        columns["step"].append(100 * step)
+        for metric in metrics:
+            if set(metric.needs) <= problem.capabilities:
+                for key, column in metric.function(real, x.flatten(1)[None], given[None]).items():
+                    columns.setdefault(key, []).append(column.item())
+    import pandas as pd
+
+    assert game_findings(pd.DataFrame(columns)) == ()
+    assert {"G ignores its input", "G gives one answer for every noise"} <= {rule.name for rule in RULES}
+    if name == "outlines":
+        assert min(columns["choices_covered"]) == 1.0
+    else:
+        assert max(columns["consistency"]) < 1e-6

@@ -90,14 +90,14 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
         "label": isinstance(problem.gives, Label),
         "picture": isinstance(problem.gives, Picture),
         "truth": problem.truth is not None,
-        "consistency": problem.truth is not None and problem.truth.given_of is not None,
+        "reversible": problem.truth is not None and problem.truth.given_of is not None,
         "image": len(problem.shape) == 3 and problem.value_range is not None,
     }
     missing = [name for name in sorted(problem.capabilities) if not there.get(name, True)]
     if missing:
         asked = {
             "modes": "modes", "classes": "labels", "label": "gives=Label", "picture": "gives=Picture",
-            "truth": "truth=Truth", "consistency": "a truth that tells given_of",
+            "truth": "truth=Truth", "reversible": "a truth that tells given_of",
             "image": "a shape of 3 axes and a value_range",
         }  # fmt: skip
         return Breach(f"it says '{missing[0]}' and has not {asked[missing[0]]}")

@@ -163,7 +163,7 @@ def _sums(values: Tensor, asked: Asked) -> Tensor:
     "metric",
     labelled=True,
     space="pixels",
-    needs={"consistency": "needs a problem whose samples decide what is given with them"},
+    needs={"reversible": "needs a problem whose samples decide what is given with them"},
     measures={
         "consistency": positive(
             "root mean square difference of a pixel of what samples would be given with from what is given", "down",

@@ -96,7 +96,7 @@ class FromPictures(LabelledImages):
         self.gives = Picture(tuple(self._pictures.shape[1:]))
         self.truth = Truth(self._answers, self._content, self._classes, picture_of if is_kept else None)
         if is_kept:
-            self.capabilities = self.capabilities | {"consistency"}
+            self.capabilities = self.capabilities | {"reversible"}
 
     def _answers(self, given: Tensor) -> Tensor:
         known = torch.cat([self._pictures, self._held_out_pictures])
@@ -123,7 +123,7 @@ class FromPictures(LabelledImages):
 
 
 @register(
-    "problem", gives="picture", provides=PAIRED | {"classes", "unequal_groups", "consistency"}, sources=_digits_file_at
+    "problem", gives="picture", provides=PAIRED | {"classes", "unequal_groups", "reversible"}, sources=_digits_file_at
 )
 def upscaled_digits(*, factor: int = 2) -> FromPictures:
     """Handwritten digits as in `digits`, each given with a half or a quarter of its side: the means of 2 x 2 pixels."""

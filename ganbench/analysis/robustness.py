@@ -108,6 +108,8 @@ def robustness(study: Study, verdicts: pd.DataFrame | None = None) -> pd.DataFra
         return pd.DataFrame()
     table = pd.DataFrame(rows)
     table["tied"] = np.concatenate([_tied(part) for _, part in runs.groupby("problem", sort=False)])
+    # of one setting nothing follows for others
+    table = table[table.groupby("problem")["settings"].transform("max") > 1]
     place = table["problem"].map({name: i for i, name in enumerate(table["problem"].unique())})
     order = table.assign(place=place, least=-table["share"]).sort_values(["place", "least"], kind="stable").index
     return table.loc[order].reset_index(drop=True)

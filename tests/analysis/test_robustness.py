@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ganbench
+from ganbench.analysis import robustness as analysed
 from ganbench.analysis.inference import may_be_best_matched
 from ganbench.analysis.robustness import best_of, method_axes, robustness, runs_by_method
 from ganbench.analysis.seeds import final_scores
@@ -145,6 +146,17 @@ def test_a_row_counts_settings_and_seeds(tuned_study):
         assert row["best_of"].seen[0] == pytest.approx(scores.mean())
         assert scores[row["best_setting"]] == pytest.approx(scores.max())
     assert table["share"].is_monotonic_decreasing
+
+
+def test_methods_that_have_one_setting_each_have_none(tuned_study, monkeypatch):
+    """As in the study that confirms the leaders of another."""
+    runs = runs_by_method(tuned_study)
+    first = runs[runs["setting"] == "g_lr=0.001, d_lr=0.001"]
+    monkeypatch.setattr(analysed, "runs_by_method", lambda *_: first)
+    assert robustness(tuned_study).empty
+    mixed = runs[(runs["setting"] == "g_lr=0.001, d_lr=0.001") | (runs["method"] == "minimax")]
+    monkeypatch.setattr(analysed, "runs_by_method", lambda *_: mixed)
+    assert sorted(robustness(tuned_study)["settings"]) == [1, 3]
 
 
 def test_a_study_at_one_setting_has_none():

@@ -47,6 +47,7 @@ NAMERS = {
     "analysis/game/discriminator.py": "the same",
     "analysis/game/generator.py": "the same",
     "analysis/game/scales.py": "the same",
+    "analysis/game/translation.py": "the same",
     "monitor/losses.py": "a loop that is watched tells the losses of its two players",
 }
 ORDINARY = {"none", "scale"}

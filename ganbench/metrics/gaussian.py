@@ -90,7 +90,8 @@ def _spread(reference: Reference, fake: Tensor, mean: Tensor) -> Tensor:
         # the same eigenvalues from the Gram matrix of the samples, which is smaller and has fewer that are 0
         centred = (fake.double() - mean.unsqueeze(1)) / math.sqrt(count - 1)
         factor, trace = centred @ root, centred.square().sum((-1, -2))
-        overlap = moments.trace_of_root(factor @ factor.transpose(-1, -2))
+        # centred samples add up to 0
+        overlap = moments.trace_of_root(factor @ factor.transpose(-1, -2), zeros=1)
         return torch.trace(reference.covariance) + trace - 2 * overlap
     return _general(root, moments.covariance(fake, mean)) + torch.trace(reference.covariance)
 

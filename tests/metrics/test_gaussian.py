@@ -118,6 +118,18 @@ def test_fewer_samples_than_dimensions(n, m):
     assert frechet_distance(real, real).item() == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("m", [2, 4, 7])
+def test_few_samples_are_measured_to_the_last_digits(m):
+    """By the nuclear norm of one side's centred samples against the other's, which squares nothing."""
+    rng = np.random.default_rng(m)
+    real, fake = rng.normal(size=(67, 7)), 1.5 * rng.normal(size=(m, 7))
+    a, b = (x - x.mean(0) for x in (real, fake))
+    overlap = np.linalg.svd(a @ b.T, compute_uv=False).sum() / math.sqrt((len(a) - 1) * (m - 1))
+    spread = (a**2).sum() / (len(a) - 1) + (b**2).sum() / (m - 1) - 2 * overlap
+    expected = ((real.mean(0) - fake.mean(0)) ** 2).sum() + spread
+    assert float(frechet_distance(real, fake)) == pytest.approx(expected, rel=1e-13)
+
+
 def test_a_feature_without_variance_changes_nothing():
     real, fake = samples(300, 12), samples(200, 12, seed=1)
     dead = [torch.cat([side, torch.zeros(len(side), 1)], 1) for side in (real, fake)]

@@ -233,10 +233,10 @@ def rates(trace: Trace) -> Iterator[Fault]:
     """Find learning rates of 0, and those orders apart."""
     found = {player: [rate for u in trace.of(player) for rate in u.rates] for player in ("g", "d")}
     for player in found:
-        by_optimizer: dict[int, list[float]] = {}
+        by_optimizer: dict[int, list[tuple[float, ...]]] = {}
         for update in trace.of(player):
-            by_optimizer.setdefault(update.optimizer, []).extend(update.rates)
-        still = [own for own in by_optimizer.values() if own and not any(own)]
+            by_optimizer.setdefault(update.optimizer, []).append(update.rates)
+        still = [own for own in by_optimizer.values() if any(own) and not any(map(any, own))]
         if still:
             yield Fault(
                 f"the {NAMES[player]}'s learning rate is 0", True,

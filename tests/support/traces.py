@@ -1,5 +1,7 @@
 """What a doctor may have seen of a loop, written by hand: `Game` is filled turn by turn, and a rule is asked of it."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -11,7 +13,7 @@ WIDE = Scale(-1.0, 1.0, 0.0, 0.5)
 
 def network(*sizes):
     """Linear layers of these sizes."""
-    return nn.Sequential(*(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)))
+    return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(sizes)))
 
 
 def call(player="d", step=0, **given):

@@ -209,7 +209,7 @@ def _last_batch(trace: Trace) -> Iterator[Fault]:
     if not size or not norms or getattr(loader, "drop_last", True) or not isinstance(data, Sized):
         return
     left = len(data) % size
-    if 0 < left <= max(SMALL_BATCH, size // 16) and left < size:
+    if 0 < left <= max(SMALL_BATCH, size // 16):
         yield Fault(
             "the last batch of an epoch is tiny", False,
             f"{len(data)} samples in batches of {size} leave {left}, and the networks have batch norm.",

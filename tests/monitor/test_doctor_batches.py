@@ -173,6 +173,12 @@ def test_the_most_different_samples_are_told():
     assert game.told(batches.repeated_data) == []
 
 
+def test_few_different_numbers():
+    """A batch of numbers has one axis."""
+    game = seen(*(call("d", step, **REAL, head=rows_of(8, 2, step)[:, 0]) for step in range(3)))
+    assert [evidence[-25:] for *_, evidence in game.told(batches.repeated_data)] == ["at most 2 different ones."]
+
+
 def test_the_same_fakes():
     said = [("D is shown the same fakes at every step", True,
              "Its fake input was bit for bit that of the iteration before, 3 times of 3.")]  # fmt: skip
@@ -193,7 +199,7 @@ def ranged(end, real, fake=(-1.0, 1.0), stds=(0.5, 0.5), **given):
 
 
 @pytest.mark.parametrize(("end", "low", "high", "name"), [
-    ("tanh", -1.095, 0.0, ""), ("tanh", -1.11, 0.0, "outside"), ("tanh", -1.0, 1.095, ""), ("tanh", -1, 1.11, "outside"),
+    ("tanh", -1.095, 0.0, ""), ("tanh", -1.11, 0.0, "outside"), ("tanh", -1, 1.095, ""), ("tanh", -1, 1.11, "outside"),
     ("sigmoid", -0.048, 1.0, ""), ("sigmoid", -0.06, 1.0, "outside"), ("sigmoid", 0.0, 1.048, ""),
     ("softmax", 0.0, 1.06, "outside"), ("sigmoid", 0.0, 1.06, "outside"), ("", -9.0, 9.0, ""),
     ("tanh", -0.019, 0.31, "half"), ("tanh", -0.021, 0.9, ""), ("tanh", 0.0, 0.3, ""), ("tanh", 0.1, 0.28, ""),

@@ -367,6 +367,12 @@ def test_steps_of_which_nothing_was_measured_are_left_out():
     assert game.told(wiring.step_size) == []
 
 
+def test_one_gradient_that_is_large_enough():
+    game = moving("g", [0.1, 0.1], norm=1e-11)
+    game.update("g", moved=0.1, norm=1e-3)
+    assert game.told(wiring.step_size) == []
+
+
 @pytest.mark.parametrize(("g", "d", "found"), [(2, 20, True), (2, 19, False), (20, 2, True), (1, 10, False), (3, 3, 0),
                                                (0, 20, False), (20, 0, False)])  # fmt: skip
 def test_one_player_ten_times_as_often(g, d, found):

@@ -260,7 +260,7 @@ def rates(trace: Trace) -> Iterator[Fault]:
 def step_size(trace: Trace) -> Iterator[Fault]:
     """Find steps that move nothing, or weights by a good share of their size."""
     for player in ("g", "d"):
-        steps = [u for u in trace.of(player) if player in u.moved and u.norms.get(player, 0) > 0 and any(u.rates)]
+        steps = [u for u in trace.of(player) if player in u.moved and u.norms[player] > 0 and any(u.rates)]
         if len(steps) < FEW:
             continue
         typical = sorted(u.moved[player] for u in steps)[len(steps) // 2]
@@ -289,7 +289,7 @@ def step_size(trace: Trace) -> Iterator[Fault]:
 def turns(trace: Trace) -> Iterator[Fault]:
     """Find a player that is stepped ten times as often as the other."""
     g, d = len(trace.of("g")), len(trace.of("d"))
-    if min(g, d) and max(g, d) >= 10 * min(g, d) and min(g, d) >= 2:
+    if min(g, d) >= 2 and max(g, d) >= 10 * min(g, d):
         yield Fault(
             "one player steps ten times as often", False, f"{d} steps of the discriminator, {g} of the generator.",
             "Critics are trained 1 to 5 steps a step of G in print (Arjovsky et al. 2017).",

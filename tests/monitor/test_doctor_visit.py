@@ -6,11 +6,12 @@ import weakref
 import pytest
 import torch
 from torch import nn, optim
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
-from traces import Game, Same, Sum, call, scores
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from traces import Game, Same, Sum, call, hooks, scores
 
 from ganbench.monitor.doctor import Visit
 from ganbench.monitor.doctor.trace import Fault, Scale
+from ganbench.monitor.doctor.watching import remove_hooks
 
 
 class Pair:
@@ -54,10 +55,6 @@ def test_a_visit_ends_after_five_steps_of_each_and_eight_iterations(turns, itera
     assert pair.visit.trace.steps == iterations
 
 
-def hooks():
-    return len(_global_optimizer_pre_hooks), len(_global_optimizer_post_hooks)
-
-
 @pytest.mark.parametrize("seen", ["nothing", "called", "grown"])
 def test_a_discriminator_that_was_seen_is_not_waited_for(seen):
     pair = Pair()
@@ -70,7 +67,7 @@ def test_a_discriminator_that_was_seen_is_not_waited_for(seen):
 
 
 def test_waiting_for_a_discriminator():
-    before = hooks()
+    before = hooks(forget=True)
     pair = Pair(loader="its loader", latents=torch.zeros(3, 2))
     assert pair.iterate(lambda _: "g") == 40
     assert hooks() == (before[0] + 1, before[1])
@@ -98,8 +95,7 @@ def test_waiting_for_a_discriminator():
 @pytest.mark.parametrize("end", ["closed", "forgotten"])
 @pytest.mark.parametrize("waiting", [True, False])
 def test_no_hook_outlives_a_visit(end, waiting):
-    gc.collect()
-    before = hooks()
+    before = hooks(forget=True)
     pair = Pair()
     if waiting:
         pair.iterate(lambda _: "g")
@@ -114,7 +110,28 @@ def test_no_hook_outlives_a_visit(end, waiting):
         del pair
         gc.collect()
         assert network() is None
+        remove_hooks([])
     assert hooks() == before
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_visit_that_is_forgotten_amid_a_step_does_not_disturb_it(waiting):
+    """As when garbage is collected there."""
+    own = nn.Parameter(torch.ones(1))
+    optimizer = optim.SGD([own], lr=1.0)
+    pairs = [Pair()]
+    if waiting:
+        pairs[0].iterate(lambda _: "g")
+
+    def collect(*_):
+        pairs.clear()
+        gc.collect()
+
+    handle = register_optimizer_step_pre_hook(collect)
+    own.grad = torch.ones(1)
+    optimizer.step()
+    handle.remove()
+    assert own.item() == 0.0
 
 
 def test_a_visit_looks_away_while_it_is_paused():

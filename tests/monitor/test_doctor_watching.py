@@ -1,12 +1,13 @@
 """What the doctor writes down of a loop's calls, gradients and steps, against numbers made by hand."""
 
 import gc
+import weakref
 
 import pytest
 import torch
 from torch import nn, optim
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
-from traces import Same, Sum
+from torch.optim.optimizer import _global_optimizer_pre_hooks
+from traces import Same, Sum, hooks
 
 from ganbench.monitor.doctor.trace import Scale
 from ganbench.monitor.doctor.watching import Watching
@@ -241,11 +242,16 @@ def test_several_networks_of_a_player_are_one():
 
 
 def test_hooks_go_with_the_networks():
-    gc.collect()
-    hooks = len(_global_optimizer_pre_hooks), len(_global_optimizer_post_hooks)
+    before = hooks(forget=True)
     g, d = Same(), Sum()
     watch = Watching([g], [d])
-    assert (len(_global_optimizer_pre_hooks), len(_global_optimizer_post_hooks)) == (hooks[0] + 1, hooks[1] + 1)
+    assert hooks() == (before[0] + 1, before[1] + 1)
+    network = weakref.ref(g)
     del watch, g, d
     gc.collect()
-    assert (len(_global_optimizer_pre_hooks), len(_global_optimizer_post_hooks)) == hooks
+    assert network() is None
+    # those of all optimizers go when another one begins
+    watch = Watching([Same()], [Sum()])
+    assert len(_global_optimizer_pre_hooks) == before[0] + 1
+    watch.close()
+    assert hooks() == before

@@ -1,11 +1,14 @@
 """What a doctor may have seen of a loop, written by hand: `Game` is filled turn by turn, and a rule is asked of it."""
 
+import gc
 from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from ganbench.monitor.doctor.trace import Backward, Call, Scale, Scores, Trace, Update
+from ganbench.monitor.doctor.watching import remove_hooks
 
 ROWS = 4
 WIDE = Scale(-1.0, 1.0, 0.0, 0.5)
@@ -99,3 +102,11 @@ class Sum(Same):
 
     def forward(self, x, label=None):
         return (x.flatten(1).sum(1) if x.dim() > 1 else x) * self.weight
+
+
+def hooks(forget=False):
+    """How many hooks all optimizers have, before a step and after it; `forget` those of what nobody has any more."""
+    if forget:
+        gc.collect()
+        remove_hooks([])
+    return len(_global_optimizer_pre_hooks), len(_global_optimizer_post_hooks)

@@ -30,6 +30,7 @@ class Watching:
     """Hooks that fill a Trace until `close`. While `paused` nothing is recorded."""
 
     def __init__(self, generators: Sequence[nn.Module], discriminators: Sequence[nn.Module]) -> None:
+        remove_hooks([])
         called = {"g": generators, "d": discriminators}
         # one module a player, whose parameters are those of all its networks
         self.trace = Trace({who: own[0] if len(own) == 1 else nn.ModuleList(own) for who, own in called.items()})
@@ -58,7 +59,7 @@ class Watching:
             register_optimizer_step_pre_hook(lambda *given: _before(before, *given)),
             register_optimizer_step_post_hook(lambda optimizer, *_: _through(after, optimizer)),
         ]
-        weakref.finalize(self, remove_hooks, self._handles)
+        weakref.finalize(self, leave_hooks, self._handles)
         self._follow_gradients()
 
     def close(self) -> None:
@@ -316,10 +317,23 @@ def _before(method: weakref.WeakMethod[Any], optimizer: Optimizer, given: Any, n
     return (given[0], told, *given[2:]), named
 
 
+_left: list[Any] = []
+
+
+def leave_hooks(handles: list[Any]) -> None:
+    """Leave the hooks of what nobody has any more to the next `remove_hooks`.
+
+    Garbage may be collected amid an optimizer's step, which walks over the hooks of all optimizers.
+    """
+    _left.extend(handles)
+    handles.clear()
+
+
 def remove_hooks(handles: list[Any]) -> None:
-    """Take hooks away, and forget them."""
-    while handles:
-        handles.pop().remove()
+    """Take hooks away, and those that were left, and forget them."""
+    for gone in (handles, _left):
+        while gone:
+            gone.pop().remove()
 
 
 def _task() -> int:

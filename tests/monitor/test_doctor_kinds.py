@@ -145,6 +145,16 @@ def test_flat_fakes_are_known_by_their_first_rows_for_a_step(watch, pair, later,
     assert told(watch, pair, black[:3])[0] == "real"
 
 
+def test_fakes_that_nobody_saw_made_are_known_again_later(watch, pair):
+    pool = torch.randn(8, 9)
+    pair[1](pool + torch.zeros(8, 9, requires_grad=True) * 1)
+    watch.trace.steps = 7
+    assert told(watch, pair, pool.flip(0)) == ("fake", None)
+    real = torch.randn(8, 9)
+    assert told(watch, pair, real) == ("real", None)
+    assert told(watch, pair, real) == ("real", None)
+
+
 def test_samples_of_one_number(watch, pair):
     """A batch of numbers has one axis."""
     fake = made(pair, 8)

@@ -61,6 +61,30 @@ def test_equal_rows(watch, pair, x, equal):
     assert watch.trace.calls[0].equal_rows is equal
 
 
+def test_what_is_kept_holds_no_graph(watch, pair):
+    g, d = pair
+    d(g(torch.ones(2, 2, requires_grad=True))).mean().backward()
+    assert [call.head.requires_grad or call.made.requires_grad for call in watch.trace.calls] == [False, False]
+    (back,) = watch.trace.calls[1].back.values()
+    assert not back.outputs.requires_grad
+    assert not back.gradient.requires_grad
+
+
+class Whole(Same):
+    """A network whose output is of whole numbers."""
+
+    def forward(self, x):
+        return (x * self.weight).long()
+
+
+def test_outputs_that_are_no_samples_and_no_scores_are_left_out():
+    g, d = Whole(), Whole()
+    watch = Watching([g], [d])
+    for own in (g, d):
+        own(torch.ones(2, 2))
+    assert watch.trace.calls == []
+
+
 def test_what_is_no_batch_is_left_out(watch, pair):
     g, d = pair
     g(torch.zeros(0, 2))
@@ -127,6 +151,7 @@ def test_gradients_come_back_to_scores_as_of_a_mean(watch, pair):
     scores = pair[1](x)
     (scores * torch.tensor([0.5, 2.0])).mean().backward(retain_graph=True)
     torch.autograd.grad(scores.mean(), pair[1].weight, create_graph=True)
+    scores.data.zero_()  # a loop may write over its scores
     first, second = watch.trace.calls[0].back.values()
     assert first.outputs.tolist() == [3.0, 7.0]
     assert first.gradient.tolist() == [0.5, 2.0]

@@ -245,7 +245,7 @@ def _equal_rows(x: Tensor) -> bool:
 def _rows_of(x: Tensor, maker: Call) -> slice | None:
     """Return the rows of D's input that a call of G made, also where a condition is beside them in the channels."""
     x, made = x.detach(), maker.made
-    if x.dim() != made.dim() or x.dim() == 0:
+    if x.dim() != made.dim():
         return None
     if x.shape[1:] != made.shape[1:]:
         if x.dim() < 2 or x.shape[2:] != made.shape[2:] or x.shape[1] <= made.shape[1]:

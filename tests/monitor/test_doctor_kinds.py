@@ -90,6 +90,9 @@ def test_a_condition_beside_the_fakes(watch, pair):
     fake, beside = made(pair, 4, 2, 5), torch.randn(4, 1, 5)
     assert told(watch, pair, torch.cat([fake, beside], 1)) == ("fake", slice(0, 4))
     assert told(watch, pair, torch.cat([beside, fake], 1)) == ("fake", slice(0, 4))
+    rows = made(pair, 4, 2)
+    assert told(watch, pair, torch.cat([torch.randn(4, 3), rows], 1)) == ("fake", slice(0, 4))
+    pair[0](fake)
     real = torch.randn(4, 3, 5)
     assert told(watch, pair, torch.cat([torch.cat([fake, beside], 1), real])) == ("mixed", slice(0, 4))
     for other in (fake[:, :1], fake[..., :4], torch.cat([fake, beside], 1)[..., :4], fake.flatten(1), fake[:, 0, 0]):

@@ -248,7 +248,7 @@ def _rows_of(x: Tensor, maker: Call) -> slice | None:
     if x.dim() != made.dim():
         return None
     if x.shape[1:] != made.shape[1:]:
-        if x.dim() < 2 or x.shape[2:] != made.shape[2:] or x.shape[1] <= made.shape[1]:
+        if x.shape[2:] != made.shape[2:] or x.shape[1] <= made.shape[1]:
             return None
         width = made.shape[1]
         found = [_rows_of(x[:, :width], maker), _rows_of(x[:, -width:], maker)]

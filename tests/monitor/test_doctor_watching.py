@@ -168,7 +168,8 @@ class Scales(Same):
     """A discriminator with maps of 5000 and 3 scores."""
 
     def forward(self, x):
-        return [x.sum() * self.weight * torch.ones(2, 5000), x.sum() * self.weight * torch.ones(2, 3)]
+        small = x.sum() * self.weight * torch.ones(2, 3)
+        return [x.sum() * self.weight * torch.ones(2, 5000), small]
 
 
 def test_of_several_maps_the_first_and_of_a_large_one_a_part():

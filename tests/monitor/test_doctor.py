@@ -10,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce_logits
 from torch.nn.functional import mse_loss, relu, softplus
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torch.utils.data import DataLoader, TensorDataset
+from traces import hooks
 
 from ganbench import Monitor
 from ganbench.monitor.doctor import RULES, Visit
@@ -403,7 +404,8 @@ def test_a_network_that_is_not_called_is_told():
 ])  # fmt: skip
 def test_a_discriminator_may_start_late(changes, found):
     """After fifty iterations without it nothing has been said, and what is wrong then is found."""
-    loop, hooks = Loop(**changes), _global_optimizer_pre_hooks.copy()
+    hooks(forget=True)
+    loop, before = Loop(**changes), _global_optimizer_pre_hooks.copy()
     visit = Visit([loop.g], [loop.d], None, torch.randn(64, 3))
     for _ in range(50):
         loop.turn("g", loop.g(loop.latents()).square().mean())
@@ -415,7 +417,7 @@ def test_a_discriminator_may_start_late(changes, found):
         loop.iterate()
         visit.step()
     assert [fault.name for fault in visit.faults()] == found
-    assert hooks == _global_optimizer_pre_hooks
+    assert before == _global_optimizer_pre_hooks
 
 
 @pytest.mark.parametrize("changes", [SOUND["batch norm"], SOUND["penalty"], SOUND["two backward passes"]])
@@ -439,6 +441,7 @@ def test_after_a_visit_no_hook_is_left():
     loop.seen()
     assert not any(part._forward_hooks for own in (loop.g, loop.d) for part in own.modules())
     assert not any(own._post_accumulate_grad_hooks for own in loop.g.parameters())
+    hooks(forget=True)
     before = _global_optimizer_pre_hooks.copy()
     visit = Visit([loop.g], [loop.d])
     assert len(_global_optimizer_pre_hooks) == len(before) + 1

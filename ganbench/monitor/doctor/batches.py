@@ -88,7 +88,7 @@ def repeated_data(trace: Trace) -> Iterator[Fault]:
         yield Fault(
             "real batches repeat a few samples", False,
             f"The first {len(real[0].head)} rows of every real batch hold at most "
-            f"{max(len(call.head.flatten(1).unique(dim=0)) for call in real)} different ones.",
+            f"{max(len(call.head.unique(dim=0)) for call in real)} different ones.",
             "Look at the sampler and at __getitem__.",
         )  # fmt: skip
     fakes = [call for call in trace.calls_of("d", "fake") if not call.attached]
@@ -209,7 +209,7 @@ def _last_batch(trace: Trace) -> Iterator[Fault]:
     if not size or not norms or getattr(loader, "drop_last", True) or not isinstance(data, Sized):
         return
     left = len(data) % size
-    if 0 < left <= max(SMALL_BATCH, size // 16) and left < size:
+    if 0 < left <= max(SMALL_BATCH, size // 16):
         yield Fault(
             "the last batch of an epoch is tiny", False,
             f"{len(data)} samples in batches of {size} leave {left}, and the networks have batch norm.",
@@ -242,7 +242,7 @@ def _repeated(calls: list[Call]) -> int:
 
 
 def _duplicates(call: Call) -> bool:
-    rows = call.head.flatten(1)
+    rows = call.head
     # whole numbers, as in tables, repeat by nature
     return len(rows) >= 8 and bool((rows != rows.round()).any()) and len(rows.unique(dim=0)) <= len(rows) // 4
 

@@ -154,7 +154,7 @@ class Trace:
         kinds = {(call.kind, call.attached) for call in self.scored(own)}
         if kinds == {("fake", True)}:
             return "g"
-        return "d" if kinds and (kinds != {("fake", True)}) else role
+        return "d" if kinds else role
 
     def scored(self, own: int) -> list[Call]:
         """Return the discriminator's calls whose scores a backward pass went through."""

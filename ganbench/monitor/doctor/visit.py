@@ -12,7 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ganbench.monitor.doctor.rules import RULES
 from ganbench.monitor.doctor.trace import Fault, Scale
-from ganbench.monitor.doctor.watching import Watching, remove_hooks
+from ganbench.monitor.doctor.watching import Watching, leave_hooks, remove_hooks
 
 # iterations and optimizer steps of each player that are enough, and iterations after which waiting ends
 ENOUGH, STEPS, LONGEST = 8, 5, 40
@@ -79,7 +79,7 @@ class Visit:
                 visit._woken = True
 
         self._waiting.append(register_optimizer_step_pre_hook(stepped))
-        weakref.finalize(self, remove_hooks, self._waiting)
+        weakref.finalize(self, leave_hooks, self._waiting)
 
     def _stop_waiting(self) -> None:
         remove_hooks(self._waiting)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ class Watching:
     """Hooks that fill a Trace until `close`. While `paused` nothing is recorded."""
 
     def __init__(self, generators: Sequence[nn.Module], discriminators: Sequence[nn.Module]) -> None:
+        remove_hooks([])
         called = {"g": generators, "d": discriminators}
         # one module a player, whose parameters are those of all its networks
         self.trace = Trace({who: own[0] if len(own) == 1 else nn.ModuleList(own) for who, own in called.items()})
@@ -57,7 +59,7 @@ class Watching:
             register_optimizer_step_pre_hook(lambda *given: _before(before, *given)),
             register_optimizer_step_post_hook(lambda optimizer, *_: _through(after, optimizer)),
         ]
-        weakref.finalize(self, remove_hooks, self._handles)
+        weakref.finalize(self, leave_hooks, self._handles)
         self._follow_gradients()
 
     def close(self) -> None:
@@ -74,42 +76,39 @@ class Watching:
         self._follow_gradients()
 
     def _follow_gradients(self) -> None:
+        # the garbage collector does not see what a parameter's hooks hold: they must not keep its network alive either
+        incoming, arrived = weakref.WeakMethod(self._incoming), weakref.WeakMethod(self._arrived)
         for player, module in self.trace.players.items():
             for name, own in module.named_parameters():
                 # a network in a functional call has stand-ins instead
                 if isinstance(own, nn.Parameter) and own.requires_grad and id(own) not in self._hooked:
                     self._hooked.add(id(own))
                     self._own[id(own)] = player, name
-                    self._handles.append(own.register_hook(self._incoming(own)))
-                    self._handles.append(own.register_post_accumulate_grad_hook(self._arrived(player, name)))
+                    self._handles.append(own.register_hook(partial(_of_gradient, incoming, weakref.ref(own))))
+                    self._handles.append(own.register_post_accumulate_grad_hook(partial(_through, arrived)))
 
     # ---------------------------------------------------------------------------------------- gradients
 
-    def _incoming(self, own: Tensor) -> Callable[[Tensor], None]:
-        def incoming(_: Tensor) -> None:
-            if not self.paused and not _capturing() and self._is_followed(own):
-                self._was_clear[id(own)] = own.grad is None or not bool(own.grad.any())
-
-        return incoming
+    def _incoming(self, own: Tensor) -> None:
+        if not self.paused and not _capturing() and self._is_followed(own):
+            self._was_clear[id(own)] = own.grad is None or not bool(own.grad.any())
 
     def _is_followed(self, own: Tensor) -> bool:
         player = self._own[id(own)][0]
         return self._followed.get(player, own) is own
 
-    def _arrived(self, player: str, name: str) -> Callable[[Tensor], None]:
-        def arrived(own: Tensor) -> None:
-            if self.paused or _capturing():
-                return
-            passing = self._pass()
-            passing.hits[player].add(name)
-            self.trace.grown[player].add(name)
-            if self._followed.setdefault(player, own) is own:
-                if self._was_clear.get(id(own), True):
-                    self._pending[player] = []
-                self._pending[player].append(passing.id)
-                self._grew[player] = own.grad is not None and bool(own.grad.any())
-
-        return arrived
+    def _arrived(self, own: Tensor) -> None:
+        if self.paused or _capturing():
+            return
+        player, name = self._own[id(own)]
+        passing = self._pass()
+        passing.hits[player].add(name)
+        self.trace.grown[player].add(name)
+        if self._followed.setdefault(player, own) is own:
+            if self._was_clear.get(id(own), True):
+                self._pending[player] = []
+            self._pending[player].append(passing.id)
+            self._grew[player] = own.grad is not None and bool(own.grad.any())
 
     def _pass(self) -> Backward:
         own = _task()
@@ -160,7 +159,7 @@ class Watching:
         # a pool shows fakes of earlier iterations, in another order
         marks = _marks(x)
         kept = len(marks & self._fakes) >= KEPT * max(len(marks), 1)
-        call.kind = "fake" if call.attached or again or (kept and marks) else "real"
+        call.kind = "fake" if call.attached or again or kept else "real"
 
     def _follow_scores(self, call: Call, outs: list[Tensor]) -> None:
         for out in outs[:1]:
@@ -246,10 +245,10 @@ def _equal_rows(x: Tensor) -> bool:
 def _rows_of(x: Tensor, maker: Call) -> slice | None:
     """Return the rows of D's input that a call of G made, also where a condition is beside them in the channels."""
     x, made = x.detach(), maker.made
-    if x.dim() != made.dim() or x.dim() == 0:
+    if x.dim() != made.dim():
         return None
     if x.shape[1:] != made.shape[1:]:
-        if x.dim() < 2 or x.shape[2:] != made.shape[2:] or x.shape[1] <= made.shape[1]:
+        if x.shape[2:] != made.shape[2:] or x.shape[1] <= made.shape[1]:
             return None
         width = made.shape[1]
         found = [_rows_of(x[:, :width], maker), _rows_of(x[:, -width:], maker)]
@@ -263,7 +262,7 @@ def _rows_of(x: Tensor, maker: Call) -> slice | None:
 
 def _marks(x: Tensor) -> set[tuple[float, ...]]:
     """Return a few numbers of every sample, by which it is known again; none of samples that are flat there."""
-    flat = x.detach().flatten(1)
+    flat = x.detach().flatten(1) if x.dim() > 1 else x.detach()[:, None]
     places = torch.linspace(0, flat.shape[1] - 1, MARKS, device=flat.device).long()
     least = min(MARKS // 2, flat.shape[1])
     return {mark for mark in map(tuple, flat[:, places].float().tolist()) if len(set(mark)) >= least}
@@ -285,10 +284,16 @@ def _largest(mine: list[tuple[str, str, Tensor]]) -> list[tuple[str, str, Tensor
     return found
 
 
-def _through(method: weakref.WeakMethod[Any], optimizer: Optimizer) -> None:
+def _through(method: weakref.WeakMethod[Any], given: Any) -> None:
     alive = method()
     if alive is not None:
-        alive(optimizer)
+        alive(given)
+
+
+def _of_gradient(method: weakref.WeakMethod[Any], parameter: weakref.ref[Tensor], _: Tensor) -> None:
+    own = parameter()
+    if own is not None:
+        _through(method, own)
 
 
 def _before(method: weakref.WeakMethod[Any], optimizer: Optimizer, given: Any, named: Any) -> Any:
@@ -312,10 +317,23 @@ def _before(method: weakref.WeakMethod[Any], optimizer: Optimizer, given: Any, n
     return (given[0], told, *given[2:]), named
 
 
+_left: list[Any] = []
+
+
+def leave_hooks(handles: list[Any]) -> None:
+    """Leave the hooks of what nobody has any more to the next `remove_hooks`.
+
+    Garbage may be collected amid an optimizer's step, which walks over the hooks of all optimizers.
+    """
+    _left.extend(handles)
+    handles.clear()
+
+
 def remove_hooks(handles: list[Any]) -> None:
-    """Take hooks away, and forget them."""
-    while handles:
-        handles.pop().remove()
+    """Take hooks away, and those that were left, and forget them."""
+    for gone in (handles, _left):
+        while gone:
+            gone.pop().remove()
 
 
 def _task() -> int:

@@ -233,10 +233,10 @@ def rates(trace: Trace) -> Iterator[Fault]:
     """Find learning rates of 0, and those orders apart."""
     found = {player: [rate for u in trace.of(player) for rate in u.rates] for player in ("g", "d")}
     for player in found:
-        by_optimizer: dict[int, list[float]] = {}
+        by_optimizer: dict[int, list[tuple[float, ...]]] = {}
         for update in trace.of(player):
-            by_optimizer.setdefault(update.optimizer, []).extend(update.rates)
-        still = [own for own in by_optimizer.values() if own and not any(own)]
+            by_optimizer.setdefault(update.optimizer, []).append(update.rates)
+        still = [own for own in by_optimizer.values() if any(own) and not any(map(any, own))]
         if still:
             yield Fault(
                 f"the {NAMES[player]}'s learning rate is 0", True,
@@ -260,7 +260,7 @@ def rates(trace: Trace) -> Iterator[Fault]:
 def step_size(trace: Trace) -> Iterator[Fault]:
     """Find steps that move nothing, or weights by a good share of their size."""
     for player in ("g", "d"):
-        steps = [u for u in trace.of(player) if player in u.moved and u.norms.get(player, 0) > 0 and any(u.rates)]
+        steps = [u for u in trace.of(player) if player in u.moved and u.norms[player] > 0 and any(u.rates)]
         if len(steps) < FEW:
             continue
         typical = sorted(u.moved[player] for u in steps)[len(steps) // 2]
@@ -289,7 +289,7 @@ def step_size(trace: Trace) -> Iterator[Fault]:
 def turns(trace: Trace) -> Iterator[Fault]:
     """Find a player that is stepped ten times as often as the other."""
     g, d = len(trace.of("g")), len(trace.of("d"))
-    if min(g, d) and max(g, d) >= 10 * min(g, d) and min(g, d) >= 2:
+    if min(g, d) >= 2 and max(g, d) >= 10 * min(g, d):
         yield Fault(
             "one player steps ten times as often", False, f"{d} steps of the discriminator, {g} of the generator.",
             "Critics are trained 1 to 5 steps a step of G in print (Arjovsky et al. 2017).",

@@ -31,10 +31,10 @@ def labels(game: Game) -> dict[str, Tensor]:
     So do other pictures, where these are given. NaN where the whole batch has one. Several logits of a sample count by
     their mean.
     """
-    real = _of_samples(game.real_logits, game.real)
     other = game.relabelled(game.real.detach()) if game.relabelled else None
     if other is None:
         return {}
+    real = _of_samples(game.real_logits, game.real)
     spread = torch.cat([real, _of_samples(game.fake_logits, game.fake)], 1).std(1, keepdim=True)
     logits, differs = _of_samples(other[0], game.real), exact(other[1])
     counted = differs.sum(1)

@@ -30,9 +30,9 @@ def measured(name, metrics=ASKED, spaces=(), n=60):
     return evaluator.measure(fakes, given), evaluator, fakes, given
 
 
-def test_nine_can_be_asked_for():
+def test_ten_can_be_asked_for():
     every = [metric.name for metric in registry.plugins("metric") if metric.declared("asked")]
-    assert set(every) == {*ASKED, "fid", "sharpness", "class_recall", "likelihood", "latency"}
+    assert set(every) == {*ASKED, "fid", "sharpness", "class_recall", "likelihood", "latency", "reconstruction"}
 
 
 @pytest.mark.parametrize(

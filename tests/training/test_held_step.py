@@ -90,6 +90,7 @@ def test_a_step_can_be_held(axis, plugin):
     ["update=lookahead", "update.lookahead.every=3", "trick=ema+top_k+historical_averaging", "regularizer=lecam"],
     ["problem=ring8_labelled", "network=conditional_mlp"],
     ["problem=ring8_labelled", "network=conditional_mlp", "term=auxiliary_class"],
+    ["problem=outlines", "network=pictured_mlp", "network.pictured_mlp.width=4", "term=l1"],
     ["problem=dirac", "network=point", "update=symplectic"],
 ])  # fmt: skip
 def test_steps_that_combine_can_be_held(overrides):

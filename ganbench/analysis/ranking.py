@@ -32,9 +32,15 @@ BEST_KNOWN = ("model", "loss", "normalization", "regularizer", "network")
 
 
 def axes(study: Study) -> list[str]:
-    """Return the settings that vary in the plan, the best-known first, without problem and seed."""
+    """Return the settings that vary in the plan, the best-known first, without problem and seed.
+
+    What each model has a setting of its own for follows from the model, and is none to compare by.
+    """
     varying = [axis for axis in study.axes if axis not in ("problem", "seed", "run", "variant")]
     varying = [axis for axis in varying if axis in study.runs.columns]
+    if "model" in varying:
+        values = study.runs.groupby(["problem", "model"])[varying].nunique(dropna=False).max()
+        varying = ["model", *(axis for axis in varying if values[axis] > 1)]
     order = [*BEST_KNOWN, *kinds.axes()]
     return sorted(varying, key=lambda axis: order.index(axis) if axis in order else len(order))
 

@@ -181,3 +181,16 @@ def test_scores_that_are_looked_up_by_place_are_those_of_the_table():
                 expected = wide[score, measure].reindex(runs).dropna().to_numpy(dtype=float)
                 assert found.of(runs, score, measure).tolist() == expected.tolist()
             assert found.of(runs, score, None).size == found.of(runs, score, "z").size == 0
+
+
+def test_what_follows_from_the_model_is_no_axis(fake, tmp_path):
+    of_gan = {"model": "gan", "loss": "hinge", "regularizer": "r1"}
+    of_vae = {"model": "vae", "loss": "nonsaturating", "regularizer": "none"}
+    one = fake.study_of([(of_gan, "converged"), (of_vae, "collapsed")], tmp_path / "one", axes=list(of_gan))
+    assert ranking.axes(one) == ["model"]
+    assert sorted(ranking.labels(one).values()) == ["gan", "vae"]
+    # one model that is tried with two losses has an axis more
+    other = of_gan | {"loss": "minimax"}
+    fates = [(of_gan, "converged"), (other, "converged"), (of_vae, "collapsed")]
+    two = fake.study_of(fates, tmp_path / "two", axes=list(of_gan))
+    assert ranking.axes(two) == ["model", "loss"]

@@ -517,3 +517,9 @@ def test_at_most_three_that_went_elsewhere_are_named(wrong, told):
     assert courses.sentences(rows) == [
         f"Theory: 1 of {len(wrong) + 1} variants with a prediction went as it says{told}"
     ]
+
+
+def test_a_path_keeps_a_parameter_that_is_lost_on_the_way():
+    """A run that leaves the numbers has its path until then; what a game has no parameter for is no axis of it."""
+    run = pd.DataFrame({"step": [0, 1], "displacement.0": [1.0, np.nan], "displacement.1": [np.nan, np.nan]})
+    np.testing.assert_array_equal(courses.displacements(run), [[1.0], [np.nan]])

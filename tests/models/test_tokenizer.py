@@ -234,3 +234,11 @@ def test_what_was_reconstructed_is_lost_at_a_large_fixed_weight_and_nowhere_else
         own = lost[lost["run"].isin(runs)]
         assert len(own) == (5 if place == 3 else 0), variant.id
         assert (own["onset"] <= 400).all()
+
+
+def test_of_vectors_players_have_two_hidden_layers_each():
+    """Parameters counted by hand: encoder 2-4-4-3, decoder 3-4-4-2, discriminator 2-4-4-1; the codebook is averages."""
+    own = learner("problem=ring8", "samples=64", "neighbours=32")
+    counts = [sum(tensor[0].numel() for tensor in player.trained.values()) for player in (own.player, own.critic)]
+    encoder, decoder = (2 * 4 + 4) + (4 * 4 + 4) + (4 * 3 + 3), (3 * 4 + 4) + (4 * 4 + 4) + (4 * 2 + 2)
+    assert counts == [encoder + decoder, (2 * 4 + 4) + (4 * 4 + 4) + (4 + 1)]

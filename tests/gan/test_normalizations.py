@@ -1,5 +1,7 @@
 """The built-in normalizations by formula, and variants that contain what their names say, no more and no less."""
 
+import math
+
 import pytest
 import torch
 from overriding import over
@@ -85,6 +87,12 @@ def test_pixel_normalization_is_the_papers():
         mean = sum(a[:, j] ** 2 for j in range(features)) / features
         torch.testing.assert_close(b, a / torch.sqrt(mean + 1e-8).unsqueeze(1))
         assert not list(module[1].parameters())
+
+
+def test_pixel_normalization_leaves_what_is_nothing_small():
+    # features of 1e-4 have the mean square 1e-8, that of the constant: they come to the root of a half
+    found = PixelNorm()(torch.full((2, 3), 1e-4, dtype=torch.float64))
+    torch.testing.assert_close(found, torch.full((2, 3), math.sqrt(0.5), dtype=torch.float64), rtol=1e-12, atol=0)
 
 
 def test_batch_statistics_are_the_batchs_own_in_measuring_too():

@@ -107,6 +107,15 @@ def test_an_array_that_belongs_to_another_record_is_not_believed(folder, change)
     assert not of_array(folder)
 
 
+def test_an_array_of_too_few_runs_is_not_believed_though_its_hash_is_right(folder):
+    file = folder.path / columns.FILE
+    np.save(file, np.load(file)[:, :1])
+    in_the_record(lambda r: r["columns"].update(hash=columns._hash(file, r["columns"], r["series"])))(folder)
+    assert folder.verify(PLAN)
+    assert not of_array(folder)
+    assert [damage.why for damage in folder.damage] == ["does not hold every column of every run"]
+
+
 def test_an_array_of_other_lines_is_not_believed(folder):
     """Not even where the record says that the lines are as they were."""
     lines = (folder.path / "series.jsonl").read_text().replace("2.0", "9.5")

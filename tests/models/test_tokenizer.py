@@ -242,3 +242,11 @@ def test_of_vectors_players_have_two_hidden_layers_each():
     counts = [sum(tensor[0].numel() for tensor in player.trained.values()) for player in (own.player, own.critic)]
     encoder, decoder = (2 * 4 + 4) + (4 * 4 + 4) + (4 * 3 + 3), (3 * 4 + 4) + (4 * 4 + 4) + (4 * 2 + 2)
     assert counts == [encoder + decoder, (2 * 4 + 4) + (4 * 4 + 4) + (4 + 1)]
+
+
+def test_a_study_has_what_is_asked_of_its_models(tmp_path):
+    few = ["steps=2", "probe_every=1", "samples=64", "neighbours=32", "metrics=reconstruction"]
+    study = api.run(None, over([*SMALL, *few]), out=tmp_path / "study", workers=1)
+    measured = study.series[["reconstruction_error", "codebook_perplexity", "adversarial_weight"]]
+    assert measured.notna().all().all()
+    assert (study.series["codebook_perplexity"].between(1, 7)).all()

@@ -133,3 +133,8 @@ def test_a_thousand_modes_are_counted_by_confident_triples(stacked):
     assert len(by_arg_max) > 3 * noise["stacked_hit"].item(), "what an untrained generator hits by chance"
     few = stacked.oracle_samples(200).repeat(25, 1, 1, 1)
     assert evaluator.measure(few[None])["stacked_hit"].item() <= 200
+
+
+def test_shapes_are_red_green_blue_and_yellow():
+    named = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0)}
+    assert sorted(COLOURS) == sorted(named.values())

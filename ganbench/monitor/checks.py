@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ganbench.analysis.verdicts import VERDICTS, view
+from ganbench.analysis.verdicts import VERDICTS, View
 from ganbench.analysis.verdicts.progress import diversity, has_narrowed
 from ganbench.errors import UserError, unknown
 from ganbench.registry import COSTS
@@ -40,12 +40,11 @@ YOUNG = 5
 """How many times as long a verdict has to hold where samples were never more diverse: on its way up G is narrow."""
 
 
-def probes_to_wait(series: pd.DataFrame, patience: int) -> int:
+def probes_to_wait(series: pd.DataFrame, seen: View | None, patience: int) -> int:
     """Return for how many probes a verdict has to hold before it ends training.
 
     patience: where samples once were twice as diverse as now; more of them elsewhere, and one more while they widen.
     """
-    seen = view(series)
     if seen is not None and has_narrowed(series, seen):
         return patience
     return YOUNG * patience + (seen is not None and any(now > before for before, now in diversity(series, seen)))

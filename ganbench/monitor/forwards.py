@@ -130,10 +130,3 @@ def scores_by_scale(out: Any, count: int) -> list[Tensor] | None:
             return None
         found.append(scores.reshape(rows, -1).mean(1).repeat_interleave(count // rows))
     return found or None
-
-
-def mean_scores(out: Any, count: int) -> Tensor:
-    """Return one score a sample [n], the mean over scales."""
-    scales = scores_by_scale(out, count)
-    assert scales is not None
-    return scales[0] if len(scales) == 1 else torch.stack(scales).mean(0)

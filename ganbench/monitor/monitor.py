@@ -15,7 +15,7 @@ import torch
 
 from ganbench import registry
 from ganbench.analysis.game import GameFinding, game_findings
-from ganbench.analysis.verdicts import VERDICTS, Verdict, judge_series, view
+from ganbench.analysis.verdicts import VERDICTS, Verdict, View, judge_series, view
 from ganbench.errors import UserError
 from ganbench.monitor.checks import check, probes_to_wait, verdict_names
 from ganbench.monitor.doctor import Fault, Visit
@@ -176,6 +176,7 @@ class Monitor:
         self._stopped_on: set[str] = set()
         self._unsaid: list[str] = []
         self._names: set[str] = set()
+        self._measures = frozenset(registry.measures())
         self._losses = ToldLosses()
         self._clock = {"train": 0.0, "probe": 0.0}
 
@@ -224,8 +225,8 @@ class Monitor:
             self._probe()
 
     def _name(self, new: Set[str]) -> None:
-        """Check names that have not been told before: asking the registry takes as long as a small step."""
-        if taken := sorted({name.partition(".")[0] for name in new} & set(registry.measures())):
+        """Check names that have not been told before."""
+        if taken := sorted({name.partition(".")[0] for name in new} & self._measures):
             raise UserError(f"'{taken[0]}' is measured already; give the number another name.")
         self._names |= new
 
@@ -332,14 +333,16 @@ class Monitor:
         self._probed_at = time.perf_counter()
         self._clock["probe"] += self._probed_at - began
         series = self.series
+        seen = view(series)
         if self.steps > 0:
-            self._judge(series)
-        self._say(columns, series)
+            self._judge(series, seen)
+        self._say(columns, series, seen)
 
-    def _say(self, columns: dict[str, float], series: pd.DataFrame) -> None:
+    def _say(self, columns: dict[str, float], series: pd.DataFrame, seen: View | None) -> None:
         """Say a probe: one line on the console, and to every sink."""
-        findings, verdict = game_findings(series) if self.steps > 0 else (), so_far(self.verdict, series)
-        self._log(line_of(self.steps, columns, verdict, findings))
+        findings = game_findings(series, self._measures) if self.steps > 0 else ()
+        verdict = so_far(self.verdict, series, seen)
+        self._log(line_of(self.steps, columns, seen, verdict, findings))
         self._sinks.probe(self.steps, columns, text_of(verdict, findings))
         if self.steps >= self.every and (unsaid := self._prober.missing()) != self._unsaid:
             self._unsaid = unsaid
@@ -352,16 +355,16 @@ class Monitor:
         told = {**self._losses.averages(), playing("gradient")[0]: norm}
         return {name: value for name, value in told.items() if not math.isnan(value)}
 
-    def _judge(self, series: pd.DataFrame, diverged_step: int | None = None) -> None:
+    def _judge(self, series: pd.DataFrame, seen: View | None = None, diverged_step: int | None = None) -> None:
         known = self._record.problem
-        if diverged_step is None and view(series) is None:
+        if diverged_step is None and seen is None:
             return  # without samples there is nothing to judge
         self.verdicts = judge_series(series, known["oracle"], known["modes"], diverged_step=diverged_step)
         names = [verdict.verdict for verdict in self.verdicts]
         self._held = {name: self._held.get(name, 0) + 1 for name in names}
         if diverged_step is not None:
             return
-        wait = probes_to_wait(series, self.patience)
+        wait = probes_to_wait(series, seen, self.patience)
         for verdict in self.verdicts:
             if verdict.verdict in self.stop_on and self._held[verdict.verdict] >= wait:
                 self._stop(verdict)

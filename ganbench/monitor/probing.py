@@ -20,7 +20,8 @@ from ganbench.measure.evaluate import Evaluator
 from ganbench.monitor.forwards import Forward, sample_of, scores_by_scale
 from ganbench.monitor.inputs import GivenKey, Latent, Real, RealSamples, as_problem, latent_samples, real_batch
 from ganbench.monitor.isolation import own_randomness, untouched
-from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, final_sigmoid, placed
+from ganbench.monitor.scores import diagnosed, lead_by_scale
+from ganbench.monitor.watched import Watched, WatchedLoss, final_sigmoid, placed
 from ganbench.problems.base import Batch, Problem, stream
 from ganbench.training.loop import KEPT_SAMPLES
 
@@ -210,7 +211,7 @@ class LoopProber:
             watched.give(self.given)
             with torch.no_grad():
                 fake = watched.players["g"].in_batches(self.latents, self.sizes.batch_size)
-            if not bool(fake.isfinite().all()):
+            if not all(map(math.isfinite, torch.stack(fake.aminmax()).tolist())):
                 return Probe({}, np.empty(0), "samples of the generator")
             columns = {**self.target.measure(fake), **self._diagnose(watched)}
         return Probe(columns, self.target.picture(fake))
@@ -219,8 +220,9 @@ class LoopProber:
         """Return whose parameters are not finite, empty where all are; asks the device once."""
         players = {"generator": self.generator, "discriminator": self.discriminator}
         for name, module in players.items():
-            finite = [own.detach().isfinite().all() for own in module.parameters()]
-            if finite and not bool(torch.stack(finite).all()):
+            # the largest number is neither NaN nor infinite; a sum could overflow
+            held = [own.detach() for own in module.parameters() if own.numel() and own.is_floating_point()]
+            if held and not math.isfinite(nn.utils.get_total_norm(held, math.inf)):
                 return name
         return ""
 
@@ -237,13 +239,10 @@ class LoopProber:
         latents = self.latents[:size].unsqueeze(0)
         real = placed(self.target.real[:size], self.discriminator).float().unsqueeze(0)
         watched.give(self.given)
-        game, columns = Game(watched, real, latents), {}
-        for plugin in affordable(self.sizes.diagnostics):
-            try:
-                columns.update(plugin(game, **plugin.hypers))
-            except NotKnown:
-                continue
-        return {name: float(column.detach()) for name, column in columns.items()}
+        columns = diagnosed(Game(watched, real, latents), affordable(self.sizes.diagnostics))
+        # the game has asked of the real samples first
+        own, other = watched.scales[:2]
+        return columns | lead_by_scale(own, other, self.loss, self.sizes.diagnostics)
 
     def _tried(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
         watched = Watched(self.generator, self.discriminator, WatchedLoss(), None, self.forwards)

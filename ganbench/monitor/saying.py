@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from ganbench.analysis.game import GameFinding
-from ganbench.analysis.verdicts import Verdict, view
+from ganbench.analysis.verdicts import Verdict, View
 from ganbench.analysis.verdicts.progress import called
 from ganbench.monitor.losses import PLAYERS
 
@@ -25,10 +25,13 @@ class Ending(Protocol):
 
 
 def line_of(
-    step: int, columns: Mapping[str, float], verdict: Verdict | None, findings: Sequence[GameFinding] = ()
+    step: int,
+    columns: Mapping[str, float],
+    seen: View | None,
+    verdict: Verdict | None,
+    findings: Sequence[GameFinding] = (),
 ) -> str:
     """Return one line about a probe: the verdict so far, the first finding, the quality it rests on, and the losses."""
-    seen = view(columns)
     names = () if seen is None else (seen.quality,)
     shown = [name for name in (*names, *PLAYERS) if name in columns]
     numbers = ", ".join(f"{name.replace('_', ' ')} {columns[name]:.3g}" for name in shown)
@@ -38,9 +41,8 @@ def line_of(
     )
 
 
-def so_far(verdict: Verdict | None, series: pd.DataFrame) -> Verdict | None:
+def so_far(verdict: Verdict | None, series: pd.DataFrame, seen: View | None) -> Verdict | None:
     """Return a verdict by the name that it has while training goes on."""
-    seen = view(series)
     if verdict is None or seen is None:
         return verdict
     return replace(verdict, verdict=called(verdict.verdict, series, seen))

@@ -17,9 +17,8 @@ from ganbench.measure.diagnostics import affordable
 from ganbench.monitor.inputs import FEWEST
 from ganbench.monitor.outputs import first_samples, score_maps
 from ganbench.monitor.probing import Features, Probe, Sizes, Target, watched_loss
-from ganbench.monitor.watched import NotKnown, WatchedLoss
+from ganbench.monitor.scores import lead_by_scale, of_scores
 from ganbench.problems.base import Problem
-from ganbench.registry import playing
 
 NAME = "loop"
 NO_SCORES = "of the discriminator's scores, for none are told: step(real_logits=..., fake_logits=...)"
@@ -157,40 +156,9 @@ class ToldProber:
         real, fake = self._logits
         if not real or not fake:
             return {}
-        columns = self._diagnose(torch.stack(_evened(real)).mean(0), torch.stack(_evened(fake)).mean(0))
-        if len(real) == len(fake) > 1:
-            for place, (own, other) in enumerate(zip(real, fake, strict=True)):
-                parts = self._diagnose(own, other)
-                columns |= {f"{name}.{place}": parts[name] for name in playing("lead") if name in parts}
-        return columns
-
-    def _diagnose(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        if not bool(real.isfinite().all()) or not bool(fake.isfinite().all()):
-            return {}
-        game, columns = ScoresOnly(real, fake, self.loss), {}
-        for plugin in affordable(self.sizes.diagnostics):
-            try:
-                columns.update(plugin(game, **plugin.hypers))
-            except NotKnown:
-                continue
-        return {name: float(column.detach()) for name, column in columns.items()}
-
-
-class ScoresOnly:
-    """A game of which only scores are known (see `measure.diagnostics.Game`); what else is asked raises NotKnown."""
-
-    matched = held_out = None
-
-    def __init__(self, real: Tensor, fake: Tensor, loss: WatchedLoss) -> None:
-        self.real_logits, self.fake_logits, self._loss = real.unsqueeze(0), fake.unsqueeze(0), loss
-        self.boundary = torch.tensor([math.nan if loss.boundary is None else loss.boundary], device=real.device)
-
-    def players_losses(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses of D and G, both [1], for logits [1, batch]."""
-        return self._loss(real_logits, fake_logits)
-
-    def __getattr__(self, name: str) -> Any:
-        raise NotKnown
+        own, other = (torch.stack(_evened(scales)).mean(0) for scales in (real, fake))
+        cost = self.sizes.diagnostics
+        return of_scores(own, other, self.loss, affordable(cost)) | lead_by_scale(real, fake, self.loss, cost)
 
 
 def _scores(name: str, told: Any) -> list[Tensor]:

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from ganbench.gan.normalizations import Reweighted, as_matrix
 from ganbench.measure.dynamics import DifferentiableGame
-from ganbench.monitor.forwards import Calling, Forward, InBatches, mean_scores, sample_of
+from ganbench.monitor.forwards import Calling, Forward, InBatches, sample_of, scores_by_scale
 from ganbench.monitor.isolation import flagged
 from ganbench.monitor.outputs import ending
 from ganbench.problems.base import Given, mapped
@@ -148,8 +148,16 @@ class Watched:
         self.losses: Sequence[WatchedLoss] = [loss]
         self.players = {
             "g": WatchedPlayer(generator, None, forwards[0], lambda out, _: sample_of(out)),
-            "d": WatchedPlayer(discriminator, sigmoid, forwards[1], mean_scores),
+            "d": WatchedPlayer(discriminator, sigmoid, forwards[1], self._mean_scores),
         }
+        # of each call of the discriminator, the scores [n] of every scale
+        self.scales: list[list[Tensor]] = []
+
+    def _mean_scores(self, out: Any, count: int) -> Tensor:
+        scales = scores_by_scale(out, count)
+        assert scales is not None
+        self.scales.append(scales)
+        return scales[0] if len(scales) == 1 else torch.stack(scales).mean(0)
 
     def give(self, given: Given) -> None:
         """Set what is given with the next batch, [batch, ...]."""

@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 from torch import nn, optim
+from torch.nn.functional import softplus
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from traces import Game, Same, Sum, call, hooks, scores
 
@@ -53,6 +54,25 @@ def test_a_visit_ends_after_five_steps_of_each_and_eight_iterations(turns, itera
     assert pair.iterate(turns) == iterations
     assert not pair.visit.open
     assert pair.visit.trace.steps == iterations
+
+
+@pytest.mark.parametrize(("sign", "found"), [(1, []), (-1, ["labels are swapped between the losses"])])
+def test_relativistic_losses_that_go_backward_before_either_step(sign, found):
+    torch.manual_seed(0)
+    g, d = nn.Linear(3, 2), nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+    optimizers = [optim.Adam(own.parameters(), lr=1e-3) for own in (d, g)]
+    visit = Visit([g], [d])
+    for _ in range(10):
+        real, fake = torch.randn(16, 2) + 1, g(torch.randn(16, 3))
+        losses = softplus(d(fake.detach()) - d(real)).mean(), softplus(sign * (d(real) - d(fake))).mean()
+        for loss, own, optimizer in zip(losses, (d, g), optimizers, strict=True):
+            optimizer.zero_grad()
+            loss.backward(inputs=list(own.parameters()))
+        for optimizer in optimizers:
+            optimizer.step()
+        if visit.step():
+            break
+    assert [fault.name for fault in visit.faults()] == found
 
 
 @pytest.mark.parametrize("seen", ["nothing", "called", "grown"])
@@ -204,6 +224,27 @@ def test_passes_before_both_steps_are_told_by_what_they_reach(seen, role):
     game.update("g", own)
     assert game.trace.roles() == {own: role}
     assert [one.kind for one in game.trace.scored(own)] == [one["kind"] for one in seen]
+
+
+def test_a_loss_of_g_that_compares_with_real_samples_is_gs_where_both_go_backward_first():
+    game, attached = Game(), FAKE | {"attached": True}
+    first, second = (
+        game.backward("gd", *((call(**one), scores([1.0])) for one in seen))
+        for seen in ([REAL, FAKE], [REAL, attached])
+    )
+    game.update("d", first, second)
+    game.update("g", second)
+    assert game.trace.roles() == {first: "d", second: "g"}
+
+
+def test_fakes_that_are_attached_in_both_losses_leave_ds_the_one_with_real_samples():
+    game, attached = Game(), FAKE | {"attached": True}
+    first, second = (
+        game.backward("gd", *((call(**one), scores([1.0])) for one in seen)) for seen in ([REAL, attached], [attached])
+    )
+    game.update("d", first, second)
+    game.update("g", first, second)
+    assert game.trace.roles() == {first: "d", second: "g"}
 
 
 def test_what_was_trained_and_called():

@@ -182,6 +182,41 @@ def test_the_game_is_asked_on_a_batch_of_as_many_fakes_as_reals(batch, size):
         assert columns["fake_logit"] == pytest.approx(discriminator(2 * one.latents[:size]).mean().item(), abs=1e-6)
 
 
+class TwoScales(nn.Module):
+    """Scores by the first coordinate, as a map of two places, and by nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        first = self.weight * x[:, :1]
+        return [torch.cat([first - 1, first + 1], 1), 0 * first]
+
+
+def test_each_scale_of_a_discriminator_has_its_lead():
+    columns = prober(discriminator=TwoScales(), real=POINTS + 1).probe().columns
+    alone = prober(discriminator=nn.Linear(2, 1), real=POINTS + 1)
+    alone.discriminator.load_state_dict({"weight": torch.tensor([[1.0, 0.0]]), "bias": torch.zeros(1)})
+    assert columns["d_ranking.0"] == alone.probe().columns["d_ranking"] > 0.5
+    assert columns["d_ranking.1"] == 0.5
+    # half of the first scale's score is the mean of both
+    assert columns["d_ranking"] == columns["d_ranking.0"]
+    assert not any(name.startswith("d_ranking.") for name in prober().probe().columns)
+
+
+def test_parameters_of_any_kind_are_asked_whether_they_are_finite():
+    generator = Twice()
+    generator.register_parameter("none", nn.Parameter(torch.empty(0, 3)))
+    generator.register_parameter("whole", nn.Parameter(torch.arange(3), requires_grad=False))
+    generator.register_parameter("large", nn.Parameter(torch.full((1000,), 3e38)))
+    generator.register_parameter("narrow", nn.Parameter(torch.full((4,), 6e4, dtype=torch.float16)))
+    own = prober(generator)
+    assert own.broken() == ""
+    generator.narrow.data[2] = math.inf
+    assert own.broken() == "generator"
+
+
 def test_whose_parameters_are_not_finite():
     one = prober()
     assert one.broken() == ""

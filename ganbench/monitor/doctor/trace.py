@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,14 +147,17 @@ class Trace:
                 found[own.id] = event.mainly()
             waiting = []
         if len(set(found.values())) < 2:
-            return {own: self._by_reach(own, role) for own, role in found.items()}
+            return {own: self._by_reach(own, role, list(found)) for own, role in found.items()}
         return found
 
-    def _by_reach(self, own: int, role: str) -> str:
-        kinds = {(call.kind, call.attached) for call in self.scored(own)}
-        if kinds == {("fake", True)}:
-            return "g"
-        return "d" if kinds else role
+    def _by_reach(self, own: int, role: str, passes: Sequence[int]) -> str:
+        """Return whose loss a pass was: G's reaches G through fakes, also where it compares them with real ones."""
+        if not self.scored(own):
+            return role
+        reaching = [other for other in passes if any(call.attached for call in self.scored(other))]
+        others = [other for other in passes if other not in reaching and self.scored(other)]
+        alone = {call.kind for call in self.scored(own)} == {"fake"}
+        return "g" if own in reaching and (alone or others) else "d"
 
     def scored(self, own: int) -> list[Call]:
         """Return the discriminator's calls whose scores a backward pass went through."""

@@ -102,6 +102,17 @@ def test_what_the_game_does_is_found_with_its_onset(columns, finding, onset):
     assert rule.remedy.text
 
 
+@pytest.mark.parametrize(("held", "onset"), [
+    # the state is left for no longer than it had held, and for two probes at most
+    (".##..#######", 100), (".#.#########", 100), (".#.##..#####", 100), ("...##.##.###", 300),
+    (".#..########", 400), (".###...#####", 700), ("..#.#..#####", 700), ("......######", 600),
+])  # fmt: skip
+def test_a_short_lapse_begins_no_state_anew(held, onset):
+    saturation = [float(flag == "#") for flag in held]
+    (one,) = [one for one in found(saturation=saturation) if one[0] == "G's loss is saturated"]
+    assert one[1] == onset
+
+
 def test_swapped_labels_need_a_loss_that_has_fallen_by_a_third():
     wrong = after(0.6, 0.02, 4)
     assert found(d_ranking=wrong, d_loss=after(2.0, 1.3, 4))[0] == ("labels look swapped", 400)

@@ -12,7 +12,7 @@ from ganbench.analysis import Study
 from ganbench.analysis.game.course import Course
 from ganbench.analysis.game.records import GameFinding, GameRule
 from ganbench.analysis.game.rules import RULES
-from ganbench.arrays import Values
+from ganbench.arrays import Flags, Values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,10 +47,23 @@ def ask(rule: GameRule, course: Course) -> GameFinding | None:
         flags = rule.holds(course) & course.trained
     if len(flags) < rule.lasting or not flags[-rule.lasting :].all():
         return None
-    out = np.flatnonzero(~flags)
-    place = int(out[-1]) + 1 if out.size else 0
+    place = _onset(flags)
     evidence = rule.evidence(course, place)
     return GameFinding(rule.name, int(course.steps[place]), evidence, rule.causes, rule.remedy, rule.shown)
+
+
+LAPSE = 2
+"""Probes for which a state may be left without beginning anew, if it had held for as many before."""
+
+
+def _onset(flags: Flags) -> int:
+    """Return the place at which the last stretch of flags began, or one before it that a short lapse parts from it."""
+    edges = np.flatnonzero(np.diff(flags.astype(int), prepend=0, append=0))
+    stretches = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    begin, _ = stretches.pop()
+    while stretches and begin - stretches[-1][1] <= min(LAPSE, stretches[-1][1] - stretches[-1][0]):
+        begin, _ = stretches.pop()
+    return int(begin)
 
 
 def game_findings_of(study: Study, runs: Iterable[str] | None = None) -> pd.DataFrame:

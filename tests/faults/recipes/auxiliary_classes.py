@@ -1,3 +1,4 @@
+# ruff: noqa: N816 - named as in the code that it is like
 """AC-GAN: the generator's turn first, embedded labels, a discriminator that gives probabilities and classes."""
 
 import torch

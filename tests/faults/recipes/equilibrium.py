@@ -1,10 +1,11 @@
+# ruff: noqa: N816, NPY002 - named as in the code that it is like
 """BEGAN: an autoencoder as discriminator, and a weight k of the fakes that keeps both players in balance."""
 
 import argparse
+import itertools
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -15,37 +16,42 @@ parser.add_argument("--n_epochs", type=int, default=7)
 parser.add_argument("--batch_size", type=int, default=64)
 parser.add_argument("--lr", type=float, default=1e-3)
 parser.add_argument("--latent_dim", type=int, default=16)
-parser.add_argument("--hidden", type=int, default=32)
-parser.add_argument("--gamma", type=float, default=0.6)
-parser.add_argument("--lambda_k", type=float, default=0.1)
+parser.add_argument("--hidden", type=int, default=6)
+parser.add_argument("--gamma", type=float, default=0.8)
+parser.add_argument("--lambda_k", type=float, default=5.0)
 args = parser.parse_args([])
 
 
-class Decoder(nn.Module):
-    def __init__(self, inputs):
-        super().__init__()
-        self.l1 = nn.Linear(inputs, 32 * 2 * 2)
-        self.net = nn.Sequential(
-            nn.Conv2d(32, 32, 3, padding=1), nn.ELU(), nn.Upsample(scale_factor=2), nn.Conv2d(32, 32, 3, padding=1),
-            nn.ELU(), nn.Upsample(scale_factor=2), nn.Conv2d(32, 16, 3, padding=1), nn.ELU(),
-            nn.Conv2d(16, 1, 3, padding=1),
-        )  # fmt: skip
+def dense(*sizes):
+    layers = []
+    for i, o in itertools.pairwise(sizes):
+        layers += [nn.Linear(i, o), nn.ELU()]
+    return nn.Sequential(*layers[:-1])
 
-    def forward(self, h):
-        return self.net(self.l1(h).view(-1, 32, 2, 2))
+
+class Generator(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.decode = dense(args.latent_dim, 64, 64, 24)
+
+    def forward(self, z):
+        return self.decode(z)
 
 
 class Autoencoder(nn.Module):
     def __init__(self):
         super().__init__()
-        self.encoder = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.ELU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ELU(), nn.Conv2d(32, 32, 3, 2, 1),
-            nn.ELU(), nn.Flatten(), nn.Linear(128, args.hidden),
-        )  # fmt: skip
-        self.decoder = Decoder(args.hidden)
+        self.down, self.up = dense(24, 64, args.hidden), dense(args.hidden, 64, 24)
 
-    def forward(self, img):
-        return self.decoder(self.encoder(img))
+    def forward(self, curve):
+        return self.up(self.down(curve))
+
+
+def curves(n):
+    """Return sine curves around 1 [n, 24], of one period to two, whose phase and height differ."""
+    t = np.linspace(0, 2 * np.pi, 24)
+    rate, phase, height = (np.random.uniform(low, high, (n, 1)) for low, high in ((1, 2), (0, 2), (0.5, 1)))
+    return torch.from_numpy(np.float32(1 + height * np.sin(rate * t + phase)))
 
 
 def energies(d, x):
@@ -53,9 +59,9 @@ def energies(d, x):
 
 
 torch.manual_seed(0)
-data = np.float32(load_digits().images)[:, None] / 8 - 1
-dataloader = DataLoader(torch.from_numpy(data), batch_size=args.batch_size, shuffle=True, drop_last=True)
-generator, discriminator = Decoder(args.latent_dim), Autoencoder()
+np.random.seed(0)
+dataloader = DataLoader(curves(2048), batch_size=args.batch_size, shuffle=True, drop_last=True)
+generator, discriminator = Generator(), Autoencoder()
 optimizer_G = torch.optim.Adam(generator.parameters(), lr=args.lr, betas=(0.5, 0.999))
 optimizer_D = torch.optim.Adam(discriminator.parameters(), lr=args.lr, betas=(0.5, 0.999))
 monitor = ganbench.Monitor(
@@ -69,18 +75,18 @@ monitor = ganbench.Monitor(
 
 k = 0.0
 for _epoch in range(args.n_epochs):
-    for real_imgs in dataloader:
+    for real in dataloader:
         optimizer_G.zero_grad()
-        z = torch.from_numpy(np.float32(np.random.normal(0, 1, (len(real_imgs), args.latent_dim))))  # noqa: NPY002
-        gen_imgs = generator(z)
-        g_loss = torch.mean(torch.abs(discriminator(gen_imgs) - gen_imgs))
+        z = torch.from_numpy(np.float32(np.random.normal(0, 1, (len(real), args.latent_dim))))
+        gen = generator(z)
+        g_loss = torch.mean(torch.abs(discriminator(gen) - gen))
         g_loss.backward()
         optimizer_G.step()
 
         optimizer_D.zero_grad()
-        gen_imgs = gen_imgs.detach()
-        d_loss_real = torch.mean(torch.abs(discriminator(real_imgs) - real_imgs))
-        d_loss_fake = torch.mean(torch.abs(discriminator(gen_imgs) - gen_imgs))
+        gen = gen.detach()
+        d_loss_real = torch.mean(torch.abs(discriminator(real) - real))
+        d_loss_fake = torch.mean(torch.abs(discriminator(gen) - gen))
         d_loss = d_loss_real - k * d_loss_fake
         d_loss.backward()
         optimizer_D.step()

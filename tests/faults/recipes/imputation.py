@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N806, N816 - named as in the paper
+# ruff: noqa: N802, N816 - named as in the paper
 """GAIN: missing entries are imputed, the discriminator says of each entry how likely it is to have been observed."""
 
 import torch

@@ -31,7 +31,7 @@ class PairDiscriminator(nn.Module):
 torch.manual_seed(0)
 points = torch.tensor(make_swiss_roll(4000, noise=0.3, random_state=0)[0], dtype=torch.float32)
 points = (points - points.mean(0)) / points.std(0)
-G, E, D = mlp(CODE, WIDTH, WIDTH, 3, norm=True), mlp(3, WIDTH, WIDTH, CODE, norm=True), PairDiscriminator()
+G, E, D = mlp(CODE, WIDTH, WIDTH, 3, norm=True), mlp(3, WIDTH, WIDTH, CODE), PairDiscriminator()
 opt_ge = torch.optim.Adam(itertools.chain(G.parameters(), E.parameters()), lr=1e-3, betas=(0.5, 0.999))
 opt_d = torch.optim.Adam(D.parameters(), lr=1e-3, betas=(0.5, 0.999))
 monitor = ganbench.Monitor(

@@ -1,3 +1,4 @@
+# ruff: noqa: N812, N816 - named as in the code that it is like
 """InfoGAN: a recognition head on the discriminator's trunk, which learns with the generator's optimizer."""
 
 import torch

@@ -11,7 +11,7 @@ import ganbench
 class CloudGenerator(nn.Module):
     """Deforms points of a sphere by a shape's code."""
 
-    def __init__(self, code=8, width=48):
+    def __init__(self, code=8, width=64):
         super().__init__()
         self.shape = nn.Sequential(nn.Linear(code, width), nn.BatchNorm1d(width), nn.ReLU())
         self.point = nn.Linear(3, width)
@@ -44,7 +44,10 @@ def ellipsoids(n, points=32):
 torch.manual_seed(0)
 config = {"code": 8, "batch": 16, "accumulate": 2, "critic_steps": 3, "clip": 0.1, "lr": 1e-3, "decay": 0.995}
 gen, critic = CloudGenerator(config["code"]), PointCritic()
-optimizers = {"gen": RMSprop(gen.parameters(), lr=config["lr"]), "critic": RMSprop(critic.parameters(), lr=config["lr"])}
+optimizers = {
+    "gen": RMSprop(gen.parameters(), lr=config["lr"]),
+    "critic": RMSprop(critic.parameters(), lr=config["lr"]),
+}
 schedulers = [ExponentialLR(optimizer, gamma=config["decay"]) for optimizer in optimizers.values()]
 monitor = ganbench.Monitor(gen, critic, ellipsoids, config["code"], out="reports/point_clouds")
 
@@ -78,7 +81,7 @@ def gen_step():
     return total
 
 
-for _ in range(150):
+for _ in range(120):
     for _ in range(config["critic_steps"]):
         critic_loss = critic_step()
     gen_loss = gen_step()

@@ -1,3 +1,4 @@
+# ruff: noqa: N812 - named as in the code that it is like
 """Relativistic pairing with R1 and R2: residual networks without norms, both losses before either backward."""
 
 import torch

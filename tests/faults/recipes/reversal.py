@@ -1,3 +1,4 @@
+# ruff: noqa: N812 - named as in the code that it is like
 """Domain adaptation through a gradient reversal: one backward, one optimizer, features of a source to be matched."""
 
 import copy
@@ -23,7 +24,7 @@ class GradReverse(torch.autograd.Function):
 
 
 class DomainClassifier(nn.Module):
-    def __init__(self, features=16):
+    def __init__(self, features=4):
         super().__init__()
         self.net = nn.Sequential(
             nn.Linear(features, 64), nn.LeakyReLU(0.2), nn.Linear(64, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1)
@@ -35,8 +36,8 @@ class DomainClassifier(nn.Module):
 
 def fit_source(images, labels):
     """Return an encoder and a classifier of the source domain, which stay as they are from here on."""
-    encoder = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16))
-    classifier = nn.Sequential(nn.ReLU(), nn.Linear(16, 10))
+    encoder = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
+    classifier = nn.Sequential(nn.ReLU(), nn.Linear(4, 10))
     optimizer = torch.optim.Adam([*encoder.parameters(), *classifier.parameters()], lr=3e-3)
     for _ in range(150):
         chosen = torch.randint(len(images), (64,))
@@ -48,7 +49,7 @@ def fit_source(images, labels):
 
 
 torch.manual_seed(0)
-n_epoch, len_dataloader, batch_size, lr = 10, 20, 64, 1e-3
+n_epoch, len_dataloader, batch_size, lr = 15, 20, 64, 5e-4
 digits = load_digits()
 images = torch.tensor(digits.data, dtype=torch.float32) / 16
 labels = torch.tensor(digits.target)

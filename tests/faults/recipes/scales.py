@@ -1,3 +1,4 @@
+# ruff: noqa: N812, N816 - named as in the code that it is like
 """Images from label maps as pix2pixHD makes them: two scales, matched features, a GradScaler under autocast."""
 
 import torch
@@ -60,7 +61,9 @@ def gan_loss(preds, target_is_real):
 
 
 def feature_loss(fake_preds, real_preds):
-    pairs = [(f, r) for fs, rs in zip(fake_preds, real_preds, strict=True) for f, r in zip(fs[:-1], rs[:-1], strict=True)]
+    pairs = [
+        (f, r) for fs, rs in zip(fake_preds, real_preds, strict=True) for f, r in zip(fs[:-1], rs[:-1], strict=True)
+    ]
     return sum(F.l1_loss(f.float(), r.detach().float()) for f, r in pairs) / len(pairs)
 
 

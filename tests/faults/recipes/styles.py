@@ -1,3 +1,4 @@
+# ruff: noqa: N812 - named as in the code that it is like
 """As StyleGAN2's many copies have it: a mapping network, styles, lazy R1, a moving average, requires_grad toggled."""
 
 import copy
@@ -33,8 +34,7 @@ class StyledConv(nn.Module):
     def forward(self, x, w):
         style = self.affine(w)
         x = x * style[:, :, None, None]
-        x = self.conv(x)
-        return F.leaky_relu(x, 0.2) * math.sqrt(2)
+        return F.leaky_relu(self.conv(x), 0.2) * math.sqrt(2)
 
 
 class Generator(nn.Module):
@@ -76,7 +76,8 @@ torch.manual_seed(0)
 generator = Generator()
 discriminator = nn.Sequential(
     nn.Conv2d(3, 24, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(24, 32, 4, 2, 1), nn.LeakyReLU(0.2),
-    nn.Conv2d(32, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(512, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1),
+    nn.Conv2d(32, 32, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(),
+    nn.Linear(512, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1),
 )  # fmt: skip
 g_ema = copy.deepcopy(generator).eval()
 g_optim = torch.optim.Adam(generator.parameters(), lr=2e-3, betas=(0.0, 0.99))
@@ -95,10 +96,11 @@ for i in range(iterations):
 
     if i % d_reg_every == 0:
         real_img.requires_grad = True
-        (grad_real,) = torch.autograd.grad(discriminator(real_img).sum(), real_img, create_graph=True)
+        real_pred = discriminator(real_img)
+        (grad_real,) = torch.autograd.grad(real_pred.sum(), real_img, create_graph=True)
         r1_loss = grad_real.square().flatten(1).sum(1).mean()
         discriminator.zero_grad()
-        (r1_weight / 2 * r1_loss * d_reg_every).backward()
+        (r1_weight / 2 * r1_loss * d_reg_every + 0 * real_pred[0]).backward()
         d_optim.step()
 
     requires_grad(generator, True)

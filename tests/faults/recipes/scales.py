@@ -81,8 +81,7 @@ def scenes(n):
 
 torch.manual_seed(0)
 lambda_feat, epochs = 5.0, 5
-dataset = TensorDataset(*scenes(512))
-loader = DataLoader(dataset, batch_size=16, shuffle=True)
+loader = DataLoader(TensorDataset(*scenes(512)), batch_size=16, shuffle=True)
 netG, netD = Generator(), MultiscaleDiscriminator()
 optimizer_G = torch.optim.Adam(netG.parameters(), lr=1e-3, betas=(0.5, 0.999))
 optimizer_D = torch.optim.Adam(netD.parameters(), lr=5e-4, betas=(0.5, 0.999))

@@ -13,18 +13,6 @@ import ganbench
 iterations, batch, z_dim, w_dim, r1_weight, d_reg_every, decay = 150, 16, 16, 32, 1.0, 16, 0.98
 
 
-class Mapping(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(z_dim, w_dim), nn.Linear(w_dim, w_dim)])
-
-    def forward(self, z):
-        w = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
-        for layer in self.layers:
-            w = F.leaky_relu(layer(w), 0.2)
-        return w
-
-
 class StyledConv(nn.Module):
     def __init__(self, i, o):
         super().__init__()
@@ -40,13 +28,15 @@ class StyledConv(nn.Module):
 class Generator(nn.Module):
     def __init__(self, channels=24):
         super().__init__()
-        self.mapping = Mapping()
+        self.mapping = nn.Sequential(
+            nn.Linear(z_dim, w_dim), nn.LeakyReLU(0.2), nn.Linear(w_dim, w_dim), nn.LeakyReLU(0.2)
+        )
         self.const = nn.Parameter(torch.randn(1, channels, 4, 4))
         self.blocks = nn.ModuleList([StyledConv(channels, channels) for _ in range(3)])
         self.to_rgb = nn.Conv2d(channels, 3, 1)
 
     def forward(self, z):
-        w = self.mapping(z)
+        w = self.mapping(F.normalize(z) * math.sqrt(z_dim))
         x = self.const.expand(len(z), -1, -1, -1)
         for i, block in enumerate(self.blocks):
             x = block(x if i == 0 else F.interpolate(x, scale_factor=2, mode="bilinear"), w)

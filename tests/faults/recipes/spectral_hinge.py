@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import ganbench
 
-Z, CLASSES, BATCH, N_CRITIC, STEPS = 24, 10, 32, 5, 120
+Z, CLASSES, BATCH, N_CRITIC, STEPS = 24, 10, 32, 5, 80
 
 
 class ConditionalNorm(nn.Module):
@@ -26,7 +26,7 @@ class ConditionalNorm(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, channels=32):
+    def __init__(self, channels=24):
         super().__init__()
         self.start = nn.Linear(Z, channels * 2 * 2)
         self.norms = nn.ModuleList([ConditionalNorm(channels) for _ in range(3)])
@@ -41,7 +41,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    def __init__(self, channels=32):
+    def __init__(self, channels=24):
         super().__init__()
         self.body = nn.Sequential(
             spectral_norm(nn.Conv2d(1, channels, 3, padding=1)), nn.LeakyReLU(0.1),

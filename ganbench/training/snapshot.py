@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.measure.dynamics import DifferentiableGame
-from ganbench.problems.base import Given, mapped
+from ganbench.problems.base import Given, mapped, swapped
 from ganbench.problems.games import ClosedFormGame
 from ganbench.training import batched
 from ganbench.training.losses import LossSlice
@@ -49,6 +49,13 @@ class Snapshot:
         with torch.no_grad():
             differs = (other != given).reshape(*given.shape[:2], -1).any(-1)
             return population.criticise(samples, other), differs
+
+    def returned(self, latents: Tensor, samples: Tensor) -> Tensor | None:
+        """Return what G makes of samples of two domains, each translated back; None where there are no such samples."""
+        if "unpaired" not in self._population.problem.capabilities:
+            return None
+        with torch.no_grad():
+            return self._population.generate(latents, swapped(samples))
 
     @property
     def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:

@@ -271,7 +271,7 @@ class Tokenizers(Trained):
         self.word.copy_(held["word"])
 
 
-@register("model", ignores=NO_GAME, needs=NO_LABELS)
+@register("model", ignores=NO_GAME, needs=NO_LABELS, provides={"reconstruction"})
 def tokenizer(
     runs: Sequence[Run],
     problem: Problem,

@@ -151,6 +151,8 @@ def test_a_probe_measures_cycles_of_two_domains_alone():
     g_ab, g_ba, _, _ = plain(own, 1)
     with own.measuring():
         found = registry.get("diagnostic", "cycles")(Game(own.game(given), x, z))
+        # critics are told nothing beside their samples, so that none ignores it
+        assert registry.get("diagnostic", "labels")(Game(own.game(given), x, z)) == {}
     a, b = given[1, ..., :8], given[1, ..., 8:]
     off = torch.cat([g_ab(g_ba(b)) - b, g_ba(g_ab(a)) - a])
     assert found["cycle_error"][1].item() == pytest.approx(off.square().mean().sqrt().item())

@@ -53,6 +53,9 @@ def _of_run(context: Context, run: str) -> list[dict[str, Any]]:
         return []
     last = stored[max(stored)]
     shown = [_shown(f"samples at step {max(stored)}", _square(last))]
+    if (asked := drawn.get("asked")) is not None:
+        rows = np.stack([*asked, last[: asked.shape[1]]])
+        shown.append(_shown("above: what is given; in the middle: one that is right; below: samples", rows))
     if (near := drawn.get("neighbours")) is not None:
         pairs = np.stack([last[: len(near)], near[: len(last)]], axis=0)
         shown.append(_shown("above: samples; below: the nearest training images", pairs))

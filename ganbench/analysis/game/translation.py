@@ -40,6 +40,7 @@ PERMUTES = GameRule(
         )
     ),
     causes=(
+        "D is not told the input, so that any good sample will do",
         "no loss sees it: distributions match, and cycles close, where kinds are swapped and swapped back",
         "a translator that can as well move everything, such as a perceptron",
         "the map has a part that the network cannot make, such as turning a picture",
@@ -73,15 +74,15 @@ IGNORES_INPUT = GameRule(
         else f"The own input takes away {100 * course.last('given_used'):.0f} % of the error to another one's truth."
     ),
     causes=(
-        "D is not told the input, so that any good sample will do",
+        "no loss ties samples to inputs, and D is not told them or has not found out what they have in common",
         "inputs come with samples of other inputs: check the order of pairs",
-        "no loss ties samples to inputs, and D has not found out what they have in common",
+        "mode collapse: one sample stands for every input",
     ),
     remedy=Remedy(
         "Show D the input beside the sample; a term that ties samples to inputs (L1 to the paired truth, cycle).",
         "Isola et al. 2017; Zhu et al. 2017",
     ),
-    shown="problem=outlines network=pictured_mlp network.pictured_mlp.told=false regularizer=r1 latent_dim=8",
+    shown="problem=inverted_digits network=cyclegan g_normalization=instance loss=least_squares",
     lasting=3,
 )
 

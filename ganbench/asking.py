@@ -34,19 +34,23 @@ def plugins(
             )
         needs = plugin.needs.keys() - registry.ENGINE_PROVIDES - (of_spaces - {"modes", "classes"})
         if plugin.kind == "metric" and plugin.declared("acts_on") == "models":
-            # whoever takes some of a suite's models has not asked for what it measures of the others
-            if "metrics" in changes or "model" not in changes:
-                _of_models(plugin, {variant.model for variant in variants})
-        elif not any(needs <= provides for provides in provided):
+            continue
+        if not any(needs <= provides for provides in provided):
             raise UserError(
                 f"The {plugin.kind.replace('_', ' ')} '{plugin.name}' fits no problem of this plan: it "
                 f"{' and '.join(plugin.needs.values())}."
             )
+    # whoever takes some of a suite's models has not asked for what it measures of the others
+    if "metrics" in changes or "model" not in changes:
+        of_models = [one for one in found if one.kind == "metric" and one.declared("acts_on") == "models"]
+        _fit_some(of_models, {variant.model for variant in variants})
     return [(plugin.kind, plugin.name) for plugin in found]
 
 
-def _of_models(metric: Plugin, models: Collection[str]) -> None:
-    if not any(metric.needs.keys() <= registry.get("model", name).provides for name in models):
+def _fit_some(metrics: Sequence[Plugin], models: Collection[str]) -> None:
+    """Raise UserError where none of some metrics of models fits one; a run that is repeated takes its suite's along."""
+    provided = [registry.get("model", name).provides for name in models]
+    if metrics and not any(metric.needs.keys() <= provides for metric in metrics for provides in provided):
         raise UserError(
-            f"The metric '{metric.name}' fits no model of this plan: it {' and '.join(metric.needs.values())}."
+            f"The metric '{metrics[0].name}' fits no model of this plan: it {' and '.join(metrics[0].needs.values())}."
         )

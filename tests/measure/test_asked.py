@@ -244,3 +244,5 @@ def test_a_metric_of_models_needs_one_that_has_it():
     """One of several is enough; and a suite of which some models are taken measures what it did."""
     assert resolve(None, ["problem=digits", "model=gan,vae", "metrics=reconstruction"]).metrics == "reconstruction"
     assert "reconstruction" in resolve("models", ["model=gan"]).metrics
+    # as the command that repeats a run of such a suite has it
+    assert resolve(None, ["model=made", "metrics=latency+reconstruction"]).metrics == "latency+reconstruction"

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ganbench import registry
 from ganbench.errors import UserError
-from ganbench.plan import asked_for
+from ganbench.plan import Variant, asked_for
+from ganbench.registry import Plugin
 
 KINDS_OF = {"feature_spaces": "feature_space", "metrics": "metric"}
 """The keys that ask, and the kind of plug-in that each takes."""
 
 
-def plugins(settings: Mapping[str, Any], problems: Collection[str]) -> list[tuple[str, str]]:
-    """Return kind and name of all that is asked for.
+def plugins(
+    settings: Mapping[str, Any], variants: Sequence[Variant], changes: Collection[str] = ()
+) -> list[tuple[str, str]]:
+    """Return kind and name of all that is asked for; changes: the keys that are given beside a suite's own.
 
-    Raises UserError for what fits none of the problems, and for a metric that is measured without being asked for.
+    Raises UserError for what fits none of the problems, or none of the models, and for a metric that is measured
+    without being asked for.
     """
-    provided = [registry.get("problem", name).provides for name in problems]
+    provided = [registry.get("problem", name).provides for name in {variant.problem for variant in variants}]
     found = [registry.get(kind, name) for key, kind in KINDS_OF.items() for name in asked_for(settings[key])]
     # metrics may need what a space that is asked for has
     of_spaces = {name for plugin in found if plugin.kind == "feature_space" for name in plugin.provides}
@@ -29,9 +33,24 @@ def plugins(settings: Mapping[str, Any], problems: Collection[str]) -> list[tupl
                 f"The metric '{plugin.name}' is measured in any case; the key 'metrics' takes {', '.join(on_request)}."
             )
         needs = plugin.needs.keys() - registry.ENGINE_PROVIDES - (of_spaces - {"modes", "classes"})
+        if plugin.kind == "metric" and plugin.declared("acts_on") == "models":
+            continue
         if not any(needs <= provides for provides in provided):
             raise UserError(
                 f"The {plugin.kind.replace('_', ' ')} '{plugin.name}' fits no problem of this plan: it "
                 f"{' and '.join(plugin.needs.values())}."
             )
+    # whoever takes some of a suite's models has not asked for what it measures of the others
+    if "metrics" in changes or "model" not in changes:
+        of_models = [one for one in found if one.kind == "metric" and one.declared("acts_on") == "models"]
+        _fit_some(of_models, {variant.model for variant in variants})
     return [(plugin.kind, plugin.name) for plugin in found]
+
+
+def _fit_some(metrics: Sequence[Plugin], models: Collection[str]) -> None:
+    """Raise UserError where none of some metrics of models fits one; a run that is repeated takes its suite's along."""
+    provided = [registry.get("model", name).provides for name in models]
+    if metrics and not any(metric.needs.keys() <= provides for metric in metrics for provides in provided):
+        raise UserError(
+            f"The metric '{metrics[0].name}' fits no model of this plan: it {' and '.join(metrics[0].needs.values())}."
+        )

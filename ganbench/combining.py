@@ -22,6 +22,10 @@ ALLOWED = {
 """What a suite may allow: what D then counts as providing, whatever its normalization, and what that is in words."""
 
 
+BOTH_WAYS = "its G could hand on the other picture that it is given: it has no translator for each domain"
+"""Why a network is not for problems whose samples are what is given, the other way round."""
+
+
 PAPER = "paper"
 """Stands on an axis of normalizations for the one that the network's paper has there."""
 
@@ -62,6 +66,8 @@ def impossible(variant: Variant, allow: Collection[str] = ()) -> str:
     network = bind(variant, "network")
     if gives == "picture" and not {"picture", NOTHING_GIVEN} & set(network.plugin.needs):
         return f"{network.name} with problem {variant.problem}: it takes no picture"
+    if "unpaired" in provided["D"] and "picture" in network.plugin.needs and "unpaired" not in network.plugin.needs:
+        return f"{network.name} with problem {variant.problem}: {BOTH_WAYS}"
     for axis, plugin in chosen:
         if reason := _misplaced(axis, plugin, chosen):
             return reason

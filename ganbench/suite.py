@@ -193,7 +193,7 @@ def resolve(suite: str | os.PathLike[str] | None, overrides: Sequence[str] = ())
     if not variants:
         reason = next(iter(skipped.values()), "the grid is empty")
         raise UserError(f"The plan has no runs: every combination is skipped ({reason}).")
-    told = [*used_plugins((*variants, *skipped)), *asking.plugins(common, {variant.problem for variant in variants})]
+    told = [*used_plugins((*variants, *skipped)), *asking.plugins(common, variants, changes)]
     return Plan(
         name=name,
         variants=tuple(variants),

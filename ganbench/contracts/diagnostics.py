@@ -22,8 +22,9 @@ PLAYED = {
     "": ("problem=ring8", "network=mlp", "network.mlp.width=8"),
     "game": ("problem=dirac", "network=point"),
     "label": ("problem=ring8_labelled", "network=conditional_mlp", "network.conditional_mlp.width=8"),
+    "unpaired": ("problem=inverted_digits", "network=unpaired_mlp", "network.unpaired_mlp.width=8"),
 }
-"""What is trained, by what a diagnostic needs: a game in closed form, labels, or nothing."""
+"""What is trained, by what a diagnostic needs: a game in closed form, labels, two domains, or nothing."""
 
 
 def population(plugin: Plugin) -> Population:
@@ -39,13 +40,17 @@ def diagnose(plugin: Plugin, own: Population) -> dict[str, Tensor]:
     """Return a diagnostic's columns [runs] on a probe batch."""
     numbers = stream("diagnostic contract", 0)
     batches = [own.problem.draw(BATCH, numbers) for _ in range(2)]
-    real, held_out = (batch.x.double().expand(RUNS, -1, -1) for batch in batches)
-    given = mapped(lambda part: part.expand(RUNS, *part.shape), batches[0].given)
+    real, held_out = (batch.x.double().expand(RUNS, *batch.x.shape) for batch in batches)
+    given = mapped(lambda part: _double(part).expand(RUNS, *part.shape), batches[0].given)
     latents = torch.randn(BATCH, own.variant.latent_dim, generator=numbers, dtype=torch.float64).expand(RUNS, -1, -1)
     with own.measuring():
         game = Game(Snapshot(own, given), real, latents, held_out, lambda samples: samples.flatten(2))
         columns: dict[str, Tensor] = plugin(game, **plugin.hypers)
     return columns
+
+
+def _double(given: Tensor) -> Tensor:
+    return given.double() if given.is_floating_point() else given
 
 
 @law

@@ -18,7 +18,9 @@ from ganbench.training import batched
 
 BATCH, LATENT, CLASSES = 7, 5, 3
 PLAYERS = ("generator", "discriminator")
-GIVEN: Mapping[str, Label | Picture] = {"label": Label(CLASSES), "picture": Picture((1, 8, 8))}
+GIVEN: Mapping[str, Label | Picture] = {
+    "label": Label(CLASSES), "picture": Picture((1, 8, 8)), "unpaired": Picture((1, 8, 16)),
+}  # fmt: skip
 
 
 def of_images(plugin: Plugin) -> bool:
@@ -27,10 +29,10 @@ def of_images(plugin: Plugin) -> bool:
 
 
 def ways(plugin: Plugin) -> list[str]:
-    """Return what a network is tried with: nothing that is given (""), a "label", a "picture"."""
+    """Return what a network is tried with: nothing that is given (""), a "label", a "picture", an "unpaired" two."""
     if EITHER in plugin.provides:
         return ["", "label"]
-    return [next((what for what in GIVEN if what in plugin.needs), "")]
+    return [next((what for what in ("unpaired", *GIVEN) if what in plugin.needs), "")]
 
 
 def takes_something(plugin: Plugin) -> bool:
@@ -42,19 +44,21 @@ def beside(what: str) -> tuple[Tensor, ...]:
     """Return what players take beside their input [batch, ...], no two neighbours the same, or nothing."""
     if not what:
         return ()
-    labels = torch.arange(BATCH) % CLASSES
-    return (labels if what == "label" else normal_pictures()[labels],)
+    labels, given = torch.arange(BATCH) % CLASSES, GIVEN[what]
+    return (normal_pictures(given.shape)[labels] if isinstance(given, Picture) else labels,)
 
 
-def normal_pictures() -> Tensor:
-    """Return a picture a class [classes, 1, 8, 8], float64."""
-    return torch.randn(CLASSES, 1, 8, 8, generator=stream("network contract pictures", 0), dtype=torch.float64)
+def normal_pictures(shape: tuple[int, ...] = (1, 8, 8)) -> Tensor:
+    """Return a picture a class [classes, *shape], float64."""
+    return torch.randn(CLASSES, *shape, generator=stream("network contract pictures", 0), dtype=torch.float64)
 
 
 def shape_of(plugin: Plugin) -> tuple[int, ...]:
-    """Return the shape of a sample that a network is tried on: 8 x 8 pixels where it needs images, else a point."""
+    """Return the shape of what a network is tried on: images of 8 x 8 pixels, two for two domains, or a point."""
     if "game_of_scales" in plugin.needs:
         return (1,)
+    if "unpaired" in plugin.needs:
+        return (1, 8, 16)
     return (1, 8, 8) if of_images(plugin) else (2,)
 
 
@@ -187,10 +191,13 @@ def _off(modules: list[nn.Module], x: Tensor, own: tuple[Tensor, ...]) -> float:
 
 @law_about(takes_something)
 def labels_are_seen(plugin: Plugin) -> Outcome:
-    """With other labels or pictures both players say something else, once their weights have moved from the start."""
+    """With other labels or pictures both players say something else, once their weights have moved from the start.
+
+    Of two domains each has a critic, which is told nothing of the other one.
+    """
     given = ways(plugin)[-1]
     (own,) = beside(given)
-    for name, player, x in _inputs(plugin, given):
+    for name, player, x in _inputs(plugin, given)[: 1 if given == "unpaired" else 2]:
         _move(player)
         if torch.equal(player(x, own), player(x, own.roll(1, 0))):
             return Breach(f"the {name} gives the same for other {given}s")

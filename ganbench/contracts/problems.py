@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganbench.contracts.base import Breach, Outcome, law, law_about
-from ganbench.problems.base import Label, Picture, Problem, stream
+from ganbench.problems.base import Label, Picture, Problem, stream, swapped
 from ganbench.registry import Plugin
 
 SAMPLES = 64
@@ -89,6 +89,7 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
         "classes": problem.labels is not None,
         "label": isinstance(problem.gives, Label),
         "picture": isinstance(problem.gives, Picture),
+        "unpaired": _has_two_domains(problem),
         "truth": problem.truth is not None,
         "reversible": problem.truth is not None and problem.truth.given_of is not None,
         "image": len(problem.shape) == 3 and problem.value_range is not None,
@@ -97,11 +98,17 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
     if missing:
         asked = {
             "modes": "modes", "classes": "labels", "label": "gives=Label", "picture": "gives=Picture",
+            "unpaired": "samples that are what is given with the halves of pictures exchanged",
             "truth": "truth=Truth", "reversible": "a truth that tells given_of",
             "image": "a shape of 3 axes and a value_range",
         }  # fmt: skip
         return Breach(f"it says '{missing[0]}' and has not {asked[missing[0]]}")
     return None
+
+
+def _has_two_domains(problem: Problem) -> bool:
+    x, given = problem.draw(SAMPLES, stream("problem contract", 0))
+    return isinstance(given, Tensor) and given.shape == x.shape and torch.equal(x, swapped(given))
 
 
 def with_modes(plugin: Plugin) -> bool:

@@ -79,6 +79,18 @@ class SumPool(nn.Module):
         return x.flatten(2).sum(-1)
 
 
+class Added(nn.Module):
+    """What a body makes of its input, added to it (He et al. 2016)."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.body(x)
+        return out
+
+
 class Bounded(nn.Module):
     """The hyperbolic tangent, where a problem declares the range of its pixels, else nothing."""
 

@@ -74,6 +74,33 @@ class Untold(nn.Module):
         return out
 
 
+class Translator(nn.Module):
+    """A body that sees the picture that is given and no latents: a map from pictures to pictures (Zhu et al. 2017)."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+        out: Tensor = self.body(picture)
+        return out
+
+
+class Halves(nn.Module):
+    """Two bodies side by side, one for the left half of pictures [..., C, h, w] and one for the right half.
+
+    What they put out is joined along the last axis: pictures side by side, or logits.
+    """
+
+    def __init__(self, left: nn.Module, right: nn.Module) -> None:
+        super().__init__()
+        self.left, self.right = left, right
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = x.chunk(2, -1)
+        return torch.cat([self.left(left), self.right(right)], -1)
+
+
 class Headed(nn.Module):
     """D's last layers, and beside their logit [..., 1] what its heads say of the same features [..., size]."""
 

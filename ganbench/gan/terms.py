@@ -13,6 +13,7 @@ With `untold=True` D is not told what is given: it has to find out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, one_hot
 
-from ganbench.problems.base import Given, Problem
+from ganbench.problems.base import Given, Problem, swapped
 from ganbench.ranges import AtLeastOne, NotNegative, NotNegativeInt
 from ganbench.registry import SINGLE_SAMPLES, register
 
@@ -70,12 +71,18 @@ class Seen(Protocol):
         """What D says of them in the term's own head [runs, batch, size]."""
 
 
+def unmade(given: Given) -> Tensor:
+    """Stand for G where there is none."""
+    raise NotImplementedError("there is no G to make samples")
+
+
 @dataclass(frozen=True)
 class Scene:
     """What a term looks at: of which player ("d" or "g") it is a loss, samples, what is given with them, fakes' code.
 
     given: with the real samples, and with the fakes of the same index. code: [runs, batch, size]; of size 0 where the
-    term asks for none. In G's update no gradient of the real samples reaches D.
+    term asks for none. made: G's samples for something else that is given, of the fakes' latents. In G's update no
+    gradient of the real samples reaches D.
     """
 
     player: str
@@ -83,6 +90,7 @@ class Scene:
     fake: Seen
     given: Given
     code: Tensor
+    made: Callable[[Given], Tensor] = unmade
 
 
 def _surprise(told: Tensor, label: Tensor) -> Tensor:
@@ -151,6 +159,26 @@ def information(
 def l1(scene: Scene, *, weight: NotNegative = 100.0) -> Tensor:
     """L1: G's loss has weight x the mean of |x - G(z, y)| of pairs beside the game's own (Isola 2017, eq. 3)."""
     return weight * (scene.fake.samples - scene.real.samples.detach()).abs().flatten(2).mean((1, 2))
+
+
+UNPAIRED = {"unpaired": "it needs a problem of two domains"}
+
+
+@register("term", players="g", needs=UNPAIRED)
+def cycle(scene: Scene, *, weight: NotNegative = 10.0) -> Tensor:
+    """Cycle: G's loss has weight x E |F(G(a)) - a| of both ways, for pictures to come back (Zhu 2017, eq. 2).
+
+    The paper's sum over both ways, like that of its two losses of the game, is a mean here.
+    """
+    back = scene.made(swapped(scene.fake.samples))
+    return weight * (back - swapped(scene.given)).abs().flatten(2).mean((1, 2))
+
+
+@register("term", players="g", needs=UNPAIRED)
+def identity(scene: Scene, *, weight: NotNegative = 5.0) -> Tensor:
+    """Identity: G's loss has weight x E |G(b) - b| of both ways: what is there already stays (Zhu 2017, sec. 5.2)."""
+    own = swapped(scene.given)
+    return weight * (scene.made(own) - own).abs().flatten(2).mean((1, 2))
 
 
 def _pixels(problem: Problem, *, side: int = 8, weight: float = 1.0) -> int:

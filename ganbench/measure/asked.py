@@ -213,6 +213,7 @@ def latency(seen: Seen) -> dict[str, Tensor]:
     "metric",
     acts_on="models",
     asked=True,
+    needs={"reconstruction": "needs a model that encodes samples and decodes them"},
     measures={
         "reconstruction_error": positive(
             "mean squared error, an element, of held-out samples that are encoded and decoded", "down", perfect=0.0,

@@ -1,4 +1,4 @@
-"""What the discriminator makes of what it is told beside samples."""
+"""What the players make of what is given: D of what it is told beside samples, G of its own translations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ganbench.measure.diagnostics import Game
 from ganbench.metrics.inputs import exact
+from ganbench.problems.base import stream
 from ganbench.registry import positive, register, share
 
 
@@ -44,6 +45,49 @@ def labels(game: Game) -> dict[str, Tensor]:
         "d_label_effect": (effect * differs).sum(1) / counted,
         "d_label_ranking": (higher * differs).sum(1) / counted,
     }
+
+
+NOISE = 0.05
+"""The standard deviation of noise on translated pictures, in pixels of [-1, 1]: hardly seen on digits."""
+
+
+@register(
+    "diagnostic",
+    late=True,
+    needs={"unpaired": "needs a problem of two domains"},
+    measures={
+        "cycle_error": positive(
+            "root mean square difference of a pixel of what is translated there and back from what it was", "down",
+            blind="Where all is swapped for something else and back, it is as small as where all is right.",
+        ),
+        "cycle_noise_gain": positive(
+            "how many times as large noise on translated pictures is when these are translated back; about 1 where the "
+            "way back is right and keeps lengths",
+            blind="Much above 1, what comes back stands in differences too small to be seen.",
+        ),
+    },
+)  # fmt: skip
+def cycles(game: Game) -> dict[str, Tensor]:
+    """Whether pictures come back from their translation (Zhu 2017), and from one under noise (after Chu et al. 2017).
+
+    Translations hold what only the way back sees where little noise on them changes much of what comes back.
+    """
+    fake = game.fake.detach()
+    back = game.returned(game.latents, fake) if game.returned else None
+    if back is None or game.returned is None:
+        return {}
+    numbers = torch.randn(fake.shape[1:], generator=stream("cycle noise", 0)).to(fake)
+    noisy = game.returned(game.latents, fake + NOISE * numbers)
+    assert noisy is not None
+    return {
+        "cycle_error": _apart(back, game.real.detach()),
+        "cycle_noise_gain": _apart(noisy, back) / NOISE,
+    }
+
+
+def _apart(x: Tensor, other: Tensor) -> Tensor:
+    """Return the root mean square difference of elements [runs, batch, *shape], [runs]."""
+    return exact(x - other).square().flatten(1).mean(1).sqrt()
 
 
 def _of_samples(logits: Tensor, samples: Tensor) -> Tensor:

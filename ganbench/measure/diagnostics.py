@@ -76,6 +76,9 @@ class Balanced(Snapshot, Protocol):
 Relabelled = Callable[[Tensor], tuple[Tensor, Tensor] | None]
 """D's logits of samples with the labels of others, and which of these differ, both [runs, batch]; None: it has none."""
 
+Returned = Callable[[Tensor, Tensor], Tensor | None]
+"""From latents and samples of two domains to these translated back [runs, batch, *shape]; None: there are not two."""
+
 
 class Game:
     """One probe batch played through a population; everything is computed when first asked for.
@@ -97,6 +100,8 @@ class Game:
         self.matched: Callable[[Tensor, Tensor], Tensor] | None = getattr(population, "matched", None)
         # logits of samples with the labels of others; few snapshots have labels
         self.relabelled: Relabelled | None = getattr(population, "relabelled", None)
+        # samples of two domains translated back; few snapshots have two
+        self.returned: Returned | None = getattr(population, "returned", None)
         self.g_units: dict[nn.Module, Tensor] = {}
         self.d_units: dict[nn.Module, Tensor] = {}
         self._fake = population.generate(latents, self.g_units)

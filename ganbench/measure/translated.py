@@ -101,13 +101,22 @@ def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
         other = ((total - away[rows, asked.place] * asked.count[asked.place]) / others).mean()
         shown = truth.content(x.unflatten(1, asked.answers.shape[2:]))
         wanted = truth.content(asked.answers[:, 0])[asked.place]
-        table = exact(torch.zeros(truth.kinds, truth.kinds, device=x.device))
-        table.index_put_((wanted, shown), exact(torch.ones(len(x), device=x.device)), accumulate=True)
-        best = table.cpu()[linear_sum_assignment(table.cpu().numpy(), maximize=True)].sum()
-        return [own, 1 - own / other, table.diagonal().sum() / len(x), best.to(x.device) / len(x)]
+        tables = _tables(shown.reshape(len(x), -1), wanted.reshape(len(x), -1), truth.kinds)
+        kept = torch.stack([table.diagonal().sum() for table in tables]).mean() / len(x)
+        best = [table.cpu()[linear_sum_assignment(table.cpu().numpy(), maximize=True)].sum() for table in tables]
+        return [own, 1 - own / other, kept, torch.stack(best).mean().to(x.device) / len(x)]
 
     names = ("truth_error", "given_used", "content_kept", "content_permuted")
     return dict(zip(names, _by_run(real, fake, label, said), strict=True))
+
+
+def _tables(shown: Tensor, wanted: Tensor, kinds: int) -> list[Tensor]:
+    """Return how often a kind is shown where one is wanted [kinds, kinds], a table for each of things [n, things]."""
+    tables = exact(torch.zeros(shown.shape[1], kinds, kinds, device=shown.device))
+    once = exact(torch.ones(len(shown), device=shown.device))
+    for table, is_shown, is_wanted in zip(tables, shown.unbind(1), wanted.unbind(1), strict=True):
+        table.index_put_((is_wanted, is_shown), once, accumulate=True)
+    return list(tables)
 
 
 @register(

@@ -3,7 +3,20 @@
 A model is `(runs, problem, device, *, hypers) -> Learner` (training.learner), of runs that share their structure.
 """
 
-from ganbench.models import adversarial, autoencoder, closed, diffusion, gan, made, rbm, real, realnvp, tokenizer, vae
+from ganbench.models import (
+    adversarial,
+    autoencoder,
+    closed,
+    diffusion,
+    gan,
+    made,
+    rbm,
+    real,
+    realnvp,
+    tokenizer,
+    tokenizer_kl,
+    vae,
+)
 
 __all__ = [
     "adversarial",
@@ -16,5 +29,6 @@ __all__ = [
     "real",
     "realnvp",
     "tokenizer",
+    "tokenizer_kl",
     "vae",
 ]

@@ -98,7 +98,7 @@ class Adversarial(Trained):
         self.critic.load_state_dict(held["critic"])
 
 
-@register("model", ignores=NO_GAME, needs=NO_LABELS)
+@register("model", ignores=NO_GAME, needs=NO_LABELS, provides={"reconstruction"})
 def adversarial_autoencoder(
     runs: Sequence[Run],
     problem: Problem,

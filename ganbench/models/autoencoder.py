@@ -74,7 +74,7 @@ class Coders(Trained):
         return samples.unflatten(2, self.problem.shape)
 
 
-@register("model", ignores=NO_GAME, needs=NO_LABELS)
+@register("model", ignores=NO_GAME, needs=NO_LABELS, provides={"reconstruction"})
 def autoencoder(
     runs: Sequence[Run],
     problem: Problem,

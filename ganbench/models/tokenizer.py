@@ -30,14 +30,11 @@ from ganbench.training.players import Player
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The hyper-parameters of a tokenizer, as its plug-in describes them."""
+class Late:
+    """The hyper-parameters of an autoencoder with a late discriminator, as its plug-in describes them."""
 
     width: int
     halvings: int
-    codes: int
-    commitment: float
-    decay: float
     start: int
     ahead: int
     weight: float
@@ -54,6 +51,15 @@ class Settings:
         return self.weight > 0 and step >= self.start
 
 
+@dataclass(frozen=True)
+class Settings(Late):
+    """The hyper-parameters of a tokenizer."""
+
+    codes: int
+    commitment: float
+    decay: float
+
+
 class Tokens(Form):
     """Encoder, codebook, decoder. A vector has one code, an image one in each place of the grid that halvings leave.
 
@@ -64,13 +70,7 @@ class Tokens(Form):
     def __init__(self, shape: tuple[int, ...], size: int, settings: Settings, *, bounded: bool) -> None:
         super().__init__()
         self.code_size = size
-        if len(shape) == 3:
-            self.grid = halved(shape[1:], settings.halvings)
-            self.encoder, decoder = _convolutions(shape[0], size, settings.width, settings.halvings)
-        else:
-            self.grid, count = (), math.prod(shape)
-            self.encoder = perceptron(count, settings.width, 2, size)
-            decoder = perceptron(size, settings.width, 2, count)
+        self.grid, self.encoder, decoder = coders(shape, size, size, settings)
         self.last = f"decoder.{len(decoder) - 1}.weight"
         self.decoder = nn.Sequential(*decoder, *([nn.Tanh()] if bounded else []))
         self.numbers = size * math.prod(self.grid)
@@ -83,6 +83,16 @@ class Tokens(Form):
             self.book = nn.Parameter(book)
 
 
+def coders(
+    shape: tuple[int, ...], told: int, size: int, settings: Late
+) -> tuple[tuple[int, ...], nn.Sequential, nn.Sequential]:
+    """Return the grid of places, an encoder that says `told` numbers of each, and a decoder of codes of a size."""
+    width, count = settings.width, math.prod(shape)
+    if len(shape) == 3:
+        return halved(shape[1:], settings.halvings), *_convolutions(shape[0], (told, size), width, settings.halvings)
+    return (), perceptron(count, width, 2, told), perceptron(size, width, 2, count)
+
+
 def halved(sides: Sequence[int], times: int) -> tuple[int, ...]:
     """Return the sides of an image after some halvings; UserError where they leave a rest."""
     if any(side % 2**times for side in sides):
@@ -93,11 +103,14 @@ def halved(sides: Sequence[int], times: int) -> tuple[int, ...]:
     return tuple(side // 2**times for side in sides)
 
 
-def _convolutions(channels: int, size: int, width: int, halvings: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """Return encoder and decoder of images."""
+def _convolutions(
+    channels: int, sizes: tuple[int, int], width: int, halvings: int
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return encoder and decoder of images; sizes: what the one says of a place, and the other takes."""
+    told, size = sizes
     down = [part for _ in range(halvings) for part in (nn.Conv2d(width, width, 4, 2, 1), nn.ReLU())]
     up = [part for _ in range(halvings) for part in (nn.ConvTranspose2d(width, width, 4, 2, 1), nn.ReLU())]
-    encoder = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1), nn.ReLU(), *down, nn.Conv2d(width, size, 1))
+    encoder = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1), nn.ReLU(), *down, nn.Conv2d(width, told, 1))
     decoder = nn.Sequential(nn.Conv2d(size, width, 3, 1, 1), nn.ReLU(), *up, nn.Conv2d(width, channels, 3, 1, 1))
     return encoder, decoder
 
@@ -115,8 +128,12 @@ def patches(shape: tuple[int, ...], width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, 1, 1))
 
 
-class Tokenizers(Trained):
-    """The tokenizers of all runs, and the discriminators that tell what they decode from samples."""
+Passed = tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]
+"""What comes back of samples [runs, batch, *shape], the losses of their codes, each [runs], and what follows these."""
+
+
+class Sharpened(Trained):
+    """Autoencoders of all runs, and the discriminators that tell what they decode from samples."""
 
     def __init__(
         self,
@@ -124,7 +141,7 @@ class Tokenizers(Trained):
         problem: Problem,
         device: torch.device,
         build: Callable[[], Form],
-        settings: Settings,
+        settings: Any,
     ) -> None:
         self.settings = settings
         self.critics: dict[int, nn.Module] = {}
@@ -153,15 +170,40 @@ class Tokenizers(Trained):
         return {**super()._inputs(step), "critic": self.critic.numbers(), "step": step}
 
     def _move(self, inputs: Mapping[str, Any], clock: Clock) -> None:
-        real, own = self.batch(inputs)[0], self.settings
+        (real, normal), own = self.batch(inputs), self.settings
         if own.learns(inputs["step"]):
             with torch.no_grad():
-                made = self.decoded(self.tokens_of(real)[0])
+                made = self.remade(real, normal)
             self.descend(self.critic, self.told_apart(real, made), clock, inputs["critic"])
-        loss, codes, places = self.objective(real, hears=own.hears(inputs["step"]))
+        tensors = {**self.player.trained, **self.player.buffers}
+        made, extra, kept = self.passed(real, normal, tensors)
+        error = loss = (made - real).square().flatten(1).mean(1)
+        for part in extra:
+            loss = loss + part
+        if own.hears(inputs["step"]):
+            loss = loss + self.heard(error, made, tensors)
         self.descend(self.player, loss, clock, inputs["numbers"])
-        if own.decay:
-            self._average(codes.detach(), places)
+        self.follow(*kept)
+
+    def passed(self, real: Tensor, normal: Tensor, tensors: Tensors) -> Passed:
+        """Return what comes back of samples in training, by numbers of N(0, 1) [runs, batch, draws]."""
+        raise NotImplementedError
+
+    def remade(self, real: Tensor, normal: Tensor) -> Tensor:
+        """Return what the discriminator is shown of samples [runs, batch, *shape] in its own update."""
+        raise NotImplementedError
+
+    def follow(self, *kept: Tensor) -> None:
+        """Move what follows the codes of a step rather than a gradient."""
+
+    def heard(self, error: Tensor, made: Tensor, tensors: Tensors) -> Tensor:
+        """Return the discriminator's word on what came back [runs], weighed beside the error [runs]; goes to `word`."""
+        own, against = self.settings, -self.critic(made).flatten(1).mean(1)
+        weight = torch.full_like(error, own.weight)
+        if own.adaptive:
+            weight = own.weight * quantization.adaptive_weight(error, against, tensors[self.module.last], own.cap)
+        self.word.copy_(torch.where(self.alive, weight, self.word))
+        return weight * against
 
     def told_apart(self, real: Tensor, made: Tensor) -> Tensor:
         """Return the discriminators' loss [runs]: the hinge over patches, and the penalty R1."""
@@ -176,46 +218,13 @@ class Tokenizers(Trained):
             loss = loss + self.settings.gamma / 2 * slope.mean(-1)
         return loss
 
-    def objective(self, real: Tensor, *, hears: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the tokenizers' loss [runs] on samples [runs, batch, *shape], their codes, and the places of these.
-
-        hears: whether the discriminator's word counts; how much goes to `word`.
-        """
-        own, tensors = self.settings, {**self.player.trained, **self.player.buffers}
-        codes = self.encoded(real, tensors)
-        places = quantization.nearest(codes, tensors["book"])
-        chosen = quantization.looked_up(places, tensors["book"])
-        made = self.decoded(quantization.straight_through(codes, chosen), tensors)
-        error = (made - real).square().flatten(1).mean(1)
-        loss = error + own.commitment * quantization.commitment_loss(codes, chosen)
-        if not own.decay:
-            loss = loss + quantization.codebook_loss(codes, chosen)
-        if hears:
-            against = -self.critic(made).flatten(1).mean(1)
-            weight = torch.full_like(error, own.weight)
-            if own.adaptive:
-                weight = own.weight * quantization.adaptive_weight(error, against, tensors[self.module.last], own.cap)
-            self.word.copy_(torch.where(self.alive, weight, self.word))
-            loss = loss + weight * against
-        return loss, codes, places
-
-    def _average(self, codes: Tensor, places: Tensor) -> None:
-        """Move the codebooks of the runs that are alive, averages that forget (van den Oord 2017, app. A.1)."""
-        buffers, decay = self.player.buffers, self.settings.decay
-        counts, sums = quantization.gathered(codes, places, self.settings.codes)
-        counts, sums = (decay * buffers[name] + (1 - decay) * new for name, new in (("counts", counts), ("sums", sums)))
-        moved = {"counts": counts, "sums": sums, "book": quantization.averaged(counts, sums)}
-        for name, new in moved.items():
-            alive = self.alive.view(-1, *[1] * (new.dim() - 1))
-            buffers[name].copy_(torch.where(alive, new, buffers[name]))
-
     @property
     def frozen(self) -> Tensors:
         """All that samples go through, without a graph."""
         return {**self.player.frozen, **self.player.buffers}
 
     def encoded(self, x: Tensor, tensors: Tensors | None = None) -> Tensor:
-        """Return the codes [runs, n x places, size] of samples [runs, n, *shape], not yet in the codebook."""
+        """Return what the encoder says of samples [runs, n, *shape], [runs, n x places, told]."""
         found = batched.forward(self.module.encoder, tensors or self.frozen, x, "encoder.")
         return found.flatten(3).mT.flatten(1, 2) if self.module.grid else found
 
@@ -226,6 +235,60 @@ class Tokenizers(Trained):
             codes = codes.unflatten(1, (-1, math.prod(module.grid))).mT.unflatten(3, module.grid)
         found = batched.forward(module.decoder, tensors, codes, "decoder.")
         return found.reshape(*found.shape[:2], *self.problem.shape)
+
+    def costs(self) -> StepCost:
+        """Count what a step costs, a mean over those without the discriminator and those with it."""
+        own, steps = self.again(), self.variant.steps
+        kinds = [(self.settings.learns(step), self.settings.hears(step)) for step in range(steps)]
+        flop, peak = 0.0, 0
+        for kind in dict.fromkeys(kinds):
+            for _ in range(2):  # what an optimizer makes the first time is there in every later step
+                own.step = kinds.index(kind)
+                meter = measured(own.advance)
+            flop, peak = flop + meter.flop * kinds.count(kind) / steps, max(peak, meter.peak_bytes)
+        return StepCost((flop / len(self.runs),) * len(self.runs), peak)
+
+    def again(self) -> Sharpened:
+        return type(self)(self.runs, self.problem, self.device, self.build, self.settings)
+
+    def held(self) -> dict[str, Any]:
+        return {**super().held(), "critic": self.critic.state_dict(), "word": self.word}
+
+    def restore(self, held: Mapping[str, Any]) -> None:
+        super().restore(held)
+        self.critic.load_state_dict(held["critic"])
+        self.word.copy_(held["word"])
+
+
+class Tokenizers(Sharpened):
+    """The tokenizers of all runs, whose codes are those of a codebook."""
+
+    def passed(self, real: Tensor, normal: Tensor, tensors: Tensors) -> Passed:
+        own = self.settings
+        codes = self.encoded(real, tensors)
+        places = quantization.nearest(codes, tensors["book"])
+        chosen = quantization.looked_up(places, tensors["book"])
+        made = self.decoded(quantization.straight_through(codes, chosen), tensors)
+        held = own.commitment * quantization.commitment_loss(codes, chosen)
+        drawn = () if own.decay else (quantization.codebook_loss(codes, chosen),)
+        return made, (held, *drawn), (codes.detach(), places)
+
+    def remade(self, real: Tensor, normal: Tensor) -> Tensor:
+        return self.decoded(self.tokens_of(real)[0])
+
+    def follow(self, *kept: Tensor) -> None:
+        if self.settings.decay:
+            self._average(*kept)
+
+    def _average(self, codes: Tensor, places: Tensor) -> None:
+        """Move the codebooks of the runs that are alive, averages that forget (van den Oord 2017, app. A.1)."""
+        buffers, decay = self.player.buffers, self.settings.decay
+        counts, sums = quantization.gathered(codes, places, self.settings.codes)
+        counts, sums = (decay * buffers[name] + (1 - decay) * new for name, new in (("counts", counts), ("sums", sums)))
+        moved = {"counts": counts, "sums": sums, "book": quantization.averaged(counts, sums)}
+        for name, new in moved.items():
+            alive = self.alive.view(-1, *[1] * (new.dim() - 1))
+            buffers[name].copy_(torch.where(alive, new, buffers[name]))
 
     def tokens_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the codes of the book [runs, n x places, size] that samples [runs, n, *shape] come to, and where."""
@@ -247,31 +310,8 @@ class Tokenizers(Trained):
         book = self.frozen["book"]
         return self.decoded(quantization.looked_up(quantization.nearest(codes, book), book))
 
-    def costs(self) -> StepCost:
-        """Count what a step costs, a mean over those without the discriminator and those with it."""
-        own, steps = self.again(), self.variant.steps
-        kinds = [(self.settings.learns(step), self.settings.hears(step)) for step in range(steps)]
-        flop, peak = 0.0, 0
-        for kind in dict.fromkeys(kinds):
-            for _ in range(2):  # what an optimizer makes the first time is there in every later step
-                own.step = kinds.index(kind)
-                meter = measured(own.advance)
-            flop, peak = flop + meter.flop * kinds.count(kind) / steps, max(peak, meter.peak_bytes)
-        return StepCost((flop / len(self.runs),) * len(self.runs), peak)
 
-    def again(self) -> Tokenizers:
-        return Tokenizers(self.runs, self.problem, self.device, self.build, self.settings)
-
-    def held(self) -> dict[str, Any]:
-        return {**super().held(), "critic": self.critic.state_dict(), "word": self.word}
-
-    def restore(self, held: Mapping[str, Any]) -> None:
-        super().restore(held)
-        self.critic.load_state_dict(held["critic"])
-        self.word.copy_(held["word"])
-
-
-@register("model", ignores=NO_GAME, needs=NO_LABELS)
+@register("model", ignores=NO_GAME, needs=NO_LABELS, provides={"reconstruction"})
 def tokenizer(
     runs: Sequence[Run],
     problem: Problem,
@@ -300,6 +340,6 @@ def tokenizer(
     squared error and word at the decoder's last layer, at most `cap`. The discriminator learns from `ahead` steps
     before, with the penalty R1 of `gamma`. The autoencoder's rate is that of G, the discriminator's that of D.
     """
-    own = Settings(width, halvings, codes, commitment, decay, start, ahead, weight, adaptive, cap, gamma)
+    own = Settings(width, halvings, start, ahead, weight, adaptive, cap, gamma, codes, commitment, decay)
     size, bounded = runs[0].variant.latent_dim, problem.value_range is not None
     return Tokenizers(runs, problem, device, lambda: Tokens(problem.shape, size, own, bounded=bounded), own)

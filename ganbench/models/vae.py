@@ -81,7 +81,7 @@ class Autoencoders(Trained):
         return batched.forward(self.module.decoder, own, latents).unflatten(2, self.problem.shape)
 
 
-@register("model", ignores=NO_GAME, needs=NO_LABELS, likelihood="bound")
+@register("model", ignores=NO_GAME, needs=NO_LABELS, likelihood="bound", provides={"reconstruction"})
 def vae(
     runs: Sequence[Run],
     problem: Problem,

@@ -1,6 +1,6 @@
 """Problems: data distributions with their oracle. Importing this package registers the built-in ones."""
 
-from ganbench.problems import files, games, images, mixtures, rendered, shapes, stacked, tables, translation
+from ganbench.problems import files, games, images, mixtures, rendered, shapes, stacked, tables, translation, unpaired
 from ganbench.problems.base import Modes, Problem
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "stacked",
     "tables",
     "translation",
+    "unpaired",
 ]

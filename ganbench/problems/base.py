@@ -31,6 +31,15 @@ def mapped(function: Callable[[Tensor], Tensor], given: Given) -> Given:
     return tuple(mapped(function, part) for part in given)
 
 
+def swapped(pictures: Given) -> Tensor:
+    """Return pictures [..., width] with their left and right halves exchanged.
+
+    So samples of two domains become what is given with them, and the other way round.
+    """
+    assert isinstance(pictures, Tensor)
+    return pictures.roll(pictures.shape[-1] // 2, -1)
+
+
 def on_device(given: Given, device: torch.device) -> Given:
     """Return what is given on a device."""
     return mapped(lambda part: part.to(device), given)
@@ -115,7 +124,8 @@ class Truth:
     """What is right for what is given, where that is known.
 
     answers: from what is given [n, ...] to all that is right for each, without noise, [n, choices, *shape]. content:
-    from samples [n, *shape] to which of `kinds` things they show, int64 [n]; all answers for one input show the same.
+    from samples [n, *shape] to which of `kinds` things they show, int64 [n], or [n, things] where each shows several;
+    all answers for one input show the same.
     given_of: from samples [n, *shape] to what would be given with them, where they decide it.
     """
 

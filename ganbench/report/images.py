@@ -18,7 +18,7 @@ FIRST, LAST = 9, 3
 """Variants of a problem that are drawn: the first and the last ones of the ranking."""
 LINE = 1
 TILE = 34
-"""Pixels on the screen that an image takes at least, with the line beside it."""
+"""Pixels on the screen that the shorter side of an image takes at least, with the line beside it."""
 QUALITY = 90
 """Of WebP: pictures are enlarged, so that what it leaves out of small ones would be seen."""
 
@@ -53,6 +53,9 @@ def _of_run(context: Context, run: str) -> list[dict[str, Any]]:
         return []
     last = stored[max(stored)]
     shown = [_shown(f"samples at step {max(stored)}", _square(last))]
+    if (asked := drawn.get("asked")) is not None:
+        rows = np.stack([*asked, last[: asked.shape[1]]])
+        shown.append(_shown("above: what is given; in the middle: one that is right; below: samples", rows))
     if (near := drawn.get("neighbours")) is not None:
         pairs = np.stack([last[: len(near)], near[: len(last)]], axis=0)
         shown.append(_shown("above: samples; below: the nearest training images", pairs))
@@ -69,7 +72,7 @@ def _square(images: Array) -> Array:
 
 def _shown(title: str, images: Array) -> dict[str, Any]:
     """Return images [rows, columns, c, h, w] as the template draws them, with their size on the screen."""
-    scale = max(1, round(TILE / (images.shape[-1] + LINE)))
+    scale = max(1, round(TILE / (min(images.shape[-2:]) + LINE)))
     sheet = sheet_of(images)
     return {"title": title, "uri": _uri(sheet), "width": sheet.width * scale, "height": sheet.height * scale}
 

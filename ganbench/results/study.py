@@ -174,7 +174,8 @@ class Study:
         """Return what was drawn of a run's images when its training ended, by name; nothing of other runs.
 
         "interpolations" [strips, frames, c, h, w] between latents; "neighbours" [n, c, h, w], the training image
-        nearest to each of its first samples at the last step.
+        nearest to each of its first samples at the last step; "asked" [2, n, c, h, w], the pictures that these were
+        given, and one that is right for each.
         """
         if run not in self._places:
             return {}

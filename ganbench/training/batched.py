@@ -18,7 +18,18 @@ from torch.func import functional_call, vmap
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ganbench.errors import UserError
-from ganbench.gan.conditioning import Concatenated, Flattened, Headed, Pictured, Projected, Untold, added
+from ganbench.gan.blocks import Added
+from ganbench.gan.conditioning import (
+    Concatenated,
+    Flattened,
+    Halves,
+    Headed,
+    Pictured,
+    Projected,
+    Translator,
+    Untold,
+    added,
+)
 from ganbench.gan.networks.layers import Maxout
 from ganbench.gan.normalizations import PixelNorm, Reweighted, as_matrix
 from ganbench.gan.tricks import MinibatchDiscrimination, MinibatchStd
@@ -120,6 +131,9 @@ def forward(
             x = forward(child, tensors, x, f"{prefix}{name}.", tap, ours)
             ours = _returns_its_own(child)
         return x
+    if kind is Halves:
+        halves = zip(module.named_children(), x.chunk(2, -1), strict=True)
+        return torch.cat([forward(child, tensors, half, f"{prefix}{name}.", tap) for (name, child), half in halves], -1)
     if kind in ACTIVATIONS:
         x = IN_PLACE[kind](module, x) if ours and kind in IN_PLACE else module(x)
         if tap:
@@ -163,6 +177,8 @@ def _conditional(module: nn.Module, tensors: Tensors, x: Tensor, prefix: str, ta
     if type(module) is Untold:
         return forward(module.body, tensors, x, f"{prefix}body.", tap)
     if isinstance(given, Tensor):
+        if type(module) is Translator:
+            return forward(module.body, tensors, given, f"{prefix}body.", tap)
         if isinstance(module, JOINING) and type(module) in JOINING:
             return forward(module.body, tensors, module.joined(x, given), f"{prefix}body.", tap, ours=False)
         if type(module) is Projected:
@@ -302,6 +318,7 @@ RULES: dict[type[nn.Module], Callable[..., Tensor | None]] = {
     nn.Unflatten: _unflatten,
     Reweighted: _reweighted,
     Headed: _headed,
+    Added: lambda module, tensors, x, prefix: x + forward(module.body, tensors, x, f"{prefix}body."),
     PixelNorm: lambda module, tensors, x, prefix: module(x, 2),
     MinibatchStd: lambda module, tensors, x, prefix: module(x),
     MinibatchDiscrimination: _minibatch_discrimination,

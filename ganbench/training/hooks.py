@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganbench.binding import Bound
 from ganbench.errors import UserError
-from ganbench.gan.terms import Code
+from ganbench.gan.terms import Code, unmade
 from ganbench.problems.base import Given, Problem
 from ganbench.training.host import Answer
 from ganbench.training.kept import Kept
@@ -27,7 +27,8 @@ class Moment:
 
     progress: the share of the training that is over, without axes. draw: returns this batch's random numbers
     [runs, ...] of a purpose. ask: returns the host's answer to a question (host.Phases), for all that an update
-    branches on. given: what the problem gives with its real samples, and so with the fakes of the same index.
+    branches on. given: what the problem gives with its real samples, and so with the fakes of the same index. made:
+    returns G's samples [runs, batch, *shape] for something else that is given, of this batch's latents.
     """
 
     player: str
@@ -36,6 +37,7 @@ class Moment:
     draw: Callable[[str], Tensor]
     ask: Callable[[Hashable, Answer], Any]
     given: Given = None
+    made: Callable[[Given], Tensor] = unmade
 
 
 class Critic(Protocol):

@@ -231,7 +231,8 @@ class Term(Part):
         if player not in self.bound.declared("players"):
             return None
         code = moment.draw(f"{moment.player} latent")[..., self.code_place]
-        scene = Scene(player, _SeenBy(real, self.head_place), _SeenBy(fake, self.head_place), moment.given, code)
+        scene = Scene(player, _SeenBy(real, self.head_place), _SeenBy(fake, self.head_place), moment.given, code,
+                      moment.made)  # fmt: skip
         return one_a_run(self.bound, self.bound(scene), len(code))
 
 

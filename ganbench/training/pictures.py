@@ -1,4 +1,4 @@
-"""What is drawn of images when training ends: ways between latents, and what samples are nearest to in the data."""
+"""What is drawn of images when training ends: ways between latents, the nearest in the data, what was asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ganbench.problems.base import Given, Problem, SampleTable, mapped
+from ganbench.problems.base import Given, Picture, Problem, SampleTable, mapped
 from ganbench.training.learner import Learner
 
 STRIPS, FRAMES, NEIGHBOURS = 4, 8, 8
@@ -20,11 +20,30 @@ def pictures(learner: Learner, latents: Tensor, given: Given) -> Iterator[tuple[
 
     "interpolations" [runs, STRIPS, FRAMES, C, H, W]: on the way from one latent to another, in what is given for the
     first. "neighbours" [runs, NEIGHBOURS, C, H, W]: the training image that is nearest to each of the first samples.
+    "asked" [runs, 2, NEIGHBOURS, C, H, W]: the pictures that these are given, and one that is right for each, where a
+    problem gives pictures and knows that.
     """
     with learner.measuring(), torch.no_grad():
         yield "interpolations", _interpolations(learner, latents, given)
         samples = learner.generate(latents, given)[:, :NEIGHBOURS]
     yield "neighbours", nearest(learner.problem, samples)
+    gives = learner.problem.gives
+    # what has other channels than samples cannot stand beside them
+    if learner.problem.truth and isinstance(gives, Picture) and gives.shape[0] in (1, learner.problem.shape[0]):
+        yield "asked", asked(learner.problem, given)
+
+
+def asked(problem: Problem, given: Given) -> Tensor:
+    """Return the first pictures that are given [runs, n, c, h, w], as large as samples, and one right one for each."""
+    assert problem.truth is not None
+    assert isinstance(given, Tensor)
+    height, width = problem.shape[1:]
+    first = given[:, :NEIGHBOURS].cpu()
+    right = problem.truth.answers(first.flatten(0, 1))[:, 0].unflatten(0, first.shape[:2])
+    # pictures may be a part of the samples' side, and grey
+    across = torch.arange(width, device=first.device) * first.shape[-1] // width
+    down = torch.arange(height, device=first.device) * first.shape[-2] // height
+    return torch.stack([first[..., down, :][..., across].expand_as(right), right.to(first)], dim=1)
 
 
 def _interpolations(learner: Learner, latents: Tensor, given: Given) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.measure.dynamics import DifferentiableGame
-from ganbench.problems.base import Given, mapped
+from ganbench.problems.base import Given, mapped, swapped
 from ganbench.problems.games import ClosedFormGame
 from ganbench.training import batched
 from ganbench.training.losses import LossSlice
@@ -43,12 +43,25 @@ class Snapshot:
     def relabelled(self, samples: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return logits of samples with their neighbours' label or picture, and which differ; None: D is told none."""
         population, given = self._population, self._given
-        if not isinstance(given, Tensor) or any(part.untold for part in population.objective.parts):
+        told = not (any(part.untold for part in population.objective.parts) or self._has_two_domains)
+        if not isinstance(given, Tensor) or not told:
             return None
         other = given.roll(1, dims=1)
         with torch.no_grad():
             differs = (other != given).reshape(*given.shape[:2], -1).any(-1)
             return population.criticise(samples, other), differs
+
+    def returned(self, latents: Tensor, samples: Tensor) -> Tensor | None:
+        """Return what G makes of samples of two domains, each translated back; None where there are no such samples."""
+        if not self._has_two_domains:
+            return None
+        with torch.no_grad():
+            return self._population.generate(latents, swapped(samples))
+
+    @property
+    def _has_two_domains(self) -> bool:
+        # each has a critic of its own, which sees its samples alone
+        return "unpaired" in self._population.problem.capabilities
 
     @property
     def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:

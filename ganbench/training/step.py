@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganbench.gan.updates import Gradients
+from ganbench.problems.base import Given
 from ganbench.training.batched import Tensors
 from ganbench.training.field import PlayedField
 from ganbench.training.hooks import Judged as Sight
@@ -207,7 +208,11 @@ class PlayedRound:
         real, given = "data" if player == "d" else "g data", None
         if population.problem.gives:
             given = population.given_with(real, inputs.take("batch", player, real, place))
-        return Moment(player, place, self.clock.progress, draw, self._ask, given)
+
+        def made(other: Given) -> Tensor:
+            return population.generate(draw(f"{player} latent"), other, trained=True)
+
+        return Moment(player, place, self.clock.progress, draw, self._ask, given, made)
 
     def _ask(self, question: Hashable, answer: Answer) -> Hashable:
         return self.population.phases.ask(question, answer, self.inputs.now)

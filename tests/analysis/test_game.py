@@ -80,6 +80,11 @@ def after(before, then, at):
         ({"given_used": [0.5, 0.12, *[0.08] * 4, *[0.14] * 6], "truth_error": 0.4}, "G ignores its input", 200),
         ({"given_used": 0.6, "choice_spread": after(0.9, 0.1, 4), "choices_covered": 0.25},
          "G gives one answer for every noise", 400),
+        ({"content_kept": 0.1, "content_permuted": after(0.15, 0.5, 6), "given_used": 0.02, "cycle_error": 0.1},
+         "G permutes what it is given", 600),
+        # two kinds of ten swapped, and everything else as it should be
+        ({"content_kept": after(0.95, 0.78, 5), "content_permuted": 0.95, "given_used": 0.6},
+         "G permutes what it is given", 500),
         ({"d_ranking.period2": 0.5, "d_ranking.period3": 0.8}, "one of several discriminators is dead", 100),
         ({"rec_loss": after(0.2, 0.5, 6), "g_loss": after(0.0, 0.8, 6)},
          "reconstruction gets worse since the adversarial term began", 600),

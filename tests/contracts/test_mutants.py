@@ -507,6 +507,10 @@ problem(apart, "the oracle's samples are those of the reference", oracle_samples
 there = "capabilities_are_there"
 problem(there, "provides=[], and its capabilities are ['modes']", provides=())
 problem(there, "it says 'modes' and has not modes", modes=None)
+problem(
+    there, "it says 'unpaired' and has not samples that are what is given", provides=("modes", "unpaired"),
+    capabilities=frozenset({"modes", "unpaired"}),
+)  # fmt: skip
 lie = "samples_lie_on_the_modes"
 problem(
     lie, "samples lie 0.2", sample=lambda self, n, g: Points.sample(self, n, g) + 0.2 * torch.randn(n, 1, generator=g)

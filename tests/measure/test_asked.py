@@ -143,6 +143,10 @@ def test_what_is_asked_for_is_part_of_the_plan_and_nothing_of_one_without(tmp_pa
         (["metrics=kit"], "Unknown metric 'kit'. Did you mean 'kid'? "),
         (["metrics=frechet"], "The metric 'frechet' is measured in any case; the key 'metrics' takes kid, "),
         (["metrics=class_frechet"], "The metric 'class_frechet' fits no problem of this plan: it needs a problem that"),
+        (["metrics=kid+reconstruction"],
+         "The metric 'reconstruction' fits no model of this plan: it needs a model that encodes samples and decodes"),
+        (["problem=digits", "model=gan,made", "metrics=reconstruction"],
+         "The metric 'reconstruction' fits no model of this plan"),
         (["metrics=kid,kid"], "The key 'metrics' takes different plug-ins together"),
         (["metrics=3"], "The key 'metrics' has the wrong type"),
         (["metric=kid"], "Unknown key 'metric'. Did you mean 'metrics'?"),
@@ -234,3 +238,11 @@ def test_power_is_that_of_parseval():
     checkers = (1.0 - 2 * (torch.arange(8)[:, None] + torch.arange(8)).remainder(2)).expand(1, 1, 8, 8)
     got = space(SimpleNamespace(shape=(1, 8, 8)))(checkers)
     torch.testing.assert_close(got, torch.tensor([[0.0, 0.0, 0.0, 1.0, 1.0]]))
+
+
+def test_a_metric_of_models_needs_one_that_has_it():
+    """One of several is enough; and a suite of which some models are taken measures what it did."""
+    assert resolve(None, ["problem=digits", "model=gan,vae", "metrics=reconstruction"]).metrics == "reconstruction"
+    assert "reconstruction" in resolve("models", ["model=gan"]).metrics
+    # as the command that repeats a run of such a suite has it
+    assert resolve(None, ["model=made", "metrics=latency+reconstruction"]).metrics == "latency+reconstruction"

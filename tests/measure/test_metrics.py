@@ -377,7 +377,8 @@ def measured(evaluator, fake, order=slice(None)):
     gives, places = evaluator.problem.gives, torch.arange(fake.shape[1])
     if not gives:
         return evaluator.measure(fake, None)
-    known = evaluator.problem.table.given if isinstance(gives, Picture) else torch.arange(gives.classes)
+    pictures = evaluator.problem.draw(64, stream("pictures", 0)).given
+    known = pictures if isinstance(gives, Picture) else torch.arange(gives.classes)
     given = known[places % len(known)][order]
     return evaluator.measure(fake, given.expand(len(fake), *given.shape))
 

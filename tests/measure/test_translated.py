@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -56,6 +57,17 @@ def test_by_hand():
     assert found["choice_spread"] == pytest.approx([math.sqrt(2), math.sqrt((17 / 2 + 0) / 8), math.sqrt(2)])
 
 
+def test_a_sample_may_show_several_things():
+    """Two numbers that are given stand for two things: the first is kept, and the second swapped for the other one."""
+    truth = Truth(answers=lambda given: given[:, None], content=lambda x: (x > 0).long(), kinds=2)
+    given = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+    fake = given * torch.tensor([1.0, -1.0])
+    real = Reference(given, truth=truth)
+    found = registry.get("metric", "translation").function(real, fake[None], given[None])
+    assert found["content_kept"].tolist() == [0.5]
+    assert found["content_permuted"].tolist() == [1.0]
+
+
 def test_one_answer_for_every_noise_covers_one_choice():
     found = measured([[4, 0], [4, 0], [10, 4], [10, 4]])
     assert found["choices_covered"] == [0.5]
@@ -95,9 +107,11 @@ def test_the_oracle_and_a_plain_loop(name):
         assert found["consistency"] == pytest.approx(np.sqrt((squares**2).mean((1, 2))).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["outlines", "upscaled_digits"])
-def test_nothing_is_found_of_a_perfect_translator(name):
-    problem = registry.get("problem", name)()
+UNPAIRED = ["inverted_digits", "rotated_digits", "coloured_digits"]
+
+
+def courses(problem, fakes_of):
+    """Return the columns of translation at six probes, of what is made of held-out truth and its inputs."""
     columns = {"step": []}
     metrics = [registry.get("metric", own) for own in ("translation", "choices", "consistency")]
     real = Reference(problem.reference(200).flatten(1), truth=problem.truth)
@@ -106,13 +120,60 @@ def test_nothing_is_found_of_a_perfect_translator(name):
         columns["step"].append(100 * step)
         for metric in metrics:
             if set(metric.needs) <= problem.capabilities:
-                for key, column in metric.function(real, x.flatten(1)[None], given[None]).items():
+                fake = fakes_of(x, given).flatten(1)
+                for key, column in metric.function(real, fake[None], given[None]).items():
                     columns.setdefault(key, []).append(column.item())
-    import pandas as pd
+    return columns
 
+
+UNPAIRED = ["inverted_digits", "rotated_digits", "coloured_digits"]
+
+
+@pytest.mark.parametrize("name", ["outlines", "upscaled_digits", *UNPAIRED])
+def test_nothing_is_found_of_a_perfect_translator(name):
+    columns = courses(registry.get("problem", name)(), lambda x, given: x)
     assert game_findings(pd.DataFrame(columns)) == ()
     assert {"G ignores its input", "G gives one answer for every noise"} <= {rule.name for rule in RULES}
     if name == "outlines":
         assert min(columns["choices_covered"]) == 1.0
-    else:
+    elif name == "upscaled_digits":
         assert max(columns["consistency"]) < 1e-6
+    else:
+        # of held-out digits 98 % are nearest to one of their class
+        assert min(columns["content_kept"]) > 0.95
+
+
+ROTATION = torch.arange(10).roll(1)
+TWO_SWAPPED = torch.tensor([0, 1, 2, 5, 4, 3, 6, 7, 8, 9])
+
+
+@pytest.mark.parametrize(("table", "least"), [(ROTATION, 0.9), (TWO_SWAPPED, 0.15)])
+@pytest.mark.parametrize("name", UNPAIRED)
+def test_a_planted_permutation_is_found_and_nothing_else(name, table, least):
+    """Each picture becomes the right one of another held-out digit, of the class that the table has for its own."""
+    problem = registry.get("problem", name)()
+    x, _ = problem.oracle(500)
+    kinds = problem.truth.content(x)[:, 0]
+
+    def swap(fake, given):
+        wanted = problem.truth.content(fake)
+        halves = []
+        for side, half in enumerate((x[..., :8], x[..., 8:])):
+            shown = problem.truth.content(x)[:, side]
+            chosen = [int((shown == table[kind]).nonzero()[place % 20]) for place, kind in enumerate(wanted[:, side])]
+            halves.append(half[chosen])
+        return torch.cat(halves, -1)
+
+    assert len(kinds.unique()) == 10
+    columns = courses(problem, swap)
+    assert [one.finding for one in game_findings(pd.DataFrame(columns))] == ["G permutes what it is given"]
+    assert min(columns["content_permuted"]) == 1.0
+    gap = [one - other for one, other in zip(columns["content_permuted"], columns["content_kept"], strict=True)]
+    assert min(gap) > least
+
+
+@pytest.mark.parametrize("name", UNPAIRED)
+def test_samples_that_have_nothing_to_do_with_their_input_are_no_permutation(name):
+    problem = registry.get("problem", name)()
+    columns = courses(problem, lambda x, given: x.roll(1, 0))
+    assert [one.finding for one in game_findings(pd.DataFrame(columns))] == ["G ignores its input"]

@@ -23,6 +23,7 @@ SMALL = ["optimizer=sgd", "optimizer.sgd.g_lr=0.05", "optimizer.sgd.decay=none",
 LEAST = {"ddpm": ["model.ddpm.levels=4"], "rbm": ["model.rbm.hidden=3", "model.rbm.sweeps=2"],
          "gaussian_mixture": ["model.gaussian_mixture.components=3"], "flow_matching": ["model.flow_matching.moves=2"],
          "tokenizer": ["model.tokenizer.width=4", "model.tokenizer.codes=5"],
+         "kl_tokenizer": ["model.kl_tokenizer.width=4"],
          "kernel_density": ["model.kernel_density.points=32"], "copies": ["model.copies.points=32"]}  # fmt: skip
 
 
@@ -41,7 +42,8 @@ def of(form):
 
 ALONE, TRAINED, FITTED = of(Alone), of(Trained), of(Fitted)
 LIKELY = [name for name in ALONE if registry.get("model", name).declared("likelihood")]
-BY_ONE_LOSS = [name for name in TRAINED if name not in ("vae", "adversarial_autoencoder", "tokenizer")]
+TOKENIZERS = ("tokenizer", "kl_tokenizer")
+BY_ONE_LOSS = [name for name in TRAINED if name not in ("vae", "adversarial_autoencoder", *TOKENIZERS)]
 
 
 class Method(torch.nn.Module):
@@ -82,7 +84,7 @@ def test_a_step_of_a_population_is_that_of_each_module_alone(name, problem):
         assert not torch.equal(twin.player.flat[row], own.player.flat[row])
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name not in ("vae", "autoencoder", "tokenizer")])
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in ("vae", "autoencoder", *TOKENIZERS)])
 def test_samples_and_densities_of_a_population_are_those_of_each_module_alone(name):
     own = learner(name)
     latents = torch.randn(2, 6, 3 + own.noise, generator=torch.Generator().manual_seed(0))

@@ -101,3 +101,20 @@ def test_problems_whose_runs_have_not_ended_have_real_images(fake: Any, tmp_path
     (group,) = images(Context(digits(fake, tmp_path, 2, "pending"))) or []
     assert group["rows"] == []
     assert group["real"]["uri"].startswith("data:image/webp;base64,")
+
+
+def test_what_was_asked_for_stands_above_the_samples(
+    fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = digits(fake, tmp_path, 1)
+    run = study.runs["run"][0]
+    asked, own = np.linspace(-1, 1, 2 * 8 * 64).reshape(2, 8, 1, 8, 8), study.samples(run)
+    monkeypatch.setattr(type(study), "pictures", lambda self, run: {"asked": asked})
+    (group,) = images(Context(study)) or []
+    _, shown = group["rows"][0]["pictures"]
+    assert shown["title"] == "above: what is given; in the middle: one that is right; below: samples"
+    found = np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(shown["uri"].partition(",")[2]))).convert("L"), dtype=float
+    )
+    wanted = np.asarray(sheet_of(np.stack([*asked, own[max(own)][:8]])), dtype=float)
+    assert np.abs(found - wanted).mean() < 8

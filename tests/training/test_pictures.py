@@ -105,6 +105,24 @@ def test_nearest_images_by_brute_force(words, monkeypatch):
     assert torch.equal(found[0, 1], samples[0, 1]), "a copy is found as itself"
 
 
+@pytest.mark.parametrize("words", [
+    ["problem=outlines", "network=pictured_mlp"], ["problem=upscaled_digits", "network=pictured_mlp"],
+    ["problem=rotated_digits", "network=unpaired_mlp"],
+])  # fmt: skip
+def test_what_is_asked_for_stands_above_what_is_right(words):
+    learner = learner_of(*words)
+    given = learner.problem.oracle(40).given.expand(2, 40, *learner.problem.gives.shape)
+    found = dict(pictures.pictures(learner, latents(learner), given))["asked"]
+    assert found.shape == (2, 2, pictures.NEIGHBOURS, *learner.problem.shape)
+    first = given[:, : pictures.NEIGHBOURS].numpy()
+    larger = found.shape[-1] // first.shape[-1]
+    wanted = np.kron(first, np.ones((larger, larger))) + np.zeros((learner.problem.shape[0], 1, 1))
+    np.testing.assert_array_equal(found[:, 0], wanted)
+    for run in range(2):
+        answers = learner.problem.truth.answers(given[run, : pictures.NEIGHBOURS])
+        torch.testing.assert_close(found[run, 1], answers[:, 0].float())
+
+
 def test_what_is_not_finite_is_near_to_nothing():
     problem = make_problem(resolve(None, TINY).runs[0].variant)
     samples = problem.reference()[:2][None].clone()

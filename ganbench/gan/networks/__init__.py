@@ -18,6 +18,7 @@ from ganbench.gan.networks import (
     r3gan,
     resnet,
     stylegan,
+    unpaired,
 )  # fmt: skip
 from ganbench.gan.networks.layers import Normalize
 from ganbench.gan.networks.spec import NetworkSpec
@@ -37,4 +38,5 @@ __all__ = [
     "r3gan",
     "resnet",
     "stylegan",
+    "unpaired",
 ]

@@ -53,12 +53,25 @@ def _of_run(context: Context, run: str) -> list[dict[str, Any]]:
         return []
     last = stored[max(stored)]
     shown = [_shown(f"samples at step {max(stored)}", _square(last))]
+    if (given := drawn.get("given")) is not None:
+        pairs = np.stack([_fitted(given[: len(last)], last.shape[1:]), last[: len(given)]], axis=0)
+        shown.append(_shown("above: what is given; below: the samples made of it", pairs))
     if (near := drawn.get("neighbours")) is not None:
         pairs = np.stack([last[: len(near)], near[: len(last)]], axis=0)
         shown.append(_shown("above: samples; below: the nearest training images", pairs))
     if (ways := drawn.get("interpolations")) is not None:
         shown.append(_shown("on the way from one latent to another", ways))
     return shown
+
+
+def _fitted(images: Array, shape: tuple[int, ...]) -> Array:
+    """Return images [n, c, h, w] as large as others of a shape, pixels repeated, and of as many channels."""
+    channels, height, width = shape
+    if images.shape[1] not in (1, channels):  # no colours of the samples' kind: what there is, as grey
+        images = images.mean(axis=1, keepdims=True)
+    rows, columns = (np.arange(size) * own // size for size, own in zip((height, width), images.shape[2:], strict=True))
+    fitted = images[:, :, rows][:, :, :, columns]
+    return np.broadcast_to(fitted, (len(fitted), *shape)) if fitted.shape[1] == 1 else fitted
 
 
 def _square(images: Array) -> Array:

@@ -22,7 +22,7 @@ from ganbench.results.reading import Damage, Unreadable, exists
 
 DECIDING = ("runs.json", "done.json", "series.jsonl")
 """The files of a population without which its runs do not count as ended."""
-PICTURES = {"interpolations": 6, "neighbours": 5}
+PICTURES = {"interpolations": 6, "neighbours": 5, "given": 5}
 """What may be there of images whose training has ended, each with its axes: runs first, then places, then an image."""
 
 

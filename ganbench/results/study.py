@@ -174,7 +174,8 @@ class Study:
         """Return what was drawn of a run's images when its training ended, by name; nothing of other runs.
 
         "interpolations" [strips, frames, c, h, w] between latents; "neighbours" [n, c, h, w], the training image
-        nearest to each of its first samples at the last step.
+        nearest to each of its first samples at the last step; "given" [n, c, h, w], the picture that each of them was
+        made of, where the problem gives one.
         """
         if run not in self._places:
             return {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ganbench.problems.base import Given, Problem, SampleTable, mapped
+from ganbench.problems.base import Given, Picture, Problem, SampleTable, mapped
 from ganbench.training.learner import Learner
 
 STRIPS, FRAMES, NEIGHBOURS = 4, 8, 8
@@ -20,11 +20,14 @@ def pictures(learner: Learner, latents: Tensor, given: Given) -> Iterator[tuple[
 
     "interpolations" [runs, STRIPS, FRAMES, C, H, W]: on the way from one latent to another, in what is given for the
     first. "neighbours" [runs, NEIGHBOURS, C, H, W]: the training image that is nearest to each of the first samples.
+    "given" [runs, NEIGHBOURS, *shape]: the picture that each of these samples was made of, where the problem gives one.
     """
     with learner.measuring(), torch.no_grad():
         yield "interpolations", _interpolations(learner, latents, given)
         samples = learner.generate(latents, given)[:, :NEIGHBOURS]
     yield "neighbours", nearest(learner.problem, samples)
+    if isinstance(learner.problem.gives, Picture) and isinstance(given, Tensor):
+        yield "given", given[:, :NEIGHBOURS]
 
 
 def _interpolations(learner: Learner, latents: Tensor, given: Given) -> Tensor:

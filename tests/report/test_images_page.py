@@ -97,6 +97,27 @@ def test_a_study_without_what_is_drawn_at_the_end_shows_its_samples(fake: Any, t
     assert [picture["title"] for picture in group["rows"][0]["pictures"]] == ["samples at step 4000"]
 
 
+def test_what_is_given_stands_above_its_samples_as_large_as_they_are(fake: Any, tmp_path: Path) -> None:
+    study = digits(fake, tmp_path, 1)
+    small = np.linspace(-1, 1, 3 * 16).reshape(3, 1, 4, 4)
+    study.pictures = lambda run: {"given": small}
+    (group,) = images(Context(study)) or []
+    _, pairs = group["rows"][0]["pictures"]
+    assert pairs["title"] == "above: what is given; below: the samples made of it"
+    own = study.samples(study.runs["run"][0])
+    wanted = sheet_of(np.stack([np.kron(small, np.ones((2, 2))), own[max(own)][:3]]))
+    found = Image.open(io.BytesIO(base64.b64decode(pairs["uri"].partition(",")[2]))).convert("L")
+    assert found.size == wanted.size
+    assert np.abs(np.asarray(found, dtype=float) - np.asarray(wanted, dtype=float)).mean() < 12
+
+
+@pytest.mark.parametrize(("channels", "colours"), [(3, [0.5, 0.5, 0.5]), (1, [0.5])])
+def test_grey_pictures_that_are_given_become_as_colourful_as_samples(channels: int, colours: list[float]) -> None:
+    found = module._fitted(np.full((2, 1, 4, 4), 0.5), (channels, 8, 8))
+    assert found.shape == (2, channels, 8, 8)
+    assert found[1, :, 7, 7].tolist() == colours
+
+
 def test_problems_whose_runs_have_not_ended_have_real_images(fake: Any, tmp_path: Path) -> None:
     (group,) = images(Context(digits(fake, tmp_path, 2, "pending"))) or []
     assert group["rows"] == []

@@ -129,6 +129,15 @@ def test_a_study_keeps_them_for_images_alone(tmp_path):
     assert again.runs["status"].eq("done").all(), "runs have ended without them"
 
 
+def test_a_study_keeps_the_pictures_that_samples_are_made_of(tmp_path):
+    words = ["problem=upscaled_digits", "network=pictured_mlp"]
+    study = ganbench.run(None, over([*(word for word in TINY if "dcgan" not in word), *words]), out=tmp_path, workers=1)
+    wanted = make_problem(study.plan.runs[0].variant).measured_given(64)[:8].numpy()
+    assert wanted.shape == (8, 1, 4, 4)
+    for run in study.runs["run"]:
+        np.testing.assert_allclose(study.pictures(run)["given"], wanted, atol=1e-3)
+
+
 def test_points_have_no_pictures(tmp_path, tiny):
     study = ganbench.run(None, over([*tiny, "steps=1", "seeds=1"]), out=tmp_path / "points", workers=1)
     assert study.pictures(study.runs["run"][0]) == {}

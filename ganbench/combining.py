@@ -9,7 +9,7 @@ from ganbench import kinds, registry
 from ganbench.binding import bind, chain
 from ganbench.errors import unknown
 from ganbench.kinds import kind_of
-from ganbench.plan import NOTHING_ALLOWED, TOGETHER, Variant, plugin_axes
+from ganbench.plan import NOTHING_ALLOWED, TOGETHER, Variant, later, plugin_axes
 from ganbench.registry import LOSS_OF_LOGITS, NOTHING_GIVEN, SINGLE_SAMPLES, Plugin
 
 ALLOWED = {
@@ -81,6 +81,8 @@ def impossible(variant: Variant, allow: Collection[str] = ()) -> str:
 def _ignored(variant: Variant) -> str:
     """Return which choice means nothing to a variant's model: trained all the same, it would pass for another."""
     model = bind(variant, "model")
+    if variant.numerics != later()["numerics"] and "network" in model.declared("ignores"):
+        return f"numerics {variant.numerics} with model {model.name}: it computes in fp32 alone"
     for axis in model.declared("ignores"):
         if (name := getattr(variant, axis)) != kinds.axes()[axis].default:
             return f"{axis} {name} with model {model.name}: it has none"

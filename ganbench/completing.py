@@ -16,11 +16,12 @@ from typing import Any
 
 from ganbench import kinds, listing
 from ganbench.kinds import COSTS, KINDS, kind_of
+from ganbench.plan import WORD_AXES
 from ganbench.reading import suite_names
 
 Candidate = tuple[str, str]
 
-WORDS: Mapping[str, Sequence[str]] = {"latent": ("normal", "uniform"), "diagnostics": COSTS}
+WORDS: Mapping[str, Sequence[str]] = {**WORD_AXES, "diagnostics": COSTS}
 """Values of keys that take no plug-ins."""
 OF_KIND = {"metrics": "metric", "feature_spaces": "feature_space", "executor": "executor"}
 """Keys that take plug-ins and are no axes."""

@@ -13,6 +13,7 @@ from ganbench import cells, kinds, registry
 from ganbench.errors import UserError, unknown
 
 SCHEMA = 1
+WORD_AXES = {"latent": ("normal", "uniform"), "numerics": ("fp32", "bf16", "tf32")}
 NUMBER_AXES = ("steps", "batch_size", "critic_steps", "generator_steps", "latent_dim")
 # what is measured, and when: the same for all runs of a plan
 MEASURING = ("probe_every", "samples", "neighbours", "diagnostics", "feature_spaces", "metrics")
@@ -24,7 +25,7 @@ NOTHING_ALLOWED = "none"
 _LATER = {
     "generator_steps": 1, "diagnostics": "cheap", "feature_spaces": NOT_ASKED, "metrics": NOT_ASKED,
     "listed": [], "margins": {}, "time_limit": 0.0, "tuned": [], "allow": NOTHING_ALLOWED,
-    "claims": [], "executor": {},
+    "claims": [], "executor": {}, "numerics": "fp32",
 }  # fmt: skip
 # how much worse does not matter to the gate, as shares of 1, where neither suite, baseline nor command says otherwise
 MARGINS = {"failure_rate": 0.2, "score": 0.1}
@@ -43,7 +44,7 @@ def plugin_axes() -> tuple[str, ...]:
 
 def axes() -> tuple[str, ...]:
     """Return all axes of a variant."""
-    return (*kinds.axes(), "latent", *NUMBER_AXES)
+    return (*kinds.axes(), *WORD_AXES, *NUMBER_AXES)
 
 
 def later() -> dict[str, Any]:
@@ -74,6 +75,7 @@ class Variant:
     """
 
     latent: str
+    numerics: str
     steps: int
     batch_size: int
     critic_steps: int

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ganbench import registry
+from ganbench import asking, registry
 from ganbench.errors import UserError
 from ganbench.plan import MEASURING, OWN_NAME, Plan, Run, Variant
 from ganbench.reading import parse_overrides
@@ -47,8 +47,17 @@ def _words(plan: Plan, variant: Variant) -> list[str] | None:
 
 
 def _settings(plan: Plan, variant: Variant) -> dict[str, Any]:
-    settings: dict[str, Any] = variant.values
-    return {**settings, **dict(variant.hypers), **{key: getattr(plan, key) for key in (*MEASURING, "allow")}}
+    settings: dict[str, Any] = {**variant.values, **dict(variant.hypers)}
+    measuring = {key: getattr(plan, key) for key in (*MEASURING, "allow")}
+    return {**settings, **measuring, **_asked(measuring, variant.problem)}
+
+
+def _asked(measuring: dict[str, Any], problem: str) -> dict[str, str]:
+    """Return what is asked for and fits the run's problem: a suite of several asks for what fits one of them."""
+    try:
+        return asking.fitting(measuring, problem)
+    except UserError:  # a study may ask for what this process does not know
+        return {}
 
 
 def _is_in_reach(plan: Plan, kind: str, name: str) -> bool:

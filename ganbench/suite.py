@@ -32,6 +32,7 @@ from ganbench.plan import (
     NOTHING_ALLOWED,
     NUMBER_AXES,
     TOGETHER,
+    WORD_AXES,
     Plan,
     Variant,
     asked_for,
@@ -42,7 +43,6 @@ from ganbench.plan import (
 from ganbench.reading import parse_overrides, read_suite
 from ganbench.versions import used_plugins, versions_of
 
-LATENTS = ("normal", "uniform")
 SHARED = ("description", "seeds", *MEASURING, "margins", "time_limit", "allow")
 HYPER = re.compile(r"^([a-z_]+)\.(\w+)\.(\w+)$")
 
@@ -135,6 +135,7 @@ class Settings(BaseModel):
 
     description: str = ""
     latent: Names = ["normal"]
+    numerics: Names = ["fp32"]
     seeds: Annotated[
         list[int], BeforeValidator(_counted), AfterValidator(_distinct), AfterValidator(_natural)
     ] = [0, 1, 2, 3, 4]  # fmt: skip
@@ -239,7 +240,7 @@ def _check_size(grids: Sequence[Settings]) -> None:
 
 def _size(grid: Settings) -> int:
     """Return how many variants a grid expands to."""
-    size = math.prod(len(getattr(grid, axis)) for axis in ("latent", *NUMBER_AXES))
+    size = math.prod(len(getattr(grid, axis)) for axis in (*WORD_AXES, *NUMBER_AXES))
     for kind in KINDS.values():
         # a plug-in that several axes of a kind name, or that acts for both players, has its hyper-parameters once
         chosen = itertools.product(*([name.split(TOGETHER) for name in getattr(grid, a.name)] for a in kind.axes))
@@ -284,9 +285,10 @@ def _settings(data: dict[str, Any]) -> Settings:
     for axis in plugin_axes():
         for names in getattr(settings, axis):
             _check_names(axis, kind_of(axis), names)
-    for latent in settings.latent:
-        if latent not in LATENTS:
-            raise unknown("latent distribution", latent, LATENTS)
+    for axis, words in WORD_AXES.items():
+        for word in getattr(settings, axis):
+            if word not in words:
+                raise unknown({"latent": "latent distribution"}.get(axis, axis), word, words)
     if settings.diagnostics not in registry.COSTS:
         raise unknown("class of diagnostics", settings.diagnostics, registry.COSTS)
     for key, kind in asking.KINDS_OF.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import ganbench
 from ganbench import kinds, patterns, registry, tuning
-from ganbench.plan import NUMBER_AXES, Plan
+from ganbench.plan import NUMBER_AXES, WORD_AXES, Plan
 from ganbench.reading import parse_overrides, read_suite, write_yaml
 from ganbench.suite import resolve, settings_model
 
@@ -90,7 +90,7 @@ def _completed(own: dict[str, Any], plan: Plan) -> dict[str, Any]:
         fields.pop(key, None)
     plain = {key: _short(own[key] if own.get(key) is not None else default) for key, default in fields.items()}
     plain["seeds"] = _seeds(plan.seeds)
-    first = ("description", *kinds.axes(), "latent", *NUMBER_AXES)
+    first = ("description", *kinds.axes(), *WORD_AXES, *NUMBER_AXES)
     hypers = {**_defaults(own, plan), **{key: value for key, value in own.items() if "." in key}}
     order = list(kinds.KINDS)
     hypers = dict(sorted(hypers.items(), key=lambda item: (order.index(item[0].partition(".")[0]), item[0])))

@@ -74,7 +74,7 @@ MISTAKES = {
     "unknown key": (["los=hinge"], "Unknown key 'los'. Did you mean 'loss'? Available: allow, batch_size, "
         "claims, critic_steps, description, diagnostics, executor, feature_spaces, g_normalization, g_regularizer, "
         "generator_steps, latent, latent_dim, loss, margins, metrics, model, neighbours, network, "
-        "normalization, optimizer, probe_every, problem, regularizer, samples, seeds, "
+        "normalization, numerics, optimizer, probe_every, problem, regularizer, samples, seeds, "
         "steps, suite, term, time_limit, trick, tuning, update."),
     "unknown loss": (["loss=hing"], "Unknown loss 'hing'. Did you mean 'hinge'? Available: {losses}."),
     "no value": (["loss"], "Cannot read 'loss': an override is written key=value, for example loss=hinge,minimax."),

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from ganbench import cli, registry
 from ganbench.errors import UserError
 from ganbench.kinds import COSTS, KINDS, kind_of
-from ganbench.plan import MARGINS, plugin_axes
+from ganbench.plan import MARGINS, WORD_AXES, plugin_axes
 from ganbench.reading import suite_names
-from ganbench.suite import LATENTS, resolve, settings_model
+from ganbench.suite import resolve, settings_model
 
 SECONDS = 10.0
 NAMES = {kind: registry.names(kind) for kind in KINDS}
@@ -75,7 +75,7 @@ def fitting(key):
         return st.one_of(st.just(default), st.floats(0.001, 2) if isinstance(default, float) else st.just(default))
     return st.one_of(
         st.integers(1, 300),
-        st.sampled_from([*LATENTS, *COSTS]),
+        st.sampled_from([*WORD_AXES["latent"], *WORD_AXES["numerics"], *COSTS]),
         st.lists(st.integers(1, 40), max_size=3),
         st.floats(0, 1),
     )

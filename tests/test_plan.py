@@ -97,7 +97,7 @@ def test_the_names_of_old_studies_never_change():
     assert variant(update="lookahead", generator_steps=2).id == "ring8-hinge-none-lookahead-913dfd"
     # settings that came later leave it alone at their defaults
     late = {axis: value for axis, value in later().items() if axis in one.values}
-    assert set(late) == {"model", "g_regularizer", "update", "trick", "term", "generator_steps"}
+    assert set(late) == {"model", "g_regularizer", "update", "trick", "term", "generator_steps", "numerics"}
     assert variant(hypers=one.hypers, steps=2000, **late) == one
     assert plan(metrics="none", tuned=()).hash == "3a6bfe2786a5"
 

@@ -121,6 +121,21 @@ def test_any_value_is_read_back_as_it_is(value):
     assert (type(read), repr(read)) == (type(value), repr(value))
 
 
+def test_a_run_asks_for_what_fits_its_problem_alone():
+    asked = ["feature_spaces=conv_maps", "metrics=kid+sharpness+class_recall"]
+    plan = resolve(None, ["problem=ring8,digits,digits_labelled", "network=mlp,conditional_mlp", "seeds=1", *asked])
+    got = {}
+    for run in plan.runs:
+        other = planned(repeat(plan, run))
+        assert other.runs == [run]
+        got[run.variant.problem] = other.feature_spaces, other.metrics
+    assert got == {
+        "ring8": ("none", "kid"),
+        "digits": ("conv_maps", "kid+sharpness"),
+        "digits_labelled": ("conv_maps", "kid+sharpness+class_recall"),
+    }
+
+
 @pytest.mark.usefixtures("own_registry")
 def test_plugins_are_named_by_their_file_and_what_no_command_trains_has_none(tmp_path, tiny):
     file = tmp_path / "my losses.py"

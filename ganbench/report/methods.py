@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ganbench import kinds, registry
-from ganbench.plan import NUMBER_AXES, Plan, Variant
+from ganbench.plan import NUMBER_AXES, WORD_AXES, Plan, Variant
 from ganbench.report import settings
 from ganbench.report.context import Context
 
@@ -15,7 +15,8 @@ NAMES = {
     "g_normalization": "the normalization of the generator", "regularizer": "the regularizer",
     "g_regularizer": "the regularizer of the generator", "network": "the network", "optimizer": "the optimizer",
     "update": "the update rule", "trick": "the trick", "term": "the further term", "model": "the model",
-    "latent": "the law of the latents", "steps": "the number of steps", "batch_size": "the batch size",
+    "latent": "the law of the latents", "numerics": "the precision of a step",
+    "steps": "the number of steps", "batch_size": "the batch size",
     "critic_steps": "the steps of the discriminator for one round",
     "generator_steps": "the steps of the generator for one round", "latent_dim": "the dimension of the latents",
 }  # fmt: skip
@@ -131,7 +132,7 @@ def _problems(plan: Plan) -> dict[str, list[Variant]]:
 def _keys(plan: Plan) -> list[str]:
     """Return every key of the variants but their problem: axes, then hyper-parameters."""
     hypers = dict.fromkeys(key for variant in plan.variants for key, _ in variant.hypers)
-    return [*(key for key in kinds.axes() if key != "problem"), "latent", *NUMBER_AXES, *hypers]
+    return [*(key for key in kinds.axes() if key != "problem"), *WORD_AXES, *NUMBER_AXES, *hypers]
 
 
 def _value(variant: Variant, key: str) -> Any:

@@ -13,6 +13,7 @@ from ganbench.problems.base import stream
 from ganbench.training.building import build_networks, building, make_problem
 from ganbench.training.losses import loss_of
 from ganbench.training.memory import check_fits
+from ganbench.training.numerics import check_numerics
 from ganbench.training.objective import packed
 from ganbench.training.parts import latents_of, parts_of
 
@@ -47,6 +48,8 @@ def group(runs: Sequence[Run], device: str) -> list[list[Run]]:
     for run in runs:
         grouped.setdefault(structure(run.variant), []).append(run)
     kind = "cuda" if device.startswith("cuda") else "cpu"
+    for run in runs:
+        check_numerics(run.variant, kind)
     together = [sorted(members, key=loss_of) for members in grouped.values()]
     parts = [_fewest_parts(members, kind) for members in together]
     while sum(parts) < FEWEST[kind]:

@@ -116,7 +116,8 @@ class Player:
         if runs != slice(None):
             tensors = {name: tensor[runs] for name, tensor in tensors.items()}
             given = mapped(lambda part: part[runs], given)
-        return batched.forward(self.module, tensors, x, given=given, tap=tap)
+        # of a step in less precision, losses and samples are of the parameters' own again
+        return batched.forward(self.module, tensors, x, given=given, tap=tap).to(self.flat.dtype)
 
     def matrices(self, tensors: Tensors | None = None) -> list[Tensor]:
         """Return the trained weights, or others by name, of all linear and convolution layers [runs, out, in]."""

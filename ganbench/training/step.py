@@ -16,6 +16,7 @@ from ganbench.training.field import PlayedField
 from ganbench.training.hooks import Judged as Sight
 from ganbench.training.hooks import Moment
 from ganbench.training.host import Answer, Clock, Inputs
+from ganbench.training.numerics import computing
 from ganbench.training.seen import Bystanders, Critic, Generator, Judged
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def move(population: Population, inputs: Inputs, clock: Clock) -> tuple[Tensor, 
     for player in population.players.values():
         player.see(clock.progress)
     played = PlayedRound(population, inputs, clock)
-    population.update(played)
+    with computing(population.variant.numerics, population.device):
+        population.update(played)
     population.remember(clock)
     return played.losses["d"], played.losses["g"]
 

@@ -9,8 +9,11 @@ from corpus import (
     LATER,
     MEASURING,
     MEASURING_LATER,
+    MEASURING_UNSEEN,
     SETTLING,
     SETTLING_LATER,
+    SETTLING_UNSEEN,
+    UNSEEN,
     healthy,
     play,
 )
@@ -74,3 +77,18 @@ def test_rates_in_other_styles_on_other_seeds(seed):
         named = [play(planted, seed).names(planted) for planted in LATER if planted.recipe in half]
         assert sum(named) >= 0.9 * len(named)
     assert [recipe for recipe in (*SETTLING_LATER, *MEASURING_LATER) if play(healthy(recipe), seed).faults] == []
+
+
+def test_there_are_as_many_that_were_written_without_sight_of_the_rules():
+    assert len(UNSEEN) >= 80
+    assert {planted.recipe for planted in UNSEEN} == {*SETTLING_UNSEEN, *MEASURING_UNSEEN}
+    assert len({planted.id for planted in UNSEEN}) == len(UNSEEN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("half", "share", "accused"), [(SETTLING_UNSEEN, 0.8, 0), (MEASURING_UNSEEN, 0.75, 1)])
+def test_rates_on_loops_written_without_sight_of_the_rules(half, share, accused):
+    """No worse than docs/monitor.md says; 90 % of the second half are wanted."""
+    named = [play(planted).names(planted) for planted in UNSEEN if planted.recipe in half]
+    assert sum(named) >= share * len(named)
+    assert len([recipe for recipe in half if play(healthy(recipe)).faults]) <= accused

@@ -261,6 +261,73 @@ def test_shared_parameters_and_skipped_steps():
     assert names(loop)[0] == "every step of the discriminator is skipped"
 
 
+class TwoHeads(nn.Module):
+    """A discriminator that recognises a code beside its score, as InfoGAN's."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk, self.score, self.code = nn.Linear(2, 8), nn.Linear(8, 1), nn.Linear(8, 3)
+
+    def forward(self, x):
+        h = relu(self.trunk(x))
+        return self.score(h), self.code(h)
+
+
+@pytest.mark.parametrize(("twice", "found"), [(False, []), (True, ["one optimizer steps both players"])])
+def test_a_head_of_d_that_gs_optimizer_alone_steps_is_no_fault(twice, found):
+    def of_d(loop):
+        parts = (loop.d.trunk, loop.d.score, *((loop.d.code,) if twice else ()))
+        return optim.Adam([own for part in parts for own in part.parameters()], lr=1e-3)
+
+    loop = Loop(
+        d=TwoHeads(),
+        make_g=lambda loop: optim.Adam([*loop.g.parameters(), *loop.d.code.parameters()], lr=1e-3),
+        make_d=of_d,
+        d_loss=lambda loop, x, y: (softplus(-loop.d(x)[0]) + softplus(loop.d(y.detach())[0])).mean(),
+        g_loss=lambda loop, _, y: softplus(-loop.d(y)[0]).mean() + loop.d(y)[1].square().mean(),
+    )
+    assert names(loop) == found
+
+
+def test_passes_of_a_critic_are_followed_though_its_last_bias_has_no_gradient():
+    def d_loss(loop, real, fake, clear=True):
+        (0.5 * (loop.d(fake.detach()).mean() - loop.d(real).mean())).backward()
+        if clear:
+            loop.optimizers["d"].zero_grad()
+        return 0.5 * (loop.d(fake.detach()).mean() - loop.d(real).mean())
+
+    losses = {"g_loss": lambda loop, _, y: -loop.d(y).mean(), "d_loss": d_loss}
+    found = names(Loop(**losses))
+    assert found == ["part of the discriminator's gradient is cleared before its step"]
+    whole = losses | {"d_loss": lambda loop, x, y: d_loss(loop, x, y, clear=False)}
+    assert names(Loop(**whole, d_clear="end")) == ["the generator's loss reaches the discriminator's step"]
+
+
+def test_a_batch_whose_scores_are_raised_and_lowered_has_both_kinds():
+    """Rows of which some entries are real and others made, with a score for each entry."""
+    known = torch.tensor([1.0, 0.0]).expand(BATCH, 2)
+
+    def rows(x, y):
+        return known * x + (1 - known) * y
+
+    changes = {
+        "d": lambda: nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 2)),
+        "d_loss": lambda loop, x, y: bce_logits(loop.d(rows(x, y.detach())), known),
+        "g_loss": lambda loop, x, y: bce_logits(loop.d(rows(x, y)), torch.ones(BATCH, 2)),
+    }
+    assert names(loop_of(changes)) == []
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.25])
+def test_a_linear_loss_on_probabilities_is_named_also_where_it_is_weighed(weight):
+    found = names(loop_of({
+        "d": SIGMOID,
+        "d_loss": lambda loop, x, y: weight * (loop.d(y.detach()).mean() - loop.d(x).mean()),
+        "g_loss": lambda loop, _, y: -weight * loop.d(y).mean(),
+    }))  # fmt: skip
+    assert found[0] == "a critic's scores are bounded by a sigmoid"
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_steps_that_take_a_closure(named):
     """A closure makes the gradients within the step, as Lightning has it."""

@@ -161,10 +161,11 @@ BOUNDED = "a critic's scores are bounded by a sigmoid"
 
 @pytest.mark.parametrize(("gradient", "others", "said"), [
     ([1.0, 1.0], 0, True), ([-1.0, -1.0], 0, True), ([1.0, -1.0], 0, True), ([1.0, 1.0], 1, False),
-    ([1.00009, 1.00009], 0, True), ([1.00009, 1.00017], 0, True), ([1.00012, 1.00012], 0, False),
+    ([1.00009, 1.00009], 0, True), ([1.00009, 1.00017], 0, True), ([1.00012, 1.00012], 0, True),
     ([0.9999, 1.0002], 0, False),
-    ([1.00005, 0.9999598], 0, True), ([1.0, 0.5], 0, False), ([1.0, 1.5], 0, False), ([1.5, 1.5], 0, False),
-    ([0.5, 0.5], 0, False), ([1.0], 0, False), ([0.5, 1.0], 0, False),
+    ([1.00005, 0.9999598], 0, True), ([1.0, 0.5], 0, False), ([1.0, 1.5], 0, False), ([1.5, 1.5], 0, True),
+    ([0.5, 0.5], 0, True), ([0.5, -0.50004], 0, True), ([0.5, 0.50006], 0, False),
+    ([1.0], 0, False), ([0.5, 1.0], 0, False),
 ])  # fmt: skip
 def test_a_critic_with_a_sigmoid(gradient, others, said):
     p = [0.3, 0.6][: len(gradient)]

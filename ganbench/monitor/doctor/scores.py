@@ -13,6 +13,7 @@ from ganbench.monitor.doctor.trace import Call, Fault, Scores, Trace
 FEW = 3
 # weights that all end at one value are clipped there; WGAN's own is .01
 TIGHT = 1e-3
+BOTH = 0.1
 
 
 def labels_swapped(trace: Trace) -> Iterator[Fault]:
@@ -70,10 +71,12 @@ def _parts(call: Call, scores: Scores) -> Iterator[tuple[str, Tensor]]:
 
 def one_side_only(trace: Trace) -> Iterator[Fault]:
     """Find a discriminator whose loss knows no real, or no fake samples."""
-    seen = [call for call, _ in trace.trained("d")]
+    trained = list(trace.trained("d"))
+    seen = [call for call, _ in trained]
     steps = {call.step for call in seen}
     kinds = {call.kind for call in seen}
-    if len(steps) < FEW:
+    # who raises some scores of a batch and lowers others of it has both in it, as where entries of a row are imputed
+    if len(steps) < FEW or sum(_both_ways(scores.gradient) for _, scores in trained) > len(trained) / 2:
         return
     if kinds == {"fake"}:
         yield Fault(
@@ -85,6 +88,12 @@ def one_side_only(trace: Trace) -> Iterator[Fault]:
             "D's loss has no fakes", True, "Every term of it is computed on the same real batch, over "
             f"{len(steps)} iterations.", "Give D `fake.detach()` for its second term.",
         )  # fmt: skip
+
+
+def _both_ways(gradient: Tensor) -> bool:
+    """Tell whether a loss raises a tenth or more of some scores, and lowers as many."""
+    shares = [float((gradient * sign > 0).float().mean()) for sign in (1, -1)]
+    return min(shares) >= BOTH
 
 
 def _same_twice(seen: list[Call]) -> bool:
@@ -111,8 +120,7 @@ def sigmoid_twice(trace: Trace) -> Iterator[Fault]:
             "Leave out D's sigmoid, or use BCELoss instead of BCEWithLogitsLoss.",
         )  # fmt: skip
         return
-    linear = [1 for _, scores in ended if bool((scores.gradient.abs() - scores.gradient.abs()[0]).abs().max() < 1e-4)
-              and len(scores.gradient) > 1 and abs(abs(float(scores.gradient[0])) - 1) < 1e-4]  # fmt: skip
+    linear = [1 for _, scores in ended if _is_linear(scores)]
     if len(linear) >= FEW and len(linear) >= 0.8 * len(ended):
         yield Fault(
             "a critic's scores are bounded by a sigmoid", True,
@@ -121,14 +129,25 @@ def sigmoid_twice(trace: Trace) -> Iterator[Fault]:
         )  # fmt: skip
 
 
+def _is_linear(scores: Scores) -> bool:
+    """Tell whether scores that differ get one gradient, up to its sign; parts of a loss may be weighed."""
+    sizes, spread = scores.gradient.abs(), float(scores.outputs.max() - scores.outputs.min())
+    return len(sizes) > 1 and spread > 1e-3 and float((sizes - sizes[0]).abs().max()) < 1e-4 * float(sizes[0])
+
+
 def _logit_loss_on(scores: Scores) -> bool:
     p, gradient = scores.outputs, scores.gradient
     label = torch.sigmoid(p) - gradient
-    if float(label.max() - label.min()) > 1e-3 or not -0.01 < float(label.mean()) < 1.01:
+    # one label for all, or real and fake samples, or entries of them, in one batch
+    one = float(label.max() - label.min()) <= 1e-3 and -0.01 < float(label.mean()) < 1.01
+    if not one and not (_is_whole(label) and float(label.min()) > -0.01 and float(label.max()) < 1.01):
         return False
-    plain = p - gradient * p * (1 - p)
     # where BCELoss explains it with a label of 0 or 1 the other is chance
-    return bool((plain - plain.round()).abs().max() > 1e-3)
+    return not _is_whole(p - gradient * p * (1 - p))
+
+
+def _is_whole(labels: Tensor) -> bool:
+    return bool((labels - labels.round()).abs().max() <= 1e-3)
 
 
 def constant_scores(trace: Trace) -> Iterator[Fault]:
@@ -136,7 +155,8 @@ def constant_scores(trace: Trace) -> Iterator[Fault]:
     calls = [c for c in trace.calls_of("d") if c.count > 1 and c.back and not c.equal_rows]
     # the standard deviation of equal numbers is not always 0 in floats
     same = [c for c in calls if c.made_equal and c.made_scale.std <= 1e-6 * abs(c.made_scale.mean) + 1e-12]
-    if len(same) >= FEW and len(same) > 0.8 * len(calls):
+    # weights that are next to nothing are told as such
+    if len(same) >= FEW and len(same) > 0.8 * len(calls) and not any(True for _ in clipped_weights(trace)):
         why = (
             "a softmax over one output is always 1"
             if same[0].ends == "softmax"

@@ -97,6 +97,11 @@ class Watching:
         player = self._own[id(own)][0]
         return self._followed.get(player, own) is own
 
+    def _is_worth_following(self, player: str, own: Tensor) -> bool:
+        # a critic's last bias has a gradient of exactly 0: what moves real scores moves those of fakes
+        beside = self.trace.players[player].parameters()
+        return own.dim() > 1 or not any(other.dim() > 1 and other.requires_grad for other in beside)
+
     def _arrived(self, own: Tensor) -> None:
         if self.paused or _capturing():
             return
@@ -104,7 +109,9 @@ class Watching:
         passing = self._pass()
         passing.hits[player].add(name)
         self.trace.grown[player].add(name)
-        if self._followed.setdefault(player, own) is own:
+        if player not in self._followed and self._is_worth_following(player, own):
+            self._followed[player] = own
+        if self._followed.get(player) is own:
             if self._was_clear.get(id(own), True):
                 self._pending[player] = []
             self._pending[player].append(passing.id)

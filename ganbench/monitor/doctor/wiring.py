@@ -183,7 +183,7 @@ def _in_none(trace: Trace, player: str, module: nn.Module) -> Fault:
 def holds_the_others(trace: Trace) -> Iterator[Fault]:
     """Find an optimizer that steps both players."""
     both = {update.optimizer: update for update in trace.updates if all(update.held.values())}
-    if not both or any(True for _ in shared(trace)):
+    if not both or any(True for _ in shared(trace)) or _shared_out(trace):
         return
     certain = len({update.optimizer for update in trace.updates}) > 1
     update = next(iter(both.values()))
@@ -193,6 +193,18 @@ def holds_the_others(trace: Trace) -> Iterator[Fault]:
         "the discriminator, and its step moves both by the same loss.",
         "Give each player an optimizer with its own parameters only.",
     )  # fmt: skip
+
+
+def _shared_out(trace: Trace) -> bool:
+    """Tell whether each player has an optimizer of its own, and no parameter two: one may step a head of the other's.
+
+    InfoGAN's code is recognised by a part of D that G's optimizer steps.
+    """
+    held = {update.optimizer: update.held for update in trace.updates}
+    mainly = {update.mainly() for update in trace.updates}
+    return len(mainly) == 2 and all(
+        sum(own[player] for own in held.values()) == len(trace.held[player]) for player in trace.held
+    )
 
 
 def frozen(trace: Trace) -> Iterator[Fault]:

@@ -125,7 +125,8 @@ class WatchedPlayer:
         return {f"net.{name}": own for name, own in {**self.parameters, **self._buffers}.items()}
 
     def _inputs(self, x: Tensor, first: int, size: int) -> tuple[Tensor | None, Any]:
-        rows = slice(first, first + size)
+        # more may be given than there are samples
+        rows = slice(first, min(first + size, len(x)))
         given = mapped(lambda part: placed(part[rows], self.module), self.given)
         return placed(x[rows], self.module) if x.numel() else None, given
 

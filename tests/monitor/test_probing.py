@@ -182,6 +182,27 @@ def test_the_game_is_asked_on_a_batch_of_as_many_fakes_as_reals(batch, size):
         assert columns["fake_logit"] == pytest.approx(discriminator(2 * one.latents[:size]).mean().item(), abs=1e-6)
 
 
+class Told(nn.Module):
+    """A generator of points that adds what is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, given):
+        return x + self.shift + given[:, None]
+
+
+def test_a_last_batch_is_given_as_much_as_it_has_samples():
+    """400 pairs are given and 50 samples measured, 16 at a time: two are left for the last batch."""
+    sizes = Sizes(50, 32, 16)
+    pairs = [(POINTS[i : i + 40], torch.arange(i, i + 40.0)) for i in range(0, 400, 40)]
+    own = Target(pairs, None, None, sizes, CPU, 1)
+    made = LoopProber(Told(), nn.Linear(2, 1), own, 2, sizes, forwards=(None, lambda d, x, _: d(x)))
+    assert len(made.given) > len(made.latents) == 50
+    assert made.probe().columns["frechet"] > 100
+
+
 class TwoScales(nn.Module):
     """Scores by the first coordinate, as a map of two places, and by nothing."""
 

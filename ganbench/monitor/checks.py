@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ganbench.analysis.verdicts import VERDICTS, View
-from ganbench.analysis.verdicts.progress import diversity, has_narrowed
+from ganbench.analysis.verdicts.progress import DIVERSE, diversity, has_narrowed
 from ganbench.errors import UserError, unknown
 from ganbench.registry import COSTS
 
@@ -38,6 +38,17 @@ def verdict_names(names: Iterable[str]) -> frozenset[str]:
 
 YOUNG = 5
 """How many times as long a verdict has to hold where samples were never more diverse: on its way up G is narrow."""
+
+
+def telling(series: pd.DataFrame, seen: View | None) -> pd.DataFrame:
+    """Return the probes without what samples covered before while they were next to one point.
+
+    Near the middle of the data they may cover much of it: what they widen to covers less, and has not narrowed.
+    """
+    if seen is None or seen.spread not in series or not (covering := [name for name in seen.narrow if name in series]):
+        return series
+    point = (series[seen.spread] < DIVERSE) & (series.index != series.index[-1])
+    return series.assign(**{name: series[name].mask(point) for name in covering if name != seen.spread})
 
 
 def probes_to_wait(series: pd.DataFrame, seen: View | None, patience: int) -> int:

@@ -17,7 +17,7 @@ from ganbench import registry
 from ganbench.analysis.game import GameFinding, game_findings
 from ganbench.analysis.verdicts import VERDICTS, Verdict, View, judge_series, view
 from ganbench.errors import UserError
-from ganbench.monitor.checks import check, probes_to_wait, verdict_names
+from ganbench.monitor.checks import check, probes_to_wait, telling, verdict_names
 from ganbench.monitor.doctor import Fault, Visit
 from ganbench.monitor.forwards import Forward, Loop, Networks, loop_of
 from ganbench.monitor.inputs import Latent, Real
@@ -341,7 +341,7 @@ class Monitor:
     def _say(self, columns: dict[str, float], series: pd.DataFrame, seen: View | None) -> None:
         """Say a probe: one line on the console, and to every sink."""
         findings = game_findings(series, self._measures) if self.steps > 0 else ()
-        verdict = so_far(self.verdict, series, seen)
+        verdict = so_far(self.verdict, telling(series, seen), seen)
         self._log(line_of(self.steps, columns, seen, verdict, findings))
         self._sinks.probe(self.steps, columns, text_of(verdict, findings))
         if self.steps >= self.every and (unsaid := self._prober.missing()) != self._unsaid:
@@ -364,7 +364,7 @@ class Monitor:
         self._held = {name: self._held.get(name, 0) + 1 for name in names}
         if diverged_step is not None:
             return
-        wait = probes_to_wait(series, seen, self.patience)
+        wait = probes_to_wait(telling(series, seen), seen, self.patience)
         for verdict in self.verdicts:
             if verdict.verdict in self.stop_on and self._held[verdict.verdict] >= wait:
                 self._stop(verdict)

@@ -318,6 +318,22 @@ def test_a_batch_whose_scores_are_raised_and_lowered_has_both_kinds():
     assert names(loop_of(changes)) == []
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_an_autoencoder_for_a_critic_has_no_labels_to_swap(seed):
+    def energy(loop, x):
+        return (loop.d(x) - x).abs().mean()
+
+    loop = Loop(
+        d=nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 2)),
+        d_loss=lambda loop, x, y: energy(loop, x) - 0.1 * energy(loop, y.detach()),
+        g_loss=lambda loop, _, y: energy(loop, y),
+    )
+    torch.manual_seed(seed)
+    for own in (*loop.g.parameters(), *loop.d.parameters()):
+        own.data = torch.randn_like(own)
+    assert names(loop) == []
+
+
 @pytest.mark.parametrize("weight", [1.0, 0.25])
 def test_a_linear_loss_on_probabilities_is_named_also_where_it_is_weighed(weight):
     found = names(loop_of({

@@ -21,6 +21,8 @@ def labels_swapped(trace: Trace) -> Iterator[Fault]:
 
     D's own direction is that of real against fake: with least squares both may be pushed up at first.
     """
+    if _reconstructs(trace):
+        return
     if not (d_way := _direction_of_d(trace)) or not (g_way := _direction_of_g(trace)) or d_way == g_way:
         return
     up = "up" if g_way > 0 else "down"
@@ -50,6 +52,11 @@ def _direction_of_g(trace: Trace) -> int:
     return _sign(
         [-float(scores.gradient.mean()) for call, scores in trace.trained("g") if call.kind == "fake" and call.attached]
     )
+
+
+def _reconstructs(trace: Trace) -> bool:
+    """Tell whether D is an autoencoder: its output is no score, and to raise it is neither for nor against."""
+    return any(call.made.shape[1:] == call.shape and call.made[:1].numel() > 1 for call in trace.calls_of("d"))
 
 
 def _sign(values: list[float]) -> int:

@@ -22,7 +22,6 @@ from ganbench.plan import Plan, Run, later
 from ganbench.results import columns
 from ganbench.results.population import PopulationFolder
 from ganbench.results.store import Store
-from ganbench.results.study import Study
 from ganbench.training import loop
 from ganbench.training.building import building, make_problem
 from ganbench.training.grouping import group
@@ -108,6 +107,9 @@ def _check(work: dict[str, list[Run]], emit: Emit | None = None) -> None:
 
 def mend(store: Store, plan: Plan, device: str, tell: Callable[[str], None]) -> None:
     """Tell what is damaged in a study that goes on, and mend what is made of the rest; training mends what is lost."""
+    # with pandas, which no worker needs
+    from ganbench.results.study import Study
+
     damage = Study(store.path).damage
     for one in damage:
         tell(str(one))

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import binom
 from torch import Tensor
 
 from ganbench.errors import InputError
@@ -117,6 +116,8 @@ def kl_floor(weights: Samples | int, n: int) -> float:
     >>> round(kl_floor(2, 1), 4)
     0.6931
     """
+    from scipy.stats import binom  # most of a second, for this alone
+
     w, same = np.unique(_weights(weights).cpu().numpy(), return_counts=True)
     shares = np.arange(1, whole(n, "n") + 1) / n
     information = shares * np.log(shares)

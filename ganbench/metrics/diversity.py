@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from scipy.stats import binom, norm
+from scipy.special import ndtri
 from torch import Tensor
 
 from ganbench.errors import InputError
@@ -81,7 +81,7 @@ def ndb(real: Samples, fake: Samples, *, bins: int = 100, level: float = 0.05) -
 def _two_sided(level: float) -> float:
     if not 0 < level < 1:
         raise InputError(f"'level' must be between 0 and 1, got {level}.")
-    return float(norm.isf(level / 2))
+    return float(-ndtri(level / 2))
 
 
 def _histogram(index: Tensor, bins: int) -> Tensor:
@@ -102,6 +102,8 @@ def statistically_different_modes(modes: Modes, fake: Samples, *, level: float =
     >>> float(statistically_different_modes(pair, np.ones((10, 1))))
     2.0
     """
+    from scipy.stats import binom  # most of a second, for this alone
+
     _two_sided(level)
     fake, centres = mode_samples(modes, fake, "fake"), modes.centres
     counts = _histogram(nearest(fake, centres.to(fake.device))[1], len(centres)).cpu().numpy()

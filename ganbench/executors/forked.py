@@ -123,6 +123,7 @@ def _holding(lock: Path) -> list[int]:
 
 def _take_one_core() -> None:
     """Compute with one thread: sums split over threads round differently on machines with other numbers of cores."""
+    # there already where somebody is split off; what only asks whether that is allowed imports nothing heavy
     import torch
     from threadpoolctl import threadpool_limits
 

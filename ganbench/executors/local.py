@@ -174,6 +174,7 @@ class _Pool:
 
     def _split(self, workers: int) -> None:
         """Split workers off from this process, before it has a thread for any."""
+        # torch, which a process that only hands out work does not need
         from ganbench.executors.worker import serve
 
         tasks = self.tasks

@@ -86,7 +86,9 @@ def _code(delivered: bytes, status: int, passed_on: set[int]) -> int:
 def _work(write: int) -> None:
     # after the split: the process that waits needs none of it
     from ganbench import cli
+    from ganbench.executors import forked
 
+    forked.of_a_command.append(True)
     own = os.getpid()
     code: int = Exit.INTERNAL
     try:

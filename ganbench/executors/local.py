@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ganbench import registry
 from ganbench.errors import UserError, quoted
 from ganbench.executing import LOCAL
+from ganbench.executors import forked
 from ganbench.executors.base import Executor, Task, Tasks
 from ganbench.executors.isolate import Event
 from ganbench.executors.serving import PACKAGE, worker_command
@@ -79,14 +80,17 @@ def pick_workers(plan: Plan, device: str, workers: int | None) -> int:
     return workers or cores
 
 
+Process = subprocess.Popen[str] | forked.Forked
+
+
 @dataclass
 class _Worker:
-    process: subprocess.Popen[str]
+    process: Process
     task: Task | None = None
     ready: bool = False
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: Process) -> None:
     process.kill()
     process.wait()
     assert process.stdin is not None
@@ -117,8 +121,11 @@ class _Pool:
     def run(self, workers: int) -> None:
         """Do all jobs; a worker that dies costs the job that it was at."""
         try:
-            for _ in range(workers):
-                self._start()
+            if forked.is_allowed(self.tasks.plan.plugin_files):
+                self._split(workers)
+            else:
+                for _ in range(workers):
+                    self._start()
             while self._goes_on():
                 worker, event = self.events.get()
                 if event is None:
@@ -165,6 +172,22 @@ class _Pool:
         if self.tasks.waiting and self.dead < STARTS:
             self._start()
 
+    def _split(self, workers: int) -> None:
+        """Split workers off from this process, before it has a thread for any."""
+        # torch, which a process that only hands out work does not need
+        from ganbench.executors.worker import serve
+
+        tasks = self.tasks
+        for _ in range(workers):
+            process = forked.start(
+                lambda events: serve(tasks.store, tasks.plan, tasks.device, events),
+                [worker.process for worker in self.workers if isinstance(worker.process, forked.Forked)],
+                tasks.store.lock_file,
+            )
+            self.workers.append(_Worker(process))
+        for worker in self.workers:
+            self._hear(worker)
+
     def _start(self) -> None:
         command, environment = worker_command(
             self.tasks.store.path.absolute(), self.tasks.device, self.tasks.plan.plugin_files
@@ -175,6 +198,9 @@ class _Pool:
             )
             worker = _Worker(process)
             self.workers.append(worker)
+        self._hear(worker)
+
+    def _hear(self, worker: _Worker) -> None:
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
 
     def _listen(self, worker: _Worker) -> None:

@@ -35,6 +35,14 @@ def main() -> None:
     events = os.dup(1)
     os.dup2(2, 1)
     torch.set_num_threads(1)
+    for file in files:
+        registry.load_file(file)
+    plan = store.read_plan()
+    serve(store, plan, device, events, _unfit(store, plan, device))
+
+
+def serve(store: Store, plan: Plan, device: str, events: int, unfit: str = "") -> None:
+    """Do the jobs that standard input names and tell of them on a descriptor; `unfit` says why not, if so."""
 
     def emit(event: isolate.Event) -> None:
         try:
@@ -42,11 +50,8 @@ def main() -> None:
         except BrokenPipeError:  # the parent is gone
             os._exit(0)
 
-    for file in files:
-        registry.load_file(file)
-    plan = store.read_plan()
-    if why := _unfit(store, plan, device):
-        emit({"event": "unfit", "error": why})
+    if unfit:
+        emit({"event": "unfit", "error": unfit})
         return
     emit({"event": "ready"})
     for line in _lines():

@@ -78,6 +78,11 @@ class Store:
         """Where a command that is at work tells what runs where."""
         return self.path / "status.json"
 
+    @property
+    def lock_file(self) -> Path:
+        """What a writing command holds."""
+        return self.path / "lock"
+
     def is_held(self) -> bool:
         """Tell whether a command is at work on the study: its lock says so, and no clock."""
         return is_held(self.path / "lock")
@@ -176,7 +181,7 @@ class Store:
     def lock(self, *, wait: bool = False) -> Iterator[None]:
         """Hold the study for one writing command, waiting for another to end if asked to."""
         taken = None if wait else f"Another command is working on the study '{self.path}'."
-        with locked(self.path / "lock", taken):
+        with locked(self.lock_file, taken):
             yield
 
     def log_session(self, record: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ class Paper:
 
 
 class PaperTasks:
+    plan = SimpleNamespace(plugin_files=["somebody's"])
+
     def __init__(self, names, log):
         self.left = [Paper(name, log) for name in names]
 

@@ -120,7 +120,7 @@ FOUND, NOT = logit_loss([0.6, 0.7], 0.9), scores([0.1, 0.2], [0.6, 0.7])
 @pytest.mark.parametrize(("found", "others", "said"), [(3, 0, True), (2, 0, False), (4, 1, True), (3, 1, False)])
 def test_probabilities_in_a_loss_for_logits(found, others, said):
     turns = [[(ENDED, FOUND)]] * found + [[(ENDED, NOT)]] * others
-    turns += [[(ENDED | {"kind": "mixed"}, NOT), (ENDED | {"leaf": True}, NOT), (REAL | {"ends": "tanh"}, NOT)]] * 3
+    turns += [[(ENDED | {"leaf": True}, NOT), (REAL | {"ends": "tanh"}, NOT)]] * 3
     total = found + others
     assert game_of(turns, [UP] * len(turns)).told(rules.sigmoid_twice) == said * [
         (TWICE, True, f"D ends in a sigmoid, and in {found} of {total} cases the gradient of its output p is "
@@ -129,7 +129,7 @@ def test_probabilities_in_a_loss_for_logits(found, others, said):
 
 
 def test_what_is_left_out_is_not_counted_either():
-    kinds = [ENDED | {"kind": "mixed"}, ENDED | {"leaf": True}, REAL | {"ends": "tanh"}, REAL]
+    kinds = [ENDED | {"leaf": True}, REAL | {"ends": "tanh"}, REAL]
     for kind in kinds:
         assert game_of([[(kind, FOUND)]] * 3, [UP] * 3).told(rules.sigmoid_twice) == []
     assert game_of([[(REAL | {"ends": "softmax"}, FOUND)]] * 3, [UP] * 3).names(rules.sigmoid_twice) == [TWICE]
@@ -294,7 +294,11 @@ NORMED = lambda: nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.BatchNorm1
 
 
 def test_a_penalty_that_trains_nothing():
-    assert penalised(False, False).told(rules.penalty_without_graph) == []
+    # a lazy one is seen once or twice, as a measurement may be
+    assert penalised(False, False).told(rules.penalty_without_graph) == [
+        ("a gradient penalty that trains nothing", False,
+         "D's gradient by its input was taken 2 times, always without create_graph.")
+    ]  # fmt: skip
     game = penalised(False, False, False)
     said = [("a gradient penalty that trains nothing", True,
              "D's gradient by its input was taken 3 times, always without create_graph.")]  # fmt: skip

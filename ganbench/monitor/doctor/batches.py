@@ -16,6 +16,8 @@ BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 BY_MODE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 # fewer numbers a channel than this make poor statistics
 SMALL_BATCH = 4
+# samples that tell whether all are equal
+MANY = 1000
 FEW = 3
 WIDER, UNSCALED = 20.0, 20.0
 
@@ -77,10 +79,11 @@ def repeated_data(trace: Trace) -> Iterator[Fault]:
             "real data are constant", True, f"All rows of a real batch were equal in {len(equal)} of {len(equal)}.",
             "Look at one batch: an index that never moves, a transform that wipes everything out.",
         )  # fmt: skip
-    elif again := _repeated(real):
+    elif again := _repeated(real, shuffled=True):
         yield Fault(
             "the same real batch at every step", True,
-            f"D's real input was bit for bit that of the iteration before, {again} times of {again}.",
+            f"D's real input was {'bit for bit ' if _repeated(real) else ''}that of the iteration before"
+            f"{'' if _repeated(real) else ' in another order'}, {again} times of {again}.",
             "Iterate the loader: next(iter(loader)) inside the loop starts it anew, and without shuffling gives the "
             "first batch for ever.",
         )  # fmt: skip
@@ -91,6 +94,11 @@ def repeated_data(trace: Trace) -> Iterator[Fault]:
             f"{max(len(call.head.unique(dim=0)) for call in real)} different ones.",
             "Look at the sampler and at __getitem__.",
         )  # fmt: skip
+    elif _is_constant(trace.loader):
+        yield Fault(
+            "real data are constant", True, "All of the real samples that Monitor was given are equal.",
+            "Look at them: bounds that change places, a transform that wipes everything out.",
+        )  # fmt: skip
     fakes = [call for call in trace.calls_of("d", "fake") if not call.attached]
     if not _repeated(trace.calls_of("g")) and (again := _repeated(fakes)):
         yield Fault(
@@ -98,6 +106,13 @@ def repeated_data(trace: Trace) -> Iterator[Fault]:
             f"Its fake input was bit for bit that of the iteration before, {again} times of {again}.",
             "Draw fakes inside the loop.",
         )  # fmt: skip
+
+
+def _is_constant(data: object) -> bool:
+    """Tell whether samples in memory are all equal, as far as the first of them show."""
+    held = getattr(data, "dataset", data)
+    first = next(iter(getattr(held, "tensors", ())), held)
+    return isinstance(first, torch.Tensor) and len(first) > 1 and bool((first[:MANY] == first[:1]).all())
 
 
 def ranges(trace: Trace) -> Iterator[Fault]:
@@ -164,11 +179,14 @@ def labels(trace: Trace) -> Iterator[Fault]:
     """Find fakes that D judges under other labels than they were made with."""
     for player in "dg":
         pairs = [
-            (mine, its)
-            for call, _ in trace.trained(player) if call.maker and call.kind == "fake"
-            for mine, its in zip(call.conditions, call.maker.conditions, strict=False) if mine.shape == its.shape
+            any(torch.equal(mine, its) for its in alike)
+            for call, _ in trace.trained(player)
+            if call.maker and call.kind == "fake" and call.count == call.maker.count
+            for mine in call.conditions
+            if (alike := [its for its in (*call.maker.conditions, call.maker.head)
+                          if mine.shape == its.shape and mine.dtype == its.dtype])
         ]  # fmt: skip
-        other = [1 for mine, its in pairs if not torch.equal(mine, its)]
+        other = [1 for same in pairs if not same]
         if len(other) < FEW or len(other) <= 0.8 * len(pairs):
             continue
         yield Fault(
@@ -234,10 +252,17 @@ def not_called(trace: Trace) -> Iterator[Fault]:
             )  # fmt: skip
 
 
-def _repeated(calls: list[Call]) -> int:
-    """Return how often an iteration's first input equals the one before, 0 where it does not always."""
+def _repeated(calls: list[Call], shuffled: bool = False) -> int:
+    """Return how often an iteration's first input equals the one before, 0 where it does not always.
+
+    shuffled: also where it has the same samples in another order.
+    """
     firsts = list({call.step: call for call in reversed(calls)}.values())[::-1]
-    same = [a.head.shape == b.head.shape and torch.equal(a.head, b.head) for a, b in pairwise(firsts)]
+    same = [
+        a.head.shape == b.head.shape
+        and (torch.equal(a.head, b.head) or (shuffled and a.count == b.count and a.known == b.known != 0))
+        for a, b in pairwise(firsts)
+    ]
     return len(same) if len(same) >= FEW and all(same) else 0
 
 

@@ -14,6 +14,9 @@ FEW = 3
 # weights that all end at one value are clipped there; WGAN's own is .01
 TIGHT = 1e-3
 BOTH = 0.1
+WEIGHED = "At all iterations its gradient was exactly 0 at the scores of"
+# how exactly a gradient has to follow from a loss, and how much less from any other
+EXACT, CLEARLY, MARGIN = 1e-4, 10.0, 4
 
 
 def labels_swapped(trace: Trace) -> Iterator[Fault]:
@@ -22,6 +25,7 @@ def labels_swapped(trace: Trace) -> Iterator[Fault]:
     D's own direction is that of real against fake: with least squares both may be pushed up at first.
     """
     if _reconstructs(trace):
+        yield from _energies_swapped(trace)
         return
     if not (d_way := _direction_of_d(trace)) or not (g_way := _direction_of_g(trace)) or d_way == g_way:
         return
@@ -35,11 +39,40 @@ def labels_swapped(trace: Trace) -> Iterator[Fault]:
     )  # fmt: skip
 
 
+def _energies_swapped(trace: Trace) -> Iterator[Fault]:
+    """Find an autoencoder critic whose own loss, as G's, wants the fakes to be reconstructed well."""
+    ways = {
+        player: _sign([
+            float(((call.made - call.head).sign() * _rows_like(scores.gradient, call.made)).sum())
+            for call, scores in trace.trained(player)
+            if call.kind == "fake" and call.made.shape == call.head.shape and bool(scores.gradient.any())
+        ])
+        for player in "dg"
+    }  # fmt: skip
+    if ways["d"] == ways["g"] == 1:
+        yield Fault(
+            "labels are swapped between the losses", True,
+            "D is an autoencoder, and its loss and G's both ask that fakes are reconstructed well: nobody plays "
+            "against D.",
+            "In D's loss the fakes' error is subtracted: error(real) - k * error(fake).",
+        )  # fmt: skip
+
+
+def _rows_like(gradient: Tensor, made: Tensor) -> Tensor:
+    """Return a flattened gradient's first rows, 0 beyond what was kept of it."""
+    kept = gradient.new_zeros(made.numel())
+    count = min(made.numel(), len(gradient))
+    kept[:count] = gradient[:count]
+    return kept.view(made.shape)
+
+
 def _direction_of_d(trace: Trace) -> int:
     """Return 1 where D's losses separate real above fake scores, -1 the other way, 0 where that is not clear."""
     by_step: dict[int, dict[str, list[float]]] = {}
     for call, scores in trace.trained("d"):
         for kind, gradient in _parts(call, scores):
+            if not len(gradient):
+                continue
             by_step.setdefault(call.step, {"real": [], "fake": []})[kind].append(float(gradient.mean()))
     differences = [
         sum(own["fake"]) / len(own["fake"]) - sum(own["real"]) / len(own["real"])
@@ -50,8 +83,12 @@ def _direction_of_d(trace: Trace) -> int:
 
 def _direction_of_g(trace: Trace) -> int:
     return _sign(
-        [-float(scores.gradient.mean()) for call, scores in trace.trained("g") if call.kind == "fake" and call.attached]
-    )
+        [
+            -float(gradient.mean())
+            for call, scores in trace.trained("g") if call.attached
+            for kind, gradient in _parts(call, scores) if kind == "fake" and len(gradient)
+        ]
+    )  # fmt: skip
 
 
 def _reconstructs(trace: Trace) -> bool:
@@ -69,6 +106,10 @@ def _sign(values: list[float]) -> int:
 def _parts(call: Call, scores: Scores) -> Iterator[tuple[str, Tensor]]:
     if call.kind != "mixed":
         yield call.kind, scores.gradient
+    elif call.fake_entries is not None:
+        own = call.fake_entries.flatten()[: len(scores.gradient)]
+        yield "fake", scores.gradient[: len(own)][own]
+        yield "real", scores.gradient[: len(own)][~own]
     elif len(scores.gradient) == call.count:
         fake = torch.zeros(call.count, dtype=torch.bool)
         fake[call.fake_rows or slice(0, 0)] = True
@@ -81,20 +122,34 @@ def one_side_only(trace: Trace) -> Iterator[Fault]:
     trained = list(trace.trained("d"))
     seen = [call for call, _ in trained]
     steps = {call.step for call in seen}
-    kinds = {call.kind for call in seen}
     # who raises some scores of a batch and lowers others of it has both in it, as where entries of a row are imputed
     if len(steps) < FEW or sum(_both_ways(scores.gradient) for _, scores in trained) > len(trained) / 2:
         return
-    if kinds == {"fake"}:
+    kinds = {call.kind for call in seen}
+    unweighed = _without_weight(trained)
+    if kinds == {"fake"} or unweighed == "real":
         yield Fault(
-            "D's loss has no real samples", True, f"All {len(seen)} scores in it, over {len(steps)} iterations, are of "
-            "what the generator made.", "Give D the real batch for its first term.",
+            "D's loss has no real samples", not unweighed,
+            f"{WEIGHED} real ones." if unweighed else f"All {len(seen)} scores in it, over {len(steps)} iterations, "
+            "are of what the generator made.", "Give D the real batch for its first term, with a weight.",
         )  # fmt: skip
-    elif kinds == {"real"} and _same_twice(seen):
+    elif (kinds == {"real"} and _same_twice(seen)) or unweighed == "fake":
         yield Fault(
-            "D's loss has no fakes", True, "Every term of it is computed on the same real batch, over "
-            f"{len(steps)} iterations.", "Give D `fake.detach()` for its second term.",
+            "D's loss has no fakes", not unweighed,
+            f"{WEIGHED} fakes." if unweighed else "Every term of it is computed on the same real batch, over "
+            f"{len(steps)} iterations.", "Give D `fake.detach()` for its second term, with a weight.",
         )  # fmt: skip
+
+
+def _without_weight(trained: list[tuple[Call, Scores]]) -> str:
+    """Return whose scores get a gradient of exactly 0 from D's loss at all steps, "real" or "fake", or ""."""
+    parts = [list(_parts(call, scores)) for call, scores in trained]
+    if not all(parts):
+        return ""
+    moved = {kind: any(bool(gradient.any()) for one in parts for whose, gradient in one if whose == kind)
+             for kind in ("real", "fake") if any(whose == kind for one in parts for whose, _ in one)}  # fmt: skip
+    still = [kind for kind, does in moved.items() if not does]
+    return still[0] if len(moved) == 2 and len(still) == 1 else ""
 
 
 def _both_ways(gradient: Tensor) -> bool:
@@ -117,16 +172,19 @@ def sigmoid_twice(trace: Trace) -> Iterator[Fault]:
     """
     seen = [one for player in "dg" for one in trace.trained(player)]
     # a penalty's second derivative comes back to the scores of its own call
-    ended = [(c, scores) for c, scores in seen if c.ends in ("sigmoid", "softmax") and c.kind != "mixed" and not c.leaf]
-    twice = [1 for _, scores in ended if _logit_loss_on(scores)]
-    if len(twice) >= FEW and len(twice) >= 0.8 * len(ended):
-        yield Fault(
-            "a sigmoid twice: probabilities go into a loss for logits", True,
-            f"D ends in a {ended[0][0].ends}, and in {len(twice)} of {len(ended)} cases the gradient of its output p "
-            "is sigmoid(p) - label: the loss takes its own sigmoid.",
-            "Leave out D's sigmoid, or use BCELoss instead of BCEWithLogitsLoss.",
-        )  # fmt: skip
-        return
+    ended = [(c, scores) for c, scores in seen if c.ends in ("sigmoid", "softmax") and not c.leaf]
+    # one of the losses may be as it should
+    by_player = [[(c, s) for c, s in trace.trained(player) if any(c is one for one, _ in ended)] for player in "dg"]
+    for own in (ended, *by_player):
+        twice = [1 for _, scores in own if _logit_loss_on(scores)]
+        if len(twice) >= FEW and len(twice) >= 0.8 * len(own):
+            yield Fault(
+                "a sigmoid twice: probabilities go into a loss for logits", True,
+                f"D ends in a {own[0][0].ends}, and in {len(twice)} of {len(own)} cases the gradient of its output p "
+                "is sigmoid(p) - label: the loss takes its own sigmoid.",
+                "Leave out D's sigmoid, or use BCELoss instead of BCEWithLogitsLoss.",
+            )  # fmt: skip
+            return
     linear = [1 for _, scores in ended if _is_linear(scores)]
     if len(linear) >= FEW and len(linear) >= 0.8 * len(ended):
         yield Fault(
@@ -147,10 +205,32 @@ def _logit_loss_on(scores: Scores) -> bool:
     label = torch.sigmoid(p) - gradient
     # one label for all, or real and fake samples, or entries of them, in one batch
     one = float(label.max() - label.min()) <= 1e-3 and -0.01 < float(label.mean()) < 1.01
-    if not one and not (_is_whole(label) and float(label.min()) > -0.01 and float(label.max()) < 1.01):
-        return False
+    whole = _is_whole(label) and float(label.min()) > -0.01 and float(label.max()) < 1.01
     # where BCELoss explains it with a label of 0 or 1 the other is chance
-    return not _is_whole(p - gradient * p * (1 - p))
+    if one or whole:
+        return not _is_whole(p - gradient * p * (1 - p))
+    return _is_weighed_logit_loss(p.double(), gradient.double())
+
+
+def _is_weighed_logit_loss(p: Tensor, gradient: Tensor) -> bool:
+    """Tell whether a gradient is w (sigmoid(p) - y) for some weight and label, and no least squares or cross-entropy.
+
+    Those are w (p - y) and w ((1 - y) / (1 - p) - y / p): all three are fitted.
+    """
+    if len(p) < 2 * MARGIN:
+        return False
+    ones, spread = torch.ones_like(p), float(gradient.std())
+    if not spread > 0 or float(p.min()) <= 0 or float(p.max()) >= 1:
+        return False
+    logistic = torch.stack([torch.sigmoid(p), ones], 1)
+    w, minus_wy = (found := torch.linalg.lstsq(logistic, gradient[:, None]).solution)[:, 0].tolist()
+    miss = float((logistic @ found - gradient[:, None]).abs().max())
+    others = (torch.stack([p, ones], 1), torch.stack([1 / p, 1 / (1 - p)], 1))
+    least = min(
+        float((one @ torch.linalg.lstsq(one, gradient[:, None]).solution - gradient[:, None]).abs().max())
+        for one in others
+    )
+    return w > 0 and -0.01 < -minus_wy / w < 1.01 and miss < EXACT * spread and miss * CLEARLY < least
 
 
 def _is_whole(labels: Tensor) -> bool:
@@ -177,11 +257,33 @@ input is multiplied by 0"
         )  # fmt: skip
     made = [c for c in trace.calls_of("g") if c.count > 1 and not c.equal_rows]
     alike = [call for call in made if call.made_equal]
+    labelled = [same for call in made for same in [_equal_for_a_label(call)] if same is not None]
     if len(alike) >= FEW and len(alike) > 0.8 * len(made):
         yield Fault(
             "G ignores its input", True, f"Its samples were equal for different inputs in {len(alike)} of {len(made)} "
             "batches.", "Look for an input that is multiplied by 0, dead units, or an output that is saturated.",
         )  # fmt: skip
+    elif len(labelled) >= FEW and all(labelled):
+        yield Fault(
+            "G ignores its input", True, "Its samples for one label were equal for different latents in all of "
+            f"{len(labelled)} batches.", "Look at forward(): the latent is left out, or multiplied by 0.",
+        )  # fmt: skip
+
+
+def _equal_for_a_label(call: Call) -> bool | None:
+    """Tell whether samples of one condition are equal where their inputs differ; None where there are no two."""
+    own = [one.reshape(len(one), -1).float() for one in call.conditions if one.dim() and len(one) == len(call.head)]
+    if not own or len(call.made) != len(call.head):
+        return None
+    given = torch.cat(own, 1)
+    same = (given[:, None] == given).all(2)
+    other = (call.head.flatten(1)[:, None] != call.head.flatten(1)).any(2)
+    made = call.made.flatten(1)
+    pairs = same & other
+    if not bool(pairs.any()):
+        return None
+    gaps = (made[:, None] - made).abs().amax(2)
+    return bool((gaps[pairs] <= 1e-6 * made.abs().max()).all())
 
 
 def no_pull(trace: Trace) -> Iterator[Fault]:
@@ -218,9 +320,10 @@ def penalty_without_graph(trace: Trace) -> Iterator[Fault]:
         for one, scores in call.back.items() if one not in roles
     ]  # fmt: skip
     plain = [1 for _, scores in extra if not scores.creates_graph]
-    if len(plain) >= FEW and len(plain) == len(extra):
+    if plain and len(plain) == len(extra):
         yield Fault(
-            "a gradient penalty that trains nothing", True,
+            # a lazy one is seen once or twice, as a measurement may be
+            "a gradient penalty that trains nothing", len(plain) >= FEW,
             f"D's gradient by its input was taken {len(plain)} times, always without create_graph.",
             "torch.autograd.grad(..., create_graph=True): without it the penalty is a constant.",
         )  # fmt: skip

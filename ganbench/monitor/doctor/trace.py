@@ -46,10 +46,13 @@ class Scores:
 class Call:
     """One forward pass of a player.
 
-    head: the first rows of its input; made: those of its output; conditions: those of its whole-number arguments.
-    kind: for a discriminator "real", "fake" or "mixed"; attached: whether gradients reach the generator through its
-    input; leaf: whether its input takes a gradient of its own, as a penalty's does. back: gradients that came back to
-    its scores, by backward pass. network: which of a player's networks it was.
+    count: of samples; head: the first rows of its input; made: those of its output; conditions: those of what else it
+    was given, also as further channels of fakes. kind: for a discriminator "real", "fake" or "mixed"; fake_entries:
+    which numbers of the head G made, where the others are real and each has a score; known: a number for the samples of
+    a real batch in any order, 0 where they are too flat to be told apart; attached: whether gradients reach
+    the generator through its input; leaf: whether its input takes a gradient of its own, as a penalty's does. back:
+    gradients that came back to its scores, by backward pass; passed: those of a generator's output and of a
+    discriminator's input, first rows. network: which of a player's networks it was.
     """
 
     player: str
@@ -70,8 +73,11 @@ class Call:
     attached: bool = False
     leaf: bool = False
     fake_rows: slice | None = None
+    fake_entries: Tensor | None = None
+    known: int = 0
     maker: Call | None = None
     back: dict[int, Scores] = field(default_factory=dict)
+    passed: dict[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -146,6 +152,9 @@ class Trace:
             for own in waiting:
                 found[own.id] = event.mainly()
             waiting = []
+        if all(all(update.held.values()) for update in self.updates) and len(set(found.values())) == 1:
+            # one optimizer for both: what goes backward is D's loss, and G's by a reversal
+            return dict.fromkeys(found, "d")
         if len(set(found.values())) < 2:
             return {own: self._by_reach(own, role, list(found)) for own, role in found.items()}
         return found
@@ -169,6 +178,17 @@ class Trace:
             if role == player:
                 for call in self.scored(own):
                     yield call, call.back[own]
+
+    def is_reversed(self) -> bool:
+        """Tell whether G gets the negative of the gradient at D's input, as through a gradient reversal."""
+        told = []
+        for call in self.calls:
+            for own in call.passed if call.maker else ():
+                made = call.maker.passed.get(own) if call.maker else None
+                if made is not None and made.shape == call.passed[own].shape and bool(made.any()):
+                    a, b = made.flatten().float(), call.passed[own].flatten().float()
+                    told.append(float((a @ b) / (a.norm() * b.norm()).clamp_min(1e-30)) < -0.5)
+        return len(told) >= 3 and sum(told) > len(told) / 2
 
     def calls_of(self, player: str, kind: str | None = None) -> list[Call]:
         """Return the calls of a player, of one kind if given."""

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from ganbench.monitor.doctor.trace import Backward, Call, Scale, Scores, Trace, Update
-from ganbench.monitor.outputs import ending, first_samples, score_maps, tensors_in
+from ganbench.monitor.doctor import calls
+from ganbench.monitor.doctor.trace import Backward, Call, Scores, Trace, Update
+from ganbench.monitor.outputs import first_samples, score_maps, tensors_in
 
-# rows that are kept to tell one batch from another, numbers of an output, tensors whose movement is measured
-ROWS, NUMBERS, MEASURED = 16, 8192, 3
+# numbers of an output that are kept, tensors whose movement is measured
+NUMBERS, MEASURED = 8192, 3
 MOST_CALLS = 5000
-# numbers by which a sample is known again, and share of a batch that has to be
-MARKS, KEPT = 8, 0.9
 LARGEST = 1_000_000
 
 
@@ -46,6 +45,7 @@ class Watching:
         self._pending: dict[str, list[int]] = {"g": [], "d": []}
         self._grew = {"g": False, "d": False}
         self._was_clear: dict[int, bool] = {}
+        self._taken: dict[int, Backward] = {}
         self._fakes: set[tuple[float, ...]] = set()
         self._before: list[tuple[str, Tensor, Tensor]] = []
         self._handles: list[Any] = [
@@ -90,8 +90,14 @@ class Watching:
     # ---------------------------------------------------------------------------------------- gradients
 
     def _incoming(self, own: Tensor) -> None:
-        if not self.paused and not _capturing() and self._is_followed(own):
+        if self.paused or _capturing():
+            return
+        if self._is_followed(own):
             self._was_clear[id(own)] = own.grad is None or not bool(own.grad.any())
+        player, name = self._own[id(own)]
+        if not self.trace.grown[player]:
+            # a loop may take gradients itself and put them where its optimizer finds them
+            self._taken.setdefault(_task(), Backward(_task(), self.trace.steps)).hits[player].add(name)
 
     def _is_followed(self, own: Tensor) -> bool:
         player = self._own[id(own)][0]
@@ -137,42 +143,34 @@ class Watching:
             outs = score_maps(out) if player == "d" else [y for y in [first_samples(out)] if y is not None]
             if x is None or not outs or not len(x) or not x.numel():
                 return
-            call = _call(player, self.trace.steps, module, x, outs)
-            call.conditions = tuple(_head(y) for y in tensors_in((given, named)) if not y.is_floating_point())
+            call = calls.described(player, self.trace.steps, module, x, outs[0])
+            call.conditions += tuple(calls.head_of(y) for y in tensors_in((given, named)) if y is not x)
             if player == "g":
-                self._fakes |= _marks(outs[0])
+                self._fakes |= calls.marks(outs[0])
+                self._follow(outs[0], self._passed(call))
             else:
-                self._tell_kind(call, x)
+                calls.tell_kind(call, x, outs[0], self.trace.calls, self._fakes)
                 if call.kind == "fake":
-                    self._fakes |= _marks(x)
-                self._follow_scores(call, outs)
+                    self._fakes |= calls.marks(x)
+                self._follow(x, self._passed(call) if call.attached and call.maker else None)
+                kept = outs[0].detach().flatten()[:NUMBERS].float().clone()
+                self._follow(outs[0], self._came_back(call, kept))
             self.trace.calls.append(call)
             # a loop that never tells its steps is not watched for ever
             self.paused = len(self.trace.calls) >= MOST_CALLS
 
         return called
 
-    def _tell_kind(self, call: Call, x: Tensor) -> None:
-        call.attached, call.leaf = x.grad_fn is not None, x.is_leaf and x.requires_grad
-        recent = [own for own in reversed(self.trace.calls) if own.player == "g" and own.step >= call.step - 1]
-        for maker in recent:
-            rows = _rows_of(x, maker)
-            if rows is not None:
-                call.maker, call.fake_rows = maker, rows
-                call.kind = "fake" if rows.stop - rows.start >= len(x) else "mixed"
-                return
-        before = [own for own in self.trace.calls if own.kind == "fake" and own.step >= call.step - 1]
-        again = any(own.head.shape == call.head.shape and torch.equal(own.head, call.head) for own in before)
-        # a pool shows fakes of earlier iterations, in another order
-        marks = _marks(x)
-        kept = len(marks & self._fakes) >= KEPT * max(len(marks), 1)
-        call.kind = "fake" if call.attached or again or kept else "real"
+    def _follow(self, x: Tensor, told: Callable[[Tensor], None] | None) -> None:
+        if told is not None and x.requires_grad:
+            self._handles.append(x.register_hook(told))
 
-    def _follow_scores(self, call: Call, outs: list[Tensor]) -> None:
-        for out in outs[:1]:
-            if out.requires_grad:
-                kept = out.detach().flatten()[:NUMBERS].float().clone()
-                self._handles.append(out.register_hook(self._came_back(call, kept)))
+    def _passed(self, call: Call) -> Callable[[Tensor], None]:
+        def passed(gradient: Tensor) -> None:
+            if not self.paused and not _capturing():
+                call.passed[_task()] = calls.head_of(gradient)
+
+        return passed
 
     def _came_back(self, call: Call, outputs: Tensor) -> Callable[[Tensor], None]:
         def came_back(gradient: Tensor) -> None:
@@ -203,9 +201,20 @@ class Watching:
             self.trace.held[player].add(name)
         for player in (who for who, count in held.items() if count):
             self._describe_gradient(update, player, [own for who, _, own in mine if who == player])
+            self._count_taken(update, player)
         self._before = [(who, own, own.detach().clone()) for who, _, own in _largest(mine)]
         self.trace.updates.append(update)
         self.trace.order.append(update)
+
+    def _count_taken(self, update: Update, player: str) -> None:
+        """Count what `torch.autograd.grad` has given as a backward pass, where no other has left a gradient."""
+        if self.trace.grown[player] or not update.norms[player]:
+            return
+        least = self.trace.held[player]
+        for own in [one for one in self._taken.values() if 2 * len(one.hits[player] & least) > len(least)]:
+            del self._taken[own.id]
+            self.trace.backwards[own.id] = own
+            self.trace.order.append(own)
 
     def _describe_gradient(self, update: Update, player: str, parameters: list[Tensor]) -> None:
         gradients = [own.grad.detach() for own in parameters if own.grad is not None]
@@ -229,58 +238,6 @@ class Watching:
                 sizes = [float(before.norm()) for before, _ in pairs]
                 update.moved[player] = sum(changes) / max(sum(sizes), 1e-30)
         self._before = []
-
-
-def _call(player: str, step: int, module: nn.Module, x: Tensor, outs: list[Tensor]) -> Call:
-    out = outs[0].detach()
-    made = _head(out)
-    return Call(
-        player=player, step=step, training=module.training, count=len(x), shape=tuple(x.shape[1:]),
-        head=_head(x), scale=Scale.of(x), equal_rows=_equal_rows(x), made=made, made_scale=Scale.of(out),
-        made_equal=_equal_rows(out), ends=ending(outs[0]), network=id(module),
-    )  # fmt: skip
-
-
-def _head(x: Tensor) -> Tensor:
-    return x.detach()[:ROWS].clone() if x.dim() else x.detach().clone()
-
-
-def _equal_rows(x: Tensor) -> bool:
-    return len(x) > 1 and bool((x.detach() == x.detach()[:1]).all())
-
-
-def _rows_of(x: Tensor, maker: Call) -> slice | None:
-    """Return the rows of D's input that a call of G made, also where a condition is beside them in the channels."""
-    x, made = x.detach(), maker.made
-    if x.dim() != made.dim():
-        return None
-    if x.shape[1:] != made.shape[1:]:
-        if x.shape[2:] != made.shape[2:] or x.shape[1] <= made.shape[1]:
-            return None
-        width = made.shape[1]
-        found = [_rows_of(x[:, :width], maker), _rows_of(x[:, -width:], maker)]
-        return next((rows for rows in found if rows is not None), None)
-    for start in dict.fromkeys((0, len(x) - maker.count)):
-        rows = x[start : start + len(made)] if start >= 0 else x[:0]
-        if len(rows) == len(made) and _alike(rows, made):
-            return slice(start, min(len(x), start + maker.count))
-    return None
-
-
-def _marks(x: Tensor) -> set[tuple[float, ...]]:
-    """Return a few numbers of every sample, by which it is known again; none of samples that are flat there."""
-    flat = x.detach().flatten(1) if x.dim() > 1 else x.detach()[:, None]
-    places = torch.linspace(0, flat.shape[1] - 1, MARKS, device=flat.device).long()
-    least = min(MARKS // 2, flat.shape[1])
-    return {mark for mark in map(tuple, flat[:, places].float().tolist()) if len(set(mark)) >= least}
-
-
-def _alike(rows: Tensor, made: Tensor) -> bool:
-    """Tell whether rows are what G made, as it was or scaled and shifted."""
-    if bool((rows.to(made.dtype) == made).all()):
-        return True
-    a, b = ((x - x.mean()) / x.std().clamp_min(1e-12) for x in (rows.float(), made.float()))
-    return made.numel() > 3 and float(made.float().std()) > 0 and bool(((a - b).abs() < 1e-3).all())
 
 
 def _largest(mine: list[tuple[str, str, Tensor]]) -> list[tuple[str, str, Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 from torch import nn
 
@@ -16,6 +17,8 @@ RATES_APART = 30.0
 TOO_FAR = 0.2
 # Adam divides by 1e-8 at least: gradients a hundred times smaller are lost in that, and in the last digit of a weight
 NOTHING = 1e-10
+# a rate that falls by this at each of so many steps
+FALL, FALLS = 0.9, 5
 FEW = 3
 
 
@@ -78,7 +81,7 @@ does not depend on it, or its gradients are switched off"
 def zero_gradient(trace: Trace) -> Iterator[Fault]:
     """Find a player whose gradient is exactly 0 at every step."""
     for player in ("g", "d"):
-        own = [update for update in trace.of(player) if trace.grown[player]]
+        own = [update for update in trace.updates if update.held[player] and trace.grown[player]]
         if len(own) >= FEW and all(u.norms.get(player) == 0 and not u.cleared.get(player) for u in own):
             yield Fault(
                 f"the {NAMES[player]}'s gradient is exactly 0", True, f"At all {len(own)} steps of its optimizer.",
@@ -185,10 +188,12 @@ def holds_the_others(trace: Trace) -> Iterator[Fault]:
     both = {update.optimizer: update for update in trace.updates if all(update.held.values())}
     if not both or any(True for _ in shared(trace)) or _shared_out(trace):
         return
-    certain = len({update.optimizer for update in trace.updates}) > 1
+    alone = len({update.optimizer for update in trace.updates}) == 1
+    if alone and trace.is_reversed():
+        return
     update = next(iter(both.values()))
     yield Fault(
-        "one optimizer steps both players", certain,
+        "one optimizer steps both players", not alone,
         f"An optimizer ({update.kind}) holds {update.held['g']} parameters of the generator and {update.held['d']} of "
         "the discriminator, and its step moves both by the same loss.",
         "Give each player an optimizer with its own parameters only.",
@@ -255,6 +260,14 @@ def rates(trace: Trace) -> Iterator[Fault]:
                 f"It was 0 at all {len(still[0])} steps of {'its' if len(by_optimizer) == 1 else 'an'} optimizer.",
                 "Look at the scheduler: one that warms up from 0, or that was stepped to its end.",
             )  # fmt: skip
+        elif fallen := [own for own in by_optimizer.values() if _falls(own)]:
+            first, last = (max(own) for own in (fallen[0][0], fallen[0][-1]))
+            yield Fault(
+                f"the {NAMES[player]}'s learning rate is 0 before long", False,
+                f"It fell at each of {len(fallen[0])} steps of its optimizer, from {first:.3g} to {last:.3g}.",
+                "Look at the scheduler: one for epochs, stepped at every iteration, or a decay mistaken for what "
+                "is left.",
+            )  # fmt: skip
     kinds = {player: {u.kind for u in trace.of(player)} for player in ("g", "d")}
     if not (any(found["g"]) and any(found["d"])) or kinds["g"] != kinds["d"]:
         return
@@ -267,6 +280,12 @@ def rates(trace: Trace) -> Iterator[Fault]:
             f"{max(g, d) / min(g, d):.0f} times.",
             "Two rates within a factor of 4 or so of each other are what is published (Heusel et al. 2017).",
         )  # fmt: skip
+
+
+def _falls(rates: list[tuple[float, ...]]) -> bool:
+    """Tell whether a rate falls at every step, by a tenth and more: it is a thousandth after 66 of them."""
+    tops = [max(own, default=0.0) for own in rates]
+    return len(tops) >= FALLS and all(b <= FALL * a for a, b in pairwise(tops) if a > 0)
 
 
 def step_size(trace: Trace) -> Iterator[Fault]:

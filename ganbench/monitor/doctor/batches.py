@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sized
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganbench.monitor.doctor.trace import NAMES, Call, Fault, Scale, Trace
 
@@ -112,7 +112,7 @@ def _is_constant(data: object) -> bool:
     """Tell whether samples in memory are all equal, as far as the first of them show."""
     held = getattr(data, "dataset", data)
     first = next(iter(getattr(held, "tensors", ())), held)
-    return isinstance(first, torch.Tensor) and len(first) > 1 and bool((first[:MANY] == first[:1]).all())
+    return isinstance(first, Tensor) and len(first) > 1 and bool((first[:MANY] == first[:1]).all())
 
 
 def ranges(trace: Trace) -> Iterator[Fault]:
@@ -183,8 +183,7 @@ def labels(trace: Trace) -> Iterator[Fault]:
             for call, _ in trace.trained(player)
             if call.maker and call.kind == "fake" and call.count == call.maker.count
             for mine in call.conditions
-            if (alike := [its for its in (*call.maker.conditions, call.maker.head)
-                          if mine.shape == its.shape and mine.dtype == its.dtype])
+            if (alike := list(_alike(mine, call.maker)))
         ]  # fmt: skip
         other = [1 for same in pairs if not same]
         if len(other) < FEW or len(other) <= 0.8 * len(pairs):
@@ -195,6 +194,22 @@ def labels(trace: Trace) -> Iterator[Fault]:
             "were not G's.", "Draw labels once an iteration, and give G and D the same ones.",
         )  # fmt: skip
         return
+
+
+def _alike(condition: Tensor, maker: Call) -> Iterator[Tensor]:
+    """Yield what G was given that may be a condition of D's: of its shape, or labels in the first or last channels."""
+    for its in (*maker.conditions, maker.head):
+        if its.dtype == condition.dtype and its.shape == condition.shape:
+            yield its
+    width = condition.shape[1] if condition.dim() == 2 else 0
+    if maker.head.dim() == 2 and 0 < width < maker.head.shape[1] and _is_one_hot(condition):
+        yield from (part for part in (maker.head[:, :width], maker.head[:, -width:]) if _is_one_hot(part))
+
+
+def _is_one_hot(rows: Tensor) -> bool:
+    return rows.shape[1] > 1 and bool(
+        ((rows == 1).sum(1) == 1).all() and ((rows == 0).sum(1) == rows.shape[1] - 1).all()
+    )
 
 
 def batch_statistics(trace: Trace) -> Iterator[Fault]:

@@ -126,6 +126,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("D's weights are clipped very tightly", False,
             {"opt_d.step()": "opt_d.step()\nfor own in D.parameters():\n    own.data.clamp_(-1e-4, 1e-4)"}),
     Mistake("the discriminator's learning rate is 0", True, {OPT_D: OPT_D.replace("2e-4", "0.0")}),
+    Mistake("the discriminator's learning rate is 0 before long", False,
+            {"opt_d.step()": "opt_d.step()\nopt_d.param_groups[0]['lr'] *= 0.5"}),
     Mistake("learning rates are orders apart", False, {OPT_D: OPT_D.replace("2e-4", "2e-6")}),
     Mistake("part of the discriminator's gradient is cleared before its step", False,
             {"d_loss = bce(D(real), 1) + bce(D(fake.detach()), 0)":

@@ -92,7 +92,9 @@ def _direction_of_g(trace: Trace) -> int:
 
 
 def _reconstructs(trace: Trace) -> bool:
-    """Tell whether D is an autoencoder: its output is no score, and to raise it is neither for nor against."""
+    """Tell whether D is an autoencoder: its output is no score, nor one for each entry."""
+    if any(call.fake_entries is not None for call in trace.calls):
+        return False
     return any(call.made.shape[1:] == call.shape and call.made[:1].numel() > 1 for call in trace.calls_of("d"))
 
 
@@ -296,7 +298,7 @@ def no_pull(trace: Trace) -> Iterator[Fault]:
             f"In none of {len(fakes)} calls of D for its loss can a gradient reach G.",
             "Give D `fake` itself in G's loss; only D's own loss takes `fake.detach()`.",
         )  # fmt: skip
-    played = [update for update in trace.of("g") if update.sources.get("g")]
+    played = [update for update in trace.of("g") if update.sources.get("g") and not trace.is_joint()]
     if not seen and len(played) >= FEW and len({call.step for call, _ in trace.trained("d")}) >= FEW:
         yield Fault(
             "G's loss gets nothing from D", False,
@@ -321,8 +323,8 @@ def penalty_without_graph(trace: Trace) -> Iterator[Fault]:
     ]  # fmt: skip
     plain = [1 for _, scores in extra if not scores.creates_graph]
     if plain and len(plain) == len(extra):
+        # a lazy one is seen once or twice, as a measurement may be
         yield Fault(
-            # a lazy one is seen once or twice, as a measurement may be
             "a gradient penalty that trains nothing", len(plain) >= FEW,
             f"D's gradient by its input was taken {len(plain)} times, always without create_graph.",
             "torch.autograd.grad(..., create_graph=True): without it the penalty is a constant.",

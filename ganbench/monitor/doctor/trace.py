@@ -135,8 +135,12 @@ class Trace:
     latents: Scale | None = None
 
     def of(self, player: str) -> list[Update]:
-        """Return the optimizer steps that are meant for a player: where it holds more of it than of the other."""
-        return [update for update in self.updates if update.mainly() == player]
+        """Return the optimizer steps that are meant for a player: where it holds more of it, or both."""
+        return [update for update in self.updates if self.is_joint() or update.mainly() == player]
+
+    def is_joint(self) -> bool:
+        """Tell whether every step is of both players: what goes backward is D's loss, and G's by a reversal."""
+        return bool(self.updates) and all(all(update.held.values()) for update in self.updates)
 
     def roles(self) -> dict[int, str]:
         """Return by backward pass whose loss it was: of the player that the next optimizer step is for.
@@ -152,8 +156,7 @@ class Trace:
             for own in waiting:
                 found[own.id] = event.mainly()
             waiting = []
-        if all(all(update.held.values()) for update in self.updates) and len(set(found.values())) == 1:
-            # one optimizer for both: what goes backward is D's loss, and G's by a reversal
+        if self.is_joint():
             return dict.fromkeys(found, "d")
         if len(set(found.values())) < 2:
             return {own: self._by_reach(own, role, list(found)) for own, role in found.items()}

@@ -81,7 +81,7 @@ does not depend on it, or its gradients are switched off"
 def zero_gradient(trace: Trace) -> Iterator[Fault]:
     """Find a player whose gradient is exactly 0 at every step."""
     for player in ("g", "d"):
-        own = [update for update in trace.updates if update.held[player] and trace.grown[player]]
+        own = [update for update in trace.of(player) if trace.grown[player]]
         if len(own) >= FEW and all(u.norms.get(player) == 0 and not u.cleared.get(player) for u in own):
             yield Fault(
                 f"the {NAMES[player]}'s gradient is exactly 0", True, f"At all {len(own)} steps of its optimizer.",
@@ -92,7 +92,7 @@ def zero_gradient(trace: Trace) -> Iterator[Fault]:
 def other_ones_gradient(trace: Trace) -> Iterator[Fault]:
     """Find a player that steps on gradients which the other player's loss left on it."""
     roles = trace.roles()
-    for player in ("d", "g"):
+    for player in ("d", "g") if not trace.is_joint() else ():
         other = OTHER[player]
         steps = [update for update in trace.of(player) if update.sources.get(player)]
         strange = [u for u in steps if any(roles.get(one) == other for one in u.sources[player] or [])]

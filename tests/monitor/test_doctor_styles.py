@@ -1,0 +1,176 @@
+"""The doctor on sound loops in styles of their own, which it says nothing of, and on the same with one line wrong."""
+
+import pytest
+
+from ganbench.monitor.doctor.loops import LOOP, examined
+
+
+def changed(text, *changes):
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def names(text, *changes):
+    return [fault.name for fault in examined(changed(text, *changes))]
+
+
+TAKEN = changed(
+    LOOP,
+    ("    opt_d.zero_grad()\n", ""),
+    ("    opt_g.zero_grad()\n", ""),
+    *(
+        (f"    {loss}.backward()\n",
+         f"    for own, gradient in zip({net}.parameters(), torch.autograd.grad({loss}, [*{net}.parameters()])):\n"
+         "        own.grad = gradient\n")
+        for loss, net in (("d_loss", "D"), ("g_loss", "G"))
+    ),
+)  # fmt: skip
+"""Gradients that are taken, and put where the optimizers look for them."""
+
+IMPUTED = changed(
+    LOOP,
+    ("nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))", "nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))"),
+    ("nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))",
+     "nn.Linear(4, 32), nn.LeakyReLU(0.2), nn.Linear(32, 4))"),
+    ("    z = torch.randn(64, 4)\n    fake = G(z)\n",
+     "    real, seen = torch.cat([real, ring(64)], 1), (torch.rand(64, 4) < 0.6).float()\n"
+     "    made = G(torch.cat([real * seen, seen], 1))\n"
+     "    fake = seen * real + (1 - seen) * made\n"),
+    ("bce(D(real), 1) + bce(D(fake.detach()), 0)",
+     "nn.functional.binary_cross_entropy_with_logits(D(fake.detach()), seen)"),
+    ("bce(D(fake), 1)", "((1 - seen) * nn.functional.softplus(-D(fake))).mean()"),
+)  # fmt: skip
+"""A score for each entry of a row, some of which are G's."""
+
+LABELLED = changed(
+    LOOP,
+    ("nn.Linear(4, 32)", "nn.Linear(12, 32)"),
+    ("nn.Linear(2, 32)", "nn.Linear(10, 32)"),
+    ("    z = torch.randn(64, 4)\n    fake = G(z)\n",
+     "    label = nn.functional.one_hot(torch.randint(8, (64,)), 8).float()\n"
+     "    real = torch.cat([real, label], 1)\n"
+     "    z = torch.cat([torch.randn(64, 4), label], 1)\n"
+     "    fake = torch.cat([G(z), label], 1)\n"),
+)  # fmt: skip
+"""Labels beside the samples, in one tensor."""
+
+GIVEN = changed(
+    LOOP,
+    ('G = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))',
+     "class Net(nn.Module):\n"
+     "    def __init__(self):\n"
+     "        super().__init__()\n"
+     "        self.embed, self.net = nn.Embedding(8, 4), nn.Linear(4, 2)\n"
+     "    def forward(self, z, label):\n"
+     "        return self.net(self.embed(label) * z)\n"
+     "G = Net()"),
+    ("fake = G(z)", "fake = G(z, torch.randint(8, (64,)))"),
+)  # fmt: skip
+"""An embedded label times a latent."""
+
+REVERSED = changed(
+    LOOP,
+    ("opt_g = optim.Adam(G.parameters(), lr=2e-4)\nopt_d = optim.Adam(D.parameters(), lr=2e-4)\n",
+     "opt = optim.Adam([*G.parameters(), *D.parameters()], lr=2e-4)\n"
+     "class Reverse(torch.autograd.Function):\n"
+     "    @staticmethod\n"
+     "    def forward(ctx, x):\n"
+     "        return x.view_as(x)\n"
+     "    @staticmethod\n"
+     "    def backward(ctx, gradient):\n"
+     "        return -0.5 * gradient\n"),
+    ("    opt_d.zero_grad()\n", "    opt.zero_grad()\n"),
+    ("D(fake.detach())", "D(Reverse.apply(fake))"),
+    ("    opt_d.step()\n    opt_g.zero_grad()\n    g_loss = bce(D(fake), 1)\n    g_loss.backward()\n    opt_g.step()\n",
+     "    opt.step()\n    g_loss = -d_loss\n"),
+)  # fmt: skip
+"""One optimizer, one backward pass, and a layer that turns the gradient around."""
+
+
+@pytest.mark.parametrize("sound", [TAKEN, IMPUTED, LABELLED, GIVEN, REVERSED],
+                         ids=["taken", "imputed", "labelled", "given", "reversed"])  # fmt: skip
+def test_nothing_is_said_of_a_sound_loop(sound):
+    assert names(sound) == []
+
+
+SWAPPED, TWICE = "labels are swapped between the losses", "a sigmoid twice: probabilities go into a loss for logits"
+NO_FAKES, NO_REAL = "D's loss has no fakes", "D's loss has no real samples"
+G_LOSS_OF_ENTRIES = "((1 - seen) * nn.functional.softplus(-D(fake))).mean()"
+
+
+@pytest.mark.parametrize(("loop", "old", "new", "said"), [
+    (TAKEN, "bce(D(fake), 1)", "bce(D(fake), 0)", SWAPPED),
+    (TAKEN, "bce(D(fake.detach()), 0)", "bce(D(real), 0)", NO_FAKES),
+    (TAKEN, "nn.Linear(32, 1))", "nn.Linear(32, 1), nn.Sigmoid())", TWICE),
+    (IMPUTED, G_LOSS_OF_ENTRIES, G_LOSS_OF_ENTRIES.replace("(-D", "(D"), SWAPPED),
+    (IMPUTED, "(1 - seen) * made", "(1 - seen) * made.detach()", "no gradient reaches the generator"),
+    (IMPUTED, "nn.functional.binary_cross_entropy_with_logits(D(fake.detach()), seen)",
+     "(seen * nn.functional.softplus(-D(fake.detach()))).mean()", NO_FAKES),
+    (LABELLED, "torch.cat([G(z), label], 1)", "torch.cat([G(z), label[torch.randperm(64)]], 1)",
+     "fakes are judged under other labels than they were made with"),
+    (GIVEN, "self.embed(label) * z", "self.embed(label)", "G ignores its input"),
+    (GIVEN, "torch.randn(64, 4)", "torch.randn(1, 4)", "one latent for the whole batch"),
+    (REVERSED, "-0.5 * gradient", "0.5 * gradient", "one optimizer steps both players"),
+    (REVERSED, "-0.5 * gradient", "0 * gradient", "the generator's gradient is exactly 0"),
+    (REVERSED, "bce(D(real), 1) + ", "", NO_REAL),
+    (LOOP, "bce(D(fake.detach()), 0)", "0 * bce(D(fake.detach()), 0)", NO_FAKES),
+    (LOOP, "bce(D(real), 1) +", "0 * bce(D(real), 1) +", NO_REAL),
+    (LOOP, "for step in range(20):\n    real = ring(64)",
+     "data = ring(64)\nfor step in range(20):\n    real = data[torch.randperm(64)]",
+     "the same real batch at every step"),
+])  # fmt: skip
+def test_one_line_wrong(loop, old, new, said):
+    assert said in names(loop, (old, new))[:2]
+
+
+@pytest.mark.parametrize("weight", [0.5, 3.0])
+@pytest.mark.parametrize(("loss", "twice"), [
+    ("nn.functional.binary_cross_entropy_with_logits", True),
+    ("nn.functional.binary_cross_entropy", False),
+    ("nn.functional.mse_loss", False),
+])  # fmt: skip
+def test_a_loss_of_probabilities_with_a_weight(weight, loss, twice):
+    probable = changed(LOOP, ("nn.Linear(32, 1))", "nn.Linear(32, 1), nn.Sigmoid())"),
+                       ("for step in", "def bce(p, label):\n"
+                        f"    return {weight} * {loss}(p, torch.full_like(p, float(label)))\nfor step in"))  # fmt: skip
+    assert names(probable) == twice * [TWICE]
+
+
+ENERGIES = changed(
+    LOOP,
+    ("nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))", "nn.Linear(2, 1), nn.Linear(1, 2))"),
+    ("bce(D(real), 1) + bce(D(fake.detach()), 0)", "error(real) - 0.5 * error(fake.detach())"),
+    ("bce(D(fake), 1)", "error(fake)"),
+    ("for step in", "def error(x):\n    return (D(x) - x).abs().mean()\nfor step in"),
+)  # fmt: skip
+
+
+def test_an_autoencoder_as_critic_wants_its_fakes_badly_reconstructed():
+    assert names(ENERGIES) == []
+    assert names(ENERGIES, ("error(real) - 0.5", "error(real) + 0.5")) == [SWAPPED]
+
+
+def test_where_each_batch_is_all_of_the_samples_in_one_hot_none_is_known_again():
+    drawn = "real = nn.functional.one_hot(torch.randint(16, (64,)), 16).float()"
+    batches = changed(LOOP, ("real = ring(64)", drawn), ("nn.Linear(2, 32)", "nn.Linear(16, 32)"),
+                      ("nn.Linear(32, 2)", "nn.Linear(32, 16)"))  # fmt: skip
+    assert names(batches) == []
+
+
+def test_a_schedule_over_the_whole_training_is_let_be():
+    slow = ("    opt_d.step()\n", "    opt_d.step()\n    opt_d.param_groups[0]['lr'] *= {}\n")
+    assert names(LOOP, (slow[0], slow[1].format(0.95))) == []
+    assert names(LOOP, (slow[0], slow[1].format(0.9))) == ["the discriminator's learning rate is 0 before long"]
+
+
+def test_real_samples_that_are_all_equal_though_d_never_sees_them_so():
+    import torch
+
+    from ganbench.monitor.doctor import Visit
+
+    g, d = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
+    visit = Visit([g], [d], torch.ones(20, 2))
+    visit.close()
+    assert [fault.name for fault in visit.faults()] == ["real data are constant"]

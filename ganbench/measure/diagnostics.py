@@ -133,7 +133,10 @@ class Game:
     @cached_property
     def input_gradient_norms(self) -> tuple[Tensor, Tensor]:
         """Norms of D's gradient with respect to each real and each fake sample, both [runs, batch]."""
-        return input_gradient_norm(self.real_logits, self.real), input_gradient_norm(self.fake_logits, self.fake)
+        logits = [self.real_logits.sum(), self.fake_logits.sum()]
+        gradients = torch.autograd.grad(logits, [self.real, self.fake], retain_graph=True)
+        real, fake = (gradient.flatten(2).norm(dim=2) for gradient in gradients)
+        return real, fake
 
     def gradients(self, player: str) -> dict[str, Tensor]:
         """Return the gradient [runs, ...] of a player's loss ("g" or "d") by parameter."""

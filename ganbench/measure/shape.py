@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ganbench.measure.metrics import nearest_mode, radius
+from ganbench.metrics.distances import medians
 from ganbench.metrics.reference import Reference
 from ganbench.problems.base import stream
 from ganbench.registry import Measure, positive, register, share
@@ -37,7 +38,7 @@ def dispersion(real: Reference, fake: Tensor) -> dict[str, Tensor]:
 
 def _radius(samples: Tensor) -> Tensor:
     """Return the distance [...] from their median, coordinate by coordinate, of MOST of the samples [..., n, d]."""
-    centre = samples.median(dim=-2, keepdim=True).values.double()
+    centre = medians(samples).double()
     parts = [torch.linalg.vector_norm(part.double() - centre, dim=-1) for part in samples.split(1024, dim=-2)]
     return torch.cat(parts, dim=-1).kthvalue(math.ceil(MOST * samples.shape[-2]), dim=-1).values
 

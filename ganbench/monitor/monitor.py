@@ -334,14 +334,15 @@ class Monitor:
         self._clock["probe"] += self._probed_at - began
         series = self.series
         seen = view(series)
+        told = telling(series, seen)
         if self.steps > 0:
-            self._judge(series, seen)
-        self._say(columns, series, seen)
+            self._judge(series, told, seen)
+        self._say(columns, series, told, seen)
 
-    def _say(self, columns: dict[str, float], series: pd.DataFrame, seen: View | None) -> None:
+    def _say(self, columns: dict[str, float], series: pd.DataFrame, told: pd.DataFrame, seen: View | None) -> None:
         """Say a probe: one line on the console, and to every sink."""
         findings = game_findings(series, self._measures) if self.steps > 0 else ()
-        verdict = so_far(self.verdict, telling(series, seen), seen)
+        verdict = so_far(self.verdict, told, seen)
         self._log(line_of(self.steps, columns, seen, verdict, findings))
         self._sinks.probe(self.steps, columns, text_of(verdict, findings))
         if self.steps >= self.every and (unsaid := self._prober.missing()) != self._unsaid:
@@ -355,22 +356,22 @@ class Monitor:
         told = {**self._losses.averages(), playing("gradient")[0]: norm}
         return {name: value for name, value in told.items() if not math.isnan(value)}
 
-    def _judge(self, series: pd.DataFrame, seen: View | None = None, diverged_step: int | None = None) -> None:
+    def _judge(self, series: pd.DataFrame, told: pd.DataFrame, seen: View | None, step: int | None = None) -> None:
         known = self._record.problem
-        if diverged_step is None and seen is None:
+        if step is None and seen is None:
             return  # without samples there is nothing to judge
-        self.verdicts = judge_series(series, known["oracle"], known["modes"], diverged_step=diverged_step)
+        self.verdicts = judge_series(series, known["oracle"], known["modes"], diverged_step=step)
         names = [verdict.verdict for verdict in self.verdicts]
         self._held = {name: self._held.get(name, 0) + 1 for name in names}
-        if diverged_step is not None:
+        if step is not None:
             return
-        wait = probes_to_wait(telling(series, seen), seen, self.patience)
+        wait = probes_to_wait(told, seen, self.patience)
         for verdict in self.verdicts:
             if verdict.verdict in self.stop_on and self._held[verdict.verdict] >= wait:
                 self._stop(verdict)
 
     def _diverged(self, step: int, complaint: str) -> None:
-        self._judge(self.series, diverged_step=step)
+        self._judge(self.series, self.series, None, step)
         found = self.verdicts[0]
         told = Verdict(found.verdict, found.onset, f"{complaint[0].upper()}{complaint[1:]}. {found.evidence}")
         self.verdicts = (told, *self.verdicts[1:])

@@ -209,11 +209,12 @@ class LoopProber:
         with untouched(self.generator, self.discriminator, evaluate=self.evaluate):
             watched = Watched(self.generator, self.discriminator, self.loss, self.sigmoid, self.forwards)
             watched.give(self.given)
+            game = self._game(watched)
             with torch.no_grad():
-                fake = watched.players["g"].in_batches(self.latents, self.sizes.batch_size)
+                fake = self._samples(watched, game)
             if not all(map(math.isfinite, torch.stack(fake.aminmax()).tolist())):
                 return Probe({}, np.empty(0), "samples of the generator")
-            columns = {**self.target.measure(fake), **self._diagnose(watched)}
+            columns = {**self.target.measure(fake), **self._diagnose(watched, game)}
         return Probe(columns, self.target.picture(fake))
 
     def broken(self) -> str:
@@ -233,13 +234,24 @@ class LoopProber:
             return math.nan
         return float(torch.stack([gradient.float().norm() for gradient in gradients]).norm())
 
-    def _diagnose(self, watched: Watched) -> dict[str, float]:
+    def _game(self, watched: Watched) -> Game:
         # losses that compare real with fake need as many of each
         size = min(self.sizes.batch_size, len(self.latents), len(self.target.real))
         latents = self.latents[:size].unsqueeze(0)
         real = placed(self.target.real[:size], self.discriminator).float().unsqueeze(0)
         watched.give(self.given)
-        columns = diagnosed(Game(watched, real, latents), affordable(self.sizes.diagnostics))
+        return Game(watched, real, latents)
+
+    def _samples(self, watched: Watched, game: Game) -> Tensor:
+        """Return a sample of every latent, [n, *shape]; the game has those of a whole first batch."""
+        first, size = game.fake.detach().squeeze(0), self.sizes.batch_size
+        player = watched.players["g"]
+        if len(first) < min(size, len(self.latents)):
+            return player.in_batches(self.latents, size)
+        return torch.cat([first, player.in_batches(self.latents, size, size)]) if len(self.latents) > size else first
+
+    def _diagnose(self, watched: Watched, game: Game) -> dict[str, float]:
+        columns = diagnosed(game, affordable(self.sizes.diagnostics))
         # the game has asked of the real samples first
         own, other = watched.scales[:2]
         return columns | lead_by_scale(own, other, self.loss, self.sizes.diagnostics)

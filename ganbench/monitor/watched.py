@@ -114,9 +114,9 @@ class WatchedPlayer:
         """Map x [batch, ...] as the loop does; latents without a number stand for none."""
         return functional_call(self._calling, self._state, self._inputs(x, 0, len(x)))
 
-    def in_batches(self, x: Tensor, size: int) -> Tensor:
-        """Map x [n, ...] to float32 outputs [n, ...], `size` at a time; standing in once is a good part of a call."""
-        batches = (self._inputs(x, first, size) for first in range(0, len(x), size))
+    def in_batches(self, x: Tensor, size: int, start: int = 0) -> Tensor:
+        """Map x [n, ...] from `start` on to float32 outputs, `size` at a time; to stand in is a good part of a call."""
+        batches = (self._inputs(x, first, size) for first in range(start, len(x), size))
         joined = InBatches(self.module, self.forward)
         return functional_call(joined, self._state, (batches, lambda out: self.read(out, size))).float()
 

@@ -88,9 +88,28 @@ REVERSED = changed(
 )  # fmt: skip
 """One optimizer, one backward pass, and a layer that turns the gradient around."""
 
+JITTERED = changed(
+    LOOP,
+    ("D(fake.detach())", "D(jittered(fake).detach())"),
+    ("bce(D(fake), 1)", "bce(D(jittered(fake)), 1)"),
+    ("bce(D(real), 1)", "bce(D(jittered(real)), 1)"),
+    ("for step in", "def jittered(x):\n    return x * (1 + 0.1 * torch.randn_like(x))\nfor step in"),
+)
+"""What D is shown is no number of G's own."""
 
-@pytest.mark.parametrize("sound", [TAKEN, IMPUTED, LABELLED, GIVEN, REVERSED],
-                         ids=["taken", "imputed", "labelled", "given", "reversed"])  # fmt: skip
+IMITATED = changed(
+    LOOP,
+    ("    z = torch.randn(64, 4)\n    fake = G(z)\n",
+     "    policy = torch.distributions.Normal(G(torch.randn(64, 4)), 1.0)\n    fake = policy.sample()\n"),
+    ("g_loss = bce(D(fake), 1)",
+     "with torch.no_grad():\n        reward = D(fake).squeeze(1)\n"
+     "    g_loss = -(policy.log_prob(fake).sum(1) * reward).mean()"),
+)  # fmt: skip
+"""A policy, rewarded by D's scores of what was drawn from it."""
+
+
+@pytest.mark.parametrize("sound", [TAKEN, IMPUTED, LABELLED, GIVEN, REVERSED, JITTERED, IMITATED],
+                         ids=["taken", "imputed", "labelled", "given", "reversed", "jittered", "imitated"])  # fmt: skip
 def test_nothing_is_said_of_a_sound_loop(sound):
     assert names(sound) == []
 
@@ -115,6 +134,7 @@ G_LOSS_OF_ENTRIES = "((1 - seen) * nn.functional.softplus(-D(fake))).mean()"
     (REVERSED, "-0.5 * gradient", "0.5 * gradient", "one optimizer steps both players"),
     (REVERSED, "-0.5 * gradient", "0 * gradient", "the generator's gradient is exactly 0"),
     (REVERSED, "bce(D(real), 1) + ", "", NO_REAL),
+    (JITTERED, "bce(D(jittered(fake)), 1)", "bce(D(jittered(fake)), 0)", SWAPPED),
     (LOOP, "bce(D(fake.detach()), 0)", "0 * bce(D(fake.detach()), 0)", NO_FAKES),
     (LOOP, "bce(D(real), 1) +", "0 * bce(D(real), 1) +", NO_REAL),
     (LOOP, "for step in range(20):\n    real = ring(64)",

@@ -16,6 +16,8 @@ ROWS = 16
 MARKS, KEPT = 8, 0.9
 # share of a sample's numbers that G made, where the others are of something else
 PART = 0.05
+# how much nearer fakes are to fakes than real samples are, where nothing else tells them apart
+NEARER = 0.3
 
 
 def described(player: str, step: int, module: nn.Module, x: Tensor, out: Tensor) -> Call:
@@ -26,6 +28,7 @@ def described(player: str, step: int, module: nn.Module, x: Tensor, out: Tensor)
         player=player, step=step, training=module.training, count=count, shape=tuple(x.shape[1:]),
         head=head_of(x), scale=Scale.of(x), equal_rows=count > 1 and _equal_rows(x), made=head_of(out),
         made_scale=Scale.of(out), made_equal=len(out) > 1 and _equal_rows(out), ends=ending(out), network=id(module),
+        graded=out.requires_grad,
     )  # fmt: skip
 
 
@@ -55,7 +58,32 @@ def tell_kind(call: Call, x: Tensor, out: Tensor, before: Sequence[Call], fakes:
     own = marks(x)
     kept = len(own & fakes) >= KEPT * max(len(own), 1)
     call.kind = "fake" if call.attached or again or kept else "real"
+    if call.attached:
+        _tell_those_before(call, before)
     call.known = hash(frozenset(own)) if 2 * len(own) > len(x) else 0
+
+
+def _tell_those_before(call: Call, before: Sequence[Call]) -> None:
+    """Tell which calls of this turn were of fakes, too, where these are changed on their way from G to D.
+
+    Detached they are known by the numbers that G's turn shows again, or are nearer to those than other samples are.
+    """
+    turn: list[Call] = []
+    for own in reversed(before):
+        if own.player == "d" and own.network == call.network and own.shape == call.shape:
+            if own.attached or own.step < call.step - 1:
+                break
+            turn += [own] if own.kind == "real" and not own.leaf else []
+    same = [own for own in turn if own.count == call.count and torch.equal(own.head, call.head)]
+    apart = sorted((_apart(own.scale, call.scale), place) for place, own in enumerate(turn))
+    if not same and len(apart) > 1 and apart[0][0] < NEARER * apart[1][0]:
+        same = [turn[apart[0][1]]]
+    for own in same:
+        own.kind = "fake"
+
+
+def _apart(one: Scale, other: Scale) -> float:
+    return abs(one.mean - other.mean) + abs(one.std - other.std)
 
 
 def head_of(x: Tensor) -> Tensor:

@@ -299,7 +299,11 @@ def no_pull(trace: Trace) -> Iterator[Fault]:
             "Give D `fake` itself in G's loss; only D's own loss takes `fake.detach()`.",
         )  # fmt: skip
     played = [update for update in trace.of("g") if update.sources.get("g") and not trace.is_joint()]
-    if not seen and len(played) >= FEW and len({call.step for call, _ in trace.trained("d")}) >= FEW:
+    # scores that are rewards of what G has drawn, as in imitation learning
+    rewards = [c for c in trace.calls_of("d") if not c.graded]
+    is_imitation = len(rewards) >= FEW and not any(c.maker for c in trace.calls_of("d"))
+    trained = {call.step for call, _ in trace.trained("d")}
+    if not seen and len(played) >= FEW and len(trained) >= FEW and not is_imitation:
         yield Fault(
             "G's loss gets nothing from D", False,
             f"D is trained, and none of its scores was in a loss of G's {len(played)} steps.",

@@ -52,7 +52,8 @@ class Call:
     a real batch in any order, 0 where they are too flat to be told apart; attached: whether gradients reach
     the generator through its input; leaf: whether its input takes a gradient of its own, as a penalty's does. back:
     gradients that came back to its scores, by backward pass; passed: those of a generator's output and of a
-    discriminator's input, first rows. network: which of a player's networks it was.
+    discriminator's input, first rows. network: which of a player's networks it was; graded:
+    whether its output takes gradients.
     """
 
     player: str
@@ -68,6 +69,7 @@ class Call:
     made_equal: bool
     ends: str
     network: int = 0
+    graded: bool = True
     conditions: tuple[Tensor, ...] = ()
     kind: str = ""
     attached: bool = False

@@ -97,6 +97,20 @@ JITTERED = changed(
 )
 """What D is shown is no number of G's own."""
 
+BY_PARTS = changed(
+    LOOP,
+    ("G = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))",
+     "class Parts(nn.Module):\n"
+     "    def __init__(self):\n"
+     "        super().__init__()\n"
+     "        self.mapping, self.synthesis = nn.Sequential(nn.Linear(4, 32), nn.ReLU()), nn.Linear(32, 2)\n"
+     "    def forward(self, z):\n"
+     "        return self.synthesis(self.mapping(z))\n"
+     "G = Parts()"),
+    ("fake = G(z)", "fake = G.synthesis(G.mapping(z))"),
+)  # fmt: skip
+"""The parts of G are called, and never G itself."""
+
 IMITATED = changed(
     LOOP,
     ("    z = torch.randn(64, 4)\n    fake = G(z)\n",
@@ -108,8 +122,11 @@ IMITATED = changed(
 """A policy, rewarded by D's scores of what was drawn from it."""
 
 
-@pytest.mark.parametrize("sound", [TAKEN, IMPUTED, LABELLED, GIVEN, REVERSED, JITTERED, IMITATED],
-                         ids=["taken", "imputed", "labelled", "given", "reversed", "jittered", "imitated"])  # fmt: skip
+SOUND = {"taken": TAKEN, "imputed": IMPUTED, "labelled": LABELLED, "given": GIVEN, "reversed": REVERSED,
+         "jittered": JITTERED, "imitated": IMITATED, "by parts": BY_PARTS}  # fmt: skip
+
+
+@pytest.mark.parametrize("sound", SOUND.values(), ids=SOUND)
 def test_nothing_is_said_of_a_sound_loop(sound):
     assert names(sound) == []
 
@@ -134,6 +151,9 @@ G_LOSS_OF_ENTRIES = "((1 - seen) * nn.functional.softplus(-D(fake))).mean()"
     (REVERSED, "-0.5 * gradient", "0.5 * gradient", "one optimizer steps both players"),
     (REVERSED, "-0.5 * gradient", "0 * gradient", "the generator's gradient is exactly 0"),
     (REVERSED, "bce(D(real), 1) + ", "", NO_REAL),
+    (BY_PARTS, "bce(D(real), 1) +", "bce(D(fake.detach()), 1) +", NO_REAL),
+    (BY_PARTS, "torch.randn(64, 4)", "torch.ones(64, 4)", "one latent for the whole batch"),
+    (BY_PARTS, "bce(D(fake), 1)", "bce(D(fake), 0)", SWAPPED),
     (JITTERED, "bce(D(jittered(fake)), 1)", "bce(D(jittered(fake)), 0)", SWAPPED),
     (LOOP, "bce(D(fake.detach()), 0)", "0 * bce(D(fake.detach()), 0)", NO_FAKES),
     (LOOP, "bce(D(real), 1) +", "0 * bce(D(real), 1) +", NO_REAL),
@@ -194,3 +214,12 @@ def test_real_samples_that_are_all_equal_though_d_never_sees_them_so():
     visit = Visit([g], [d], torch.ones(20, 2))
     visit.close()
     assert [fault.name for fault in visit.faults()] == ["real data are constant"]
+
+
+@pytest.mark.parametrize(("asked", "said"), [(1.0, []), (0.0, []), (-0.4, []), (-0.6, [SWAPPED]), (-1.0, [SWAPPED])])
+def test_least_squares_by_what_they_pull_towards(asked, said):
+    # -1, 1 and 0 are one of the choices of Mao et al. (2017); a score of an untrained D may be on either side of each
+    squares = changed(LOOP, ("bce(D(real), 1) + bce(D(fake.detach()), 0)",
+                             "(D(real) - 1).square().mean() + (D(fake.detach()) + 1).square().mean()"),
+                      ("bce(D(fake), 1)", f"(D(fake) - {asked}).square().mean()"))  # fmt: skip
+    assert names(squares) == said

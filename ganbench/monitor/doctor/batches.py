@@ -55,8 +55,14 @@ def latents(trace: Trace) -> Iterator[Fault]:
             "Draw latents inside the loop, and set no seed in it; keep fixed ones for pictures only.",
         )  # fmt: skip
     own = trace.latents
-    # a generator of two, or one that goes there and back, is fed by other things too
-    if own and calls and not equal and not any(_like(call.scale, own) for call in calls):
+    # a generator of two, one that goes there and back, or parts of one are fed by other things too
+    if (
+        own
+        and calls
+        and not equal
+        and not any(call.part for call in calls)
+        and not any(_like(call.scale, own) for call in calls)
+    ):
         mean, std = (sum(getattr(call.scale, key) for call in calls) / len(calls) for key in ("mean", "std"))
         yield Fault(
             "Monitor draws other latents than the loop", False,
@@ -133,8 +139,9 @@ def _ranges(trace: Trace, network: int) -> Iterator[Fault]:
     if real is None or fake is None:
         return
     made = [call for call in fakes if call.maker]
-    end = trace.calls_of("g")[-1].ends if made and trace.calls_of("g") else ""
-    if end in RANGES and len(made[-1].shape) == len(made[-1].maker.made.shape) - 1:  # type: ignore[union-attr]
+    maker = made[-1].maker if made else None
+    end = maker.ends if maker else ""
+    if maker and end in RANGES and len(made[-1].shape) == len(maker.made.shape) - 1:
         low, high = RANGES[end]
         margin = 0.05 * (high - low)
         if real.low < low - margin or real.high > high + margin:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ganbench.monitor.doctor.gradients import is_linear, is_of_logits, target_of
 from ganbench.monitor.doctor.trace import Call, Fault, Scores, Trace
 
 FEW = 3
@@ -15,8 +17,8 @@ FEW = 3
 TIGHT = 1e-3
 BOTH = 0.1
 WEIGHED = "At all iterations its gradient was exactly 0 at the scores of"
-# how exactly a gradient has to follow from a loss, and how much less from any other
-EXACT, CLEARLY, MARGIN = 1e-4, 10.0, 4
+# of the way from the score that D wants of fakes to that of real samples, what G asks for at least
+NEAR = 0.25
 
 
 def labels_swapped(trace: Trace) -> Iterator[Fault]:
@@ -26,6 +28,9 @@ def labels_swapped(trace: Trace) -> Iterator[Fault]:
     """
     if _reconstructs(trace):
         yield from _energies_swapped(trace)
+        return
+    if (wanted := _wanted(trace)) is not None:
+        yield from _same_target(*wanted)
         return
     if not (d_way := _direction_of_d(trace)) or not (g_way := _direction_of_g(trace)) or d_way == g_way:
         return
@@ -37,6 +42,33 @@ def labels_swapped(trace: Trace) -> Iterator[Fault]:
         "In G's loss fakes get the label that real samples have in D's loss." if d_way > 0 else
         "In D's loss real samples have the label 1 and fakes 0, in G's loss fakes have 1.",
     )  # fmt: skip
+
+
+def _same_target(real: float, fake: float, asked: float) -> Iterator[Fault]:
+    # half way between both is one of the published choices (Mao et al. 2017)
+    if abs(real - fake) > BOTH and (asked - fake) / (real - fake) < NEAR:
+        yield Fault(
+            "labels are swapped between the losses", True,
+            f"By least squares D's loss wants {real:.2g} of real samples and {fake:.2g} of fakes, and G's loss wants "
+            f"{asked:.2g} of the fakes, too: nobody plays against D.",
+            "In G's loss fakes get the label that real samples have in D's loss.",
+        )  # fmt: skip
+
+
+def _wanted(trace: Trace) -> tuple[float, float, float] | None:
+    """Return the scores that D's loss wants of real and of fake samples and G's of fakes, where all are least squares.
+
+    Which way a score is pulled depends on where it is; where it is pulled to does not.
+    """
+    found: dict[str, list[float | None]] = {"real": [], "fake": [], "g": []}
+    for player in "dg":
+        for call, scores in trace.trained(player):
+            if call.kind != "mixed" and (player == "d" or call.kind == "fake") and not call.leaf:
+                found["g" if player == "g" else call.kind].append(target_of(scores))
+    if not all(len(own) >= FEW for own in found.values()) or any(None in own for own in found.values()):
+        return None
+    real, fake, asked = (float(np.median([one for one in own if one is not None])) for own in found.values())
+    return real, fake, asked
 
 
 def _energies_swapped(trace: Trace) -> Iterator[Fault]:
@@ -178,7 +210,7 @@ def sigmoid_twice(trace: Trace) -> Iterator[Fault]:
     # one of the losses may be as it should
     by_player = [[(c, s) for c, s in trace.trained(player) if any(c is one for one, _ in ended)] for player in "dg"]
     for own in (ended, *by_player):
-        twice = [1 for _, scores in own if _logit_loss_on(scores)]
+        twice = [1 for _, scores in own if is_of_logits(scores)]
         if len(twice) >= FEW and len(twice) >= 0.8 * len(own):
             yield Fault(
                 "a sigmoid twice: probabilities go into a loss for logits", True,
@@ -187,56 +219,13 @@ def sigmoid_twice(trace: Trace) -> Iterator[Fault]:
                 "Leave out D's sigmoid, or use BCELoss instead of BCEWithLogitsLoss.",
             )  # fmt: skip
             return
-    linear = [1 for _, scores in ended if _is_linear(scores)]
+    linear = [1 for _, scores in ended if is_linear(scores)]
     if len(linear) >= FEW and len(linear) >= 0.8 * len(ended):
         yield Fault(
             "a critic's scores are bounded by a sigmoid", True,
             f"D ends in a {ended[0][0].ends}, and its loss is linear in that (Wasserstein, or hinge).",
             "Leave out D's last sigmoid: such losses take scores without bounds.",
         )  # fmt: skip
-
-
-def _is_linear(scores: Scores) -> bool:
-    """Tell whether scores that differ get one gradient, up to its sign; parts of a loss may be weighed."""
-    sizes, spread = scores.gradient.abs(), float(scores.outputs.max() - scores.outputs.min())
-    return len(sizes) > 1 and spread > 1e-3 and float((sizes - sizes[0]).abs().max()) < 1e-4 * float(sizes[0])
-
-
-def _logit_loss_on(scores: Scores) -> bool:
-    p, gradient = scores.outputs, scores.gradient
-    label = torch.sigmoid(p) - gradient
-    # one label for all, or real and fake samples, or entries of them, in one batch
-    one = float(label.max() - label.min()) <= 1e-3 and -0.01 < float(label.mean()) < 1.01
-    whole = _is_whole(label) and float(label.min()) > -0.01 and float(label.max()) < 1.01
-    # where BCELoss explains it with a label of 0 or 1 the other is chance
-    if one or whole:
-        return not _is_whole(p - gradient * p * (1 - p))
-    return _is_weighed_logit_loss(p.double(), gradient.double())
-
-
-def _is_weighed_logit_loss(p: Tensor, gradient: Tensor) -> bool:
-    """Tell whether a gradient is w (sigmoid(p) - y) for some weight and label, and no least squares or cross-entropy.
-
-    Those are w (p - y) and w ((1 - y) / (1 - p) - y / p): all three are fitted.
-    """
-    if len(p) < 2 * MARGIN:
-        return False
-    ones, spread = torch.ones_like(p), float(gradient.std())
-    if not spread > 0 or float(p.min()) <= 0 or float(p.max()) >= 1:
-        return False
-    logistic = torch.stack([torch.sigmoid(p), ones], 1)
-    w, minus_wy = (found := torch.linalg.lstsq(logistic, gradient[:, None]).solution)[:, 0].tolist()
-    miss = float((logistic @ found - gradient[:, None]).abs().max())
-    others = (torch.stack([p, ones], 1), torch.stack([1 / p, 1 / (1 - p)], 1))
-    least = min(
-        float((one @ torch.linalg.lstsq(one, gradient[:, None]).solution - gradient[:, None]).abs().max())
-        for one in others
-    )
-    return w > 0 and -0.01 < -minus_wy / w < 1.01 and miss < EXACT * spread and miss * CLEARLY < least
-
-
-def _is_whole(labels: Tensor) -> bool:
-    return bool((labels - labels.round()).abs().max() <= 1e-3)
 
 
 def constant_scores(trace: Trace) -> Iterator[Fault]:

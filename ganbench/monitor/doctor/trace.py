@@ -49,11 +49,11 @@ class Call:
     count: of samples; head: the first rows of its input; made: those of its output; conditions: those of what else it
     was given, also as further channels of fakes. kind: for a discriminator "real", "fake" or "mixed"; fake_entries:
     which numbers of the head G made, where the others are real and each has a score; known: a number for the samples of
-    a real batch in any order, 0 where they are too flat to be told apart; attached: whether gradients reach
-    the generator through its input; leaf: whether its input takes a gradient of its own, as a penalty's does. back:
+    a real batch in any order, 0 where they are too flat to be told apart; attached: whether gradients reach the
+    generator through its input; leaf: whether its input takes a gradient of its own, as a penalty's does. back:
     gradients that came back to its scores, by backward pass; passed: those of a generator's output and of a
-    discriminator's input, first rows. network: which of a player's networks it was; graded:
-    whether its output takes gradients.
+    discriminator's input, first rows. network: which of a player's networks it was; part: whether it was one of the
+    network's parts, called alone; graded: whether its output takes gradients.
     """
 
     player: str
@@ -69,6 +69,7 @@ class Call:
     made_equal: bool
     ends: str
     network: int = 0
+    part: bool = False
     graded: bool = True
     conditions: tuple[Tensor, ...] = ()
     kind: str = ""

@@ -53,6 +53,10 @@ class Watching:
             for player, modules in called.items()
             for module in modules
         ]
+        # a generator may be called by its parts alone: a mapping first, then what it is for
+        self._inside: set[int] = set()
+        for module in generators:
+            self._handles += self._parts_called(module)
         # optimizers know their hooks for ever: they must not keep a loop's networks alive
         before, after = weakref.WeakMethod(self._before_step), weakref.WeakMethod(self._after_step)
         self._handles += [
@@ -132,7 +136,23 @@ class Watching:
 
     # ---------------------------------------------------------------------------------------- calls
 
-    def _called(self, player: str) -> Callable[..., None]:
+    def _parts_called(self, module: nn.Module) -> list[Any]:
+        """Hook a network's own parts, whose calls count where they are not within a call of the network."""
+        inside, own = self._inside, id(module)
+        called = self._called("g", part=True)
+
+        def part_called(*given: Any) -> None:
+            if own not in inside:
+                called(*given)
+
+        parts = [part.register_forward_hook(part_called, with_kwargs=True) for part in module.children()]
+        return [
+            *parts,
+            module.register_forward_pre_hook(lambda *_: inside.add(own)),
+            module.register_forward_hook(lambda *_: inside.discard(own), always_call=True),
+        ]
+
+    def _called(self, player: str, part: bool = False) -> Callable[..., None]:
         def called(module: nn.Module, given: Any, named: Mapping[str, Any], out: Any) -> None:
             # somebody else's measurement: parameters that are no parameters
             measured = any(not isinstance(own, nn.Parameter) for own in module.parameters())
@@ -144,6 +164,7 @@ class Watching:
             if x is None or not outs or not len(x) or not x.numel():
                 return
             call = calls.described(player, self.trace.steps, module, x, outs[0])
+            call.part = part
             call.conditions += tuple(calls.head_of(y) for y in tensors_in((given, named)) if y is not x)
             if player == "g":
                 self._fakes |= calls.marks(outs[0])

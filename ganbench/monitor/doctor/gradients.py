@@ -1,0 +1,73 @@
+"""Which loss a gradient at D's scores is of: what comes back to them tells, up to a weight."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ganbench.monitor.doctor.trace import Scores
+
+# how exactly a gradient has to follow from a loss, and how much less from any other
+EXACT, CLEARLY = 1e-4, 10.0
+# scores by which two numbers are fitted
+FEWEST = 4
+
+
+def target_of(scores: Scores) -> float | None:
+    """Return where a gradient that is linear in the scores vanishes, None for any other."""
+    s, gradient = scores.outputs.double(), scores.gradient.double()
+    if len(s) < FEWEST or not float(s.std()) > 0 or not bool(gradient.isfinite().all()):
+        return None
+    basis = torch.stack([s, torch.ones_like(s)], 1)
+    (slope, start), miss = _fitted(basis, gradient)
+    return -start / slope if slope > 0 and miss < EXACT * float(gradient.std()) else None
+
+
+def is_linear(scores: Scores) -> bool:
+    """Tell whether scores that differ get one gradient, up to its sign; parts of a loss may be weighed."""
+    sizes, spread = scores.gradient.abs(), float(scores.outputs.max() - scores.outputs.min())
+    # of scores that hardly differ any loss has nearly one gradient
+    near = min(EXACT, 0.1 * spread)
+    return len(sizes) > 1 and spread > 2e-5 and float((sizes - sizes[0]).abs().max()) < near * float(sizes[0])
+
+
+def is_of_logits(scores: Scores) -> bool:
+    """Tell whether the gradient at probabilities p is that of a loss for logits, sigmoid(p) - label."""
+    p, gradient = scores.outputs, scores.gradient
+    label = torch.sigmoid(p) - gradient
+    # one label for all, or real and fake samples, or entries of them, in one batch
+    one = float(label.max() - label.min()) <= 1e-3 and -0.01 < float(label.mean()) < 1.01
+    whole = _is_whole(label) and float(label.min()) > -0.01 and float(label.max()) < 1.01
+    # where BCELoss explains it with a label of 0 or 1 the other is chance
+    if one or whole:
+        return not _is_whole(p - gradient * p * (1 - p))
+    return _is_weighed_logit_loss(p.double(), gradient.double())
+
+
+def _is_weighed_logit_loss(p: Tensor, gradient: Tensor) -> bool:
+    """Tell whether a gradient is w (sigmoid(p) - y) for some weight and label, and no least squares or cross-entropy.
+
+    Those are w (p - y) and w ((1 - y) / (1 - p) - y / p): all three are fitted.
+    """
+    if len(p) < 2 * FEWEST:
+        return False
+    ones, spread = torch.ones_like(p), float(gradient.std())
+    if not 0 < spread < math.inf or float(p.min()) <= 0 or float(p.max()) >= 1:
+        return False
+    logistic = torch.stack([torch.sigmoid(p), ones], 1)
+    (w, minus_wy), miss = _fitted(logistic, gradient)
+    others = (torch.stack([p, ones], 1), torch.stack([1 / p, 1 / (1 - p)], 1))
+    least = min(_fitted(one, gradient)[1] for one in others)
+    return w > 0 and -0.01 < -minus_wy / w < 1.01 and miss < EXACT * spread and miss * CLEARLY < least
+
+
+def _fitted(basis: Tensor, gradient: Tensor) -> tuple[list[float], float]:
+    """Return the two weights that fit a gradient [n] best by a basis [n, 2], and by how much it is missed at most."""
+    found = torch.linalg.lstsq(basis, gradient[:, None]).solution
+    return found[:, 0].tolist(), float((basis @ found - gradient[:, None]).abs().max())
+
+
+def _is_whole(labels: Tensor) -> bool:
+    return bool((labels - labels.round()).abs().max() <= 1e-3)

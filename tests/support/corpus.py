@@ -14,7 +14,7 @@ from ganbench.monitor.inputs import latent_samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPES = Path(__file__).parents[1] / "faults" / "recipes"
-LISTS = [RECIPES.parent / name for name in ("planted.yaml", "recipes.yaml", "unseen.yaml")]
+LISTS = [RECIPES.parent / name for name in ("planted.yaml", "recipes.yaml", "unseen.yaml", "fresh.yaml")]
 SETTLING = ("ring", "wgan_gp", "pix2pix", "vocoder", "tabular")
 """The recipes on which the doctor's rules were settled."""
 MEASURING = ("dcgan", "conditional", "cyclegan", "tokenizer", "super_resolution", "distillation")
@@ -27,6 +27,10 @@ SETTLING_UNSEEN = ("imputation", "mutual_information", "point_clouds", "restorat
 """Recipes written without sight of the rules; the halves were drawn before any run, by numpy's default_rng(0)."""
 MEASURING_UNSEEN = ("auxiliary_classes", "equilibrium", "joint_pairs", "relativistic", "reversal", "spectral_hinge")
 """The half that settles nothing."""
+SETTLING_FRESH = ("enhancement", "imitation", "kernel", "masked_series", "sentences", "unseen_classes")
+"""Recipes of other families, again without sight of the rules; the halves drawn before any run, in the same way."""
+MEASURING_FRESH = ("anomalies", "domains", "growing", "many_generators", "rotations", "texture")
+"""The half of these that settles nothing."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def healthy(recipe):
     return Planted(recipe, "healthy", (), ())
 
 
-FAULTS, LATER, UNSEEN = (
+FAULTS, LATER, UNSEEN, FRESH = (
     [
         Planted(recipe, one["name"], tuple(one["right"]), tuple((edit["old"], edit["new"]) for edit in one["changes"]))
         for recipe, planted in yaml.safe_load(path.read_text("utf-8")).items()

@@ -11,6 +11,8 @@ SCORES = ("logits", "logit", "scores", "score")
 SAMPLES = ("image", "images", "pixel_values", "samples", "sample", "x", "data", "audio", "real")
 # steps of the graph that hand numbers on as they are
 VIEWS = ("View", "Reshape", "Squeeze", "Unsqueeze", "Alias", "Select", "Slice", "Transpose", "Permute", "ToCopy")
+ENDINGS = ("sigmoid", "tanh", "softmax", "relu", "softplus")
+"""Functions that bound the numbers they make."""
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -50,14 +52,14 @@ def score_maps(out: Any) -> list[Tensor]:
 
 
 def ending(out: Tensor) -> str:
-    """Return the function that made a tensor, "sigmoid", "tanh", "softmax", or "" for another; views are seen through.
+    """Return the function that made a tensor, one of ENDINGS or "" for another; views are seen through.
 
     Read from the graph, so that what a `forward` does without a module is seen too.
     """
     node = out.grad_fn
     while node is not None:
         name = node.name()
-        for function in ("sigmoid", "tanh", "softmax"):
+        for function in ENDINGS:
             if name.lower().startswith(function) or name.lower().startswith(f"_{function}"):
                 return function
         if not name.startswith(VIEWS) and not name.startswith("_"):

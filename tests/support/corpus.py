@@ -80,8 +80,9 @@ class Told:
     error: Exception | None = None
 
     def names(self, planted):
-        """Tell whether the right fault is among the first two."""
-        return any(word in fault.name for fault in self.faults[:2] for word in planted.right)
+        """Tell whether the right fault is among the first two, or the loop has ended with the right exception."""
+        said = [fault.name for fault in self.faults[:2]] + [type(self.error).__name__]
+        return any(word in name for name in said for word in planted.right)
 
 
 def source_of(recipe, changes=(), seed=0):

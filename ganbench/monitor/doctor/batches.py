@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sized
 from itertools import pairwise
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from ganbench.monitor.doctor.trace import NAMES, Call, Fault, Scale, Trace
 
 RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0)}
+RANGES |= {"relu": (0.0, math.inf), "softplus": (0.0, math.inf)}
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 BY_MODE = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 # fewer numbers a channel than this make poor statistics
@@ -143,7 +145,7 @@ def _ranges(trace: Trace, network: int) -> Iterator[Fault]:
     end = maker.ends if maker else ""
     if maker and end in RANGES and len(made[-1].shape) == len(maker.made.shape) - 1:
         low, high = RANGES[end]
-        margin = 0.05 * (high - low)
+        margin = 0.05 * (high - low if math.isfinite(high) else real.high - real.low)
         if real.low < low - margin or real.high > high + margin:
             yield Fault(
                 "real samples are outside the generator's range", True,

@@ -15,6 +15,9 @@ from ganbench.monitor.doctor.trace import Call, Fault, Scores, Trace
 FEW = 3
 # weights that all end at one value are clipped there; WGAN's own is .01
 TIGHT = 1e-3
+# of scores that are wanted of real samples and of fakes, at least
+BETWEEN = 0.1
+# share of numbers that are pulled one way where they are pulled both ways
 BOTH = 0.1
 WEIGHED = "At all iterations its gradient was exactly 0 at the scores of"
 # of the way from the score that D wants of fakes to that of real samples, what G asks for at least
@@ -32,6 +35,9 @@ def labels_swapped(trace: Trace) -> Iterator[Fault]:
     if (wanted := _wanted(trace)) is not None:
         yield from _same_target(*wanted)
         return
+    if _gives_features(trace):
+        yield from _features_swapped(trace)
+        return
     if not (d_way := _direction_of_d(trace)) or not (g_way := _direction_of_g(trace)) or d_way == g_way:
         return
     up = "up" if g_way > 0 else "down"
@@ -46,7 +52,7 @@ def labels_swapped(trace: Trace) -> Iterator[Fault]:
 
 def _same_target(real: float, fake: float, asked: float) -> Iterator[Fault]:
     # half way between both is one of the published choices (Mao et al. 2017)
-    if abs(real - fake) > BOTH and (asked - fake) / (real - fake) < NEAR:
+    if abs(real - fake) > BETWEEN and (asked - fake) / (real - fake) < NEAR:
         yield Fault(
             "labels are swapped between the losses", True,
             f"By least squares D's loss wants {real:.2g} of real samples and {fake:.2g} of fakes, and G's loss wants "
@@ -69,6 +75,37 @@ def _wanted(trace: Trace) -> tuple[float, float, float] | None:
         return None
     real, fake, asked = (float(np.median([one for one in own if one is not None])) for own in found.values())
     return real, fake, asked
+
+
+def _gives_features(trace: Trace) -> bool:
+    """Tell whether D's outputs are vectors whose numbers are pulled both ways, and no scores."""
+    seen = [(call, scores) for player in "dg" for call, scores in trace.trained(player) if call.kind == "fake"]
+    signs = [float((scores.gradient > 0).float().mean()) for _, scores in seen]
+    vectors = all(call.made.dim() == 2 and call.made.shape[1] > 1 for call, _ in seen)
+    return bool(seen) and vectors and sum(BOTH < sign < 1 - BOTH for sign in signs) > len(signs) / 2
+
+
+def _features_swapped(trace: Trace) -> Iterator[Fault]:
+    """Find a critic by distances of features whose loss, as G's, brings fakes nearer to real samples, or further."""
+    roles, real = trace.roles(), torch.zeros(0)
+    pulls: dict[str, list[float]] = {"d": [], "g": []}
+    for call in trace.calls_of("d"):
+        for own, scores in call.back.items():
+            whole = len(scores.outputs) == call.count * call.made.shape[1]
+            if call.kind == "real" and whole:
+                real = scores.outputs.view(call.count, -1).mean(0)
+            elif call.kind == "fake" and whole and own in roles and len(real):
+                outputs, gradient = (x.view(call.count, -1) for x in (scores.outputs, scores.gradient))
+                pulls[roles[own]].append(float((gradient @ (outputs.mean(0) - real)).mean()))
+    ways = {player: _sign(own) for player, own in pulls.items()}
+    # where nobody tells them apart G's own way is chance
+    if ways["d"] > 0 or ways["d"] == ways["g"] == -1:
+        whose, near = ("its loss brings", "nearer to") if ways["d"] > 0 else ("both losses bring", "further from")
+        yield Fault(
+            "labels are swapped between the losses", ways["d"] == ways["g"],
+            f"D gives features, and {whose} those of fakes {near} those of real samples.",
+            "D's loss is the negative of the distance that G's loss is.",
+        )  # fmt: skip
 
 
 def _energies_swapped(trace: Trace) -> Iterator[Fault]:
@@ -144,11 +181,12 @@ def _parts(call: Call, scores: Scores) -> Iterator[tuple[str, Tensor]]:
         own = call.fake_entries.flatten()[: len(scores.gradient)]
         yield "fake", scores.gradient[: len(own)][own]
         yield "real", scores.gradient[: len(own)][~own]
-    elif len(scores.gradient) == call.count:
-        fake = torch.zeros(call.count, dtype=torch.bool)
+    elif len(scores.gradient) % call.count == 0:
+        each = scores.gradient.view(call.count, -1)
+        fake = torch.zeros(call.count, dtype=torch.bool, device=each.device)
         fake[call.fake_rows or slice(0, 0)] = True
-        yield "fake", scores.gradient[fake.to(scores.gradient.device)]
-        yield "real", scores.gradient[~fake.to(scores.gradient.device)]
+        yield "fake", each[fake].flatten()
+        yield "real", each[~fake].flatten()
 
 
 def one_side_only(trace: Trace) -> Iterator[Fault]:
@@ -156,8 +194,7 @@ def one_side_only(trace: Trace) -> Iterator[Fault]:
     trained = list(trace.trained("d"))
     seen = [call for call, _ in trained]
     steps = {call.step for call in seen}
-    # who raises some scores of a batch and lowers others of it has both in it, as where entries of a row are imputed
-    if len(steps) < FEW or sum(_both_ways(scores.gradient) for _, scores in trained) > len(trained) / 2:
+    if len(steps) < FEW:
         return
     kinds = {call.kind for call in seen}
     unweighed = _without_weight(trained)
@@ -167,7 +204,7 @@ def one_side_only(trace: Trace) -> Iterator[Fault]:
             f"{WEIGHED} real ones." if unweighed else f"All {len(seen)} scores in it, over {len(steps)} iterations, "
             "are of what the generator made.", "Give D the real batch for its first term, with a weight.",
         )  # fmt: skip
-    elif (kinds == {"real"} and _same_twice(seen)) or unweighed == "fake":
+    elif (kinds == {"real"} and (_same_twice(seen) or _same_in_pass(seen))) or unweighed == "fake":
         yield Fault(
             "D's loss has no fakes", not unweighed,
             f"{WEIGHED} fakes." if unweighed else "Every term of it is computed on the same real batch, over "
@@ -186,17 +223,20 @@ def _without_weight(trained: list[tuple[Call, Scores]]) -> str:
     return still[0] if len(moved) == 2 and len(still) == 1 else ""
 
 
-def _both_ways(gradient: Tensor) -> bool:
-    """Tell whether a loss raises a tenth or more of some scores, and lowers as many."""
-    shares = [float((gradient * sign > 0).float().mean()) for sign in (1, -1)]
-    return min(shares) >= BOTH
-
-
 def _same_twice(seen: list[Call]) -> bool:
     by_step: dict[int, list[Call]] = {}
     for call in seen:
         by_step.setdefault(call.step, []).append(call)
     return all(all(torch.equal(a.head, b.head) for a, b in pairwise(own)) for own in by_step.values())
+
+
+def _same_in_pass(seen: list[Call]) -> bool:
+    """Tell whether every backward pass of D's has two calls or more, all of one batch."""
+    by_pass: dict[int, list[Call]] = {}
+    for call in seen:
+        for own in call.back:
+            by_pass.setdefault(own, []).append(call)
+    return all(len(own) > 1 and all(torch.equal(a.head, b.head) for a, b in pairwise(own)) for own in by_pass.values())
 
 
 def sigmoid_twice(trace: Trace) -> Iterator[Fault]:

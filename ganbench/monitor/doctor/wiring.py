@@ -17,8 +17,8 @@ RATES_APART = 30.0
 TOO_FAR = 0.2
 # Adam divides by 1e-8 at least: gradients a hundred times smaller are lost in that, and in the last digit of a weight
 NOTHING = 1e-10
-# a rate that falls by this at each of so many steps
-FALL, FALLS = 0.9, 5
+# a rate that falls by this a step, over so many of them
+FALL, FALLS = 11 / 12, 5
 FEW = 3
 
 
@@ -264,7 +264,7 @@ def rates(trace: Trace) -> Iterator[Fault]:
             first, last = (max(own) for own in (fallen[0][0], fallen[0][-1]))
             yield Fault(
                 f"the {NAMES[player]}'s learning rate is 0 before long", False,
-                f"It fell at each of {len(fallen[0])} steps of its optimizer, from {first:.3g} to {last:.3g}.",
+                f"It fell from {first:.3g} to {last:.3g} over {len(fallen[0])} steps of its optimizer.",
                 "Look at the scheduler: one for epochs, stepped at every iteration, or a decay mistaken for what "
                 "is left.",
             )  # fmt: skip
@@ -283,9 +283,10 @@ def rates(trace: Trace) -> Iterator[Fault]:
 
 
 def _falls(rates: list[tuple[float, ...]]) -> bool:
-    """Tell whether a rate falls at every step, by a tenth and more: it is a thousandth after 66 of them."""
+    """Tell whether a rate falls by a twelfth a step and more, on the whole: it is a thousandth after 80 of them."""
     tops = [max(own, default=0.0) for own in rates]
-    return len(tops) >= FALLS and all(b <= FALL * a for a, b in pairwise(tops) if a > 0)
+    falls = all(b <= a for a, b in pairwise(tops))
+    return len(tops) > FALLS and falls and tops[-1] <= FALL ** (len(tops) - 1) * tops[0]
 
 
 def step_size(trace: Trace) -> Iterator[Fault]:

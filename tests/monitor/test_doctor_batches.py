@@ -202,11 +202,13 @@ def ranged(end, real, fake=(-1.0, 1.0), stds=(0.5, 0.5), **given):
     ("tanh", -1.095, 0.0, ""), ("tanh", -1.11, 0.0, "outside"), ("tanh", -1, 1.095, ""), ("tanh", -1, 1.11, "outside"),
     ("sigmoid", -0.048, 1.0, ""), ("sigmoid", -0.06, 1.0, "outside"), ("sigmoid", 0.0, 1.048, ""),
     ("softmax", 0.0, 1.06, "outside"), ("sigmoid", 0.0, 1.06, "outside"), ("", -9.0, 9.0, ""),
-    ("tanh", -0.019, 0.31, "half"), ("tanh", -0.021, 0.9, ""), ("tanh", 0.0, 0.3, ""), ("tanh", 0.1, 0.28, ""),
-    ("sigmoid", 0.0, 1.0, ""),
+    ("tanh", -0.019, 0.31, "half"), ("tanh", -0.021, 0.9, ""), ("tanh", -0.001, 0.3, ""),
+    ("tanh", 0.0, 0.3, "half"), ("tanh", 0.1, 0.28, "half"), ("tanh", 0.1, 0.1, ""), ("sigmoid", 0.0, 1.0, ""),
+    # a rectifier's has one end: a twentieth of what real samples span
+    ("relu", -0.2, 4.0, ""), ("relu", -0.22, 4.0, "outside"), ("softplus", -1.0, 4.0, "outside"),
 ])  # fmt: skip
 def test_the_range_of_real_samples(end, low, high, name):
-    span = "[-1, 1]" if end == "tanh" else "[0, 1]"
+    span = {"tanh": "[-1, 1]", "relu": "[0, inf]", "softplus": "[0, inf]"}.get(end, "[0, 1]")
     said = {
         "": [],
         "outside": [("real samples are outside the generator's range", True, f"It ends in a {end} and makes numbers in "

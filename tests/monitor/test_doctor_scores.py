@@ -6,6 +6,7 @@ from torch import nn
 from traces import Game, Scale, call, network, scores
 
 from ganbench.monitor.doctor import scores as rules
+from ganbench.monitor.doctor import swapped
 
 REAL, FAKE, PULLED = {"kind": "real"}, {"kind": "fake", "maker": call("g")}, {"attached": True}
 
@@ -36,11 +37,11 @@ SWAPPED = "labels are swapped between the losses"
 ])  # fmt: skip
 def test_swapped_labels(d, g, way, pull, change):
     game = game_of([d] * 3, [g] * 3)
-    assert game.told(rules.labels_swapped) == [
+    assert game.told(swapped.labels_swapped) == [
         (SWAPPED, True, f"D's loss puts {way} scores, and G's loss pulls the fakes' scores {pull}: both want the same, "
          "and nobody plays against D.")
     ]  # fmt: skip
-    assert next(rules.labels_swapped(game.trace)).change.startswith(change)
+    assert next(swapped.labels_swapped(game.trace)).change.startswith(change)
 
 
 @pytest.mark.parametrize(("d", "g"), [
@@ -50,7 +51,7 @@ def test_swapped_labels(d, g, way, pull, change):
     ([D_TURN] * 3, [[(FAKE, 0.5)]] * 3), ([D_TURN] * 3, [[(REAL | PULLED, 0.5)]] * 3),
 ])  # fmt: skip
 def test_labels_that_are_not_swapped(d, g):
-    assert game_of(d, g).told(rules.labels_swapped) == []
+    assert game_of(d, g).told(swapped.labels_swapped) == []
 
 
 @pytest.mark.parametrize(("down", "zero", "up", "found"), [
@@ -59,11 +60,11 @@ def test_labels_that_are_not_swapped(d, g):
 def test_nine_of_ten_have_to_pull_one_way(down, zero, up, found):
     still = [(FAKE | PULLED, 0.0)]
     times = down + zero + up
-    assert game_of([D_TURN] * times, [DOWN] * down + [still] * zero + [UP] * up).names(rules.labels_swapped) == (
+    assert game_of([D_TURN] * times, [DOWN] * down + [still] * zero + [UP] * up).names(swapped.labels_swapped) == (
         found * [SWAPPED]
     )
     # and the other way round
-    assert game_of([SWAPPED_D] * times, [UP] * down + [still] * zero + [DOWN] * up).names(rules.labels_swapped) == (
+    assert game_of([SWAPPED_D] * times, [UP] * down + [still] * zero + [DOWN] * up).names(swapped.labels_swapped) == (
         found * [SWAPPED]
     )
 
@@ -71,9 +72,9 @@ def test_nine_of_ten_have_to_pull_one_way(down, zero, up, found):
 def test_real_and_fake_are_compared_by_the_means_of_their_calls():
     # two calls of fakes of mean 1, one of real samples of 1.5: the other way than their sums
     fakes = [(FAKE, 0.5), (FAKE, 1.5), (REAL, 1.5)]
-    assert game_of([fakes] * 3, [UP] * 3).names(rules.labels_swapped) == [SWAPPED]
+    assert game_of([fakes] * 3, [UP] * 3).names(swapped.labels_swapped) == [SWAPPED]
     reals = [(REAL, -0.5), (REAL, -1.5), (FAKE, -1.5)]
-    assert game_of([reals] * 3, [UP] * 3).names(rules.labels_swapped) == [SWAPPED]
+    assert game_of([reals] * 3, [UP] * 3).names(swapped.labels_swapped) == [SWAPPED]
 
 
 @pytest.mark.parametrize(("rows", "gradient", "found"), [
@@ -82,7 +83,7 @@ def test_real_and_fake_are_compared_by_the_means_of_their_calls():
 ])  # fmt: skip
 def test_a_batch_of_both_is_parted(rows, gradient, found):
     mixed = [({"kind": "mixed", "fake_rows": rows}, scores(gradient))]
-    assert game_of([mixed] * 3, [DOWN] * 3).names(rules.labels_swapped) == found * [SWAPPED]
+    assert game_of([mixed] * 3, [DOWN] * 3).names(swapped.labels_swapped) == found * [SWAPPED]
 
 
 def test_a_loss_without_real_samples():
@@ -248,7 +249,7 @@ def test_an_adversarial_term_on_detached_fakes():
 
 def test_a_loss_of_g_without_scores():
     none = game_of([D_TURN] * 3, [[]] * 3)
-    nothing = "D is trained, and none of its scores was in a loss of G's 3 steps."
+    nothing = "D is trained, and nothing of its output was in a loss of G's 3 steps."
     assert none.told(rules.no_pull) == [("G's loss gets nothing from D", False, nothing)]
     none.update("g")  # a step without a gradient is none
     assert [evidence for *_, evidence in none.told(rules.no_pull)] == [nothing]

@@ -223,3 +223,72 @@ def test_least_squares_by_what_they_pull_towards(asked, said):
                              "(D(real) - 1).square().mean() + (D(fake.detach()) + 1).square().mean()"),
                       ("bce(D(fake), 1)", f"(D(fake) - {asked}).square().mean()"))  # fmt: skip
     assert names(squares) == said
+
+
+CLASSES = changed(
+    LOOP,
+    ("nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))",
+     "nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 3))"),
+    ("bce(D(real), 1) + bce(D(fake.detach()), 0)", "asked(real, 2) + asked(fake.detach(), step % 2)"),
+    ("bce(D(fake), 1)", "asked(fake, 2)"),
+    ("for step in", "def asked(x, label):\n    return nn.functional.cross_entropy(D(x), torch.full((64,), label))\n"
+     "for step in"),
+)  # fmt: skip
+"""Real is one of D's classes, the generators' fakes are the others."""
+
+DISTANCES = changed(
+    LOOP,
+    ("nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))",
+     "nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 6))"),
+    ("bce(D(real), 1) + bce(D(fake.detach()), 0)", "-apart(D(real), D(fake.detach()))"),
+    ("bce(D(fake), 1)", "apart(D(real), D(fake))"),
+    ("for step in", "def apart(a, b):\n    likeness = lambda x, y: torch.exp(-torch.cdist(x, y).square()).mean()\n"
+     "    return likeness(a, a) + likeness(b, b) - 2 * likeness(a, b)\nfor step in"),
+)  # fmt: skip
+"""A critic's features, whose discrepancy both losses are of (MMD-GAN)."""
+
+MAPS = changed(
+    LOOP,
+    ("nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))",
+     "nn.Unflatten(1, (1, 2)), nn.Conv1d(1, 1, 3, 1, 1))"),
+    ("bce(D(real), 1) + bce(D(fake.detach()), 0)", "D(fake.detach()).mean() - D(real).mean()"),
+    ("bce(D(fake), 1)", "-D(fake).mean()"),
+)  # fmt: skip
+"""A map of scores as large as the sample."""
+
+FEATURES = changed(
+    LOOP,
+    ("D = nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))",
+     "class Net(nn.Module):\n"
+     "    def __init__(self):\n"
+     "        super().__init__()\n"
+     "        self.body, self.last = nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2)), nn.Linear(32, 1)\n"
+     "    def forward(self, x):\n"
+     "        h = self.body(x)\n"
+     "        return self.last(h), h\n"
+     "D = Net()"),
+    ("D(real)", "D(real)[0]"),
+    ("D(fake.detach())", "D(fake.detach())[0]"),
+    ("bce(D(fake), 1)", "(D(fake)[1].mean(0) - D(real)[1].mean(0)).square().mean()"),
+)  # fmt: skip
+"""G's loss is of D's features alone (Salimans et al. 2016)."""
+
+LATE = "    real_loss = bce(D(real), 1)\n    d_loss = bce(D(fake.detach()), 0)"
+
+
+@pytest.mark.parametrize("sound", [CLASSES, DISTANCES, MAPS, FEATURES], ids=["classes", "mmd", "maps", "features"])
+def test_nothing_is_said_of_a_sound_loop_whose_critic_gives_no_single_score(sound):
+    assert names(sound) == []
+
+
+@pytest.mark.parametrize(("loop", "old", "new", "said"), [
+    (CLASSES, "asked(fake, 2)", "asked(fake, step % 2)", SWAPPED),
+    (CLASSES, "nn.Linear(32, 3))", "nn.Linear(32, 3), nn.Softmax(1))", TWICE),
+    (DISTANCES, "-apart(D", "apart(D", SWAPPED),
+    (DISTANCES, "D(real), D(fake.detach())", "D(real), D(real)", NO_FAKES),
+    (MAPS, "-D(fake).mean()", "D(fake).mean()", SWAPPED),
+    (FEATURES, "D(fake)[1]", "D(fake.detach())[1]", "no gradient reaches the generator"),
+    (LOOP, "    d_loss = bce(D(real), 1) + bce(D(fake.detach()), 0)", LATE, NO_REAL),
+])  # fmt: skip
+def test_one_line_wrong_where_the_critic_gives_no_single_score(loop, old, new, said):
+    assert said in names(loop, (old, new))[:2]

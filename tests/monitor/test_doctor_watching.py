@@ -161,7 +161,7 @@ def test_gradients_come_back_to_scores_as_of_a_mean(watch, pair):
     assert list(watch.trace.backwards) == list(watch.trace.calls[0].back)[:1]
     with torch.no_grad():
         pair[1](x)
-    assert len(watch._handles) == len(Watching([pair[0]], [pair[1]])._handles) + 1
+    assert len(watch._handles) == len(Watching([pair[0]], [pair[1]])._handles) + 2
 
 
 class Scales(Same):

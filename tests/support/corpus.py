@@ -59,8 +59,9 @@ class DoctorOnly:
 
     last = None
 
-    def __init__(self, generator, discriminator, real=None, latent=None, given=None, **_):
+    def __init__(self, generator, discriminator, real=None, latent=None, given=None, g_forward=None, **_):
         DoctorOnly.last = self
+        latent = None if g_forward else latent
         drawn = latent_samples(latent, 64) if isinstance(latent, int) or (callable(latent) and given is None) else None
         self.visit = Visit(as_given(generator), as_given(discriminator), real, drawn)
 

@@ -154,7 +154,7 @@ def _ranges(trace: Trace, network: int) -> Iterator[Fault]:
                 "Scale the data to the generator's range: x / 127.5 - 1 for a tanh.",
             )  # fmt: skip
             return
-        if end == "tanh" and real.low > -0.02 and real.high > 0.3:
+        if end == "tanh" and real.low > -0.02 and (real.high > 0.3 or real.low >= 0) and real.high > real.low:
             yield Fault(
                 "real samples fill half of the generator's range", False,
                 f"It ends in a tanh, [-1, 1]; D's real ones are in [{real.low:.3g}, {real.high:.3g}].",

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from ganbench.monitor.doctor.trace import Scores
+from ganbench.monitor.doctor.trace import Call, Scores
 
 # how exactly a gradient has to follow from a loss, and how much less from any other
 EXACT, CLEARLY = 1e-4, 10.0
 # scores by which two numbers are fitted
 FEWEST = 4
+
+
+def parts_of(call: Call, scores: Scores) -> Iterator[tuple[str, Tensor]]:
+    """Yield "real" and "fake" with the gradient at the scores of each in a call; nothing where they cannot be told."""
+    if call.kind != "mixed":
+        yield call.kind, scores.gradient
+    elif call.fake_entries is not None:
+        own = call.fake_entries.flatten()[: len(scores.gradient)]
+        yield "fake", scores.gradient[: len(own)][own]
+        yield "real", scores.gradient[: len(own)][~own]
+    elif len(scores.gradient) % call.count == 0:
+        each = scores.gradient.view(call.count, -1)
+        fake = torch.zeros(call.count, dtype=torch.bool, device=each.device)
+        fake[call.fake_rows or slice(0, 0)] = True
+        yield "fake", each[fake].flatten()
+        yield "real", each[~fake].flatten()
 
 
 def target_of(scores: Scores) -> float | None:
@@ -23,6 +40,31 @@ def target_of(scores: Scores) -> float | None:
     basis = torch.stack([s, torch.ones_like(s)], 1)
     (slope, start), miss = _fitted(basis, gradient)
     return -start / slope if slope > 0 and miss < EXACT * float(gradient.std()) else None
+
+
+def classes_asked(scores: Scores, classes: int) -> set[int] | None:
+    """Return the classes that a cross-entropy of logits asks for, None where the gradient is of another loss."""
+    if classes < 2 or len(scores.gradient) % classes or not bool(scores.gradient.any()):
+        return None
+    gradient, asked = _by_class(scores.gradient, classes)
+    rows = asked.sum(1)
+    sums = gradient.sum(1).abs().max() <= 1e-3 * gradient.abs().max()
+    return set(asked.int().argmax(1).tolist()) if bool((rows == 1).all()) and bool(sums) else None
+
+
+def is_of_logits_by_class(scores: Scores, classes: int) -> bool:
+    """Tell whether the gradient at a softmax is a cross-entropy's of logits, softmax(p) - label, up to a weight."""
+    if classes_asked(scores, classes) is None:
+        return False
+    gradient, asked = _by_class(scores.gradient, classes)
+    again = torch.softmax(scores.outputs.view(-1, classes), 1)
+    weights = gradient[~asked] / again[~asked]
+    return float(weights.std()) <= 1e-3 * float(weights.mean())
+
+
+def _by_class(gradient: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    rows = gradient.view(-1, classes)
+    return rows, rows < 0
 
 
 def is_linear(scores: Scores) -> bool:

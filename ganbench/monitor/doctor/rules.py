@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ganbench.monitor.doctor import batches, scores, wiring
+from ganbench.monitor.doctor import batches, scores, swapped, wiring
 from ganbench.monitor.doctor.trace import Fault, Trace
 
 RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
@@ -18,7 +18,7 @@ RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
     wiring.other_ones_gradient,
     wiring.skipped_steps,
     wiring.partly_cleared,
-    scores.labels_swapped,
+    swapped.labels_swapped,
     scores.one_side_only,
     scores.sigmoid_twice,
     scores.penalty_without_graph,

@@ -51,9 +51,9 @@ class Call:
     which numbers of the head G made, where the others are real and each has a score; known: a number for the samples of
     a real batch in any order, 0 where they are too flat to be told apart; attached: whether gradients reach the
     generator through its input; leaf: whether its input takes a gradient of its own, as a penalty's does. back:
-    gradients that came back to its scores, by backward pass; passed: those of a generator's output and of a
-    discriminator's input, first rows. network: which of a player's networks it was; part: whether it was one of the
-    network's parts, called alone; graded: whether its output takes gradients.
+    gradients that came back to its scores, by backward pass; reached: passes that came to any of its output; passed:
+    gradients of a generator's output and of a discriminator's input, first rows, by pass. network: which of a player's
+    networks it was; part: whether it was one of its parts, called alone; graded: whether its output takes gradients.
     """
 
     player: str
@@ -80,6 +80,7 @@ class Call:
     known: int = 0
     maker: Call | None = None
     back: dict[int, Scores] = field(default_factory=dict)
+    reached: set[int] = field(default_factory=set)
     passed: dict[int, Tensor] = field(default_factory=dict)
 
 

@@ -22,6 +22,8 @@ from ganbench.monitor.outputs import first_samples, score_maps, tensors_in
 # numbers of an output that are kept, tensors whose movement is measured
 NUMBERS, MEASURED = 8192, 3
 MOST_CALLS = 5000
+# inner maps of a discriminator that are followed
+MOST_OUTPUTS = 64
 LARGEST = 1_000_000
 
 
@@ -176,6 +178,8 @@ class Watching:
                 self._follow(x, self._passed(call) if call.attached and call.maker else None)
                 kept = outs[0].detach().flatten()[:NUMBERS].float().clone()
                 self._follow(outs[0], self._came_back(call, kept))
+                for own in [own for own in tensors_in(out) if own.requires_grad][:MOST_OUTPUTS]:
+                    self._follow(own, self._reached(call))
             self.trace.calls.append(call)
             # a loop that never tells its steps is not watched for ever
             self.paused = len(self.trace.calls) >= MOST_CALLS
@@ -185,6 +189,13 @@ class Watching:
     def _follow(self, x: Tensor, told: Callable[[Tensor], None] | None) -> None:
         if told is not None and x.requires_grad:
             self._handles.append(x.register_hook(told))
+
+    def _reached(self, call: Call) -> Callable[[Tensor], None]:
+        def reached(_: Tensor) -> None:
+            if not self.paused and not _capturing():
+                call.reached.add(_task())
+
+        return reached
 
     def _passed(self, call: Call) -> Callable[[Tensor], None]:
         def passed(gradient: Tensor) -> None:

@@ -6,11 +6,14 @@ import pytest
 from corpus import (
     EXAMPLES,
     FAULTS,
+    FRESH,
     LATER,
     MEASURING,
+    MEASURING_FRESH,
     MEASURING_LATER,
     MEASURING_UNSEEN,
     SETTLING,
+    SETTLING_FRESH,
     SETTLING_LATER,
     SETTLING_UNSEEN,
     UNSEEN,
@@ -79,16 +82,25 @@ def test_rates_in_other_styles_on_other_seeds(seed):
     assert [recipe for recipe in (*SETTLING_LATER, *MEASURING_LATER) if play(healthy(recipe), seed).faults] == []
 
 
-def test_there_are_as_many_that_were_written_without_sight_of_the_rules():
-    assert len(UNSEEN) >= 80
-    assert {planted.recipe for planted in UNSEEN} == {*SETTLING_UNSEEN, *MEASURING_UNSEEN}
-    assert len({planted.id for planted in UNSEEN}) == len(UNSEEN)
+BLIND = [(UNSEEN, SETTLING_UNSEEN, MEASURING_UNSEEN), (FRESH, SETTLING_FRESH, MEASURING_FRESH)]
+
+
+@pytest.mark.parametrize(("faults", "settling", "measuring"), BLIND, ids=["unseen", "fresh"])
+def test_there_are_as_many_that_were_written_without_sight_of_the_rules(faults, settling, measuring):
+    assert len(faults) >= 80
+    assert {planted.recipe for planted in faults} == {*settling, *measuring}
+    assert len({planted.id for planted in faults}) == len(faults)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("half", "share", "accused"), [(SETTLING_UNSEEN, 0.8, 0), (MEASURING_UNSEEN, 0.75, 1)])
-def test_rates_on_loops_written_without_sight_of_the_rules(half, share, accused):
-    """No worse than docs/monitor.md says; 90 % of the second half are wanted."""
-    named = [play(planted).names(planted) for planted in UNSEEN if planted.recipe in half]
-    assert sum(named) >= share * len(named)
-    assert len([recipe for recipe in half if play(healthy(recipe)).faults]) <= accused
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("faults", "settling", "measuring"), BLIND, ids=["unseen", "fresh"])
+def test_rates_on_loops_written_without_sight_of_the_rules(faults, settling, measuring, seed):
+    """No worse than docs/monitor.md says of both halves, rules having been extended for both."""
+    for half in (settling, measuring):
+        named = [play(planted, seed).names(planted) for planted in faults if planted.recipe in half]
+        assert sum(named) >= 0.9 * len(named)
+    said = {recipe: [fault.name for fault in play(healthy(recipe), seed).faults] for recipe in (*settling, *measuring)}
+    # as its authors have it
+    assert said.pop("texture", []) in ([], ["a gradient penalty through batch norm"])
+    assert not any(said.values()), said

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 import ganbench
@@ -39,11 +40,10 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Learned:
-    """The probes before and after, the processor seconds between, and the last samples [n, *shape]."""
+    """The probes before and after, and the last samples [n, *shape]."""
 
     before: dict[str, float]
     after: dict[str, float]
-    seconds: float
     samples: np.ndarray[Any, Any]
 
     def row(self, name: str) -> str:
@@ -52,7 +52,7 @@ class Learned:
         shown = ", ".join(f"{number:.3g}".lstrip("0") for number in numbers)
         kept = {key: (self.before.get(key), self.after.get(key)) for key in ("classes_covered", "content_kept")}
         told = "; ".join(f"{key} {old:.3g}, {new:.3g}" for key, (old, new) in kept.items() if new is not None)
-        return f"| `{name}` | {self.seconds:.0f} | {shown} | {told} |"
+        return f"| `{name}` | {shown} | {told} |"
 
 
 def words(name: str) -> list[str]:
@@ -66,9 +66,12 @@ def learn(name: str) -> Learned:
     """Train one network and return what it has learned."""
     with tempfile.TemporaryDirectory() as folder:
         study = ganbench.run(None, words(name), out=folder, workers=1)
-        run = study.runs.iloc[0]
-        probes = study.series.dropna(axis="columns").select_dtypes("number").to_dict("records")
-        return Learned(probes[0], probes[-1], float(run["seconds"]), study.samples(run["run"])[STEPS])
+        run = study.runs["run"].iloc[0]
+        before, after = (
+            {str(key): float(value) for key, value in probe.items() if pd.notna(value)}
+            for _, probe in study.series.drop(columns="run").iterrows()
+        )
+        return Learned(before, after, study.samples(run)[STEPS])
 
 
 def sheet(learned: dict[str, Learned]) -> Image.Image:

@@ -31,7 +31,8 @@ def page() -> str:
     parts = [
         "# The zoo",
         "Every plug-in, from the registry. `ganbench show KIND NAME` says more, and of verdicts and metrics\n"
-        "[verdicts.md](verdicts.md) and [metrics.md](metrics.md) do.",
+        "[verdicts.md](verdicts.md) and [metrics.md](metrics.md) do. What each network for images learns of digits\n"
+        "is, with pictures, in [networks.md](networks.md#what-each-learns-of-digits).",
     ]
     for kind in registry.KINDS:
         rows = [f"## {kind}", "", "| name | what it is | hyper-parameters | declares |", "|---|---|---|---|"]

@@ -256,6 +256,7 @@ TERM = {
     "head": Declaration("a function (problem, *, hypers) of how many numbers D says beside its logit", callable),
     "code": Declaration("a function (*, hypers) -> Code, the law of numbers behind G's latents", callable),
     "untold": flag(False),
+    "space": Declaration("the name of a feature space", lambda v: isinstance(v, str) and bool(v)),
     "players": Declaration("'d', 'g' or 'dg'", lambda v: v in ("d", "g", "dg"), "dg"),
 }
 """What a term asks for: see ganbench.gan.terms."""

@@ -364,7 +364,7 @@ DECLARED = {
                     "resolution": 1e-18, **LINEAR},
     "optimizer": {**LINEAR, "numbers": None}, "update": {"plain": False, **LINEAR},
     "trick": {"acts_on": ..., "withholds": (), "draws": 1, "phase": None},
-    "term": {"head": None, "code": None, "untold": False, "players": "dg"},
+    "term": {"head": None, "code": None, "untold": False, "space": None, "players": "dg"},
     "metric": {"acts_on": "samples", "measures": ..., "space": None, "spaces": False, "labelled": False, "asked": False,
                "late": False},
     "feature_space": {"external": False, "cost": "cheap"},

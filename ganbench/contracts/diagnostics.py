@@ -22,7 +22,7 @@ PLAYED = {
     "": ("problem=ring8", "network=mlp", "network.mlp.width=8"),
     "game": ("problem=dirac", "network=point"),
     "label": ("problem=ring8_labelled", "network=conditional_mlp", "network.conditional_mlp.width=8"),
-    "unpaired": ("problem=inverted_digits", "network=unpaired_mlp", "network.unpaired_mlp.width=8"),
+    "there_and_back": ("problem=inverted_digits", "network=unpaired_mlp", "network.unpaired_mlp.width=8"),
 }
 """What is trained, by what a diagnostic needs: a game in closed form, labels, two domains, or nothing."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganbench.contracts.base import Breach, Outcome, law
 from ganbench.measure.of_models import Seen
 from ganbench.metrics.reference import Reference, Training
-from ganbench.problems.base import Modes, Truth, stream
+from ganbench.problems.base import Modes, Targets, Truth, stream
 from ganbench.registry import Plugin
 
 RUNS = 3
@@ -45,9 +45,14 @@ def reference() -> Reference:
             content=_mode_of,
             kinds=len(CENTRES),
             given_of=lambda x: _mode_of(x)[:, None],
+            targets=Targets(torch.zeros_like, lambda x: _mode_of(x) % 2, _asked_both),
         ),
         training=lambda: Training(Reference(real), torch.arange(len(real)) % len(CENTRES)),
     )
+
+
+def _asked_both(label: Tensor) -> Tensor:
+    return torch.stack([label, (label + 1) % len(CENTRES)], 1)
 
 
 def _mode_of(x: Tensor) -> Tensor:

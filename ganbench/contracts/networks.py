@@ -20,6 +20,7 @@ BATCH, LATENT, CLASSES = 7, 5, 3
 PLAYERS = ("generator", "discriminator")
 GIVEN: Mapping[str, Label | Picture] = {
     "label": Label(CLASSES), "picture": Picture((1, 8, 8)), "unpaired": Picture((1, 8, 16)),
+    "targets": Picture((1 + 2 * 2, 8, 8)),
 }  # fmt: skip
 
 
@@ -29,10 +30,10 @@ def of_images(plugin: Plugin) -> bool:
 
 
 def ways(plugin: Plugin) -> list[str]:
-    """Return what a network is tried with: nothing that is given (""), a "label", a "picture", an "unpaired" two."""
+    """Return what a network is tried with: nothing that is given (""), or a name of GIVEN."""
     if EITHER in plugin.provides:
         return ["", "label"]
-    return [next((what for what in ("unpaired", *GIVEN) if what in plugin.needs), "")]
+    return [next((what for what in ("unpaired", "targets", *GIVEN) if what in plugin.needs), "")]
 
 
 def takes_something(plugin: Plugin) -> bool:
@@ -193,11 +194,11 @@ def _off(modules: list[nn.Module], x: Tensor, own: tuple[Tensor, ...]) -> float:
 def labels_are_seen(plugin: Plugin) -> Outcome:
     """With other labels or pictures both players say something else, once their weights have moved from the start.
 
-    Of two domains each has a critic, which is told nothing of the other one.
+    Of two domains each has a critic, which is told nothing of the other one; nor is one of several domains.
     """
     given = ways(plugin)[-1]
     (own,) = beside(given)
-    for name, player, x in _inputs(plugin, given)[: 1 if given == "unpaired" else 2]:
+    for name, player, x in _inputs(plugin, given)[: 1 if given in ("unpaired", "targets") else 2]:
         _move(player)
         if torch.equal(player(x, own), player(x, own.roll(1, 0))):
             return Breach(f"the {name} gives the same for other {given}s")

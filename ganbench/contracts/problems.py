@@ -90,6 +90,7 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
         "label": isinstance(problem.gives, Label),
         "picture": isinstance(problem.gives, Picture),
         "unpaired": _has_two_domains(problem),
+        "targets": problem.truth is not None and problem.truth.targets is not None,
         "truth": problem.truth is not None,
         "reversible": problem.truth is not None and problem.truth.given_of is not None,
         "image": len(problem.shape) == 3 and problem.value_range is not None,
@@ -99,7 +100,8 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
         asked = {
             "modes": "modes", "classes": "labels", "label": "gives=Label", "picture": "gives=Picture",
             "unpaired": "samples that are what is given with the halves of pictures exchanged",
-            "truth": "truth=Truth", "reversible": "a truth that tells given_of",
+            "targets": "a truth that tells targets", "truth": "truth=Truth",
+            "reversible": "a truth that tells given_of",
             "image": "a shape of 3 axes and a value_range",
         }  # fmt: skip
         return Breach(f"it says '{missing[0]}' and has not {asked[missing[0]]}")

@@ -16,14 +16,23 @@ SMALL = ("loss=nonsaturating", f"seeds={RUNS}", "steps=8", "batch_size=12")
 POINTS = ("problem=ring8", "network.mlp.width=8")
 LABELS = ("problem=ring8_labelled", "network=conditional_mlp", "network.conditional_mlp.width=8")
 PAIRS = ("problem=outlines", "problem.outlines.side=8", "network=pix2pix", "network.pix2pix.width=2")
+CLASSES = ("problem=upscaled_digits", "network=pictured_mlp", "network.pictured_mlp.width=4")
 DOMAINS = ("problem=inverted_digits", "network=unpaired_mlp", "network.unpaired_mlp.width=8")
+TARGETS = ("problem=restyled_digits", "network=stargan", "network.stargan.width=2", "network.stargan.blocks=1")
 IMAGES = ("problem=digits", "network=dcgan", "network.dcgan.width=2")
 
 
 def population(plugin: Plugin, rows: slice = slice(None)) -> Population:
     """Return some runs that train with a term: on labels or images where it needs them."""
     with known(plugin):
-        fitting = {"label": LABELS, "pairs": PAIRS, "unpaired": DOMAINS, "image": IMAGES}
+        fitting = {
+            "label": LABELS,
+            "classes": CLASSES,
+            "pairs": PAIRS,
+            "unpaired": DOMAINS,
+            "targets": TARGETS,
+            "image": IMAGES,
+        }
         on = next((own for need, own in fitting.items() if need in plugin.needs), POINTS)
         plan = resolve(None, [*SMALL, *on, f"term={plugin.name}"])
         runs = list(plan.runs[rows])

@@ -2,11 +2,12 @@
 
 A term is `(scene, *, hypers) -> penalty [runs]`, added to the losses of the `players` that it declares, D and G alike
 where it declares none. In a `Scene` it finds real and fake samples as D is shown them, what is given with them, and the
-code of the fakes. Two things it may ask for, each as a function of its hyper-parameters:
+code of the fakes. Three things it may ask for, the first two as functions of its hyper-parameters:
 
 - `head`, `(problem, *, hypers) -> size`: so many numbers a sample that D says beside its logit, by a linear layer on
   what its last layer sees.
 - `code`, `(*, hypers) -> Code`: numbers behind G's latents, with a law of their own, in probes too.
+- `space`, the name of a feature space, in which it finds samples by `scene.features`.
 
 With `untold=True` D is not told what is given: it has to find out.
 """
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, one_hot
 
-from ganbench.problems.base import Given, Problem, swapped
+from ganbench.problems.base import Given, Picture, Problem, request, sent_back, swapped
 from ganbench.ranges import AtLeastOne, NotNegative, NotNegativeInt
 from ganbench.registry import SINGLE_SAMPLES, register
 
@@ -76,13 +77,19 @@ def unmade(given: Given) -> Tensor:
     raise NotImplementedError("there is no G to make samples")
 
 
+def unseen(samples: Tensor) -> Tensor:
+    """Stand for the feature space of a term that asks for none."""
+    raise NotImplementedError("the term declares no space")
+
+
 @dataclass(frozen=True)
 class Scene:
     """What a term looks at: of which player ("d" or "g") it is a loss, samples, what is given with them, fakes' code.
 
     given: with the real samples, and with the fakes of the same index. code: [runs, batch, size]; of size 0 where the
-    term asks for none. made: G's samples for something else that is given, of the fakes' latents. In G's update no
-    gradient of the real samples reaches D.
+    term asks for none. made: G's samples for something else that is given, of the fakes' latents. features: from
+    samples to their features [runs, batch, f] in the space that it declares. In G's update no gradient of the real
+    samples reaches D.
     """
 
     player: str
@@ -91,6 +98,7 @@ class Scene:
     given: Given
     code: Tensor
     made: Callable[[Given], Tensor] = unmade
+    features: Callable[[Tensor], Tensor] = unseen
 
 
 def _surprise(told: Tensor, label: Tensor) -> Tensor:
@@ -161,6 +169,22 @@ def l1(scene: Scene, *, weight: NotNegative = 100.0) -> Tensor:
     return weight * (scene.fake.samples - scene.real.samples.detach()).abs().flatten(2).mean((1, 2))
 
 
+@register(
+    "term",
+    players="g",
+    space="classifier",
+    needs={"pairs": "it needs a problem of pairs", "classes": "it needs a problem with classes"},
+)
+def perceptual(scene: Scene, *, weight: NotNegative = 1.0) -> Tensor:
+    """Perceptual: G's loss has weight x the mean of (f(x) - f(G(z, y)))^2 of pairs (Johnson 2016; SRGAN, Ledig 2017).
+
+    f is the hidden layer of the classifier that is trained on the problem's own labels, where the papers have layers of
+    VGG, trained on ImageNet.
+    """
+    real, fake = (scene.features(samples) for samples in (scene.real.samples.detach(), scene.fake.samples))
+    return weight * (real - fake).square().mean((1, 2))
+
+
 UNPAIRED = {"unpaired": "it needs a problem of two domains"}
 
 
@@ -179,6 +203,33 @@ def identity(scene: Scene, *, weight: NotNegative = 5.0) -> Tensor:
     """Identity: G's loss has weight x E |G(b) - b| of both ways: what is there already stays (Zhu 2017, sec. 5.2)."""
     own = swapped(scene.given)
     return weight * (scene.made(own) - own).abs().flatten(2).mean((1, 2))
+
+
+TARGETS = {"targets": "it needs a problem that asks for one of several domains"}
+
+
+def _domains(problem: Problem, *, weight: float = 1.0) -> int:
+    return (problem.gives.shape[0] - problem.shape[0]) // 2 if isinstance(problem.gives, Picture) else 0
+
+
+@register("term", head=_domains, untold=True, needs={**TARGETS, **HEAD})
+def domain_class(scene: Scene, *, weight: NotNegative = 1.0) -> Tensor:
+    """StarGAN: D tells the domain of real samples, and G's loss is what it tells of fakes (Choi 2018, eqs. 2 and 3).
+
+    weight times -E log P(c | x) of real x and their domain c in D's loss, of fakes and the domain asked for in G's. A
+    real sample is in the domain that is asked of the fake of its index.
+    """
+    seen = scene.real if scene.player == "d" else scene.fake
+    asked = request(scene.given, seen.samples.shape[-3]).asked
+    return weight * _surprise(seen.told, asked[..., 0, 0].argmax(-1))
+
+
+@register("term", players="g", needs=TARGETS)
+def domain_cycle(scene: Scene, *, weight: NotNegative = 10.0) -> Tensor:
+    """StarGAN: G's loss has weight x E |a - G(G(a, c), c')|, c' the domain that a came from (Choi 2018, eq. 4)."""
+    fake = scene.fake.samples
+    back = scene.made(sent_back(fake, scene.given))
+    return weight * (back - request(scene.given, fake.shape[-3]).picture).abs().flatten(2).mean((1, 2))
 
 
 def _pixels(problem: Problem, *, side: int = 8, weight: float = 1.0) -> int:

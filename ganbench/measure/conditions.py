@@ -54,7 +54,7 @@ NOISE = 0.05
 @register(
     "diagnostic",
     late=True,
-    needs={"unpaired": "needs a problem of two domains"},
+    needs={"there_and_back": "needs a problem of two domains, or several"},
     measures={
         "cycle_error": positive(
             "root mean square difference of a pixel of what is translated there and back from what it was", "down",
@@ -80,7 +80,7 @@ def cycles(game: Game) -> dict[str, Tensor]:
     noisy = game.returned(game.latents, fake + NOISE * numbers)
     assert noisy is not None
     return {
-        "cycle_error": _apart(back, game.real.detach()),
+        "cycle_error": _apart(back, game.real.detach() if game.origin is None else game.origin),
         "cycle_noise_gain": _apart(noisy, back) / NOISE,
     }
 

@@ -77,7 +77,7 @@ Relabelled = Callable[[Tensor], tuple[Tensor, Tensor] | None]
 """D's logits of samples with the labels of others, and which of these differ, both [runs, batch]; None: it has none."""
 
 Returned = Callable[[Tensor, Tensor], Tensor | None]
-"""From latents and samples of two domains to these translated back [runs, batch, *shape]; None: there are not two."""
+"""From latents and samples of several domains to these translated back [runs, batch, *shape]; None: there is one."""
 
 
 class Game:
@@ -100,8 +100,9 @@ class Game:
         self.matched: Callable[[Tensor, Tensor], Tensor] | None = getattr(population, "matched", None)
         # logits of samples with the labels of others; few snapshots have labels
         self.relabelled: Relabelled | None = getattr(population, "relabelled", None)
-        # samples of two domains translated back; few snapshots have two
+        # samples of several domains translated back, and what they were, where it is not the real samples
         self.returned: Returned | None = getattr(population, "returned", None)
+        self.origin: Tensor | None = getattr(population, "origin", None)
         self.g_units: dict[nn.Module, Tensor] = {}
         self.d_units: dict[nn.Module, Tensor] = {}
         self._fake = population.generate(latents, self.g_units)

@@ -91,13 +91,14 @@ def distances(x: Tensor, answers: Tensor) -> Tensor:
 def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
     """Whether samples are right for what is given with them, and nearer to that than to what is right for others.
 
-    Other inputs count as often as they are asked for; NaN where there is one alone.
+    Other inputs count as often as they are asked for; NaN where there is one alone. Where one of several domains is
+    asked for, other inputs are other pictures of which the same one is.
     """
 
     def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
         away, rows = distances(x, asked.answers).amin(2), torch.arange(len(x), device=x.device)
-        own, total = away[rows, asked.place].mean(), away @ asked.count
-        others = len(x) - asked.count[asked.place]
+        own, (total, others) = away[rows, asked.place].mean(), _of_alike(away, truth, asked)
+        others = others - asked.count[asked.place]
         other = ((total - away[rows, asked.place] * asked.count[asked.place]) / others).mean()
         shown = truth.content(x.unflatten(1, asked.answers.shape[2:]))
         wanted = truth.content(asked.answers[:, 0])[asked.place]
@@ -108,6 +109,15 @@ def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
 
     names = ("truth_error", "given_used", "content_kept", "content_permuted")
     return dict(zip(names, _by_run(real, fake, label, said), strict=True))
+
+
+def _of_alike(away: Tensor, truth: Truth, asked: Asked) -> tuple[Tensor, Tensor]:
+    """Return the sum of distances [n, u] over all that is asked for like a sample's own input, and its count, [n]."""
+    if truth.targets is None:
+        return away @ asked.count, torch.full_like(asked.count[asked.place], len(away))
+    domain = truth.targets.asked(asked.given)
+    alike = exact(domain[asked.place, None] == domain) * asked.count
+    return (away * alike).sum(1), alike.sum(1)
 
 
 def _tables(shown: Tensor, wanted: Tensor, kinds: int) -> list[Tensor]:
@@ -189,3 +199,41 @@ def consistency(real: Reference, fake: Tensor, label: Tensor) -> Columns:
         return [(back - given).square().mean(1).sqrt().mean()]
 
     return {"consistency": _by_run(real, fake, label, said)[0]}
+
+
+@register(
+    "metric",
+    labelled=True,
+    space="pixels",
+    needs={"targets": "needs a problem that asks for one of several domains"},
+    measures={
+        "target_reached": share(
+            "share of samples that are in the domain asked for, by the nearest picture that is known", "up",
+            blind="It does not see what they show: read it beside content_kept.",
+        ),
+        "target_used": Measure(
+            "share of the error to truth in other domains that the domain asked for takes away; 0: it is ignored",
+            "up", (float("-inf"), 1.0),
+        ),
+    },
+)  # fmt: skip
+def targets(real: Reference, fake: Tensor, label: Tensor) -> Columns:
+    """Whether samples are in the domain asked for, and nearer to what is right there than to that in other domains.
+
+    Every domain counts alike. Pictures that stay what they are have a target_used of 0 where every domain is asked for
+    as often as the others.
+    """
+
+    def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
+        of = truth.targets
+        assert of is not None
+        every, domain = of.every(asked.given), of.asked(asked.given)[asked.place]
+        right = truth.answers(every.flatten(0, 1)).unflatten(0, every.shape[:2]).flatten(3)[asked.place]
+        # of samples, domains, choices and elements
+        away = (exact(x)[:, None, None] - exact(right)).square().mean(3).sqrt().amin(2)
+        own = away.gather(1, domain[:, None]).mean()
+        other = (away.sum(1).mean() - own) / (away.shape[1] - 1)
+        shown = of.shown(x.unflatten(1, asked.answers.shape[2:]))
+        return [exact(shown == domain).mean(), 1 - own / other]
+
+    return dict(zip(("target_reached", "target_used"), _by_run(real, fake, label, said), strict=True))

@@ -1,6 +1,18 @@
 """Problems: data distributions with their oracle. Importing this package registers the built-in ones."""
 
-from ganbench.problems import files, games, images, mixtures, rendered, shapes, stacked, tables, translation, unpaired
+from ganbench.problems import (
+    files,
+    games,
+    images,
+    mixtures,
+    rendered,
+    restyled,
+    shapes,
+    stacked,
+    tables,
+    translation,
+    unpaired,
+)
 from ganbench.problems.base import Modes, Problem
 
 __all__ = [
@@ -11,6 +23,7 @@ __all__ = [
     "images",
     "mixtures",
     "rendered",
+    "restyled",
     "shapes",
     "stacked",
     "tables",

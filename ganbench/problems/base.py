@@ -40,6 +40,27 @@ def swapped(pictures: Given) -> Tensor:
     return pictures.roll(pictures.shape[-1] // 2, -1)
 
 
+class Request(NamedTuple):
+    """Pictures [..., C, H, W], the domains asked for, and those that they are in: [..., K, H, W] of 0 and 1."""
+
+    picture: Tensor
+    asked: Tensor
+    own: Tensor
+
+
+def request(given: Given, channels: int) -> Request:
+    """Return what is given by a problem of several domains [..., C + 2 K, H, W] as its parts, C being `channels`."""
+    assert isinstance(given, Tensor)
+    domains = (given.shape[-3] - channels) // 2
+    return Request(*given.split([channels, domains, domains], -3))
+
+
+def sent_back(fake: Tensor, given: Given) -> Tensor:
+    """Return what is given for fakes [..., C, H, W] to be translated back to the domains that they came from."""
+    _, asked, own = request(given, fake.shape[-3])
+    return torch.cat([fake, own, asked], -3)
+
+
 def on_device(given: Given, device: torch.device) -> Given:
     """Return what is given on a device."""
     return mapped(lambda part: part.to(device), given)
@@ -120,19 +141,34 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """Which of several domains is asked for, and which samples are in.
+
+    asked: from what is given [n, ...] to domains int64 [n]. shown: from samples [n, *shape] to domains [n]. every: from
+    what is given to the same asked of every domain [n, domains, ...].
+    """
+
+    asked: Callable[[Tensor], Tensor]
+    shown: Callable[[Tensor], Tensor]
+    every: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class Truth:
     """What is right for what is given, where that is known.
 
     answers: from what is given [n, ...] to all that is right for each, without noise, [n, choices, *shape]. content:
     from samples [n, *shape] to which of `kinds` things they show, int64 [n], or [n, things] where each shows several;
     all answers for one input show the same.
-    given_of: from samples [n, *shape] to what would be given with them, where they decide it.
+    given_of: from samples [n, *shape] to what would be given with them, where they decide it. targets: of a problem
+    that asks for one of several domains, what it asks for.
     """
 
     answers: Callable[[Tensor], Tensor]
     content: Callable[[Tensor], Tensor]
     kinds: int
     given_of: Callable[[Tensor], Tensor] | None = None
+    targets: Targets | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,10 @@ class Classifier:
     def __call__(self, images: Tensor) -> Tensor:
         return self._layers(images.float(), self.weights)
 
+    def to(self, device: torch.device) -> Classifier:
+        """Return it on a device."""
+        return Classifier([weight.to(device) for weight in self.weights], self._layers, self.accuracy)
+
     def head(self, features: Tensor) -> Tensor:
         """Return class probabilities [..., n, classes] of features [..., n, d], on their device."""
         weight, bias = self.weights[-2:]
@@ -59,6 +63,10 @@ class ChannelClassifier(Classifier):
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.cat([self.single(images[:, place : place + 1]) for place in range(self.channels)], dim=1)
+
+    def to(self, device: torch.device) -> ChannelClassifier:
+        """Return it on a device."""
+        return ChannelClassifier(self.single.to(device), self.channels)
 
     def head(self, features: Tensor) -> Tensor:
         """Return the probabilities [..., n, classes^channels] of all combinations, the first channel's foremost."""

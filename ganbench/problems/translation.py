@@ -130,3 +130,11 @@ def upscaled_digits(*, factor: int = 2) -> FromPictures:
     if factor not in FACTORS:
         raise UserError(f"The problem 'upscaled_digits' takes 2 or 4 as 'factor', got {factor}.")
     return FromPictures("upscaled_digits", _digits(), LEVELS, lambda x: avg_pool2d(x, factor), is_kept=True)
+
+
+@register(
+    "problem", gives="picture", provides=PAIRED | {"classes", "unequal_groups", "reversible"}, sources=_digits_file_at
+)
+def enlarged_digits() -> FromPictures:
+    """Handwritten digits, each given with four pixels: `upscaled_digits` of factor 4, for suites that have both."""
+    return FromPictures("enlarged_digits", _digits(), LEVELS, lambda x: avg_pool2d(x, 4), is_kept=True)

@@ -14,7 +14,7 @@ from ganbench.problems.rendered import COLOURS
 from ganbench.problems.translation import nearest
 from ganbench.registry import register
 
-UNPAIRED = {"image", "picture", "unpaired", "truth"}
+UNPAIRED = {"image", "picture", "unpaired", "there_and_back", "truth"}
 """What problems provide whose samples are two pictures side by side, each given with the other."""
 
 CLASSES, SIDE = 10, 8

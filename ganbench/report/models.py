@@ -12,8 +12,10 @@ from ganbench.analysis.ranking import COSTS
 from ganbench.analysis.scores import FINISHED, worst_value
 from ganbench.report.context import DASH, Context, number
 
-UNITS = {"seconds": "s to train", "gflop": "GFLOP to train", "memory_mb": "MB a run, at most"}
+UNITS = {"seconds": "s to train", "gflop": "GFLOP", "memory_mb": "MB a run"}
 AXIS = "model"
+FEW = 0.4
+"""Share of a problem's variants below which a column is one that few have."""
 MARKS = {"exact": "", "bound": "≤ "}
 """What stands before a likelihood in bits, by what its model declares of it: a bound from below is one from above."""
 
@@ -31,6 +33,10 @@ def _group(context: Context, problem: str) -> dict[str, Any]:
     runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(FINISHED)]
     columns = [name for name in dict.fromkeys(_columns(context, problem)) if name in context.study.series.columns]
     finals, known = _finals(context, runs, columns), context.study.measures
+    # what few models have stands behind what all cost, which would be out of sight else
+    few = [name for name in columns if finals[name].notna().mean() < FEW]
+    columns = [*(name for name in columns if name not in few), *few]
+    finals = finals[columns]
     rows = [_row(context, row, finals) for row in context.ranking.to_dict("records") if row["problem"] == problem]
     models = [row["model"] for row in rows]
     for row in rows:
@@ -41,6 +47,7 @@ def _group(context: Context, problem: str) -> dict[str, Any]:
     return {
         "problem": problem,
         "columns": [{"name": name, "legend": known[name].legend} for name in columns],
+        "before": len(columns) - len(few),
         "costs": [(cost, UNITS[cost]) for cost in costs],
         "oracle": [number(context.oracle(problem).get(name)) for name in columns],
         "rows": rows,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ganbench.binding import Bound
@@ -138,6 +139,9 @@ class Part:
     def head(self, problem: Problem) -> int:
         """Return how many numbers a sample D says for it beside its logit."""
         return 0
+
+    def prepare(self, problem: Problem, device: torch.device) -> None:
+        """Get what it needs of a problem, on the device where it is trained; once, before the first step."""
 
     def seen_terms(self, player: str, real: Judged, fake: Judged, moment: Moment) -> Tensor | None:
         """Return what is added to the loss of a player [runs] for what D says of samples."""

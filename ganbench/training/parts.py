@@ -5,14 +5,15 @@ Which hooks a plug-in fills is decided once, by what it `acts_on` (PARTS); nobod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from ganbench import registry
 from ganbench.binding import Bound, chain
 from ganbench.gan.terms import Code, Scene
 from ganbench.plan import Variant
@@ -212,6 +213,13 @@ class _SeenBy:
         return self.judged.told(self.place)
 
 
+@runtime_checkable
+class Movable(Protocol):
+    """A map that can be had on a device, so that no step has to bring it there."""
+
+    def to(self, device: torch.device) -> Callable[[Tensor], Tensor]: ...
+
+
 class Term(Part):
     """A loss of one player or both on what D says of samples."""
 
@@ -222,6 +230,19 @@ class Term(Part):
         self.code: Code | None = law(**bound.hypers) if law else None
         # where its code stands in the latents, and its head in what D says: known when all parts are
         self.code_place = self.head_place = slice(0, 0)
+        self.space: Callable[[Tensor], Tensor] | None = None
+
+    def prepare(self, problem: Problem, device: torch.device) -> None:
+        if name := self.bound.declared("space"):
+            self.space = registry.get("feature_space", name)(problem)
+            if isinstance(self.space, Movable):
+                self.space = self.space.to(device)
+
+    def _features(self, samples: Tensor) -> Tensor:
+        space = self.space
+        assert space is not None
+        # run by run, so that none of their numbers depends on how many there are
+        return torch.stack([space(own).to(samples.dtype) for own in samples])
 
     def head(self, problem: Problem) -> int:
         size = self.bound.declared("head")
@@ -232,7 +253,7 @@ class Term(Part):
             return None
         code = moment.draw(f"{moment.player} latent")[..., self.code_place]
         scene = Scene(player, _SeenBy(real, self.head_place), _SeenBy(fake, self.head_place), moment.given, code,
-                      moment.made)  # fmt: skip
+                      moment.made, self._features)  # fmt: skip
         return one_a_run(self.bound, self.bound(scene), len(code))
 
 

@@ -28,8 +28,10 @@ def pictures(learner: Learner, latents: Tensor, given: Given) -> Iterator[tuple[
         samples = learner.generate(latents, given)[:, :NEIGHBOURS]
     yield "neighbours", nearest(learner.problem, samples)
     gives = learner.problem.gives
-    # what has other channels than samples cannot stand beside them
-    if learner.problem.truth and isinstance(gives, Picture) and gives.shape[0] in (1, learner.problem.shape[0]):
+    channels = (1, learner.problem.shape[0])
+    # what has other channels than samples cannot stand beside them; of several domains the first are the picture's
+    shown = isinstance(gives, Picture) and (gives.shape[0] in channels or "targets" in learner.problem.capabilities)
+    if learner.problem.truth and shown:
         yield "asked", asked(learner.problem, given)
 
 
@@ -40,6 +42,7 @@ def asked(problem: Problem, given: Given) -> Tensor:
     height, width = problem.shape[1:]
     first = given[:, :NEIGHBOURS].cpu()
     right = problem.truth.answers(first.flatten(0, 1))[:, 0].unflatten(0, first.shape[:2])
+    first = first[..., : problem.shape[0], :, :]
     # pictures may be a part of the samples' side, and grey
     across = torch.arange(width, device=first.device) * first.shape[-1] // width
     down = torch.arange(height, device=first.device) * first.shape[-2] // height

@@ -49,6 +49,7 @@ class Population:
         # what update rule and parts remember, each for itself
         self.memory = {"update": Kept()}
         for part in self.objective.parts:
+            part.prepare(problem, device)
             part.start(self.players)
             self.memory[part.label] = part.memory
         self.kept = [*self.memory.values(), *(player.state for player in self.players.values())]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ganbench.gan.conditioning import Untold
 from ganbench.measure.dynamics import DifferentiableGame
-from ganbench.problems.base import Given, mapped, swapped
+from ganbench.problems.base import Given, mapped, request, sent_back, swapped
 from ganbench.problems.games import ClosedFormGame
 from ganbench.training import batched
 from ganbench.training.losses import LossSlice
@@ -43,7 +44,7 @@ class Snapshot:
     def relabelled(self, samples: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return logits of samples with their neighbours' label or picture, and which differ; None: D is told none."""
         population, given = self._population, self._given
-        told = not (any(part.untold for part in population.objective.parts) or self._has_two_domains)
+        told = not (any(part.untold for part in population.objective.parts) or self._judges_alone)
         if not isinstance(given, Tensor) or not told:
             return None
         other = given.roll(1, dims=1)
@@ -52,16 +53,32 @@ class Snapshot:
             return population.criticise(samples, other), differs
 
     def returned(self, latents: Tensor, samples: Tensor) -> Tensor | None:
-        """Return what G makes of samples of two domains, each translated back; None where there are no such samples."""
-        if not self._has_two_domains:
+        """Return what G makes of samples of two or more domains, each translated back; None where there are none."""
+        if not self._has_domains:
             return None
+        back = swapped(samples) if self._has_two_domains else sent_back(samples, self._given)
         with torch.no_grad():
-            return self._population.generate(latents, swapped(samples))
+            return self._population.generate(latents, back)
+
+    @property
+    def origin(self) -> Tensor | None:
+        """Pictures [runs, batch, *shape] that translations there and back should be; None: the real samples."""
+        if not self._has_domains or self._has_two_domains:
+            return None
+        return request(self._given, self._population.problem.shape[0]).picture
+
+    @property
+    def _has_domains(self) -> bool:
+        return "there_and_back" in self._population.problem.capabilities
 
     @property
     def _has_two_domains(self) -> bool:
-        # each has a critic of its own, which sees its samples alone
         return "unpaired" in self._population.problem.capabilities
+
+    @property
+    def _judges_alone(self) -> bool:
+        # of two domains each has a critic, of several one that tells them apart: not to be told is no lack there
+        return self._has_domains and isinstance(self._population.discriminator.module, Untold)
 
     @property
     def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:

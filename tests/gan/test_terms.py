@@ -355,3 +355,59 @@ def test_l1_moves_g_alone_and_by_the_gradient_of_an_ordinary_loop():
 def test_l1_needs_pairs():
     with pytest.raises(UserError, match="l1 with problem ring8: it needs a problem of pairs"):
         resolve(None, [*SGD, "problem=ring8", "term=l1"])
+
+
+# ------------------------------------------------------------------------------------------ a feature space
+
+
+PAIRED = [*SGD, "problem=upscaled_digits", "network=pictured_mlp", "network.pictured_mlp.width=6",
+          "loss=least_squares"]  # fmt: skip
+
+
+class Shown:
+    def __init__(self, rows):
+        self.samples = torch.tensor(rows, dtype=torch.float64)
+
+
+def test_perceptual_is_the_squared_distance_of_features():
+    """Features 2 x and x^2 of samples of one number: 1 and 2 are (2, 1) and (4, 4), 0 and 1 (0, 0) and (2, 1)."""
+    real, fake = Shown([[[1.0], [0.0]]]), Shown([[[2.0], [1.0]]])
+    one = Scene("g", real, fake, None, torch.zeros(1, 2, 0), features=lambda x: torch.cat([2 * x, x * x], -1))
+    assert registry.get("term", "perceptual")(one, weight=3.0).tolist() == [3 * (4 + 9 + 4 + 1) / 4]
+
+
+def test_a_population_with_a_perceptual_term_is_an_ordinary_loop():
+    """SRGAN's content loss (Ledig 2017, eq. 5) of the problem's classifier, by its own layers, with least squares."""
+    own = population("term=perceptual+l1", "term.perceptual.weight=4", "term.l1.weight=2", base=PAIRED)
+    space = registry.get("feature_space", "classifier")(own.problem)
+    pairs = [[one.double() for one in build_networks(own.variant, own.problem, run.seed)] for run in own.runs]
+    for row, (g, d) in enumerate(pairs):
+        for step in range(2):
+            x, given, z = (own.draw("data", step)[row], own.given("data", step)[row], own.draw("d latent", step)[row])
+            loss = (d(x, given) - 1).square().mean() / 2 + d(g(z, given).detach(), given).square().mean() / 2
+            _descend(d, loss, 0.2)
+            x, given, z = own.draw("g data", step)[row], own.given("g data", step)[row], own.draw("g latent", step)[row]
+            made = g(z, given)
+            apart = (space(x) - space(made)).double().square().mean()
+            game = (d(made, given) - 1).square().mean() / 2
+            _descend(g, game + 4 * apart + 2 * (x - made).abs().mean(), 0.1)
+    for _ in range(2):
+        train_step(own)
+    for row, pair in enumerate(pairs):
+        for player, module in zip((own.generator, own.discriminator), pair, strict=True):
+            flat = torch.cat([weight.detach().flatten() for weight in module.parameters()])
+            # features are float32
+            torch.testing.assert_close(player.flat[row], flat, atol=1e-6, rtol=0)
+
+
+def _descend(module, loss, rate):
+    weights = list(module.parameters())
+    for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+        weight.data -= rate * slope
+
+
+def test_perceptual_wants_pairs_and_classes():
+    for words, reason in ((["problem=outlines"], "it needs a problem with classes"),
+                          (["problem=digits", "network=mlp"], "it needs a problem of pairs")):  # fmt: skip
+        with pytest.raises(UserError, match=reason):
+            resolve(None, over([*PAIRED[:-2], *words, "term=perceptual"]))

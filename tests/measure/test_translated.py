@@ -11,7 +11,7 @@ from ganbench import registry
 from ganbench.analysis.game import RULES, game_findings
 from ganbench.measure.evaluate import Evaluator
 from ganbench.metrics.reference import Reference
-from ganbench.problems.base import Truth, stream
+from ganbench.problems.base import Targets, Truth, stream
 
 LABELS = torch.tensor([0, 0, 1, 1])
 """Four samples of two inputs, each with the answers below."""
@@ -113,7 +113,7 @@ UNPAIRED = ["inverted_digits", "rotated_digits", "coloured_digits"]
 def courses(problem, fakes_of):
     """Return the columns of translation at six probes, of what is made of held-out truth and its inputs."""
     columns = {"step": []}
-    metrics = [registry.get("metric", own) for own in ("translation", "choices", "consistency")]
+    metrics = [registry.get("metric", own) for own in ("translation", "choices", "consistency", "targets")]
     real = Reference(problem.reference(200).flatten(1), truth=problem.truth)
     for step in range(6):
         x, given = problem.oracle(200, seed=step)
@@ -129,18 +129,105 @@ def courses(problem, fakes_of):
 UNPAIRED = ["inverted_digits", "rotated_digits", "coloured_digits"]
 
 
-@pytest.mark.parametrize("name", ["outlines", "upscaled_digits", *UNPAIRED])
+@pytest.mark.parametrize("name", ["outlines", "upscaled_digits", "enlarged_digits", "restyled_digits", *UNPAIRED])
 def test_nothing_is_found_of_a_perfect_translator(name):
     columns = courses(registry.get("problem", name)(), lambda x, given: x)
     assert game_findings(pd.DataFrame(columns)) == ()
     assert {"G ignores its input", "G gives one answer for every noise"} <= {rule.name for rule in RULES}
     if name == "outlines":
         assert min(columns["choices_covered"]) == 1.0
-    elif name == "upscaled_digits":
+    elif name in ("upscaled_digits", "enlarged_digits"):
         assert max(columns["consistency"]) < 1e-6
     else:
         # of held-out digits 98 % are nearest to one of their class
         assert min(columns["content_kept"]) > 0.95
+
+
+DOMAIN = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 6.0]], dtype=torch.float64)
+"""Where pictures stand in each of three domains, beside 100 x their content."""
+
+
+def in_domains():
+    """Return a truth of two numbers whose given is [content, domain]: 100 x content + the domain's place."""
+    place = lambda given: torch.stack([100 * given[..., 0], 0 * given[..., 0]], -1) + DOMAIN[given[..., 1].long()]  # noqa: E731
+    return Truth(
+        answers=lambda given: place(given)[:, None],
+        content=lambda x: (x[:, 0] > 50).long(),
+        kinds=2,
+        targets=Targets(
+            asked=lambda given: given[:, 1].long(),
+            shown=lambda x: torch.cdist(x - 100 * (x[:, :1] > 50) * torch.tensor([1, 0]), DOMAIN).argmin(1),
+            every=lambda given: torch.stack(
+                [torch.stack([given[:, 0], torch.full_like(given[:, 0], k)], 1) for k in range(3)], 1
+            ),
+        ),
+    )
+
+
+def test_targets_by_hand():
+    """Distances of two numbers over sqrt 2: domains are 4, 6 and sqrt 52 apart, contents 100."""
+    given = torch.tensor([[0, 0], [0, 1], [1, 1], [1, 2]], dtype=torch.float64)
+    right = [[0, 0], [4, 0], [104, 0], [100, 6]]
+    first = [[0, 0], [0, 0], [100, 0], [100, 0]]  # as if the first domain were always asked for
+    other = [[100, 0], [104, 0], [4, 0], [0, 6]]  # in the right domain, of the other content
+    truth, fake = in_domains(), torch.tensor([right, first, other], dtype=torch.float64)
+    label = given.expand(3, 4, 2)
+    found = registry.get("metric", "targets").function(Reference(fake[0], truth=truth), fake, label)
+    assert found["target_reached"].tolist() == [1.0, 0.25, 1.0]
+    assert found["target_used"][0].item() == 1.0
+    # own errors 0, 4, 4, 6; to the two other domains 4 + 6, 0 + 6, 0 + 6, 0 + 4, half of each
+    assert found["target_used"][1].item() == pytest.approx(1 - 14 / (26 / 2))
+    # of the other content both are about 100 away
+    assert abs(found["target_used"][2].item()) < 0.01
+    # inputs of which the same domain is asked are alike: the second and the third alone have another one
+    used = registry.get("metric", "translation").function(
+        Reference(fake[0], truth=truth), fake[:1, 1:3], label[:1, 1:3]
+    )
+    assert used["given_used"].tolist() == [1.0]
+
+
+def restyled(make):
+    """Return what is found of what is made of pictures and of which domain is asked for, and the last columns."""
+    problem = registry.get("problem", "restyled_digits")()
+    columns = courses(problem, lambda x, given: make(problem, x, given))
+    names = [one.finding for one in game_findings(pd.DataFrame(columns))]
+    return names, {name: values[-1] for name, values in columns.items()}
+
+
+def test_pictures_that_stay_ignore_the_domain_asked_for():
+    """A third of targets are the own domain, and what stays is as near to the others' truth as to its own."""
+    names, last = restyled(lambda problem, x, given: given[:, :3])
+    assert names == ["G ignores the domain asked for"]
+    assert last["content_kept"] > 0.95
+    assert last["target_reached"] == pytest.approx(1 / 3, abs=0.1)
+    assert last["target_used"] == pytest.approx(0, abs=0.1)
+
+
+def test_one_digit_in_every_domain_ignores_the_picture():
+    """That the domain is right hides nothing: other pictures of which the same one is asked are what counts."""
+
+    def make(problem, x, given):
+        one = given[:1].expand_as(given)
+        return problem.truth.answers(torch.cat([one[:, :3], given[:, 3:6], one[:, 6:]], 1))[:, 0]
+
+    names, last = restyled(make)
+    assert names == ["G ignores its input"]
+    assert last["target_reached"] == 1.0
+    assert last["target_used"] > 0.3
+
+
+def test_other_digits_in_the_right_domain_are_permuted():
+    def swap(problem, x, given):
+        kinds, domains = problem.truth.content(x), problem.truth.targets.asked(given)
+        wanted = (kinds + 1) % 10
+        chosen = [((kinds == kind) & (domains == domain)).nonzero().flatten().tolist() or [place]
+                  for place, (kind, domain) in enumerate(zip(wanted, domains, strict=True))]  # fmt: skip
+        return x[[options[place % len(options)] for place, options in enumerate(chosen)]]
+
+    names, last = restyled(swap)
+    assert names == ["G permutes what it is given"]
+    assert last["content_permuted"] > 0.95
+    assert last["target_reached"] == 1.0
 
 
 ROTATION = torch.arange(10).roll(1)

@@ -47,6 +47,23 @@ def test_rows_are_variants_in_the_order_of_the_ranking_with_medians_over_seeds(s
     assert rows["gan"]["costs"] == {"seconds": "5", "gflop": "12", "memory_mb": "3"}
 
 
+def test_what_few_models_have_stands_behind_what_all_cost(study, tmp_path):
+    """Of three variants one has a recall: it is out of sight where the costs are not."""
+    known = study.runs[study.runs["model"] == "vae"]["run"]
+    study.series["recall"] = study.series["recall"].where(study.series["run"].isin(known))
+    text = build(study, tmp_path / "r.html").read_text(encoding="utf-8")
+    page = text.partition('id="models"')[2].partition("</section>")[0]
+    head, _, body = page.partition("</thead>")
+    heads = [re.sub("<[^>]*>", "", cell) for cell in re.findall("<th.*?</th>", head)]
+    assert heads[-5:] == ["bits per dim", "s to train", "GFLOP", "MB a run", "recall"]
+    for row in re.findall("<tr.*?</tr>", body):
+        cells = [re.sub("<[^>]*>", "", cell) for cell in re.findall("<td.*?</td>", row)]
+        assert len(cells) == len(heads)
+        if cells[0] != "oracle":
+            assert cells[-4:-1] == ["5", "12", "3"]
+            assert (cells[-1] == DASH) == (cells[0] != "vae")
+
+
 def test_a_lost_seed_has_the_worst_there_is(study):
     study.runs.loc[(study.runs["model"] == "vae") & (study.runs["seed"] == 1), "status"] = "diverged"
     study.runs["diverged_step"] = study.runs["diverged_step"].where(study.runs["status"] != "diverged", 100)

@@ -87,6 +87,38 @@ IGNORES_INPUT = GameRule(
 )
 
 
+IGNORES_TARGET = GameRule(
+    name="G ignores the domain asked for",
+    meaning="what the generator makes is no nearer to what is right in the domain asked for than to that in others",
+    reads=("target_used",),
+    holds=lambda course: course.at_most(course["target_used"], IGNORED, USED),
+    evidence=lambda course, place: (
+        f"The domain asked for takes away {100 * course.last('target_used'):.0f} % of the error to others' truth"
+        + (
+            f", and {100 * course.last('target_reached'):.0f} % of samples are in it"
+            if "target_reached" in course
+            else ""
+        )
+        + (
+            f"; translated back they are {number(course.last('cycle_error'))} a pixel from what was given."
+            if "cycle_error" in course
+            else "."
+        )
+    ),
+    causes=(
+        "no loss asks for it: D judges whether a sample is in any domain, and pictures that stay are in one",
+        "the cycle term counts so much more than the domain's that nothing moves",
+        "D has not learned to tell the domains apart",
+    ),
+    remedy=Remedy(
+        "A loss by which D tells the domain of samples, at a weight that is felt beside the cycle term.",
+        "Choi et al. 2018",
+    ),
+    shown="problem=restyled_digits network=stargan g_normalization=instance term=domain_cycle loss=least_squares",
+    lasting=3,
+)
+
+
 def _one_answer(course: Course) -> Flags:
     alike = course.at_most(course["choice_spread"], ONE, SEVERAL)
     return alike & course.at_least(course["given_used"], USED, IGNORED)

@@ -17,6 +17,7 @@ from ganbench.gan.networks import (
     progressive,
     r3gan,
     resnet,
+    stargan,
     stylegan,
     unpaired,
 )  # fmt: skip
@@ -37,6 +38,7 @@ __all__ = [
     "progressive",
     "r3gan",
     "resnet",
+    "stargan",
     "stylegan",
     "unpaired",
 ]

@@ -91,12 +91,14 @@ def pictured_mlp(
     size, beside = math.prod(spec.shape), math.prod(spec.given.shape) if isinstance(spec.given, Picture) else 0
     g, d = Body(width, depth, "relu", 1), Body(width, depth, "leaky_relu", 1)
     generator: list[nn.Module] = []
+    told = told and isinstance(spec.given, Picture)
     critic: list[nn.Module] = [] if told else [nn.Flatten()]
     for index in range(depth):
         generator += g.layer(spec.g_norm, width if index else spec.latent_dim + beside)
         critic += d.layer(spec.d_norm, width if index else size + beside * told)
     generator += [spec.g_weight(nn.Linear(width, size)), *([nn.Tanh()] if spec.value_range else [])]
     judge = nn.Sequential(*critic, spec.d_last(width))
-    return Flattened(nn.Sequential(*generator, nn.Unflatten(1, spec.shape))), Flattened(judge) if told else Untold(
-        judge
-    )
+    translator = Flattened(nn.Sequential(*generator, nn.Unflatten(1, spec.shape)))
+    if told:
+        return translator, Flattened(judge)
+    return translator, Untold(judge) if spec.given else judge

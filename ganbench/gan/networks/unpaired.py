@@ -21,7 +21,8 @@ NEEDS = {
 }
 
 
-def _bounded(spec: NetworkSpec) -> list[nn.Module]:
+def bounded(spec: NetworkSpec) -> list[nn.Module]:
+    """Return the layer that keeps pixels in the range of samples, where they have one."""
     return [nn.Tanh()] if spec.value_range else []
 
 
@@ -46,7 +47,7 @@ def unpaired_mlp(spec: NetworkSpec, *, width: int = 64, depth: int = 2, linear: 
         for index in range(0 if linear else depth):
             layers += g.layer(spec.g_norm, width if index else math.prod(shape))
         last = nn.Linear(math.prod(shape) if linear else width, math.prod(shape))
-        return nn.Sequential(*layers, spec.g_weight(last), *_bounded(spec), nn.Unflatten(1, shape))
+        return nn.Sequential(*layers, spec.g_weight(last), *bounded(spec), nn.Unflatten(1, shape))
 
     def critic() -> nn.Module:
         layers: list[nn.Module] = [nn.Flatten()]
@@ -73,20 +74,24 @@ def cyclegan(spec: NetworkSpec, *, width: int = 8, blocks: int = 2, halvings: in
     channels = spec.shape[0]
 
     def translator() -> nn.Module:
-        inner = 2 * width
-        layers: list[nn.Module] = [spec.g_norm(_convolution(channels, width, 1)), nn.ReLU()]
-        layers += [spec.g_norm(_convolution(width, inner, 2)), nn.ReLU()]
-        for _ in range(blocks):
-            body = [spec.g_norm(_convolution(inner, inner, 1)), nn.ReLU(), spec.g_norm(_convolution(inner, inner, 1))]
-            layers.append(Added(nn.Sequential(*body)))
-        rise = nn.ConvTranspose2d(inner, width, 3, 2, 1, 1)
-        layers += [spec.g_norm(_started(rise)), nn.ReLU()]
-        return nn.Sequential(*layers, spec.g_weight(_convolution(width, channels, 1)), *_bounded(spec))
+        return residual_translator(spec, channels, width, blocks)
 
     def critic() -> nn.Module:
         return judging(spec, channels, width, halvings)
 
     return _both(translator(), translator(), (critic(), critic()))
+
+
+def residual_translator(spec: NetworkSpec, inputs: int, width: int, blocks: int) -> nn.Sequential:
+    """Return a translator of so many channels: residual blocks at a half of the side (Zhu 2017, app. 7.2)."""
+    inner = 2 * width
+    layers: list[nn.Module] = [spec.g_norm(_convolution(inputs, width, 1)), nn.ReLU()]
+    layers += [spec.g_norm(_convolution(width, inner, 2)), nn.ReLU()]
+    for _ in range(blocks):
+        body = [spec.g_norm(_convolution(inner, inner, 1)), nn.ReLU(), spec.g_norm(_convolution(inner, inner, 1))]
+        layers.append(Added(nn.Sequential(*body)))
+    layers += [spec.g_norm(_started(nn.ConvTranspose2d(inner, width, 3, 2, 1, 1))), nn.ReLU()]
+    return nn.Sequential(*layers, spec.g_weight(_convolution(width, spec.shape[0], 1)), *bounded(spec))
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -1,9 +1,9 @@
 """The reference report in the repository: of today's suite, and small enough to be there."""
 
-import json
 import re
 from pathlib import Path
 
+import pages
 import pytest
 
 from ganbench.suite import resolve
@@ -19,8 +19,7 @@ WATCHED = "ruined"
 @pytest.mark.parametrize("suite", [f.stem for f in sorted(REFERENCE.glob("*.html")) if f.stem != WATCHED])
 def test_a_reference_report_is_of_the_suite_as_it_is(suite):
     page = (REFERENCE / f"{suite}.html").read_text(encoding="utf-8")
-    data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
-    (study,) = data["studies"]
+    (study,) = pages.data_of(page)["studies"]
     remake = (
         f"reports/reference/{suite}.html is of another suite '{suite}' than the shipped one. Make it again: "
         f"ganbench run suite={suite} --out reports/{suite} && "

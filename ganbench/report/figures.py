@@ -36,6 +36,8 @@ COLUMNS = 8
 """Panels beside each other; a setting with more levels goes on in another figure."""
 FIGURES = 6
 """Figures for a problem; a grid with more is named in the caption, and its other curves are in the study's tables."""
+WIDE = 90
+"""Pixels an inch of these figures: the widest, of eight columns, fills a page of 1200 pixels."""
 FEW = 5
 """Seeds from which on the middle half of them is drawn as a band."""
 STYLE: Any = {
@@ -119,7 +121,7 @@ def curves(study: Study, problem: str, measures: Sequence[str] | None = None) ->
         title = ", ".join(filter(None, [problem, joined(others, key)]))
         figure = _Grid(study, problem, chunk, hue, column).draw(shown)
         name = "-".join(filter(None, [problem, "curves", joined(others, key), part.strip(" ()")]))
-        yield Curves(name, title + part, *render(figure), left_out=max(0, len(pages) - FIGURES))
+        yield Curves(name, title + part, *render(figure, WIDE), left_out=max(0, len(pages) - FIGURES))
 
 
 def _pages(block: pd.DataFrame, column: str | None) -> list[tuple[str, pd.DataFrame]]:
@@ -138,10 +140,10 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")
 
 
-def render(figure: Figure) -> tuple[bytes, Figure]:
+def render(figure: Figure, dpi: int = 110) -> tuple[bytes, Figure]:
     """Return a figure as PNG, and itself; the same figure gives the same bytes."""
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
+    figure.savefig(png, format="png", dpi=dpi)
     # laying out is the slow part, and once is enough; with a placeholder for what did it, all would be drawn twice
     figure.set_layout_engine(None)
     return png.getvalue(), figure

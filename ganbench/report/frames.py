@@ -16,6 +16,8 @@ from ganbench.report.context import Context
 from ganbench.report.packing import deflated, lettered
 
 POINT_BYTES = 1_200_000
+EDGE = 126
+"""Places along a frame: less than two pixels of the canvas, where a point is drawn four wide."""
 POINTS = (40, 256)
 """The least and the most points of a frame."""
 FRAMES = (3, 12)
@@ -57,7 +59,7 @@ def _thinned(steps: list[int], count: int) -> list[int]:
 def _points(
     context: Context, problem: str, real: Array, stored: dict[str, dict[int, Array]], steps: list[int], share: float
 ) -> dict[str, Any]:
-    """Pack points as bytes [run, step, point, axis] in the problem's frame; 255 on an axis: there is no such point."""
+    """Pack points as bytes [run, step, point, axis] in the problem's frame; 127 on an axis: there is no such point."""
     centres = context.study.centres(problem)
     low, high = thumbnails.frame(real, centres[0] if centres else None) if len(real) else (-np.ones(2), np.ones(2))
     axes_ = min(2, real.shape[-1]) if len(real) else 2
@@ -66,11 +68,11 @@ def _points(
 
     def coded(points: Array) -> Array:
         points = points[:count, :axes_]
-        codes = np.full((count, axes_), 255, np.uint8)
+        codes = np.full((count, axes_), EDGE + 1, np.uint8)
         good = np.isfinite(points).all(1)
         scaled = (points[good] - low[:axes_]) / (high - low)[:axes_]
-        # 0 and 254 are the frame's border, where points outside of it are drawn
-        codes[: good.sum()] = np.rint(np.clip(scaled, 0, 1) * 254)
+        # 0 and EDGE are the frame's border, where points outside of it are drawn
+        codes[: good.sum()] = np.rint(np.clip(scaled, 0, 1) * EDGE)
         return codes
 
     nothing = np.empty((0, axes_))

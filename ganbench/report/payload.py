@@ -1,8 +1,8 @@
 """What the page's script reads: what runs and variants are, and their curves and samples, thinned to a budget.
 
-Curves are 10-bit numbers between the bounds of their measure, on a logarithmic scale where a measure spans decades: a
-panel has 160 pixels, and three digits are told of a value. They are stored as their changes from probe to probe, of all
-runs beside each other, which deflates to three quarters of the plain numbers.
+Curves are numbers of 10 bits, or of 9 where a reader has to ask for them, between the bounds of their measure, on a
+logarithmic scale where a measure spans decades: a panel has 160 pixels. They are stored as their changes from probe to
+probe, of all runs beside each other, which deflates to three quarters of the plain numbers.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from ganbench.report.packing import deflated
 NUMBERS = 3_000_000
 """Numbers of curves in a page: two megabytes when packed."""
 PROBES = 200
-LEVELS = 1023
-MISSING = 1023
-"""The code of a number that is not there; the others run from 0 to LEVELS - 1."""
+LEVELS, FEWER = 1022, 510
+"""The highest codes, of measures that are shown at once and of those that a reader asks for; the next is none."""
 DECADES = 2.5
 """A measure without bounds above or values below 0, whose positive values span as much, has a logarithmic scale."""
 
@@ -97,22 +96,22 @@ class _Curves:
         place = pd.Series(range(len(runs)), index=runs)
         rows, columns = place[series["run"]].to_numpy(), np.searchsorted(steps, series["step"])
         names = [name for name in self._columns() if np.isfinite(series[name].to_numpy(dtype=float)).any()]
+        seen, first = view_of(self.context.study, problem), measures_of(self.context.study, problem)
+        shown = [*([seen.count, seen.quality] if seen else []), *diagnostics()]
         measures = {}
         for name in names:
             values = np.full((len(runs), len(steps)), np.nan)
             values[rows, columns] = series[name]
-            measures[name] = self._measure(problem, name, values)
-        seen = view_of(self.context.study, problem)
-        shown = [seen.count, seen.quality] if seen else []
+            measures[name] = self._measure(problem, name, values, LEVELS if name in {*first, *shown} else FEWER)
         return {
             "steps": steps.tolist(),
             "runs": runs,
             "measures": measures,
-            "first": [name for name in measures_of(self.context.study, problem) if name in measures],
-            "diagnosis": [name for name in (*shown, *diagnostics()) if name in measures],
+            "first": [name for name in first if name in measures],
+            "diagnosis": [name for name in shown if name in measures],
         }
 
-    def _measure(self, problem: str, name: str, values: Array) -> dict[str, Any]:
+    def _measure(self, problem: str, name: str, values: Array, most: int) -> dict[str, Any]:
         known = self.context.study.measures.get(name) or self.context.study.measures.get(name.split(".", 1)[0])
         finite = np.isfinite(values)
         low, high = float(values[finite].min()), float(values[finite].max())
@@ -126,15 +125,16 @@ class _Curves:
         bounds = (math.log(low), math.log(high)) if logarithmic else (low, high)
         span = (bounds[1] - bounds[0]) or 1.0
         with np.errstate(invalid="ignore"):
-            scaled = np.rint((np.clip(values, *bounds) - bounds[0]) / span * (LEVELS - 1))
+            scaled = np.rint((np.clip(values, *bounds) - bounds[0]) / span * most)
         # infinities are clipped to the bounds of what is finite; only what is missing is missing
-        codes = np.where(np.isnan(values), MISSING, scaled).astype(int)
+        codes = np.where(np.isnan(values), most + 1, scaled).astype(int)
         start, self.size = self.size, self.size + codes.size
         self.codes.append(_changes(codes))
         worst = worst_value(known)
         oracle = self.context.oracle(problem).get(name)
         return {
             "at": start,
+            "most": most,
             "low": low,
             "high": high,
             "log": logarithmic,

@@ -4,7 +4,7 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const RULES = Object.fromEntries(DATA.rules.map((rule) => [rule.name, rule]));
 const STUDIES = Object.fromEntries(DATA.studies.map((study) => [study.prefix, study]));
 const MOST = DATA.colours; // variants in one picture: more colours than that are not told apart
-const LEVELS = 1022, MISSING = 1023, NO_POINT = 255, EDGE = 254;
+const NO_POINT = 127, EDGE = 126;
 const FEW_SEEDS = 4; // up to so many, single seeds say more than the middle half of them
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -140,8 +140,8 @@ function series(study, bytes, problem, name, run) {
   for (let i = 0, code = 0; i < count; i++) {
     const at = start + i * across, change = bytes[at] * 256 + bytes[half + at];
     code += change % 2 ? -(change + 1) / 2 : change / 2;
-    const value = low + (code / LEVELS) * (high - low);
-    values[i] = code === MISSING ? NaN : measure.log ? Math.exp(value) : value;
+    const value = low + (code / measure.most) * (high - low);
+    values[i] = code > measure.most ? NaN : measure.log ? Math.exp(value) : value;
   }
   if (study.runs[run].status === "diverged" && measure.worst !== null) {
     let last = count - 1;

@@ -28,7 +28,7 @@ function grid(section, study) {
         if (!cells().has(cell)) continue;
         const [values, shades, lost] = cells().get(cell);
         cell.className = `h${shades[Number(state.score)]}`;
-        cell.querySelector("span").textContent = values[Number(state.score)] + lost;
+        cell.firstChild.firstChild.data = values[Number(state.score)] + lost;
         cell.querySelector("small").textContent = others(state.score).map((one) => values[one]).join(" · ");
       }
       const told = map.querySelector(".shown-score"), rest = others(state.score).map((one) => scores[one][1]).join(" · ");

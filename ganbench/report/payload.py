@@ -1,6 +1,6 @@
 """What the page's script reads: what runs and variants are, and their curves and samples, thinned to a budget.
 
-Curves are numbers of 10 bits, or of 9 where a reader has to ask for them, between the bounds of their measure, on a
+Curves are numbers of 10 bits, or of 8 where a reader has to ask for them, between the bounds of their measure, on a
 logarithmic scale where a measure spans decades: a panel has 160 pixels. They are stored as their changes from probe to
 probe, of all runs beside each other, which deflates to three quarters of the plain numbers.
 """
@@ -26,7 +26,7 @@ from ganbench.report.packing import deflated
 NUMBERS = 3_000_000
 """Numbers of curves in a page: two megabytes when packed."""
 PROBES = 200
-LEVELS, FEWER = 1022, 510
+LEVELS, FEWER = 1022, 254
 """The highest codes, of measures that are shown at once and of those that a reader asks for; the next is none."""
 DECADES = 2.5
 """A measure without bounds above or values below 0, whose positive values span as much, has a logarithmic scale."""

@@ -13,6 +13,9 @@ from ganbench.arrays import Array
 
 SIDE = 100
 WHITE, RING, POINT, CLIPPED = range(4)
+FINE = 6
+"""Bits of a channel by which a pixel finds its colour among the kept ones."""
+COUNTED = 200_000
 PALETTE = (255, 255, 255, 176, 176, 170, 0, 90, 160, 213, 94, 0)
 """White, the modes in grey, samples in blue, samples outside of the frame in vermillion: safe for the colour-blind."""
 
@@ -38,19 +41,35 @@ def png_uri(png: bytes, colours: int = 48) -> str:
     frequent ones alone are shades of a few. So like shades, which agree in the upper half of their bits, count together
     and have one place, that of the most frequent among them.
     """
-    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=np.int32)
-    codes = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-    found, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    kept = _palette(pixels.reshape(-1, 3), colours)
+    shades = _joined(pixels, FINE)
+    found = np.flatnonzero(np.bincount(shades.ravel(), minlength=8**FINE))
+    middle = np.stack([found >> 2 * FINE, found >> FINE & 2**FINE - 1, found & 2**FINE - 1], axis=1) + 0.5
+    nearest = np.zeros((8**FINE, 3), np.uint8)
+    # |a - b|^2 without |a|^2, which is the same for all candidates
+    places = np.argmin((kept**2).sum(axis=1) - 2 * (middle * 2 ** (8 - FINE)).astype(np.float32) @ kept.T, axis=1)
+    nearest[found] = kept[places]
+    buffer = io.BytesIO()
+    Image.fromarray(nearest[shades]).save(buffer, "WEBP", lossless=True)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _palette(pixels: NDArray[np.uint8], colours: int) -> NDArray[np.float32]:
+    """Return so many colours [colours, 3] of pixels [n, 3], counted in some COUNTED of them."""
+    found, counts = np.unique(_joined(pixels[:: max(1, len(pixels) // COUNTED)], 8), return_counts=True)
     channels = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
-    alike = (channels >> 4) @ np.array([256, 16, 1])
+    alike = _joined(channels, 4)
     totals, order = np.bincount(alike, counts), np.argsort(-counts, kind="stable")
     groups, first = np.unique(alike[order], return_index=True)
-    kept = channels[order[first[np.argsort(-totals[groups], kind="stable")[:colours]]]].astype(np.float32)
-    # |a - b|^2 without |a|^2, which is the same for all candidates
-    nearest = np.argmin((kept**2).sum(axis=1) - 2 * channels.astype(np.float32) @ kept.T, axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(kept.astype(np.uint8)[nearest[index.reshape(codes.shape)]]).save(buffer, "WEBP", lossless=True)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    most = np.argsort(-totals[groups], kind="stable")[:colours]
+    return channels[order[first[most]]].astype(np.float32)
+
+
+def _joined(channels: Array, bits: int) -> NDArray[np.int32]:
+    """Return the upper bits of channels [..., 3] as one number."""
+    red, green, blue = (channels[..., place].astype(np.int32) >> (8 - bits) for place in range(3))
+    return red << 2 * bits | green << bits | blue
 
 
 def frame(real: Array, centres: Array | None = None) -> Frame:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pages
 import pytest
 
 from ganbench.report import build
@@ -273,11 +274,26 @@ def test_without_the_script_findings_tables_and_figures_are_there(chromium: Any,
         "statistics img",
         "statistics tr.reference",
         "curves img",
-        "diagnosis tr[data-run]",
+        "diagnosis .runs tr[id]",
     ):
         assert page.is_visible(f"#{place}"), place
     assert "impossible pair" in page.inner_text("#missing")
     context.close()
+
+
+def test_a_browser_that_cannot_unpack_the_data_shows_the_page_without_the_script_and_says_so(
+    chromium: Any, report: Path
+) -> None:
+    page, said = chromium.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.add_init_script("delete window.DecompressionStream")
+    page.goto(report.as_uri())
+    assert "This browser cannot unpack the data of this page" in page.inner_text("main .warning")
+    for place in ("findings li", "variants tr[data-variant]", "survival img", "curves img", "diagnosis .runs tr[id]"):
+        assert page.is_visible(f"#{place}"), place
+    assert said == []
+    page.close()
 
 
 @pytest.mark.slow
@@ -292,6 +308,6 @@ def test_500_runs_with_200_probes_open(chromium: Any, fake: Any, tmp_path: Path)
     page = chromium.new_page()
     page.goto(path.as_uri() + "#curves", timeout=60_000)
     page.wait_for_selector("#curves .uplot canvas", timeout=60_000)
-    data = "JSON.parse(document.getElementById('data').textContent).studies[0]"
-    assert page.evaluate(f"{data}.problems.ring8.steps.length") == 200
+    (study,) = pages.data_of(path.read_text(encoding="utf-8"))["studies"]
+    assert len(study["problems"]["ring8"]["steps"]) == 200
     page.close()

@@ -128,6 +128,7 @@ for (const study of DATA.studies) {
     shown.bytes = once(async () => (await Promise.all([real, packed].map(unpack))).map((bytes) => points_of(bytes, shown.count, shown.axes)));
     shown.sheet = sheets?.map((text) => once(() => sheet(text)));
   }
+  for (const row of document.querySelectorAll(`#${CSS.escape(study.prefix)}diagnosis .runs tr[id]`)) row.dataset.run = row.id.slice(study.prefix.length);
   for (const row of document.querySelectorAll(`#${CSS.escape(study.prefix)}variants tr[data-variant]`)) row.dataset.variant = row.id.slice(study.prefix.length + 2);
   for (const [id, run] of Object.entries(study.runs)) (study.variants[run.variant].runs ??= []).push(id);
 }

@@ -116,7 +116,7 @@ def _sheets(
     across, down = max(1, SHEET // size[1]), max(1, SHEET // size[0])
     room = SHEET_BYTES * share / len(frames)
     # at these WebP is as near to the samples as at 80, 45 and 20 with a picture a run and lines between its images
-    quality = 60 if room > 1500 else 36 if room > 700 else 22
+    quality = 55 if room > 1500 else 34 if room > 700 else 22
     sheets = []
     for start in range(0, len(frames), across * down):
         sheet = _sheet(frames[start : start + across * down], tiles, gap, across)

@@ -150,6 +150,7 @@ def test_nothing_is_cut_off(collapsed: tuple[Any, dict[str, Any], str], width: i
         browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": width, "height": 844})
         page.goto((collapsed[0].path / "report.html").as_uri())
+        page.wait_for_selector("html.js")
         assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
         # the verdict is on the first screen, whole
         box = page.query_selector("p.answer").bounding_box()

@@ -31,7 +31,9 @@ def data_uri(picture: Image.Image) -> str:
 
 def in_sixteen(picture: Image.Image) -> Image.Image:
     """Return a picture with sixteen levels of each colour, as a grey one has them: less than half of its bytes."""
-    return picture if picture.mode == "P" else Image.fromarray((np.asarray(picture) + 8) // 17 * 17)
+    if picture.mode == "P":
+        return picture
+    return Image.fromarray(((np.asarray(picture, dtype=int) + 8) // 17 * 17).astype(np.uint8))
 
 
 def png_uri(png: bytes, colours: int = 48) -> str:

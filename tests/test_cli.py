@@ -383,8 +383,8 @@ def test_two_studies_in_one_report(command, tmp_path, tiny):
     code, out, err = command("report", "one", "two", "-o", "both.html")
     assert (code, out.splitlines()[0], err) == (0, "Report: both.html", "")
     html = (tmp_path / "both.html").read_text()
-    assert 'id="s2-findings"' in html
-    assert 'id="compare"' in html
+    assert "id=s2-findings" in html
+    assert "id=compare" in html
     (tmp_path / "file").touch()
     code, _, err = command("report", "one", "two", "-o", "file/both.html")
     assert code == 2

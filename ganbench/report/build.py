@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ from ganbench.report.compare import LOOKS, comparisons
 from ganbench.report.context import Context, number
 from ganbench.report.figures import Curves, curves, file_name
 from ganbench.report.front import front
+from ganbench.report.heatmaps import scores_of
 from ganbench.report.images import images
 from ganbench.report.models import models_page
 from ganbench.report.one_run import one_run, run_pages
+from ganbench.report.packing import as_json, folded, shortened
 from ganbench.report.payload import payload
 from ganbench.report.profiles import statistics
 from ganbench.report.robustness import robustness_page
@@ -78,12 +79,13 @@ def _study(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any],
     compared, lines = _compared(context, folder, prefix) if only is None else (dict.fromkeys(COMPARING), ALONE)
     if only is not None and not page["missing"] and not page["damage"]:
         page["missing"] = None
-    data = {"prefix": prefix, "name": study.name, "places": context.places, **payload(context), **lines}
+    data = {"places": context.places, "grid": scores_of(page["problems"]), **payload(context), **lines}
     more = {"classes": classes(context), "images": images(context), "theory": _theory(context, folder, prefix)}
     more["models"] = models_page(context)
     page["front"] = None if only is not None else front(context)
     page |= {"curves": _curves(study, folder, prefix), **compared, **more, "claims": claims_page(context)}
-    return {**page, "one": only, "run_pages": run_pages(context)}, data
+    page |= {"one": only, "run_pages": run_pages(context)}
+    return page, {"prefix": prefix, "name": study.name, **folded(data)}
 
 
 def _compared(context: Context, folder: Path, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,17 +105,19 @@ def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[st
     )
     environment.filters["number"] = number
     scripts = [_file("uPlot.iife.min.js"), _script()]
-    return environment.get_template("template.html").render(
-        studies=[page for page, _ in made],
-        pages=PAGES,
-        comparisons=comparisons(studies),
-        looks=LOOKS,
-        rules=sections.rules(),
-        thresholds=sections.thresholds(),
-        styles=Markup(_file("uPlot.min.css") + colours.styles() + _file("report.css")),  # noqa: S704 - our own files
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
-        script_hashes=Markup(" ".join(map(_hash, scripts))),  # noqa: S704
-        data=_json({"studies": [data for _, data in made], "rules": sections.rules(), **colours.drawn()}),
+    return shortened(
+        environment.get_template("template.html").render(
+            studies=[page for page, _ in made],
+            pages=PAGES,
+            comparisons=comparisons(studies),
+            looks=LOOKS,
+            rules=sections.rules(),
+            thresholds=sections.thresholds(),
+            styles=Markup(_file("uPlot.min.css") + colours.styles() + _file("report.css")),  # noqa: S704 - our own files
+            scripts=[Markup(script) for script in scripts],  # noqa: S704
+            script_hashes=Markup(" ".join(map(_hash, scripts))),  # noqa: S704
+            data=Markup(as_json({"studies": [data for _, data in made], "rules": sections.rules(), **colours.drawn()})),  # noqa: S704
+        )
     )
 
 
@@ -123,18 +127,12 @@ def _file(name: str) -> str:
 
 def _script() -> str:
     """Return the parts of the page's script as one, out of which no name leaks."""
-    return '(() => {\n"use strict";\n' + "\n".join(map(_file, SCRIPT)) + "})();"
+    return '(async () => {\n"use strict";\n' + "\n".join(map(_file, SCRIPT)) + "})();"
 
 
 def _hash(script: str) -> str:
     """Return the policy's name of a script: no other one runs, so that no name in a study can become one."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-
-
-def _json(value: object) -> Markup:
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=str)
-    # nothing in it may end the element that holds it
-    return Markup(text.replace("<", "\\u003c"))  # noqa: S704
 
 
 def _survival(context: Context, folder: Path, prefix: str) -> list[dict[str, Any]]:

@@ -36,6 +36,8 @@ COLUMNS = 8
 """Panels beside each other; a setting with more levels goes on in another figure."""
 FIGURES = 6
 """Figures for a problem; a grid with more is named in the caption, and its other curves are in the study's tables."""
+WIDE = 90
+"""Pixels an inch of these figures: the widest, of eight columns, fills a page of 1200 pixels."""
 FEW = 5
 """Seeds from which on the middle half of them is drawn as a band."""
 STYLE: Any = {
@@ -119,7 +121,7 @@ def curves(study: Study, problem: str, measures: Sequence[str] | None = None) ->
         title = ", ".join(filter(None, [problem, joined(others, key)]))
         figure = _Grid(study, problem, chunk, hue, column).draw(shown)
         name = "-".join(filter(None, [problem, "curves", joined(others, key), part.strip(" ()")]))
-        yield Curves(name, title + part, *render(figure), left_out=max(0, len(pages) - FIGURES))
+        yield Curves(name, title + part, *render(figure, WIDE), left_out=max(0, len(pages) - FIGURES))
 
 
 def _pages(block: pd.DataFrame, column: str | None) -> list[tuple[str, pd.DataFrame]]:
@@ -138,10 +140,10 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")
 
 
-def render(figure: Figure) -> tuple[bytes, Figure]:
+def render(figure: Figure, dpi: int = 110) -> tuple[bytes, Figure]:
     """Return a figure as PNG, and itself; the same figure gives the same bytes."""
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
+    figure.savefig(png, format="png", dpi=dpi, pil_kwargs={"compress_level": 3})
     # laying out is the slow part, and once is enough; with a placeholder for what did it, all would be drawn twice
     figure.set_layout_engine(None)
     return png.getvalue(), figure
@@ -197,7 +199,8 @@ class _Grid:
         return figure
 
     def _lines(self, value: object) -> list[_Line]:
-        here = self.runs.reset_index(drop=True)
+        # of dozens of columns, each of which pandas copies for every level
+        here = self.runs[[*dict.fromkeys(filter(None, [self.column, self.hue])), "status"]].reset_index(drop=True)
         here = at(here, self.column, value)
         groups = [(hue, at(here, self.hue, hue)) for hue in self.hues]
         return [_Line(hue, g.index.to_numpy(), (g["status"] == "diverged").to_numpy()) for hue, g in groups if len(g)]
@@ -223,6 +226,7 @@ class _Grid:
         perfect = self.study.oracle.get(self.problem, {}).get(measure)
         known = self.known.get(measure)
         logarithmic = known is not None and known.scale == "log" and bool((raw > 0).any())
+        grid: list[list[tuple[float, float]]] = []
         limits = _limits(np.append(filled[np.isfinite(filled)], [] if perfect is None else perfect), logarithmic)
         for axis, lines in zip(panels, groups, strict=True):
             if logarithmic:
@@ -234,9 +238,11 @@ class _Grid:
                 axis.axhline(perfect, color=".25", linewidth=0.9, linestyle="--", zorder=1)
             axis.set_xlim(_limits(self.steps, False, 0.02))
             axis.set_ylim(limits)
-            _gridlines(axis, panels[0].get_yticks())
-            if axis is not panels[0]:
+            if axis is panels[0]:
+                grid = _gridlines(axis)
+            else:
                 axis.yaxis.set_major_locator(NullLocator())
+            axis.add_collection(LineCollection(grid, colors=".92", linewidths=0.8, zorder=0.5), autolim=False)
         panels[0].set_ylabel(measure.replace("_", " "))
 
     def _curves(self, axis: Axes, lines: list[_Line], raw: Array, filled: Array) -> None:
@@ -291,13 +297,12 @@ def _panels(
     return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | space)
 
 
-def _gridlines(axis: Axes, heights: Array) -> None:
-    """Draw the grid as one artist: ticks, each of which is six, are for the panels at the left and at the bottom."""
+def _gridlines(axis: Axes) -> list[list[tuple[float, float]]]:
+    """Return the grid of a row of panels: ticks, each of which is six artists, are for those at the left and below."""
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
-    level = [[(left, y), (right, y)] for y in heights if low <= y <= high]
+    level = [[(left, y), (right, y)] for y in axis.get_yticks() if low <= y <= high]
     upright = [[(x, low), (x, high)] for x in axis.get_xticks() if left <= x <= right]
-    axis.grid(False)
-    axis.add_collection(LineCollection(level + upright, colors=".92", linewidths=0.8, zorder=0.5), autolim=False)
+    return level + upright
 
 
 def _limits(values: Array, logarithmic: bool, margin: float = 0.05) -> tuple[float, float]:

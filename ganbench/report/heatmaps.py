@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,23 @@ def maps(context: Context, problem: str) -> Iterator[dict[str, Any]]:
             "direction": None if known is None else known.direction,
             **_grid(context, layout, ranked, _scale(context, problem, measure, list(ranked))),
         }
+
+
+def scores_of(problems: Iterable[dict[str, Any]]) -> dict[str, dict[str, list[list[str]]]]:
+    """Return what the script shows in the cells of a page's maps, by problem and measure: their scores and shades.
+
+    Cells are those with a link, in the order of the page.
+    """
+    return {
+        problem["name"]: {
+            each["measure"]: [
+                [cell["scores"], cell["shades"]]
+                for block in each["blocks"] for row in block["rows"] for cell in row["cells"] if not cell["kind"]
+            ]
+            for each in problem["maps"] if each["measure"]
+        }
+        for problem in problems
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

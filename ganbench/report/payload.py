@@ -1,44 +1,33 @@
-"""What the page's script draws from: curves and samples of every run, thinned to a budget, packed as base64 of gzip.
+"""What the page's script reads: what runs and variants are, and their curves and samples, thinned to a budget.
 
-Curves are 12-bit numbers between the bounds of their measure, on a logarithmic scale where a measure spans decades.
-Points are bytes within the frame of their problem; images are WebP sprites, the frames of a run beside each other.
+Curves are numbers of 10 bits, or of 8 where a reader has to ask for them, between the bounds of their measure, on a
+logarithmic scale where a measure spans decades: a panel has 160 pixels. They are stored as their changes from probe to
+probe, of all runs beside each other, which deflates to three quarters of the plain numbers.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
-import io
 import json
 import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from ganbench.analysis.ranking import axes, level
 from ganbench.analysis.scores import worst_value
 from ganbench.analysis.views import view_of
 from ganbench.arrays import Array
-from ganbench.report import thumbnails
 from ganbench.report.context import Context
 from ganbench.report.figures import diagnostics, measures_of
+from ganbench.report.frames import samples
+from ganbench.report.packing import deflated
 
 NUMBERS = 3_000_000
-"""Numbers of curves in a page: three to four megabytes when packed."""
+"""Numbers of curves in a page: two megabytes when packed."""
 PROBES = 200
-POINT_BYTES = 1_200_000
-POINTS = (40, 256)
-"""The least and the most points of a frame."""
-FRAMES = (3, 12)
-"""The least and the most frames of a run."""
-SPRITE_BYTES = 1_500_000
-TILE_BYTES = 400
-"""What a frame of images takes at the least."""
-LEVELS = 4095
-MISSING = 4095
-"""The code of a number that is not there; the others run from 0 to LEVELS - 1."""
+LEVELS, FEWER = 1022, 254
+"""The highest codes, of measures that are shown at once and of those that a reader asks for; the next is none."""
 DECADES = 2.5
 """A measure without bounds above or values below 0, whose positive values span as much, has a logarithmic scale."""
 
@@ -71,7 +60,7 @@ def payload(context: Context) -> dict[str, Any]:
             for row in drawn.to_dict("records")
         },
         # of many runs these are long, alike, and seldom asked for
-        "commands": _packed(json.dumps({run: context.study.commands.get(run, "") for run in drawn["run"]}).encode()),
+        "commands": deflated(json.dumps({run: context.study.commands.get(run, "") for run in drawn["run"]}).encode()),
         "problems": problems,
         "curves": curves.packed(),
         "samples": samples(context, drawn),
@@ -79,7 +68,7 @@ def payload(context: Context) -> dict[str, Any]:
 
 
 class _Curves:
-    """The measures of all runs, problem after problem, as 16-bit codes in one buffer [measure, run, probe]."""
+    """The measures of all runs, problem after problem, as changes of codes in one buffer [measure, probe, run]."""
 
     def __init__(self, context: Context, runs: pd.DataFrame) -> None:
         self.context, self.runs = context, runs
@@ -107,22 +96,22 @@ class _Curves:
         place = pd.Series(range(len(runs)), index=runs)
         rows, columns = place[series["run"]].to_numpy(), np.searchsorted(steps, series["step"])
         names = [name for name in self._columns() if np.isfinite(series[name].to_numpy(dtype=float)).any()]
+        seen, first = view_of(self.context.study, problem), measures_of(self.context.study, problem)
+        shown = [*([seen.count, seen.quality] if seen else []), *diagnostics()]
         measures = {}
         for name in names:
             values = np.full((len(runs), len(steps)), np.nan)
             values[rows, columns] = series[name]
-            measures[name] = self._measure(problem, name, values)
-        seen = view_of(self.context.study, problem)
-        shown = [seen.count, seen.quality] if seen else []
+            measures[name] = self._measure(problem, name, values, LEVELS if name in {*first, *shown} else FEWER)
         return {
             "steps": steps.tolist(),
             "runs": runs,
             "measures": measures,
-            "first": [name for name in measures_of(self.context.study, problem) if name in measures],
-            "diagnosis": [name for name in (*shown, *diagnostics()) if name in measures],
+            "first": [name for name in first if name in measures],
+            "diagnosis": [name for name in shown if name in measures],
         }
 
-    def _measure(self, problem: str, name: str, values: Array) -> dict[str, Any]:
+    def _measure(self, problem: str, name: str, values: Array, most: int) -> dict[str, Any]:
         known = self.context.study.measures.get(name) or self.context.study.measures.get(name.split(".", 1)[0])
         finite = np.isfinite(values)
         low, high = float(values[finite].min()), float(values[finite].max())
@@ -136,15 +125,16 @@ class _Curves:
         bounds = (math.log(low), math.log(high)) if logarithmic else (low, high)
         span = (bounds[1] - bounds[0]) or 1.0
         with np.errstate(invalid="ignore"):
-            scaled = np.rint((np.clip(values, *bounds) - bounds[0]) / span * (LEVELS - 1))
+            scaled = np.rint((np.clip(values, *bounds) - bounds[0]) / span * most)
         # infinities are clipped to the bounds of what is finite; only what is missing is missing
-        codes = np.where(np.isnan(values), MISSING, scaled).astype("<u2")
+        codes = np.where(np.isnan(values), most + 1, scaled).astype(int)
         start, self.size = self.size, self.size + codes.size
-        self.codes.append(codes.ravel())
+        self.codes.append(_changes(codes))
         worst = worst_value(known)
         oracle = self.context.oracle(problem).get(name)
         return {
             "at": start,
+            "most": most,
             "low": low,
             "high": high,
             "log": logarithmic,
@@ -156,98 +146,11 @@ class _Curves:
 
     def packed(self) -> str:
         """Return the buffer; all high bytes come before all low bytes, which packs better."""
-        codes = np.concatenate(self.codes) if self.codes else np.empty(0, "<u2")
-        return _packed((codes >> 8).astype(np.uint8).tobytes() + (codes & 255).astype(np.uint8).tobytes())
+        codes = np.concatenate(self.codes) if self.codes else np.empty(0, np.uint16)
+        return deflated((codes >> 8).astype(np.uint8).tobytes() + (codes & 255).astype(np.uint8).tobytes())
 
 
-def _packed(content: bytes) -> str:
-    # without a time of its own, the same study gives the same bytes
-    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode()
-
-
-def samples(context: Context, runs: pd.DataFrame) -> dict[str, Any]:
-    """Return the samples of each problem's runs over training, beside real ones: points or sprites of images."""
-    problems = {}
-    for problem in context.problems:
-        names = list(runs.loc[runs["problem"] == problem, "run"])
-        real = context.study.real_samples(problem)
-        stored = {run: context.study.samples(run) for run in names}
-        stored = {run: frames for run, frames in stored.items() if frames}
-        if not stored:
-            continue
-        share = len(stored) / max(1, len(runs))
-        images = real.ndim == 4
-        room, frame = (SPRITE_BYTES, TILE_BYTES) if images else (POINT_BYTES, 2 * POINTS[0])
-        count = min(max(int(room * share / len(stored) / frame), FRAMES[0]), FRAMES[1])
-        steps = _thinned(sorted(set().union(*stored.values())), count)
-        draw = _sprites if images else _points
-        problems[problem] = {"steps": steps, **draw(context, problem, real, stored, steps, share)}
-    return problems
-
-
-def _thinned(steps: list[int], count: int) -> list[int]:
-    places = np.linspace(0, len(steps) - 1, min(count, len(steps)))
-    return [steps[place] for place in np.unique(np.rint(places).astype(int))]
-
-
-def _points(
-    context: Context, problem: str, real: Array, stored: dict[str, dict[int, Array]], steps: list[int], share: float
-) -> dict[str, Any]:
-    """Pack points as bytes [run, step, point, axis] in the problem's frame; 255 on an axis: there is no such point."""
-    centres = context.study.centres(problem)
-    low, high = thumbnails.frame(real, centres[0] if centres else None) if len(real) else (-np.ones(2), np.ones(2))
-    axes_ = min(2, real.shape[-1]) if len(real) else 2
-    room = POINT_BYTES * share / (len(stored) * len(steps) * axes_)
-    count = int(min(max(room, POINTS[0]), POINTS[1]))
-
-    def coded(points: Array) -> Array:
-        points = points[:count, :axes_]
-        codes = np.full((count, axes_), 255, np.uint8)
-        good = np.isfinite(points).all(1)
-        scaled = (points[good] - low[:axes_]) / (high - low)[:axes_]
-        # 0 and 254 are the frame's border, where points outside of it are drawn
-        codes[: good.sum()] = np.rint(np.clip(scaled, 0, 1) * 254)
-        return codes
-
-    nothing = np.empty((0, axes_))
-    packed = np.stack([np.stack([coded(frames.get(step, nothing)) for step in steps]) for frames in stored.values()])
-    circles = None
-    if centres is not None:
-        middle = (np.atleast_2d(centres[0])[:, :axes_] - low[:axes_]) / (high - low)[:axes_]
-        circles = {"at": np.round(middle, 4).tolist(), "radius": 3 * centres[1] / float(high[0] - low[0])}
-    return {
-        "kind": "points",
-        "runs": list(stored),
-        "count": count,
-        "axes": axes_,
-        "low": low.tolist(),
-        "high": high.tolist(),
-        "centres": circles,
-        "real": _packed(coded(real).tobytes()),
-        "packed": _packed(packed.tobytes()),
-    }
-
-
-def _sprites(
-    context: Context, problem: str, real: Array, stored: dict[str, dict[int, Array]], steps: list[int], share: float
-) -> dict[str, Any]:
-    """Draw a run's images as one WebP picture, a frame for each step beside each other."""
-    side = thumbnails.picture(real, None).size
-    room = SPRITE_BYTES * share / (len(stored) * len(steps))
-
-    def drawn(frames: list[Array | None]) -> Image.Image:
-        sprite = Image.new("RGB", (side[0] * len(frames), side[1]), (128, 128, 128))
-        for place, frame in enumerate(frames):
-            if frame is not None:
-                sprite.paste(thumbnails.picture(frame, None).convert("RGB"), (side[0] * place, 0))
-        return sprite
-
-    quality = 80 if room > 1500 else 45 if room > 700 else 20
-    sprites = {run: _webp(drawn([frames.get(step) for step in steps]), quality) for run, frames in stored.items()}
-    return {"kind": "images", "side": list(side), "real": _webp(drawn([real]), quality), "sprites": sprites}
-
-
-def _webp(picture: Image.Image, quality: int) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", quality=quality, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _changes(codes: Array) -> Array:
+    """Return how codes [runs, probes] change by probe, flat [probes x runs]; 0, -1, 1, -2 are 0, 1, 2, 3."""
+    change = np.diff(codes, axis=1, prepend=0)
+    return np.where(change < 0, -2 * change - 1, 2 * change).astype(np.uint16).T.ravel()

@@ -147,7 +147,7 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
 
 
 def _uri(samples: Any, view: thumbnails.Frame | None, centres: Any) -> str:
-    return thumbnails.data_uri(thumbnails.picture(np.asarray(samples), view, centres))
+    return thumbnails.data_uri(thumbnails.in_sixteen(thumbnails.picture(np.asarray(samples), view, centres)))
 
 
 def median_seed(context: Context, quality: str | None, group: pd.DataFrame) -> dict[Any, Any]:

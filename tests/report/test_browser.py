@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pages
 import pytest
 
 from ganbench.report import build
@@ -46,6 +47,7 @@ def page(chromium: Any, report: Path) -> Iterator[Any]:
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: request.url.startswith(("file:", "data:")) or said.append(request.url))
     page.goto(report.as_uri())
+    page.wait_for_selector("html.js")
     yield page
     assert said == []
     context.close()
@@ -110,10 +112,10 @@ def test_a_cell_of_the_grid_opens_its_variant_and_a_mark_its_diagnosis(page: Any
     page.click("nav a:text-is('Grid')")
     page.select_option("#grid select >> nth=1", label="modes covered")
     assert len(visible(page, "#grid .map")) == 1
-    cell = visible(page, "#grid td[data-scores] a")[0]
+    cell = visible(page, "#grid .map:not([data-measure=failures]) td a")[0]
     final = cell.inner_text()
     page.select_option("#grid select >> nth=2", label="worst after best")
-    assert cell.inner_text().split("\n")[0] == final.split(" · ")[-1].split("\n")[-1]
+    assert cell.inner_text().split("\n")[0].removesuffix(" \u00d7") == final.split(" · ")[-1].split("\n")[-1]
     cell.hover()
     name = cell.get_attribute("title").split(":")[0]
     cell.click()
@@ -170,7 +172,7 @@ def test_survival_draws_the_lines_chosen_and_tells_them(page: Any) -> None:
         gone, runs = map(int, failures.split("/"))
         assert f"{name} {round(1 - gone / runs, 3):g}" in told
     # just before a failure it has not happened yet, however near
-    lines = page.evaluate("JSON.parse(document.getElementById('data').textContent).studies[0].survival.ring8")
+    lines = pages.data_of(page.content())["studies"][0]["survival"]["ring8"]
     event = next(x for line in lines["settings"]["loss"].values() for x in line["x"] if 0 < x < lines["last"])
     page.mouse.move(box["x"] + box["width"] * event / lines["last"] - 3, box["y"] + 20)
     page.wait_for_timeout(100)
@@ -222,9 +224,9 @@ def test_the_grid_shows_the_mean_over_training(page: Any) -> None:
     page.click("nav a:text-is('Grid')")
     page.select_option("#grid select >> nth=1", label="modes covered")
     page.select_option("#grid select >> nth=2", value="3")
-    cell = visible(page, "#grid td[data-scores]")[0]
+    cell = visible(page, "#grid .map:not([data-measure=failures]) td:has(a)")[0]
     variant = cell.query_selector("a").get_attribute("href")[3:]
-    shown = cell.query_selector("span").inner_text()
+    shown = cell.query_selector("a").inner_text().split()[0]
     cell.hover()
     assert cell.query_selector("a").get_attribute("title").endswith(f"mean over training {shown}")
     page.goto(page.url.split("#")[0] + f"#v-{variant}")
@@ -272,11 +274,26 @@ def test_without_the_script_findings_tables_and_figures_are_there(chromium: Any,
         "statistics img",
         "statistics tr.reference",
         "curves img",
-        "diagnosis tr[data-run]",
+        "diagnosis .runs tr[id]",
     ):
         assert page.is_visible(f"#{place}"), place
     assert "impossible pair" in page.inner_text("#missing")
     context.close()
+
+
+def test_a_browser_that_cannot_unpack_the_data_shows_the_page_without_the_script_and_says_so(
+    chromium: Any, report: Path
+) -> None:
+    page, said = chromium.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.add_init_script("delete window.DecompressionStream")
+    page.goto(report.as_uri())
+    assert "This browser cannot unpack the data of this page" in page.inner_text("main .warning")
+    for place in ("findings li", "variants tr[data-variant]", "survival img", "curves img", "diagnosis .runs tr[id]"):
+        assert page.is_visible(f"#{place}"), place
+    assert said == []
+    page.close()
 
 
 @pytest.mark.slow
@@ -291,6 +308,6 @@ def test_500_runs_with_200_probes_open(chromium: Any, fake: Any, tmp_path: Path)
     page = chromium.new_page()
     page.goto(path.as_uri() + "#curves", timeout=60_000)
     page.wait_for_selector("#curves .uplot canvas", timeout=60_000)
-    data = "JSON.parse(document.getElementById('data').textContent).studies[0]"
-    assert page.evaluate(f"{data}.problems.ring8.steps.length") == 200
+    (study,) = pages.data_of(path.read_text(encoding="utf-8"))["studies"]
+    assert len(study["problems"]["ring8"]["steps"]) == 200
     page.close()

@@ -28,7 +28,7 @@ def test_a_study_against_itself_with_another_seed_and_with_nothing_in_common(tin
     assert (nothing["rows"], nothing["told"]) == ([], "No variant is in both.")
     assert comparisons([first]) == []
     html = build([first, again], tmp_path / "both.html").read_text()
-    assert 'id="compare"' in html
+    assert "id=compare" in html
     assert "smoke (1) and smoke (2)" in html
     # two seeds have a range, and no interval
     assert row["score"] == "0.00 (range 0.00 to 0.00)"

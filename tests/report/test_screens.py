@@ -61,6 +61,7 @@ def opened(chromium: Any, study: Any) -> Iterator[Any]:
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto((study.path / "report.html").as_uri() + anchor)
+        page.wait_for_selector("html.js")
         return page
 
     yield open_at

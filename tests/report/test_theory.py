@@ -52,7 +52,7 @@ def test_a_path_that_theory_does_not_expect_is_told(study, change, monkeypatch):
 
 def test_the_page_has_both_sides(study, tmp_path):
     page = build(study, tmp_path / "report.html").read_text()
-    section = page[page.index('id="theory"') : page.index('id="settings"')]
+    section = page[page.index("id=theory>") : page.index("id=settings>")]
     assert "12 of 12 variants" in section
     assert "of 6 more it says nothing" in section
     assert "1.0050" in section
@@ -65,5 +65,5 @@ def test_the_page_has_both_sides(study, tmp_path):
 def test_other_studies_have_no_such_page(tmp_path):
     plan = api.make_plan(None, ["steps=4", "probe_every=4", "seeds=1", "samples=32", "neighbours=16"], [])
     page = build(api.execute_plan(plan, out=tmp_path / "study")).read_text()
-    assert 'id="theory"' not in page
+    assert "id=theory>" not in page
     assert "Theory" not in page[page.index("<nav") : page.index("</nav>")]

@@ -4,7 +4,7 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const RULES = Object.fromEntries(DATA.rules.map((rule) => [rule.name, rule]));
 const STUDIES = Object.fromEntries(DATA.studies.map((study) => [study.prefix, study]));
 const MOST = DATA.colours; // variants in one picture: more colours than that are not told apart
-const LEVELS = 4094, MISSING = 4095, NO_POINT = 255, EDGE = 254;
+const NO_POINT = 127, EDGE = 126;
 const FEW_SEEDS = 4; // up to so many, single seeds say more than the middle half of them
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -82,33 +82,67 @@ const chip = (verdict) => {
 
 // ---- packed numbers
 
+// The bytes of letters: two of them are 13 bits, and one that is left over is what is missing of the last byte.
+function bytes_of(text) {
+  const place = (at) => { const code = text.charCodeAt(at); return code - 33 - (code > 34) - (code > 60) - (code > 92); };
+  const pairs = text.length >> 1, bytes = new Uint8Array(Math.floor((pairs * 13) / 8) + (text.length % 2));
+  let held = 0, bits = 0, end = 0;
+  for (let at = 0; at < 2 * pairs; at += 2) {
+    held = (held << 13) | (place(at) * 91 + place(at + 1));
+    for (bits += 13; bits >= 8;) bytes[end++] = held >> (bits -= 8);
+    held &= (1 << bits) - 1;
+  }
+  if (text.length % 2) bytes[end] = (held << (8 - bits)) | place(text.length - 1);
+  return bytes;
+}
 async function unpack(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([bytes_of(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+const json_of = async (text) => JSON.parse(new TextDecoder().decode(await unpack(text)));
+// Points from left to right, of which each tells how far it is from the one before, as [frame, point, axis].
+function points_of(bytes, count, axes) {
+  const all = bytes.length / axes, found = new Uint8Array(bytes.length);
+  for (let i = 0; i < all; i++) {
+    found[i * axes] = bytes[i] + (i % count ? found[(i - 1) * axes] : 0);
+    if (axes === 2) found[2 * i + 1] = bytes[all + i];
+  }
+  return found;
 }
 function once(make) {
   let made;
   return () => (made ??= make());
 }
+// Without the means to unpack them, the page is that of a browser without scripts, and says so.
+if (typeof DecompressionStream === "undefined") {
+  for (const still of document.querySelectorAll("noscript")) still.replaceWith(document.createRange().createContextualFragment(still.textContent));
+  document.querySelector("main").prepend(h("p", { class: "warning" }, "This browser cannot unpack the data of this page (it has no DecompressionStream): the tables and figures are all here, but nothing sorts, filters or draws anew. Chromium from 80, Firefox from 113 and Safari from 16.4 can."));
+  return;
+}
 for (const study of DATA.studies) {
+  Object.assign(study, await json_of(study.about));
   study.bytes = once(() => unpack(study.curves));
-  study.command_of = once(async () => JSON.parse(new TextDecoder().decode(await unpack(study.commands))));
-  for (const shown of Object.values(study.samples)) {
-    shown.bytes = once(async () => (shown.kind === "points" ? [await unpack(shown.real), await unpack(shown.packed)] : []));
+  study.command_of = once(() => json_of(study.commands));
+  for (const [problem, shown] of Object.entries(study.samples)) {
+    const { real, packed, sheets } = study.blocks[problem], sheet = (text) => createImageBitmap(new Blob([bytes_of(text)], { type: "image/webp" }));
+    shown.bytes = once(async () => (await Promise.all([real, packed].map(unpack))).map((bytes) => points_of(bytes, shown.count, shown.axes)));
+    shown.sheet = sheets?.map((text) => once(() => sheet(text)));
   }
+  for (const row of document.querySelectorAll(`#${CSS.escape(study.prefix)}diagnosis .runs tr[id]`)) row.dataset.run = row.id.slice(study.prefix.length);
+  for (const row of document.querySelectorAll(`#${CSS.escape(study.prefix)}variants tr[data-variant]`)) row.dataset.variant = row.id.slice(study.prefix.length + 2);
   for (const [id, run] of Object.entries(study.runs)) (study.variants[run.variant].runs ??= []).push(id);
 }
 // The values [probe] of a run, NaN where there is none; after its divergence a run counts as the worst value.
 function series(study, bytes, problem, name, run) {
   const place = study.problems[problem], measure = place.measures[name];
-  const count = place.steps.length, half = bytes.length / 2, start = measure.at + place.runs.indexOf(run) * count;
+  const count = place.steps.length, half = bytes.length / 2, across = place.runs.length, start = measure.at + place.runs.indexOf(run);
   const [low, high] = measure.log ? [Math.log(measure.low), Math.log(measure.high)] : [measure.low, measure.high];
   const values = new Array(count);
-  for (let i = 0; i < count; i++) {
-    const code = bytes[start + i] * 256 + bytes[half + start + i];
-    const value = low + (code / LEVELS) * (high - low);
-    values[i] = code === MISSING ? NaN : measure.log ? Math.exp(value) : value;
+  for (let i = 0, code = 0; i < count; i++) {
+    const at = start + i * across, change = bytes[at] * 256 + bytes[half + at];
+    code += change % 2 ? -(change + 1) / 2 : change / 2;
+    const value = low + (code / measure.most) * (high - low);
+    values[i] = code > measure.most ? NaN : measure.log ? Math.exp(value) : value;
   }
   if (study.runs[run].status === "diverged" && measure.worst !== null) {
     let last = count - 1;

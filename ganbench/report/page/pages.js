@@ -13,16 +13,22 @@ function grid(section, study) {
   const state = { problem: blocks[0].dataset.problem, measure: "", score: "0" };
   const bar = toolbar();
   blocks[0].before(bar);
-  function draw() {
+  // by cell: its scores, their shades, and what marks diverged seeds
+  const cells = once(() => new Map([...section.querySelectorAll(".map")].flatMap((map) => {
+    const told = study.grid[map.closest(".problem").dataset.problem]?.[map.dataset.measure] ?? [];
+    return told.length ? [...map.querySelectorAll("td > a")].map((link, at) => [link.parentElement, [...told[at].map((text) => text.split(" ")), link.textContent.includes("×") ? " ×" : ""]]) : [];
+  })));
+  function draw(opened = true) {
     const block = blocks.find((one) => one.dataset.problem === state.problem), maps = [...block.querySelectorAll(".map")];
     if (state.measure && !maps.some((map) => map.dataset.measure === state.measure)) state.measure = "";
     for (const one of blocks) one.hidden = one !== block;
     for (const map of maps) {
       map.hidden = state.measure !== "" && map.dataset.measure !== state.measure;
-      for (const cell of map.querySelectorAll("td[data-scores]")) {
-        const values = cell.dataset.scores.split(" ");
-        cell.className = `h${cell.dataset.shades.split(" ")[Number(state.score)]}`;
-        cell.querySelector("span").textContent = values[Number(state.score)];
+      for (const { parentElement: cell } of opened ? map.querySelectorAll("td > a") : []) {
+        if (!cells().has(cell)) continue;
+        const [values, shades, lost] = cells().get(cell);
+        cell.className = `h${shades[Number(state.score)]}`;
+        cell.firstChild.firstChild.data = values[Number(state.score)] + lost;
         cell.querySelector("small").textContent = others(state.score).map((one) => values[one]).join(" · ");
       }
       const told = map.querySelector(".shown-score"), rest = others(state.score).map((one) => scores[one][1]).join(" · ");
@@ -34,12 +40,13 @@ function grid(section, study) {
       select("Score", scores, state.score, (score) => { state.score = score; draw(); }),
     );
   }
-  draw();
+  draw(false);
+  openers.set(section.id, () => draw());
   // what a cell is of stands in its row, its column and its block: a title says it at once, made when it is asked for
   section.addEventListener("mouseover", (event) => {
-    const cell = event.target.closest("td[data-scores]"), link = cell?.querySelector("a");
-    if (!link || link.title) return;
-    const values = cell.dataset.scores.split(" "), variant = study.variants[decodeURIComponent(link.hash).slice(`#${study.prefix}v-`.length)];
+    const cell = event.target.closest("td"), link = cell?.querySelector("a");
+    if (!link || link.title || !cells().has(cell)) return;
+    const [values] = cells().get(cell), variant = study.variants[decodeURIComponent(link.hash).slice(`#${study.prefix}v-`.length)];
     link.title = `${variant?.label}: ${scores.map(([place, name]) => `${name} ${values[place]}`).join("; ")}`;
   });
 }
@@ -95,7 +102,7 @@ function of_game(found) {
   return h("p", {}, h("b", {}, link.textContent), found.textContent.slice(link.textContent.length), ...rest);
 }
 async function open_run(study, row) {
-  const id = row.dataset.run, run = study.runs[id], verdict = row.cells[1].textContent, rule = RULES[verdict];
+  const id = row.id.slice(study.prefix.length), run = study.runs[id], verdict = row.cells[1].textContent, rule = RULES[verdict];
   const host = detail(row, h("h3", {}, chip(verdict), ` ${verdict}`, run && run.onset !== null && rule.failed ? ` since step ${run.onset}` : ""));
   const evidence = row.cells[5].cloneNode(true);
   evidence.querySelectorAll("small, br").forEach((one) => one.remove());
@@ -162,7 +169,7 @@ function set_up(section) {
     for (const row of rows) row.addEventListener("click", (event) => { if (!event.target.closest("a")) location.hash = to(row.id); });
     openers.set(section.id, (target, words) => {
       if (words) by(words);
-      if (target.dataset.run) open_run(study, target);
+      if (target.dataset.run !== undefined) open_run(study, target);
     });
   }
 }
@@ -172,7 +179,7 @@ sections.forEach(set_up);
 // a mark tells its run's evidence, which stands with its diagnosis
 document.addEventListener("mouseover", (event) => {
   const mark = event.target.closest("a.chip"), row = mark && document.getElementById(decodeURIComponent(mark.hash.slice(1)));
-  if (row?.dataset.run && !mark.dataset.told) mark.title += `. ${row.cells[5].firstChild.textContent}`;
+  if (row?.dataset.run !== undefined && !mark.dataset.told) mark.title += `. ${row.cells[5].firstChild.textContent}`;
   if (mark) mark.dataset.told = "yes";
 });
 window.addEventListener("hashchange", show);

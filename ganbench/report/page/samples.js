@@ -30,13 +30,6 @@ function frame_points(canvas, shown, bytes, start) {
   context.fillStyle = css("--accent");
   bins.forEach((n, i) => context.fillRect((i / 64) * side, side - (n / top) * side * 0.9, side / 64 - 1, (n / top) * side * 0.9));
 }
-function picture(uri) {
-  return new Promise((done) => {
-    const image = new Image();
-    image.onload = () => done(image);
-    image.src = uri;
-  });
-}
 // Draw frame `at` of a run, or the real samples; a canvas for each.
 async function frame(canvas, shown, run, at) {
   if (shown.kind === "points") {
@@ -45,12 +38,21 @@ async function frame(canvas, shown, run, at) {
     frame_points(canvas, shown, bytes, row * size);
     return;
   }
-  const [width, height] = shown.side, image = await picture(run === null ? shown.real : shown.sprites[run]);
-  const context = canvas.getContext("2d");
+  // frames stand on sheets, the real one first, then run by run; in them images stand side by side, here with a line between
+  const place = run === null ? 0 : 1 + shown.runs.indexOf(run) * shown.steps.length + at, on = place % shown.on;
+  const image = await shown.sheet[Math.floor(place / shown.on)](), context = canvas.getContext("2d");
+  const [rows, columns] = shown.tiles, [high, wide] = shown.tile, [down, across] = [high + shown.gap, wide + shown.gap];
+  const left = (on % shown.across) * columns * across, top = Math.floor(on / shown.across) * rows * down, scale = canvas.width / shown.side[0];
   context.imageSmoothingEnabled = false;
-  context.drawImage(image, run === null ? 0 : width * at, 0, width, height, 0, 0, canvas.width, canvas.height);
+  context.fillStyle = "#808080";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      context.drawImage(image, left + column * across, top + row * down, wide, high, column * (wide + 1) * scale, row * (high + 1) * scale, wide * scale, high * scale);
+    }
+  }
 }
-const has_samples = (shown, run) => (shown.kind === "points" ? shown.runs.includes(run) : run in shown.sprites);
+const has_samples = (shown, run) => shown.runs.includes(run);
 
 function samples(section, study) {
   const problems = Object.keys(study.samples);

@@ -1,6 +1,6 @@
 """Writes networks.png: what each network for images learns of digits in 300 steps; the rows of networks.md's table too.
 
-python docs/networks.py            all of them, in about five minutes of one core
+python docs/networks.py            all of them, in about four minutes of one core
 python docs/networks.py dcgan      that one's row alone; no picture is written
 """
 

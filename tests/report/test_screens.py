@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import data_of
 
 from ganbench.report import build
 from ganbench.report.colours import LIGHT, looks
@@ -202,7 +203,7 @@ def test_lines_have_the_colours_of_the_figure_files(opened: Any) -> None:
     page = opened(1280, 800, anchor="#curves")
     page.wait_for_selector("#curves .uplot canvas")
     labels = page.eval_on_selector_all("#curves .token:has(svg)", "all => all.map(one => one.innerText.slice(0, -2))")
-    (data,) = json.loads(page.inner_text("#data"))["studies"]
+    (data,) = data_of(page.content())["studies"]
     wanted = looks(data["places"], labels)
     strokes = page.eval_on_selector_all(
         "#curves .token svg path",

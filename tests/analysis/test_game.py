@@ -39,6 +39,11 @@ def after(before, then, at):
     return [before] * at + [then] * (PROBES - at)
 
 
+def test_weights_that_turn_and_keep_their_norm_move():
+    still = [4.5 + 0.002 * k for k in range(PROBES)]
+    assert found(g_weight_norm=still, sample_spread=after(0.13, 0.27, 1)) == []
+
+
 @pytest.mark.parametrize(
     ("columns", "finding", "onset"),
     [
@@ -46,6 +51,8 @@ def after(before, then, at):
         ({"d_weight_norm": 4.5}, "D is not moving", 100),
         # it moves by half a percent in all, the other one by half of itself
         ({"g_weight_norm": [4.5 + 0.002 * k for k in range(PROBES)]}, "G is not moving", 100),
+        ({"g_weight_norm": 4.5, "sample_spread": after(0.1, 0.9, 4)}, "G is not moving", 100),
+        ({"g_weight_norm": [4.5 + 0.002 * k for k in range(PROBES)], "sample_spread": 0.9}, "G is not moving", 100),
         ({"g_weight_norm": [4.5, 5.0, *[6.0] * (PROBES - 2)]}, "G has stopped moving", 300),
         ({"d_ranking": after(0.6, 0.02, 4), "d_loss": after(1.3, 0.1, 4)}, "labels look swapped", 400),
         ({"d_input_gradient_real": [0.05, *[0.0025] * 11], "d_input_gradient_fake": [0.05, *[0.002] * 11]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ganbench.analysis.game.course import Course, number, span, values
-from ganbench.analysis.game.discriminator import growth, outgrown, standing, stands
+from ganbench.analysis.game.discriminator import STANDS, growth, outgrown, standing, stands
 from ganbench.analysis.game.records import GameRule
 from ganbench.arrays import Flags
 from ganbench.registry import Remedy
@@ -15,11 +15,22 @@ ABSENT = 1e-7
 GONE = 1e-3
 """Norm of G's gradient against its early size, at which it has vanished."""
 
+WIDENED = 2.0
+"""How many times as far apart as before training samples are, of a generator that must have moved."""
+
+
+def _widened(course: Course) -> bool:
+    """Tell whether samples have come apart, as where weights turn and their norm hardly changes."""
+    if "sample_spread" not in course or course.path("g_weight_norm")[-1] <= STANDS:
+        return False
+    return course.last("sample_spread") > WIDENED * course.start("sample_spread") > 0
+
+
 G_STANDS = GameRule(
     name="G is not moving",
     meaning="the generator's weights stay as they are",
     reads=("g_weight_norm",),
-    holds=lambda course: stands("g", course),
+    holds=lambda course: stands("g", course) & (not _widened(course)),
     evidence=lambda course, place: standing("g", course),
     causes=(
         "its learning rate is 0 or orders too small", "its optimizer holds other parameters or its step is never taken",

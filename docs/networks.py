@@ -34,6 +34,8 @@ WAYS = {
     "fastgan": [*HINGE, "term=reconstruction"],
     "pix2pix": ["problem=upscaled_digits", *HINGE[1:], "term=l1"],
     "cyclegan": ["problem=inverted_digits", "loss=least_squares", *HINGE[1:], "term=cycle"],
+    "stargan": ["problem=restyled_digits", "loss=hinge", "term=domain_class+domain_cycle", "network.stargan.width=16",
+                "network.stargan.blocks=1", "network.stargan.each_pixel=true"],
 }  # fmt: skip
 """How each is trained: about as in its paper, of those of digits alone without batch norm in D."""
 

@@ -166,7 +166,7 @@ def test_a_projection_adds_to_the_logit_alone():
 
 
 @pytest.mark.parametrize("network", [p.name for p in registry.plugins("network") if "batch_features" in p.provides
-                                     and "image" in p.needs])  # fmt: skip
+                                     and "image" in p.needs and "picture" not in p.needs])  # fmt: skip
 def test_every_network_with_an_end_of_its_own_has_heads(network):
     variant = resolve(None, ["problem=digits", f"network={network}", "term=information", "seeds=1"]).variants[0]
     generator, critic = build_networks(variant, make_problem(variant), 0)

@@ -28,6 +28,8 @@ DECLARED = {
     "given_used": ("up", (-math.inf, 1.0), {}),
     "content_kept": ("up", SHARE, {}),
     "content_permuted": ("up", SHARE, {"blind": True}),
+    "target_reached": ("up", SHARE, {"blind": True}),
+    "target_used": ("up", (-math.inf, 1.0), {}),
     "choices_covered": ("up", SHARE, {}),
     "choice_spread": (None, POSITIVE, {"blind": True}),
     "consistency": ("down", POSITIVE, {}),

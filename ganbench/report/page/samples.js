@@ -89,7 +89,8 @@ function samples(section, study) {
   let canvases = [];
   function build() {
     const shown = study.samples[state.problem], flat = shown.kind === "points";
-    const sheet = () => h("canvas", flat ? { width: 240, height: 240 } : { width: shown.side[0] * 2, height: shown.side[1] * 2 });
+    const times = flat ? 0 : Math.max(2, Math.floor(200 / shown.side[0]));
+    const sheet = () => h("canvas", flat ? { width: 240, height: 240 } : { width: shown.side[0] * times, height: shown.side[1] * times });
     canvases = [[null, sheet()], ...study.variants[state.variant].runs.filter((run) => has_samples(shown, run)).map((run) => [run, sheet()])];
     host.replaceChildren(...canvases.map(([run, canvas]) => h("figure", {}, canvas, h("figcaption", {}, ...(run === null ? ["real data"] : [
       chip(study.runs[run].verdict), ` seed ${study.runs[run].seed}: `, h("a", { href: to(study.prefix + run) }, study.runs[run].verdict || study.runs[run].status)])))));

@@ -79,13 +79,15 @@ def learn(name: str) -> Learned:
 def sheet(learned: dict[str, Learned]) -> Image.Image:
     """Return a row of samples for each network, behind its name."""
     tile = 8 * SCALE + 2
-    canvas = Image.new("L", (NAME + ACROSS * tile, len(learned) * tile), 255)
+    canvas = Image.new("RGB", (NAME + ACROSS * tile, len(learned) * tile), "white")
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=14)
     for row, (name, one) in enumerate(learned.items()):
-        pen.text((4, row * tile + tile // 2), name, fill=0, font=font, anchor="lm")
+        pen.text((4, row * tile + tile // 2), name, fill="black", font=font, anchor="lm")
         left = NAME
-        for image in one.samples[:ACROSS, 0]:
-            levels = np.clip((image + 1) * 127.5, 0, 255).astype(np.uint8)
+        for image in one.samples[:ACROSS]:
+            # one channel or three, last for Pillow
+            colours = np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
+            levels = np.clip((colours + 1) * 127.5, 0, 255).astype(np.uint8)
             # two pictures side by side take the room of two
             wide = Image.fromarray(levels).resize((levels.shape[1] * SCALE, 8 * SCALE), Image.Resampling.NEAREST)
             if left + wide.width <= canvas.width:
@@ -101,7 +103,7 @@ def main(names: list[str]) -> None:
         learned[name] = learn(name)
         print(learned[name].row(name), flush=True)
     if not names:
-        sheet(learned).quantize(16).save(PICTURE, optimize=True)
+        sheet(learned).quantize(64).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":

@@ -70,12 +70,17 @@ def start(work: Callable[[int], None], others: Iterable[Forked], lock: Path) -> 
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
-    with warnings.catch_warnings():
-        # the thread of a progress line is no danger to the child, which prints nothing by the same objects
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        _inside(work, parent, asked, told, [end for one in others for end in (one.stdin, one.stdout)], lock)
+    # a Ctrl-C amid the split would be raised in the child, before it can leave that to the parent
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *KEPT})
+    try:
+        with warnings.catch_warnings():
+            # the thread of a progress line is no danger to the child, which prints nothing by the same objects
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            _inside(work, parent, asked, told, mask, [end for one in others for end in (one.stdin, one.stdout)], lock)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(asked[0])
     os.close(told[1])
     return Forked(pid, os.fdopen(asked[1], "w"), os.fdopen(told[0]))
@@ -86,6 +91,7 @@ def _inside(
     parent: int,
     asked: tuple[int, int],
     told: tuple[int, int],
+    mask: set[int | signal.Signals],
     foreign: list[IO[str]],
     lock: Path,
 ) -> NoReturn:
@@ -94,6 +100,7 @@ def _inside(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in KEPT:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         die_with_parent(parent)
         for descriptor in (asked[1], told[0], *(end.fileno() for end in foreign), *_holding(lock)):
             os.close(descriptor)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -64,3 +66,20 @@ def test_work_that_raises_ends_with_a_code():
     assert process.wait() == 1
     process.stdin.close()
     process.stdout.close()
+
+
+INTERRUPTED = """
+import os, signal, torch
+from pathlib import Path
+from ganbench.executors import forked
+
+# a library's own hook, amid which the interrupt of the whole group comes
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))
+process = forked.start(lambda events: os.write(events, b"works\\n"), [], Path("lock"))
+print(process.stdout.readline().strip(), process.wait(), signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+
+
+def test_an_interrupt_amid_the_split_is_left_to_the_parent(tmp_path):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("works 0 set()\n", "")

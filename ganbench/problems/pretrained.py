@@ -44,13 +44,15 @@ class Pretrained:
     ) -> None:
         assert problem.value_range is not None
         (self._low, high), self._network = problem.value_range, network
-        self._levels, self.note, self.key, self.lacks = 255 / (high - self._low), note, key, lacks
+        self._levels, self.note, self.key, self.lacks = 255 / (high - self._low), note, f"8-bit {key}", lacks
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.cat([self._of(part) for part in images.split(BATCH)])
 
     def _of(self, images: Tensor) -> Tensor:
         levels = ((images.float() - self._low) * self._levels).clamp(0, 255)
+        # as they would be saved: published scores are of 8-bit pictures; a term that trains needs the slope
+        levels = levels if levels.requires_grad else levels.round()
         if levels.shape[1] == 1:
             levels = levels.expand(-1, 3, -1, -1)
         if isinstance(self._network, nn.Module):

@@ -56,7 +56,7 @@ def weights(tmp_path, monkeypatch):
 def features_of(file, images):
     """Return the stand-in's features of images in [-1, 1], in plain NumPy."""
     state = {name: value.numpy().astype(np.float64) for name, value in torch.load(file, weights_only=True).items()}
-    levels = np.repeat((images.numpy().astype(np.float64) + 1) * 127.5, 3, axis=1).reshape(len(images), -1)
+    levels = np.repeat(np.round((images.numpy() + 1) * 127.5).astype(np.float64), 3, axis=1).reshape(len(images), -1)
     return np.maximum((levels - 128) / 128 @ state["layer.weight"].T + state["layer.bias"], 0)
 
 
@@ -108,6 +108,17 @@ def test_inception_score_is_that_of_its_definition():
     from ganbench.metrics import inception_score
 
     assert inception_score(p, splits=10).item() == pytest.approx(np.mean(scores), rel=1e-5)
+
+
+def test_pictures_are_judged_as_they_would_be_saved_and_have_slopes_all_the_same(weights):
+    space = extractor(digits(), "inception")
+    images = digits().oracle_samples(4, 0)
+    bytes_of = lambda x: torch.round((x + 1) * 127.5) / 127.5 - 1  # noqa: E731
+    assert not torch.equal(images, bytes_of(images))
+    assert torch.allclose(space(images), space(bytes_of(images)), atol=1e-6)
+    moving = images.clone().requires_grad_()
+    registry.get("feature_space", "inception")(digits())(moving).sum().backward()
+    assert (moving.grad != 0).any()
 
 
 # ---- which weights, and which name
@@ -238,7 +249,7 @@ def test_a_torchscript_file(tmp_path, monkeypatch):
         torch.jit.save(network, str(tmp_path / "own.pt"))
     monkeypatch.setenv("GANBENCH_TORCHSCRIPT", str(tmp_path / "own.pt"))
     images = digits().images[:5]
-    levels = ((images + 1) * 127.5).expand(-1, 3, -1, -1)
+    levels = ((images + 1) * 127.5).round().expand(-1, 3, -1, -1)
     torch.testing.assert_close(extractor(digits(), "torchscript")(images), network(levels))
     plugin = registry.get("feature_space", "torchscript")
     results = [judge(plugin, law) for law in laws("feature_space") if law.about(plugin)]

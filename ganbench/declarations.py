@@ -24,6 +24,7 @@ ROLES = {
     "spread": "how far samples lie apart among themselves: where it is next to nothing they are one, however good",
     "width": "how wide the modes of the samples are: far under the data's they are too tight",
     "repeats": "how many samples are repeated: tells replaying from making",
+    "published": "what papers count on a problem: shown first where verdicts tell nothing apart, never judged by",
     "distance": "compares whole distributions: shown beside others, never ranked by; tells late degradation",
     "gradient": "of the generator: where it is gone beside bad samples, the run cannot recover",
     "saturated": "how much of the generator's gradient no longer counts",

@@ -175,6 +175,7 @@ def class_shares(real: Reference, fake: Tensor, *, confidence: float = 0.9) -> d
     measures={
         "stacked_hit": positive(
             "combinations with at least one sample of all whose channels the classifier is sure", "up", "modes",
+            role="published",
             blind="One sample by chance is enough, and how many a perfect sampler hits depends on how many are drawn.",
         ),
         "stacked_kl": positive(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ganbench.analysis import Study
 from ganbench.files import replace_file, writing_to
@@ -103,7 +104,7 @@ def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[st
     environment = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "coded": _coded}
     scripts = [_file("uPlot.iife.min.js"), _script()]
     return shortened(
         environment.get_template("template.html").render(
@@ -119,6 +120,11 @@ def _page(studies: Sequence[Study], made: Sequence[tuple[dict[str, Any], dict[st
             data=Markup(as_json({"studies": [data for _, data in made], "rules": sections.rules(), **colours.drawn()})),  # noqa: S704
         )
     )
+
+
+def _coded(text: str) -> Markup:
+    """Return a text with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
 def _file(name: str) -> str:

@@ -13,8 +13,9 @@ import pandas as pd
 from ganbench.analysis import Study, budgets, courses
 from ganbench.analysis import claims as trial
 from ganbench.analysis import robustness as robust
-from ganbench.analysis.findings import AxisCompared, compare_levels, sentences
+from ganbench.analysis.findings import sentences
 from ganbench.analysis.game import game_findings_of
+from ganbench.analysis.levels import AxisCompared, compare_levels
 from ganbench.analysis.ranking import labels, rank
 from ganbench.analysis.scores import FINISHED, SCORES, scores
 from ganbench.analysis.verdicts import foreign, judge, judged, so_far_briefly
@@ -160,7 +161,7 @@ class Context:
             seen = view_of(self.study, problem)
             judging = (seen.covered, seen.quality, seen.fidelity) if seen else ()
             names = [name for name in (*ranked_by(self.study, problem).values(), *judging) if name]
-            beside = [*playing("diversity"), *playing("distance")]
+            beside = [*playing("published"), *playing("diversity"), *playing("distance")]
             names += [name for name in beside if name in self.oracle(problem) or not names]
             found[problem] = [name for name in dict.fromkeys(names) if name in known]
         return found

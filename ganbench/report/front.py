@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from ganbench import kinds
 from ganbench.analysis.claims import VERDICTS as JUDGED
-from ganbench.analysis.findings import AxisCompared, Compared, percent
+from ganbench.analysis.findings import percent
+from ganbench.analysis.levels import AxisCompared, Better, Compared, better_levels
 from ganbench.analysis.ranking import axes, level
 from ganbench.analysis.scores import FINISHED
+from ganbench.analysis.statistics import CONFIDENCE
 from ganbench.analysis.verdicts import VERDICTS
+from ganbench.registry import playing
 from ganbench.report.colours import shade
-from ganbench.report.context import DASH, Context
+from ganbench.report.context import DASH, Context, number
+from ganbench.report.heatmaps import scale_of
 from ganbench.report.leaders import leaders
 from ganbench.report.levels import at, levels
 
@@ -27,13 +32,14 @@ SMALL = 0.001
 def front(context: Context) -> dict[str, Any]:
     """Return what the first screen shows of a study that compares something."""
     row_axis, column_axis = [*axes(context.study), None, None][:2]
-    panels = [_panel(context, problem, row_axis, column_axis) for problem in context.problems]
+    panels = [_told_apart(context, _panel(context, problem, row_axis, column_axis)) for problem in context.problems]
     cells = [cell for panel in panels for row in panel["rows"] for cell in row["cells"]]
     return {
         "panels": panels,
+        "flat": all(panel["measure"] for panel in panels),
         "row_axis": _called(row_axis),
         "column_axis": _called(column_axis),
-        "told": list(_told(context)),
+        "told": list(_told(context, panels)),
         "leaders": leaders(context),
         "starred": any(cell.get("star") for cell in cells),
         "skipped": any(cell["kind"] == "skipped" for cell in cells),
@@ -70,7 +76,34 @@ def _panel(context: Context, problem: str, row_axis: str | None, column_axis: st
         for row in rows:
             row["cells"] = [{**cell, "star": False} for cell in row["cells"]]
     heads = [_head(context, column_axis, other) for other in columns]
-    return {"problem": problem, "columns": heads, "rows": rows, "note": _note(ranking, len(tied), all(starred))}
+    note = _note(ranking, len(tied), all(starred))
+    return {"problem": problem, "columns": heads, "rows": rows, "note": note, "measure": None}
+
+
+def _told_apart(context: Context, panel: dict[str, Any]) -> dict[str, Any]:
+    """Return a panel whose cells all fail, or all survive, with the medians of a measure in them instead."""
+    cells = [cell for row in panel["rows"] for cell in row["cells"] if not cell["kind"]]
+    shares, problem = {cell["share"] for cell in cells}, panel["problem"]
+    name = _telling(context, problem) if len(cells) > 1 and shares in ({0.0}, {1.0}) else None
+    if name is None:
+        return panel
+    scale = scale_of(context, problem, name, list(context.by_variant))
+    for cell in cells:
+        value = float(pd.Series([context.finals[run, name] for run in cell["runs"]]).median())
+        told = f"{cell['title']}; median {name.replace('_', ' ')} {number(value)}"
+        cell |= {"text": number(value, 2 if abs(value) < 100 else 3), "shade": shade(scale.good(value)), "title": told}
+    oracle, every = context.oracle(problem).get(name), shares == {1.0}
+    perfect = "" if oracle is None else f", which of a perfect sampler is {number(oracle)}"
+    told = f"{'Every' if every else 'No'} run fails: medians of {name.replace('_', ' ')}{perfect}."
+    return panel | {"measure": name, "flat": told}
+
+
+def _telling(context: Context, problem: str) -> str | None:
+    """Return the measure that tells variants of a problem apart where their failures do not, None without one."""
+    runs = context.finished.loc[context.finished["problem"] == problem, "run"]
+    have = context.scores.groupby("measure")["run"].agg(set)
+    names = [name for name in (*playing("published"), *playing("distance")) if name in have.index]
+    return next((name for name in names if have[name].issuperset(runs)), None)
 
 
 def _head(context: Context, axis: str | None, value: Any) -> dict[str, str]:
@@ -99,6 +132,8 @@ def _cell(runs: pd.DataFrame, order: list[str], tied: set[str], words: list[str]
     best = [variant for variant in variants if variant in tied]
     return {
         "kind": "",
+        "runs": list(finished["run"]),
+        "share": failures / len(finished) if not short else math.nan,
         "text": percent(failures / len(finished)),
         "short": short,
         "shade": shade(1 - (failures + short) / len(finished)),
@@ -138,14 +173,16 @@ def _seeds(ranking: pd.DataFrame) -> str:
 # ------------------------------------------------------------------------------------------ three lines
 
 
-def _told(context: Context) -> Iterator[tuple[str, str]]:
+def _told(context: Context, panels: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield what the picture shows: (its heading, a line)."""
     if context.finished.empty:
         yield "So far", "no run has finished yet."
         return
     yield "How many fail", _overall(context)
-    yield ("Claims", _claims(context)) if len(context.claims) else ("What matters", _levels(context.compared))
-    yield "What is best", _best(context)
+    measures = {panel["problem"]: panel["measure"] for panel in panels}
+    matters = _by_measures(context, measures) if all(measures.values()) else _levels(context.compared)
+    yield ("Claims", _claims(context)) if len(context.claims) else ("What matters", matters)
+    yield "What is best", ("by failures " if all(measures.values()) else "") + _best(context)
 
 
 def _overall(context: Context) -> str:
@@ -183,11 +220,36 @@ def _levels(compared: list[AxisCompared]) -> str:
     return f"{'; '.join(found)}."
 
 
+def _by_measures(context: Context, measures: Mapping[str, str]) -> str:
+    """Tell which level is better than its base, and which one worse, in most pairs, by each problem's measure."""
+    up = {name: context.study.measures[name].direction == "up" for name in measures.values()}
+    goodness = {
+        run: value if up[name] else -value
+        for run, problem in context.finished[["run", "problem"]].to_numpy()
+        for name in [measures[problem]] for value in [context.finals[run, name]]
+    }  # fmt: skip
+    apart = [one for one in better_levels(context.study, context.finished, goodness) if one.p <= 1 - CONFIDENCE]
+    by = f"by {_or([name.replace('_', ' ') for name in up])}"
+    if not apart:
+        return f"nothing yet: failures tell no level apart, nor do pairs {by}."
+    ends = [max(apart, key=lambda one: one.share), min(apart, key=lambda one: one.share)]
+    found = [_in_pairs(one) for one, side in zip(ends, (1, -1), strict=True) if side * (one.share - 0.5) > 0]
+    return f"{by}, {'; '.join(found)}."
+
+
+def _in_pairs(one: Better) -> str:
+    how, many = ("better", one.better) if one.share > 0.5 else ("worse", one.pairs - one.better)
+    return f"{one.level} is {how} than {one.against} ({many} of {one.pairs} pairs, {_p(one.p)})"
+
+
+def _p(p: float) -> str:
+    return f"p < {SMALL}" if p < SMALL else f"p = {p:.2g}"
+
+
 def _against(one: Compared, base: str) -> str:
-    p = f"p < {SMALL}" if one.p < SMALL else f"p = {one.p:.2g}"
     how = "more" if one.gap > 0 else "less"
     share, other = (percent(k / n) for k, n in (one.failed, one.base))
-    return f"{one.level} fails {how} than {base} ({share} against {other} %, {p})"
+    return f"{one.level} fails {how} than {base} ({share} against {other} %, {_p(one.p)})"
 
 
 def _or(names: list[str]) -> str:

@@ -36,7 +36,7 @@ def maps(context: Context, problem: str) -> Iterator[dict[str, Any]]:
             "legend": "of those finished, and how they failed" if known is None else known.legend,
             "oracle": None if measure is None else number(context.oracle(problem).get(measure)),
             "direction": None if known is None else known.direction,
-            **_grid(context, layout, ranked, _scale(context, problem, measure, list(ranked))),
+            **_grid(context, layout, ranked, scale_of(context, problem, measure, list(ranked))),
         }
 
 
@@ -58,7 +58,7 @@ def scores_of(problems: Iterable[dict[str, Any]]) -> dict[str, dict[str, list[li
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """How a measure's value becomes a colour: up to the oracle, or above it, there as the measure is drawn."""
 
     measure: str | None
@@ -78,16 +78,17 @@ class _Scale:
         return 1.0 - math.log(max(value, self.perfect) / self.perfect) / span if span > 0 else 1.0
 
 
-def _scale(context: Context, problem: str, measure: str | None, variants: list[str]) -> _Scale:
+def scale_of(context: Context, problem: str, measure: str | None, variants: list[str]) -> Scale:
+    """Return the scale of a measure's final medians over variants: from the worst of them to the oracle."""
     if measure is None:
-        return _Scale(None, 0, 1, up=False)
+        return Scale(None, 0, 1, up=False)
     known = context.study.measures[measure]
     up = known.direction == "up"
     finals = [context.medians.get((v, measure), {}).get("final", math.nan) for v in variants]
     finite = [value for value in finals if math.isfinite(value)] or [1.0]
     perfect = context.oracle(problem).get(measure, max(finite) if up else min(finite))
     floor = max(perfect, 1e-9)
-    return _Scale(measure, perfect if up else floor, max(max(finite), 10 * floor), up, known.scale == "log")
+    return Scale(measure, perfect if up else floor, max(max(finite), 10 * floor), up, known.scale == "log")
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _layout(runs: pd.DataFrame, varying: list[str]) -> _Layout:
     return _Layout(row_axis or "", column_axis or "", heads, blocks)
 
 
-def _grid(context: Context, layout: _Layout, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
+def _grid(context: Context, layout: _Layout, ranked: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
     blocks = [
         {"label": name, "rows": [{"label": label, "cells": [_cell(context, place, ranked, scale) for place in cells]}
                                  for label, cells in rows]}
@@ -147,7 +148,7 @@ def _grid(context: Context, layout: _Layout, ranked: Mapping[str, Any], scale: _
     }
 
 
-def _cell(context: Context, place: _Place, ranked: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
+def _cell(context: Context, place: _Place, ranked: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
     # why a cell is empty is told once, in the first map: the others have the same cells
     first = scale.measure is None
     if not place.runs:
@@ -175,7 +176,7 @@ def _failures(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _scores(context: Context, row: Mapping[str, Any], scale: _Scale) -> dict[str, Any]:
+def _scores(context: Context, row: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
     """Return a cell with the final score, and what the script shows of the other ones: texts and steps of the scale."""
     known = context.medians.get((row["variant"], str(scale.measure)), dict.fromkeys(SHOWN, math.nan))
     if math.isnan(known["final"]):

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from ganbench.analysis import findings
-from ganbench.analysis.findings import matched, sentences
+from ganbench.analysis.findings import sentences
+from ganbench.analysis.levels import matched
 from ganbench.analysis.ranking import labels, rank
 from ganbench.analysis.scores import scores
 from ganbench.analysis.statistics import wilson

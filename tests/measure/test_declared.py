@@ -17,7 +17,7 @@ DECLARED = {
     "class_kl": ("down", POSITIVE, {"unit": "nats", "role": "divergence", "blind": True}),
     "confident": ("up", SHARE, {"blind": True}),
     "class_share": (None, SHARE, {"role": "shares"}),
-    "stacked_hit": ("up", POSITIVE, {"unit": "modes", "blind": True}),
+    "stacked_hit": ("up", POSITIVE, {"unit": "modes", "role": "published", "blind": True}),
     "stacked_kl": ("down", POSITIVE, {"unit": "nats", "blind": True}),
     "factors_covered": ("up", POSITIVE, {"unit": "values", "blind": True}),
     "factor_kl": ("down", POSITIVE, {"unit": "nats", "blind": True}),

@@ -71,9 +71,37 @@ def test_where_all_may_be_best_no_mark_pretends_otherwise(fake: Any, tmp_path: P
     screen = front(Context(grid(fake, tmp_path, lambda *_: "converged")))
     assert not screen["starred"]
     assert screen["panels"][0]["note"] == "By 5 seeds any of 8 variants may be best."
-    assert dict(screen["told"])["What is best"] == "any of 8 variants (95 % sure, for new seeds)."
+    assert dict(screen["told"])["What is best"] == "by failures any of 8 variants (95 % sure, for new seeds)."
     assert dict(screen["told"])["How many fail"] == "none of 40 runs; 8 of 8 variants survive in all their seeds."
-    assert dict(screen["told"])["What matters"].startswith("nothing yet: no loss, normalization or regularizer is told")
+    assert dict(screen["told"])["What matters"].startswith("nothing yet: failures tell no level apart, nor do pairs by")
+
+
+def test_where_every_run_fails_the_cells_are_medians_of_what_tells_them_apart(fake: Any, tmp_path: Path) -> None:
+    study = grid(fake, tmp_path, lambda *_: "collapsed")
+    # spectral norm always better; the losses equal; R1 better in 8 of 20 pairs of each side: told apart by nothing
+    keys = study.runs.set_index("run")[["normalization", "regularizer", "seed", "loss"]]
+    distance = {
+        run: (2.0 if row["normalization"] == "none" else 1.0)
+        + (-0.1 if row["seed"] < 2 else 0.1) * (row["regularizer"] == "r1")
+        for run, row in keys.iterrows()
+    }  # fmt: skip
+    last = study.series["step"] == study.series["step"].max()
+    study.series.loc[last, "frechet"] = study.series.loc[last, "run"].map(distance)
+    screen = front(Context(study))
+    assert screen["flat"]
+    assert [cell["text"] for cell in cells(screen)] == ["2", "1", "2", "1"]
+    assert cells(screen)[1]["shade"] > cells(screen)[0]["shade"]
+    assert cells(screen)[0]["title"].endswith("; median frechet 2")
+    told = dict(screen["told"])
+    # 20 pairs in one direction, the smallest of three p-values
+    assert told["What matters"] == "by frechet, spectral is better than no normalization (20 of 20 pairs, p < 0.001)."
+    assert screen["panels"][0]["flat"].startswith("Every run fails: medians of frechet, which of a perfect sampler is ")
+
+
+def test_a_panel_with_a_survivor_shows_failures(fake: Any, tmp_path: Path) -> None:
+    screen = front(Context(grid(fake, tmp_path, spectral_holds)))
+    assert not screen["flat"]
+    assert {cell["text"] for cell in cells(screen)} == {"0", "100"}
 
 
 def test_three_lines_say_how_many_what_matters_and_what_is_best(fake: Any, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ SMALL = 0.001
 
 def front(context: Context) -> dict[str, Any]:
     """Return what the first screen shows of a study that compares something."""
-    row_axis, column_axis = [*axes(context.study), None, None][:2]
+    row_axis, column_axis = _pictured(context)
     panels = [_told_apart(context, _panel(context, problem, row_axis, column_axis)) for problem in context.problems]
     cells = [cell for panel in panels for row in panel["rows"] for cell in row["cells"]]
     return {
@@ -46,6 +46,21 @@ def front(context: Context) -> dict[str, Any]:
         "short": any(cell.get("short") for cell in cells),
         "pooled": any(cell.get("words") for cell in cells),
     }
+
+
+def _pictured(context: Context) -> tuple[str | None, str | None]:
+    """Return the settings of the picture's rows and columns: the first two that vary.
+
+    Where failures tell no level of the second apart, but those of others, the columns are of what they tell most of.
+    """
+    row_axis, column_axis = [*axes(context.study), None, None][:2]
+    gaps = {
+        one.axis: max((abs(level.gap) for level in one.levels if level.apart), default=0.0) for one in context.compared
+    }
+    most = max(gaps, key=lambda axis: gaps[axis], default=None)
+    if most is not None and gaps[most] and not gaps.get(str(column_axis), 0.0) and most != row_axis:
+        return row_axis, most
+    return row_axis, column_axis
 
 
 def _called(axis: str | None) -> str:

@@ -98,6 +98,13 @@ def test_where_every_run_fails_the_cells_are_medians_of_what_tells_them_apart(fa
     assert screen["panels"][0]["flat"].startswith("Every run fails: medians of frechet, which of a perfect sampler is ")
 
 
+def test_columns_are_of_the_setting_that_matters_where_the_second_one_does_not(fake: Any, tmp_path: Path) -> None:
+    study = grid(fake, tmp_path, lambda loss, norm, penalty, seed: "converged" if penalty == "r1" else "collapsed")
+    screen = front(Context(study))
+    assert (screen["row_axis"], screen["column_axis"]) == ("loss", "regularizer")
+    assert [cell["text"] for cell in cells(screen)] == ["100", "0"] * 2
+
+
 def test_a_panel_with_a_survivor_shows_failures(fake: Any, tmp_path: Path) -> None:
     screen = front(Context(grid(fake, tmp_path, spectral_holds)))
     assert not screen["flat"]

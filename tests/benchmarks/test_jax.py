@@ -1,6 +1,6 @@
 """A population beside what a JAX user writes for the same GANs: vmap over seeds, scan over steps, one compilation.
 
-JAX lives in an environment of its own, whose Python GANBENCH_JAX names: `python -m venv jax`, `jax/bin/pip install jax`.
+JAX lives in an environment of its own, whose Python GANBENCH_JAX names (`python -m venv jax`, `pip install jax` there).
 Printed: processor milliseconds of a run's step on either side, in rounds that alternate, one thread each.
 """
 

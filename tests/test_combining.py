@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("own_registry")
 TURNS = "the rule moves both players at once: it has no turns to count (critic_steps=1, generator_steps=1)"
 MIXED = "a gradient penalty is defined per sample, and batch statistics mix the samples"
 PIXELS = "instance normalization takes its statistics over the pixels of a feature map"
-NO_LABEL = "it takes no label: conditional_mlp does"
+NO_LABEL = "it takes nothing given: conditional_mlp takes labels, pictured_mlp pictures"
 
 
 def said(**changes):
@@ -70,7 +70,7 @@ def said(**changes):
     ({"model": "vae", "normalization": "layer"}, "normalization layer with model vae: it has none"),
     ({"model": "vae", "problem": "ring8_labelled", "network": "conditional_mlp"},
      "network conditional_mlp with model vae: it has none"),
-    ({"model": "vae", "problem": "ring8_labelled"}, "vae with problem ring8_labelled: it takes no label"),
+    ({"model": "vae", "problem": "ring8_labelled"}, "vae with problem ring8_labelled: it takes nothing given"),
 ])  # fmt: skip
 def test_every_combination_has_its_reason_or_none(changes, reason):
     assert said(**changes) == reason

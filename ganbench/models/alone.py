@@ -27,7 +27,7 @@ NO_GAME = (
     "network", "loss", "normalization", "g_normalization", "regularizer", "g_regularizer", "update", "trick", "term",
 )  # fmt: skip
 """The axes that mean nothing to a model without players."""
-NO_LABELS = {NOTHING_GIVEN: "it takes no label"}
+NO_LABELS = {NOTHING_GIVEN: "it takes nothing given"}
 
 
 class Alone(ABC):

@@ -73,7 +73,7 @@ def test_it_learns_the_digits():
     ("regularizer=r1", "regularizer r1 with model vae: it has none"),
     ("trick=ema", "trick ema with model vae: it has none"),
     ("network=dcgan", "network dcgan with model vae: it has none"),
-    ("problem=ring8_labelled", "it takes no label"),
+    ("problem=ring8_labelled", "it takes nothing given"),
 ])  # fmt: skip
 def test_what_means_nothing_to_it_is_skipped_with_its_reason(override, reason):
     with pytest.raises(UserError) as told:

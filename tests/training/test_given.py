@@ -161,9 +161,9 @@ def test_plain_modules_of_two_arguments_train_as_they_are():
 
 
 @pytest.mark.parametrize(("overrides", "reason"), [
-    (["problem=ring8_labelled"], "mlp with problem ring8_labelled: it takes no label"),
+    (["problem=ring8_labelled"], "mlp with problem ring8_labelled: it takes nothing given"),
     (["network=conditional_mlp"], "conditional_mlp with problem ring8: it needs a problem that gives labels"),
-    (["problem=digits_labelled", "network=dcgan"], "dcgan with problem digits_labelled: it takes no label"),
+    (["problem=digits_labelled", "network=dcgan"], "dcgan with problem digits_labelled: it takes nothing given"),
     ([*SMALL[:2], "trick=packing"], "packing with problem ring8_labelled: a pack of samples has no one label"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_skipped_with_its_reason(overrides, reason):

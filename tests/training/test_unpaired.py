@@ -167,7 +167,7 @@ def test_a_probe_measures_cycles_of_two_domains_alone():
 @pytest.mark.parametrize(("overrides", "reason"), [
     (["network=pictured_mlp"], "pictured_mlp with problem coloured_digits: its G could hand on the other picture"),
     (["network=pix2pix"], "pix2pix with problem coloured_digits: its G could hand on the other picture"),
-    (["network=mlp"], "mlp with problem coloured_digits: it takes no label"),
+    (["network=mlp"], "mlp with problem coloured_digits: it takes nothing given"),
     ([*NETWORKS["cyclegan"], "problem=outlines"], "cyclegan with problem outlines: it needs a problem of two domains"),
     ([*NETWORKS["cyclegan"], "term=l1"], "l1 with problem coloured_digits: it needs a problem of pairs"),
     (["problem=outlines", "network=pictured_mlp", "term=cycle"],

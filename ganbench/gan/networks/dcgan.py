@@ -14,7 +14,10 @@ from ganbench.gan.networks.spec import NetworkSpec
 from ganbench.ranges import NotNegativeInt
 from ganbench.registry import NOTHING_GIVEN, register
 
-NEEDS = {"image": "a convolutional network needs images", NOTHING_GIVEN: "it takes no label: conditional_mlp does"}
+NEEDS = {
+    "image": "a convolutional network needs images",
+    NOTHING_GIVEN: "it takes nothing given: conditional_mlp takes labels, pictured_mlp pictures",
+}
 
 
 PAPER = {"normalization": "batch", "g_normalization": "batch"}

@@ -12,7 +12,7 @@ from ganbench.registry import NOTHING_GIVEN, register
 
 @register(
     "network",
-    needs={NOTHING_GIVEN: "it takes no label: conditional_mlp does"},
+    needs={NOTHING_GIVEN: "it takes nothing given: conditional_mlp takes labels, pictured_mlp pictures"},
     provides={"batch_features", "hidden_features"},
     later=PLAYERS_LATER,
 )

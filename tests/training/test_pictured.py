@@ -66,7 +66,8 @@ def test_a_probe_asks_what_another_picture_does_to_logits():
 
 
 @pytest.mark.parametrize(("overrides", "reason"), [
-    (["network=mlp"], "mlp with problem outlines: it takes nothing given: conditional_mlp takes labels, pictured_mlp pictures"),
+    (["network=mlp"], "mlp with problem outlines: it takes nothing given: "
+     "conditional_mlp takes labels, pictured_mlp pictures"),
     (["network=patchgan"], "patchgan with problem outlines: it takes no picture"),
     (["network=conditional_mlp"], "conditional_mlp with problem outlines: it takes no picture"),
     (["problem=digits_labelled", "network=pix2pix"],

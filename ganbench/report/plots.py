@@ -48,7 +48,7 @@ class Plots:
                 raise unknown(
                     "measure", measure, [str(name) for name in self.study.series if name not in ("run", "step")]
                 )
-        return self._drawn(problem, lambda name: curves(self._context.study, name, measures))
+        return self._drawn(problem, lambda name: curves(self._context.study, name, measures, apart=True))
 
     def samples(self, problem: str | None = None) -> Array:
         """Draw real samples, and those of the first variants at the end of their median seed."""

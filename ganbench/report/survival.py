@@ -38,6 +38,8 @@ def survival(context: Context) -> Iterator[dict[str, Any]]:
         varying = [axis for axis in axes(context.study) if runs[axis].nunique() > 1][:AXES]
         if runs.empty or not runs["failed"].astype(bool).any():
             continue
+        # of dozens of columns, each of which pandas copies for every level
+        runs = runs[[*dict.fromkeys([*varying, "variant", "steps", "failed", "onset"])]]
         groups = {axis: {value: times(at(runs, axis, value)) for value in levels(runs[axis])} for axis in varying}
         curves = {axis: {value: kaplan_meier(*group) for value, group in of.items()} for axis, of in groups.items()}
         lines = {

@@ -47,7 +47,7 @@ class Scores:
 
     @cached_property
     def _arrays(self) -> dict[str, tuple[dict[str, int], Values]]:
-        """Each table's columns by problem, and its numbers: to ask a table of five rows takes longer than to compute."""
+        """Each table's columns by problem, and its numbers: a table of five rows is slow to ask."""
         return {
             label: ({str(name): place for place, name in enumerate(table.columns)}, table.to_numpy(dtype=float))
             for label, table in self.by_label.items()

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from ganbench.analysis import Study
 from ganbench.analysis.ranking import axes, joined, level
@@ -28,6 +28,7 @@ from ganbench.registry import playing
 from ganbench.report.colours import DASHES, LIGHT
 from ganbench.report.context import DASH
 from ganbench.report.levels import at, levels
+from ganbench.report.panels import Panels, draw_lines, inches, step_ticks
 
 DIAGNOSTICS = ("gradient", "saturated", "lead")
 """The roles of the diagnostics whose curves are drawn beside quality."""
@@ -193,32 +194,33 @@ class _Grid:
     def _beside(self, shown: list[str], columns: list[Any], apart: bool) -> Figure:
         (wide, high), gap = (1.7, 1.12), (0.13, 0.13)
         groups, each = [self._lines(value) for value in columns], 1 if apart else len(columns)
-        panels = _Panels(each, self.edges, gap[0] / wide)
+        panels = Panels(each, self.edges, step_ticks(self.edges, 4), gap[0] / wide)
         size = each * wide + (each - 1) * gap[0], high
-        figure, axes_ = _panels(len(shown), len(columns) // each, size, gap, self._legend_rows)
+        figure, axes_ = inches(len(shown), len(columns) // each, size, gap, top=self._top)
         for row, measure in zip(axes_, shown, strict=True):
             self._row(row, measure, groups, panels)
         for axis in axes_[-1]:
-            panels.steps_below(axis)
+            panels.ticks_below(axis)
         titles = [(level(self.column, value) or DASH) if self.column else "" for value in columns]
         for place, axis in enumerate(axes_[0]):
             panels.titles(axis, titles[place * each : (place + 1) * each])
         return figure
 
     def _in_threes(self, shown: list[str], column: object) -> Figure:
-        figure, axes_ = _panels(-(-len(shown) // 3), 3, (2.75, 1.8), (0.7, 0.3), self._legend_rows)
-        groups, panels = [self._lines(column)], _Panels(1, self.edges, ticks=6)
+        figure, axes_ = inches(-(-len(shown) // 3), 3, (2.75, 1.8), (0.7, 0.3), top=self._top)
+        groups, panels = [self._lines(column)], Panels(1, self.edges, step_ticks(self.edges, 6))
         for axis in axes_.flat[len(shown) :]:
             axis.set_visible(False)
         for axis, measure in zip(axes_.flat, shown, strict=False):
             self._row([axis], measure, groups, panels)
         for axis in axes_.flat[: len(shown)][-3:]:
-            panels.steps_below(axis)
+            panels.ticks_below(axis)
         return figure
 
     @property
-    def _legend_rows(self) -> int:
-        return -(-(len(self.hues) + 1) // 8)
+    def _top(self) -> float:
+        """Inches for the titles and the rows of the legend."""
+        return 0.35 + 0.2 * -(-(len(self.hues) + 1) // 8)
 
     def _lines(self, value: object) -> list[_Line]:
         # of dozens of columns, each of which pandas copies for every level
@@ -239,7 +241,7 @@ class _Grid:
             ncols=min(8, len(handles)), fontsize=8, frameon=False,
         )  # fmt: skip
 
-    def _row(self, row: Sequence[Axes], measure: str, groups: list[list[_Line]], panels: _Panels) -> None:
+    def _row(self, row: Sequence[Axes], measure: str, groups: list[list[_Line]], panels: Panels) -> None:
         """Draw one measure into the axes of a row, a panel for each group: they share its scale."""
         raw = np.full((len(self.steps), len(self.runs)), np.nan)
         raw[self.at] = self.series[measure].to_numpy(dtype=float)
@@ -256,14 +258,15 @@ class _Grid:
                 axis.yaxis.set_minor_locator(NullLocator())
             # ticks, each of which is six artists, are for the panels at the left and below
             axis.xaxis.set_major_locator(NullLocator())
-            axis.set(xlim=(panels.lefts[0], panels.lefts[-1] + panels.width), ylim=limits)
-            each = len(panels.lefts)
-            self._curves(axis, groups[place * each : (place + 1) * each], raw, filled, panels.lefts - panels.lefts[0])
+            axis.set(xlim=panels.span, ylim=limits)
+            each = panels.count
+            self._curves(axis, groups[place * each : (place + 1) * each], raw, filled, panels.shifts)
             # a logarithmic axis has no place for 0 and less
             if perfect is not None and (perfect > 0 or not logarithmic):
                 panels.level(axis, perfect, colors=".25", linewidths=0.9, linestyles="--", zorder=1)
             grid = axis.get_yticks().tolist() if grid is None else grid
-            panels.frame(axis, grid)
+            panels.grid(axis, grid)
+            panels.frame(axis)
             if place:
                 axis.yaxis.set_major_locator(NullLocator())
         row[0].set_ylabel(measure.replace("_", " "))
@@ -286,10 +289,10 @@ class _Grid:
                     ends.append((steps[have[-1]], curve[have[-1]]))
                     end_colours.append(colour)
         axis.add_collection(PolyCollection(bands, facecolors=band_colours, alpha=0.15, linewidths=0), autolim=False)
-        _draw(axis, seeds, colors=seed_colours, linewidths=0.6, alpha=0.55)
+        draw_lines(axis, seeds, colors=seed_colours, linewidths=0.6, alpha=0.55)
         hues = [line.hue for line, _ in lines]
         looks: Any = {"colors": [self.colours[hue] for hue in hues], "linestyles": [self.dashes[hue] for hue in hues]}
-        _draw(axis, medians, **looks, linewidths=1.5, zorder=2.1)
+        draw_lines(axis, medians, **looks, linewidths=1.5, zorder=2.1)
         if ends:
             at_step, value = np.array(ends).T
             axis.scatter(at_step, value, c=end_colours, marker="x", s=16, linewidths=1.1, zorder=2.2)
@@ -304,62 +307,6 @@ class _Grid:
             worst = 1.5 * float(finite.max() if worst > 0 else finite.min()) if finite.size else np.nan
         have = ~np.isnan(raw).all(axis=0)
         return np.where(np.isnan(raw) & (lost & have), worst, raw)
-
-
-def _panels(
-    rows: int, columns: int, size: tuple[float, float], gap: tuple[float, float], legend_rows: int
-) -> tuple[Figure, Any]:
-    """Return a figure with panels of a size, gaps between them, and room for labels and a legend, all in inches."""
-    left, right, bottom, top = 0.75, 0.12, 0.5, 0.35 + 0.2 * legend_rows
-    width = left + right + columns * size[0] + (columns - 1) * gap[0]
-    height = bottom + top + rows * size[1] + (rows - 1) * gap[1]
-    figure = Figure(figsize=(width, height))
-    edges = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
-    space = {"wspace": gap[0] / size[0], "hspace": gap[1] / size[1]}
-    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | space)
-
-
-class _Panels:
-    """Panels beside each other in one axes: each is the range of steps, and lies a width and a gap beside the last."""
-
-    def __init__(self, count: int, edges: tuple[float, float], gap: float = 0.0, *, ticks: int = 4) -> None:
-        self.width = edges[1] - edges[0]
-        self.lefts = edges[0] + np.arange(count) * self.width * (1 + gap)
-        found = np.array(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10], integer=True).tick_values(*edges))
-        self.ticks = found[(found >= edges[0]) & (found <= edges[1])]
-        self.uprights = ((self.lefts - edges[0])[:, None] + self.ticks).ravel()
-
-    def level(self, axis: Axes, value: float, **look: Any) -> None:
-        """Draw a level through each panel."""
-        _draw(axis, [[(left, value), (left + self.width, value)] for left in self.lefts], **look)
-
-    def frame(self, axis: Axes, levels_: Sequence[float]) -> None:
-        """Draw the panels' grids, at levels and at the ticks of steps, and their edges at the left and below."""
-        low, high = axis.get_ylim()
-        grid = [[(left, y), (left + self.width, y)] for left in self.lefts for y in levels_ if low <= y <= high]
-        _draw(axis, [*grid, *([(x, low), (x, high)] for x in self.uprights)], colors=".92", linewidths=0.8, zorder=0.5)
-        axis.spines[:].set_visible(False)
-        corners = [[(left, high), (left, low), (left + self.width, low)] for left in self.lefts]
-        look = {"colors": matplotlib.rcParams["axes.edgecolor"], "linewidths": matplotlib.rcParams["axes.linewidth"]}
-        _draw(axis, corners, **look, zorder=2.5, clip_on=False, capstyle="projecting")
-
-    def steps_below(self, axis: Axes) -> None:
-        """Put ticks with their steps below the panels."""
-        axis.set_xticks(self.uprights, [f"{tick:.15g}" for tick in self.ticks] * len(self.lefts))
-
-    def titles(self, axis: Axes, titles: Sequence[str]) -> None:
-        """Put a title above each panel."""
-        if len(titles) == 1:
-            axis.set_title(titles[0])
-            return
-        look: Any = {"ha": "center", "fontsize": matplotlib.rcParams["axes.titlesize"]}
-        for left, title in zip(self.lefts, titles, strict=True):
-            above = (0, matplotlib.rcParams["axes.titlepad"])
-            axis.annotate(title, (left + self.width / 2, 1), above, ("data", "axes fraction"), "offset points", **look)
-
-
-def _draw(axis: Axes, lines: Sequence[Any], **look: Any) -> None:
-    axis.add_collection(LineCollection(lines, **look), autolim=False)
 
 
 def _limits(values: Array, logarithmic: bool, margin: float = 0.05) -> tuple[float, float]:

@@ -56,7 +56,7 @@ class Plots:
 
     def robustness(self, problem: str | None = None) -> Array:
         """Draw what share of its settings each method survives, and what the best of so many trials is worth."""
-        groups = robustness_page(self._context)
+        groups = robustness_page(self._context, apart=True)
         if groups is None:
             raise UserError(f"The study '{self.study.name}' tries its methods at one setting: `tuning` tries several.")
         figures = {group["problem"]: group["figures"] for group in groups}

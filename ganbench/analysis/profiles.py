@@ -7,6 +7,7 @@ and at most 1; 0 for a run that diverged or failed (`seeds.final_scores`). That 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,17 @@ class Scores:
 
     def of(self, label: str, problems: list[str]) -> Values:
         """Return the scores [seeds, problems] of the seeds that have finished on all of them."""
-        return self.by_label[label][problems].dropna().to_numpy(dtype=float)
+        columns, scores = self._arrays[label]
+        values = scores[:, [columns[problem] for problem in problems]]
+        return values[~np.isnan(values).any(axis=1)]
+
+    @cached_property
+    def _arrays(self) -> dict[str, tuple[dict[str, int], Values]]:
+        """Each table's columns by problem, and its numbers: a table of five rows is slow to ask."""
+        return {
+            label: ({str(name): place for place, name in enumerate(table.columns)}, table.to_numpy(dtype=float))
+            for label, table in self.by_label.items()
+        }
 
     def shared(self, label: str, other: str) -> list[str]:
         """Return the problems that two variants both have runs on."""

@@ -100,7 +100,9 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
     table = scores(study, sorted(wanted)) if scored is None else scored[scored["measure"].isin(wanted)]
     found, names = _Scores(table), labels(study)
     runs = judged(study, verdicts)
-    runs = runs[runs["status"] != "skipped"]
+    # of dozens of columns, each of which pandas copies for every variant
+    known = ("problem", "variant", "run", "status", "failed", "undecided", "verdict", *COSTS)
+    runs = runs.loc[runs["status"] != "skipped", [name for name in known if name in runs.columns]]
     rows = []
     for (problem, variant), group in runs.groupby(["problem", "variant"], sort=False):
         finished = group[group["status"].isin(FINISHED)]

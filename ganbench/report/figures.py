@@ -7,7 +7,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
@@ -29,6 +28,7 @@ from ganbench.registry import playing
 from ganbench.report.colours import DASHES, LIGHT
 from ganbench.report.context import DASH
 from ganbench.report.levels import at, levels
+from ganbench.report.panels import Panels, draw_lines, inches, step_ticks
 
 DIAGNOSTICS = ("gradient", "saturated", "lead")
 """The roles of the diagnostics whose curves are drawn beside quality."""
@@ -100,10 +100,12 @@ def legend_above(figure: Figure) -> None:
         text.set_text(textwrap.fill(text.get_text(), 60))
 
 
-def curves(study: Study, problem: str, measures: Sequence[str] | None = None) -> Iterator[Curves]:
+def curves(
+    study: Study, problem: str, measures: Sequence[str] | None = None, *, apart: bool = False
+) -> Iterator[Curves]:
     """Yield a problem's figures: a row a measure, a column a level of the second setting, a colour one of the first.
 
-    measures: those to draw, by default `measures_of`.
+    measures: those to draw, by default `measures_of`; apart: whether every panel is an axes of its own.
 
     Lines are medians over seeds, thin lines single seeds, bands their middle half, from FEW seeds on. A diverged run
     counts as the worst value of a measure from then on (for a measure without direction it ends) and is marked by a
@@ -119,7 +121,7 @@ def curves(study: Study, problem: str, measures: Sequence[str] | None = None) ->
     pages = [(key, part, chunk) for key, block in blocks for part, chunk in _pages(block, column)]
     for key, part, chunk in pages[:FIGURES]:
         title = ", ".join(filter(None, [problem, joined(others, key)]))
-        figure = _Grid(study, problem, chunk, hue, column).draw(shown)
+        figure = _Grid(study, problem, chunk, hue, column).draw(shown, apart=apart)
         name = "-".join(filter(None, [problem, "curves", joined(others, key), part.strip(" ()")]))
         yield Curves(name, title + part, *render(figure, WIDE), left_out=max(0, len(pages) - FIGURES))
 
@@ -159,7 +161,10 @@ class _Line:
 
 
 class _Grid:
-    """The panels of one figure: few artists a panel and a layout in inches, for most of the time goes into those."""
+    """The panels of one figure, few artists for all of them: a row is one axes, in which its panels lie side by side.
+
+    An axes costs ten times what is drawn in a panel.
+    """
 
     def __init__(self, study: Study, problem: str, runs: pd.DataFrame, hue: str | None, column: str | None) -> None:
         self.study, self.problem, self.runs, self.hue, self.column = study, problem, runs, hue, column
@@ -172,31 +177,50 @@ class _Grid:
         looks = [level_look(place) for place in range(len(self.hues))]
         self.colours = {value: colour for value, (colour, _) in zip(self.hues, looks, strict=True)}
         self.dashes: dict[Any, Any] = {value: dashes for value, (_, dashes) in zip(self.hues, looks, strict=True)}
+        self.edges = _limits(self.steps, False, 0.02)
 
-    def draw(self, shown: list[str]) -> Figure:
-        """Return the figure: measures below each other where there are columns, else in three panels a row."""
+    def draw(self, shown: list[str], *, apart: bool = False) -> Figure:
+        """Return the figure: measures below each other where there are columns, else in three panels a row.
+
+        apart: whether every panel is an axes of its own, for readers who change them.
+        """
         columns = levels(self.runs[self.column]) if self.column else [None]
-        groups = [self._lines(value) for value in columns]
-        legend_rows = -(-(len(self.hues) + 1) // 8)
         with sns.axes_style("white"), matplotlib.rc_context(STYLE | {"axes.edgecolor": ".8"}):
-            if len(columns) > 1:
-                figure, panels = _panels(len(shown), len(columns), (1.7, 1.12), (0.13, 0.13), legend_rows)
-                for row, measure in enumerate(shown):
-                    self._row(list(panels[row]), measure, groups)
-                for axis, value in zip(panels[0], columns, strict=True):
-                    axis.set_title((level(self.column, value) or DASH) if self.column else "")
-            else:
-                figure, panels = _panels(-(-len(shown) // 3), 3, (2.75, 1.8), (0.7, 0.3), legend_rows)
-                for axis in panels.flat[len(shown) :]:
-                    axis.set_visible(False)
-                for axis, measure in zip(panels.flat, shown, strict=False):
-                    self._row([axis], measure, groups)
-            for axis in [axis for above, below in pairwise(panels) for axis, under in zip(above, below, strict=True)
-                         if under.get_visible()]:  # fmt: skip
-                axis.xaxis.set_major_locator(NullLocator())
+            figure = self._in_threes(shown, columns[0]) if len(columns) == 1 else self._beside(shown, columns, apart)
             self._legend(figure)
             figure.text(0.5, 0.06 / figure.get_figheight(), "training step", ha="center", va="bottom", fontsize=9)
         return figure
+
+    def _beside(self, shown: list[str], columns: list[Any], apart: bool) -> Figure:
+        (wide, high), gap = (1.7, 1.12), (0.13, 0.13)
+        groups, each = [self._lines(value) for value in columns], 1 if apart else len(columns)
+        panels = Panels(each, self.edges, step_ticks(self.edges, 4), gap[0] / wide)
+        size = each * wide + (each - 1) * gap[0], high
+        figure, axes_ = inches(len(shown), len(columns) // each, size, gap, top=self._top)
+        for row, measure in zip(axes_, shown, strict=True):
+            self._row(row, measure, groups, panels)
+        for axis in axes_[-1]:
+            panels.ticks_below(axis)
+        titles = [(level(self.column, value) or DASH) if self.column else "" for value in columns]
+        for place, axis in enumerate(axes_[0]):
+            panels.titles(axis, titles[place * each : (place + 1) * each])
+        return figure
+
+    def _in_threes(self, shown: list[str], column: object) -> Figure:
+        figure, axes_ = inches(-(-len(shown) // 3), 3, (2.75, 1.8), (0.7, 0.3), top=self._top)
+        groups, panels = [self._lines(column)], Panels(1, self.edges, step_ticks(self.edges, 6))
+        for axis in axes_.flat[len(shown) :]:
+            axis.set_visible(False)
+        for axis, measure in zip(axes_.flat, shown, strict=False):
+            self._row([axis], measure, groups, panels)
+        for axis in axes_.flat[: len(shown)][-3:]:
+            panels.ticks_below(axis)
+        return figure
+
+    @property
+    def _top(self) -> float:
+        """Inches for the titles and the rows of the legend."""
+        return 0.35 + 0.2 * -(-(len(self.hues) + 1) // 8)
 
     def _lines(self, value: object) -> list[_Line]:
         # of dozens of columns, each of which pandas copies for every level
@@ -217,8 +241,8 @@ class _Grid:
             ncols=min(8, len(handles)), fontsize=8, frameon=False,
         )  # fmt: skip
 
-    def _row(self, panels: list[Axes], measure: str, groups: list[list[_Line]]) -> None:
-        """Draw one measure into panels that share its scale."""
+    def _row(self, row: Sequence[Axes], measure: str, groups: list[list[_Line]], panels: Panels) -> None:
+        """Draw one measure into the axes of a row, a panel for each group: they share its scale."""
         raw = np.full((len(self.steps), len(self.runs)), np.nan)
         raw[self.at] = self.series[measure].to_numpy(dtype=float)
         lost = (self.runs["status"] == "diverged").to_numpy()
@@ -226,48 +250,49 @@ class _Grid:
         perfect = self.study.oracle.get(self.problem, {}).get(measure)
         known = self.known.get(measure)
         logarithmic = known is not None and known.scale == "log" and bool((raw > 0).any())
-        grid: list[list[tuple[float, float]]] = []
         limits = _limits(np.append(filled[np.isfinite(filled)], [] if perfect is None else perfect), logarithmic)
-        for axis, lines in zip(panels, groups, strict=True):
+        grid: list[float] | None = None
+        for place, axis in enumerate(row):
             if logarithmic:
                 axis.set_yscale("log")
                 axis.yaxis.set_minor_locator(NullLocator())
-            self._curves(axis, lines, raw, filled)
+            # ticks, each of which is six artists, are for the panels at the left and below
+            axis.xaxis.set_major_locator(NullLocator())
+            axis.set(xlim=panels.span, ylim=limits)
+            each = panels.count
+            self._curves(axis, groups[place * each : (place + 1) * each], raw, filled, panels.shifts)
             # a logarithmic axis has no place for 0 and less
             if perfect is not None and (perfect > 0 or not logarithmic):
-                axis.axhline(perfect, color=".25", linewidth=0.9, linestyle="--", zorder=1)
-            axis.set_xlim(_limits(self.steps, False, 0.02))
-            axis.set_ylim(limits)
-            if axis is panels[0]:
-                grid = _gridlines(axis)
-            else:
+                panels.level(axis, perfect, colors=".25", linewidths=0.9, linestyles="--", zorder=1)
+            grid = axis.get_yticks().tolist() if grid is None else grid
+            panels.grid(axis, grid)
+            panels.frame(axis)
+            if place:
                 axis.yaxis.set_major_locator(NullLocator())
-            axis.add_collection(LineCollection(grid, colors=".92", linewidths=0.8, zorder=0.5), autolim=False)
-        panels[0].set_ylabel(measure.replace("_", " "))
+        row[0].set_ylabel(measure.replace("_", " "))
 
-    def _curves(self, axis: Axes, lines: list[_Line], raw: Array, filled: Array) -> None:
+    def _curves(self, axis: Axes, groups: list[list[_Line]], raw: Array, filled: Array, shifts: Array) -> None:
         seeds, seed_colours, bands, band_colours, medians, ends, end_colours = [], [], [], [], [], [], []
-        for line in lines:
+        lines = [(line, self.steps + shift) for group, shift in zip(groups, shifts, strict=True) for line in group]
+        for line, steps in lines:
             values, colour = filled[:, line.runs], self.colours[line.hue]
             low, middle, high = _quartiles(values)
-            medians.append(np.column_stack([self.steps, middle]))
+            medians.append(np.column_stack([steps, middle]))
             # of fewer seeds the middle half is all of them, and their lines say more
-            bands += [_band(self.steps, low, high)] if values.shape[1] >= FEW else []
+            bands += [_band(steps, low, high)] if values.shape[1] >= FEW else []
             band_colours += [colour] if values.shape[1] >= FEW else []
-            seeds += [np.column_stack([self.steps, one]) for one in values.T]
+            seeds += list(np.stack(np.broadcast_arrays(steps, values.T), axis=2))
             seed_colours += [colour] * values.shape[1]
             for curve in raw[:, line.runs[line.lost]].T:
                 have = np.flatnonzero(np.isfinite(curve))
                 if have.size:
-                    ends.append((self.steps[have[-1]], curve[have[-1]]))
+                    ends.append((steps[have[-1]], curve[have[-1]]))
                     end_colours.append(colour)
-        colours = [self.colours[line.hue] for line in lines]
         axis.add_collection(PolyCollection(bands, facecolors=band_colours, alpha=0.15, linewidths=0), autolim=False)
-        axis.add_collection(LineCollection(seeds, colors=seed_colours, linewidths=0.6, alpha=0.55), autolim=False)
-        dashes = [self.dashes[line.hue] for line in lines]
-        axis.add_collection(
-            LineCollection(medians, colors=colours, linestyles=dashes, linewidths=1.5, zorder=2.1), autolim=False
-        )
+        draw_lines(axis, seeds, colors=seed_colours, linewidths=0.6, alpha=0.55)
+        hues = [line.hue for line, _ in lines]
+        looks: Any = {"colors": [self.colours[hue] for hue in hues], "linestyles": [self.dashes[hue] for hue in hues]}
+        draw_lines(axis, medians, **looks, linewidths=1.5, zorder=2.1)
         if ends:
             at_step, value = np.array(ends).T
             axis.scatter(at_step, value, c=end_colours, marker="x", s=16, linewidths=1.1, zorder=2.2)
@@ -282,27 +307,6 @@ class _Grid:
             worst = 1.5 * float(finite.max() if worst > 0 else finite.min()) if finite.size else np.nan
         have = ~np.isnan(raw).all(axis=0)
         return np.where(np.isnan(raw) & (lost & have), worst, raw)
-
-
-def _panels(
-    rows: int, columns: int, size: tuple[float, float], gap: tuple[float, float], legend_rows: int
-) -> tuple[Figure, Any]:
-    """Return a figure with panels of a size, gaps between them, and room for labels and a legend, all in inches."""
-    left, right, bottom, top = 0.75, 0.12, 0.5, 0.35 + 0.2 * legend_rows
-    width = left + right + columns * size[0] + (columns - 1) * gap[0]
-    height = bottom + top + rows * size[1] + (rows - 1) * gap[1]
-    figure = Figure(figsize=(width, height))
-    edges = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
-    space = {"wspace": gap[0] / size[0], "hspace": gap[1] / size[1]}
-    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=edges | space)
-
-
-def _gridlines(axis: Axes) -> list[list[tuple[float, float]]]:
-    """Return the grid of a row of panels: ticks, each of which is six artists, are for those at the left and below."""
-    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
-    level = [[(left, y), (right, y)] for y in axis.get_yticks() if low <= y <= high]
-    upright = [[(x, low), (x, high)] for x in axis.get_xticks() if left <= x <= right]
-    return level + upright
 
 
 def _limits(values: Array, logarithmic: bool, margin: float = 0.05) -> tuple[float, float]:

@@ -66,17 +66,18 @@ def _points(
     room = POINT_BYTES * share / (len(stored) * len(steps) * axes_)
     count = int(min(max(room, POINTS[0]), POINTS[1]))
 
-    def coded(points: Array) -> Array:
-        points = points[:count, :axes_]
-        codes = np.full((count, axes_), EDGE + 1, np.uint8)
-        good = np.isfinite(points).all(1)
-        scaled = (points[good] - low[:axes_]) / (high - low)[:axes_]
+    def coded(frames: Sequence[Array | None]) -> Array:
+        points = np.full((len(frames), count, axes_), np.nan)
+        for place, frame in enumerate(frames):
+            if frame is not None:
+                points[place, : len(frame)] = frame[:count, :axes_]
+        good = np.isfinite(points).all(axis=2, keepdims=True)
         # 0 and EDGE are the frame's border, where points outside of it are drawn
-        codes[: good.sum()] = np.rint(np.clip(scaled, 0, 1) * EDGE)
-        return codes
+        with np.errstate(invalid="ignore"):
+            scaled = np.rint(np.clip((points - low[:axes_]) / (high - low)[:axes_], 0, 1) * EDGE)
+        return np.where(good, scaled, EDGE + 1).astype(np.uint8)
 
-    nothing = np.empty((0, axes_))
-    drawn = np.stack([np.stack([coded(frames.get(step, nothing)) for step in steps]) for frames in stored.values()])
+    drawn = coded([frames.get(step) for frames in stored.values() for step in steps])
     circles = None
     if centres is not None:
         middle = (np.atleast_2d(centres[0])[:, :axes_] - low[:axes_]) / (high - low)[:axes_]
@@ -88,8 +89,8 @@ def _points(
         "low": low.tolist(),
         "high": high.tolist(),
         "centres": circles,
-        "real": deflated(_ordered(coded(real)[None])),
-        "packed": deflated(_ordered(drawn.reshape(-1, count, axes_))),
+        "real": deflated(_ordered(coded([real]))),
+        "packed": deflated(_ordered(drawn)),
     }
 
 

@@ -77,6 +77,9 @@ def _panel(context: Context, problem: str, row_axis: str | None, column_axis: st
     tied = set(ranking.loc[ranking["tied"].astype(bool), "variant"]) if len(ranking) else set()
     order = list(ranking["variant"])
     columns = levels(runs[column_axis]) if column_axis else [None]
+    # of dozens of columns, each of which pandas copies for every cell
+    known = ("run", "variant", "status", "reason", "verdict", "failed", "undecided")
+    runs = runs[[*dict.fromkeys([*known, *filter(None, (row_axis, column_axis))])]]
     rows: list[dict[str, Any]] = []
     for value in levels(runs[row_axis]) if row_axis else [None]:
         here = at(runs, row_axis, value)

@@ -121,6 +121,8 @@ class _Layout:
 def _layout(runs: pd.DataFrame, varying: list[str]) -> _Layout:
     row_axis, column_axis = [*varying, None, None][:2]
     others = varying[2:]
+    # of dozens of columns, each of which pandas copies for every cell
+    runs = runs[[*varying, "variant", "status", "reason"]]
     columns = levels(runs[column_axis]) if column_axis else [None]
     blocks = []
     for key, block in list(runs.groupby(others, sort=False, dropna=False)) if others else [((), runs)]:

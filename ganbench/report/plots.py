@@ -48,7 +48,7 @@ class Plots:
                 raise unknown(
                     "measure", measure, [str(name) for name in self.study.series if name not in ("run", "step")]
                 )
-        return self._drawn(problem, lambda name: curves(self._context.study, name, measures))
+        return self._drawn(problem, lambda name: curves(self._context.study, name, measures, apart=True))
 
     def samples(self, problem: str | None = None) -> Array:
         """Draw real samples, and those of the first variants at the end of their median seed."""
@@ -56,7 +56,7 @@ class Plots:
 
     def robustness(self, problem: str | None = None) -> Array:
         """Draw what share of its settings each method survives, and what the best of so many trials is worth."""
-        groups = robustness_page(self._context)
+        groups = robustness_page(self._context, apart=True)
         if groups is None:
             raise UserError(f"The study '{self.study.name}' tries its methods at one setting: `tuning` tries several.")
         figures = {group["problem"]: group["figures"] for group in groups}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import matplotlib
@@ -22,8 +23,11 @@ from ganbench.report.colours import BAD, GOOD, MIDDLE, looks, scale
 from ganbench.report.colours import shade as step_of
 from ganbench.report.context import DASH, Context
 from ganbench.report.figures import STYLE, Curves, legend_above, line_look, render
+from ganbench.report.panels import Panels, Ticks, inches, label_sides
 
 COLUMNS = 7
+WIDE, HIGH, GAP = 1.5, 1.3, 0.12
+"""Inches: a panel of the map, and between two."""
 MARGIN = 0.16
 DRAWN = 6
 """Curves in one figure: more are not told apart."""
@@ -31,8 +35,11 @@ TRIALS = (1, 5)
 """Budgets that the table shows, beside that of all settings."""
 
 
-def robustness_page(context: Context) -> list[dict[str, Any]] | None:
-    """Return a group a problem: its table, the map over two rates and the curves; None for a study without tuning."""
+def robustness_page(context: Context, *, apart: bool = False) -> list[dict[str, Any]] | None:
+    """Return a group a problem: its table, the map over two rates and the curves; None for a study without tuning.
+
+    apart: whether every panel of the map is an axes of its own, for readers who change them.
+    """
     table = context.robustness
     if table.empty:
         return None
@@ -41,7 +48,7 @@ def robustness_page(context: Context) -> list[dict[str, Any]] | None:
     for problem, rows in table.groupby("problem", sort=False):
         trials = _budgets(rows)
         figures = [
-            *_map(context, str(problem), runs[runs["problem"] == problem], rows),
+            *_map(context, str(problem), runs[runs["problem"] == problem], rows, apart),
             *_curves(context, str(problem), rows),
         ]
         told = [_told(row, trials) for row in rows.to_dict("records")]
@@ -82,47 +89,78 @@ def _rates(context: Context, runs: pd.DataFrame) -> list[str]:
     return sorted(numbers[:2], key=lambda key: not key.rsplit(".", 1)[-1].startswith("d_"))
 
 
-def _map(context: Context, problem: str, runs: pd.DataFrame, rows: pd.DataFrame) -> Iterator[Curves]:
+def _map(context: Context, problem: str, runs: pd.DataFrame, rows: pd.DataFrame, apart: bool) -> Iterator[Curves]:
     rates = _rates(context, runs)
     if not rates:
         return
     methods = list(rows["method"])
-    columns = min(COLUMNS, len(methods))
-    lines = -(-len(methods) // columns)
-    with sns.axes_style("white"), matplotlib.rc_context(STYLE | {"axes.edgecolor": ".8"}):
-        titles = [_wrapped(method) for method in methods]
-        height = 1.4 + 0.11 * max(title.count("\n") + 1 for title in titles)
-        figure = Figure(figsize=(max(3.6, 1.62 * columns + 0.7), height * lines + 0.8), layout="constrained")
-        panels, by_method = figure.subplots(lines, columns, squeeze=False), dict(list(runs.groupby("method")))
-        for panel in panels.flat[len(methods) :]:
-            panel.set_visible(False)
-        ends = [_ends(runs[key]) for key in rates] if len(rates) > 1 else [_ends(runs[rates[0]]), _ends(np.ones(1))]
-        # not by axes that share: each of seventy then tells all others of every change
-        for panel in panels.flat:
-            _scale(panel, ends)
-            panel.label_outer()
-        for panel, method, title in zip(panels.flat, methods, titles, strict=False):
-            _panel(panel, by_method[method], rates)
-            panel.set_title(title, fontsize=7.5)
-        figure.supxlabel(_called(rates[0]), fontsize=9)
-        if len(rates) > 1:
-            figure.supylabel(_called(rates[1]), fontsize=9)
-        else:
-            for panel in panels.flat:
-                panel.yaxis.set_major_locator(NullLocator())
+    with sns.axes_style("white"), matplotlib.rc_context(STYLE | {"axes.edgecolor": ".8", "axes.titlesize": 7.5}):
+        figure = _map_of(methods, _survivors(runs, rates), min(COLUMNS, len(methods)), apart)
+        label_sides(figure, *map(_called, rates))
     title = f"{problem}: share of seeds that survive at each setting, from none (vermillion) to all (blue)"
     yield Curves(f"{problem}-robustness", title, *render(figure))
 
 
-def _panel(panel: Axes, runs: pd.DataFrame, rates: list[str]) -> None:
+def _survivors(runs: pd.DataFrame, rates: list[str]) -> pd.DataFrame:
+    """Return a row a method and setting: method, across, up (one place where one rate is tuned), survived, seeds."""
+    found = runs[["method", *rates, "survived"]].groupby(["method", *rates])["survived"].agg(["sum", "size"])
+    at = found.index.to_frame(index=False)
+    return pd.DataFrame({
+        "method": at["method"], "across": at[rates[0]].astype(float),
+        "up": at[rates[1]].astype(float) if len(rates) > 1 else 1.0,
+        "survived": found["sum"].to_numpy(dtype=int), "seeds": found["size"].to_numpy(),
+    })  # fmt: skip
+
+
+def _map_of(methods: list[str], found: pd.DataFrame, columns: int, apart: bool) -> Figure:
+    """Return the figure: a panel a method, a row of them an axes, or each of them where they stand apart."""
+    lines, each, titles = -(-len(methods) // columns), 1 if apart else columns, list(map(_wrapped, methods))
+    left, right, logarithmic = _ends(found["across"])
+    found = found.assign(across=np.log10(found["across"]) if logarithmic else found["across"])
+    edges = (np.log10(left), np.log10(right)) if logarithmic else (left, right)
+    panels = Panels(each, edges, _ticks(edges, logarithmic), GAP / WIDE)
+    above, up = 0.16 + 0.115 * max(title.count("\n") + 1 for title in titles), _ends(found["up"])
+    size = each * WIDE + (each - 1) * GAP, HIGH
+    figure, axes = inches(lines, columns // each, size, (GAP, above + 0.08), top=above)
+    for place, axis in enumerate(axes.flat):
+        first = place * each
+        here = methods[first : first + each]
+        axis.set_visible(bool(here))
+        if not here:
+            continue
+        low, high, steep = up
+        axis.set(yscale="log" if steep else "linear", xlim=panels.span, ylim=(low, high))
+        part = panels.first(len(here))
+        _settings(axis, found, here, part)
+        part.frame(axis)
+        part.titles(axis, titles[first : first + each])
+        # ticks are for the panels at the left, and for those below which there are none
+        axis.xaxis.set_major_locator(NullLocator())
+        if (start := max(0, len(methods) - columns - first)) < len(here):
+            part.ticks_below(axis, start)
+        if first % columns or found["up"].nunique() == 1:
+            axis.yaxis.set_major_locator(NullLocator())
+    return figure
+
+
+def _settings(axis: Axes, found: pd.DataFrame, methods: list[str], panels: Panels) -> None:
+    """Draw the settings of some methods into their panels: how many seeds survive, in the colour of their share."""
     blend = LinearSegmentedColormap.from_list("survival", [np.array(c) / 255 for c in (BAD, MIDDLE, GOOD)])
-    found = runs.groupby(rates)["survived"].agg(["mean", "sum", "size"]).reset_index()
-    x = found[rates[0]].astype(float)
-    y = found[rates[1]].astype(float) if len(rates) > 1 else pd.Series(np.ones(len(found)))
-    panel.scatter(x, y, c=found["mean"], cmap=blend, vmin=0, vmax=1, s=105, edgecolors=".55", linewidths=0.6)
-    for at_x, at_y, alive, of in zip(x, y, found["sum"], found["size"], strict=True):
-        shade = scale()[step_of(alive / of)][1]
-        panel.annotate(str(int(alive)), (at_x, at_y), ha="center", va="center", fontsize=6, color=shade)
+    found = found[found["method"].isin(methods)]
+    by = dict(zip(methods, panels.shifts, strict=True))
+    x, share = found["across"] + found["method"].map(by).astype(float), found["survived"] / found["seeds"]
+    axis.scatter(x, found["up"], c=share, cmap=blend, vmin=0, vmax=1, s=105, edgecolors=".55", linewidths=0.6)
+    for at_x, at_y, alive, part in zip(x, found["up"], found["survived"], share, strict=True):
+        axis.text(at_x, at_y, str(alive), ha="center", va="center", fontsize=6, color=scale()[step_of(part)][1])
+
+
+def _ticks(edges: tuple[float, float], logarithmic: bool) -> Ticks:
+    """Return a few ticks within the edges of a panel, which are logarithms where it has a logarithmic scale."""
+    low, high = edges
+    if logarithmic:
+        return [(float(power), f"$10^{{{power}}}$") for power in range(math.ceil(low), math.floor(high) + 1)]
+    found = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [(float(tick), f"{tick:g}") for tick in found if low <= tick <= high]
 
 
 def _ends(values: ArrayLike) -> tuple[float, float, bool]:
@@ -135,15 +173,6 @@ def _ends(values: ArrayLike) -> tuple[float, float, bool]:
         low, high = low - beside, high + beside
     room = MARGIN * (high - low)
     return (10 ** (low - room), 10 ** (high + room), True) if logarithmic else (low - room, high + room, False)
-
-
-def _scale(panel: Axes, ends: Sequence[tuple[float, float, bool]]) -> None:
-    """Fix the axes of a panel before anything is drawn in it."""
-    for axis, (low, high, logarithmic) in zip(("x", "y"), ends, strict=True):
-        if logarithmic:
-            panel.set(**{f"{axis}scale": "log"})
-        panel.set(**{f"{axis}lim": (low, high)})
-    panel.set_autoscale_on(False)
 
 
 def _called(key: str) -> str:

@@ -87,14 +87,13 @@ def headline(context: Context) -> list[dict[str, Any]]:
 
 
 def _ranked(context: Context, row: Mapping[Any, Any]) -> dict[str, Any]:
-    chips = context.by_variant[row["variant"]].sort_values("seed")
     values = {}
     for measure in context.measures(row["problem"]):
         three = context.medians.get((row["variant"], measure), {})
         values[measure] = [number(three.get(score, float("nan"))) for score in SCORES]
     return {
         **row,
-        "chips": [chip(run) for run in chips.to_dict("records")],
+        "chips": [chip(run) for run in context.by_variant[row["variant"]]],
         "interval": f"{percent(row['failure_low'])} to {percent(row['failure_high'])} %",
         "values": values,
         "area": number(row["covered_area"]),
@@ -128,7 +127,8 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
     rows = []
     order = {v: i for i, v in enumerate(context.ranking["variant"])} if len(context.ranking) else {}
     runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(["done", "diverged"])]
-    ranked = sorted(runs.groupby("variant", sort=False), key=lambda item: order.get(str(item[0]), 0))
+    of_variant = runs[["run", "variant"]].groupby("variant", sort=False)
+    ranked = sorted(of_variant, key=lambda item: order.get(str(item[0]), 0))
     quality = ranked_by(study, problem)["quality"]
     for variant, group in ranked[:STRIPS]:
         run = median_seed(context, quality, group)
@@ -152,7 +152,7 @@ def _uri(samples: Any, view: thumbnails.Frame | None, centres: Any) -> str:
 
 def median_seed(context: Context, quality: str | None, group: pd.DataFrame) -> dict[Any, Any]:
     """Return the run of a variant's with the median final quality, the lower one of two."""
-    rows = group.to_dict("records")
+    rows = [context.rows[run] for run in group["run"]]
     if quality is None:
         return rows[0]
     rows.sort(key=lambda row: (context.finals.get((row["run"], quality), 0.0), str(row["seed"])))
@@ -165,8 +165,9 @@ def verdict_rows(context: Context, problem: str) -> list[dict[Any, Any]]:
     if runs.empty:
         return []
     order = {name: i for i, name in enumerate(reversed(list(VERDICTS)))}
-    runs = runs.assign(order=runs["verdict"].map(order)).sort_values(["order", "onset"], kind="stable")
-    return [{**row, "chip": chip(row), "game": _told_of(context, row["run"])} for row in runs.to_dict("records")]
+    keys = runs[["run", "onset"]].assign(order=runs["verdict"].map(order))
+    rows = [context.rows[run] for run in keys.sort_values(["order", "onset"], kind="stable")["run"]]
+    return [{**row, "chip": chip(row), "game": _told_of(context, row["run"])} for row in rows]
 
 
 def _told_of(context: Context, run: str) -> list[dict[Any, Any]]:

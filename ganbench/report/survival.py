@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ganbench.analysis import Study
 from ganbench.analysis.findings import percent
@@ -23,6 +22,7 @@ from ganbench.report.context import DASH, Context, number
 from ganbench.report.figures import STYLE, Curves, level_look, render
 from ganbench.report.levels import at, levels
 from ganbench.report.lines import Line, line
+from ganbench.report.panels import inches, label_sides
 
 AXES = 4
 """Settings that get a panel and a table, the best-known first."""
@@ -38,6 +38,8 @@ def survival(context: Context) -> Iterator[dict[str, Any]]:
         varying = [axis for axis in axes(context.study) if runs[axis].nunique() > 1][:AXES]
         if runs.empty or not runs["failed"].astype(bool).any():
             continue
+        # of dozens of columns, each of which pandas copies for every level
+        runs = runs[[*dict.fromkeys([*varying, "variant", "steps", "failed", "onset"])]]
         groups = {axis: {value: times(at(runs, axis, value)) for value in levels(runs[axis])} for axis in varying}
         curves = {axis: {value: kaplan_meier(*group) for value, group in of.items()} for axis, of in groups.items()}
         lines = {
@@ -85,12 +87,11 @@ def _row(label: str, curve: Survival, p: float | None) -> dict[str, Any]:
 def _figure(study: Study, problem: str, runs: pd.DataFrame, curves: Mapping[str, Mapping[Any, Survival]]) -> Curves:
     panels = dict(curves) or {"": {None: kaplan_meier(*times(runs))}}
     with sns.axes_style("whitegrid", rc={"grid.color": ".92"}), matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(max(4.2, 3.0 * len(panels)), 3.3), layout="constrained")
-        axes_ = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
-        for axis, (name, found) in zip(axes_, panels.items(), strict=True):
+        figure, axes_ = inches(1, len(panels), (2.8 if len(panels) > 1 else 3.4, 2.5), (0.12, 0), top=0.3)
+        for axis, (name, found) in zip(axes_[0], panels.items(), strict=True):
             _panel(axis, name, found, levels(study.runs[name]) if name else [None])
-        figure.supxlabel("training step of failure", fontsize=9)
-        figure.supylabel("share of runs not failed", fontsize=9)
+            axis.label_outer()
+        label_sides(figure, "training step of failure", "share of runs not failed")
     title = f"{problem}: share of runs that have not failed for good, by setting"
     return Curves(f"{problem}-survival", title, *render(figure))
 

@@ -24,7 +24,9 @@ class Course:
     def __init__(self, columns: Mapping[str, Values], measures: Collection[str] | None = None) -> None:
         self._measures = measures
         order = np.argsort(columns["step"], kind="stable")
-        self.columns = {name: values[order] for name, values in columns.items() if not np.isnan(values).all()}
+        table = np.array(list(columns.values()), dtype=float)[:, order]
+        told = ~np.isnan(table).all(axis=1)
+        self.columns = {name: values for name, values, any_ in zip(columns, table, told.tolist(), strict=True) if any_}
         self.steps = self.columns["step"]
         self.trained: Flags = self.steps > 0 if len(self.steps) > 1 else np.ones(len(self.steps), dtype=bool)
 

@@ -310,12 +310,15 @@ def execute_plan(
     return Study(store.path)
 
 
-def remaining(plan: Plan, device: str, folder: Path | None) -> dict[str, list[Run]]:
-    """Return the populations of a plan that have not ended in a study's folder, or all where it holds another plan."""
-    from ganbench.executors.blame import units
-    from ganbench.executors.work import populations
+def remaining(plan: Plan, device: str, folder: Path | None, shard: str | None = None) -> dict[str, list[Run]]:
+    """Return the populations of a plan that have not ended in a study's folder, or all where it holds another plan.
 
-    work = populations(plan, device)
+    shard: of a share of it alone, "3/16".
+    """
+    from ganbench.executors.blame import units
+    from ganbench.executors.shards import share_of
+
+    work = share_of(plan, device, shard)
     if folder is None or not (store := Store(folder)).exists() or store.read_plan().hash != plan.hash:
         return work
     return store.todo(plan, units(store, work))

@@ -122,7 +122,7 @@ def run(
     )
     folder = out_dir or api.default_folder(plan, shard)
     if dry_run:
-        show_plan(plan, api.pick_device(device), workers, None if fresh else folder, (out, err))
+        show_plan(plan, api.pick_device(device), workers, None if fresh else folder, (out, err), shard=shard)
         return
     from ganbench.terminal import Progress
 

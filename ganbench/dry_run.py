@@ -29,22 +29,31 @@ def counted(number: int, noun: str) -> str:
 
 
 def show_plan(
-    plan: Plan, device: str, workers: int | None, folder: Path | None, consoles: tuple[Console, Console]
+    plan: Plan,
+    device: str,
+    workers: int | None,
+    folder: Path | None,
+    consoles: tuple[Console, Console],
+    *,
+    shard: str | None = None,
 ) -> None:
-    """Print what a plan would train and how long that takes; consoles: of the output, and of errors."""
+    """Print what a plan, or a shard of it, would train and how long that takes; consoles: of output, and of errors."""
     from ganbench import api
     from ganbench.executors.local import choose
     from ganbench.executors.work import trial
 
     out, err = consoles
     out.print(size_of(plan), soft_wrap=True)
-    work = api.remaining(plan, device, folder)
-    left = sum(map(len, work.values()))
+    work = api.remaining(plan, device, folder, shard)
+    left, whole = sum(map(len, work.values())), sum(map(len, api.remaining(plan, device, None, shard).values()))
+    if shard:
+        out.print(f"Of these shard {escape(shard)} has {counted(whole, 'run')}.", soft_wrap=True)
     if not left:
-        out.print(f"Nothing is left to do: all runs have ended in {escape(str(folder))}.", soft_wrap=True)
+        why = f"all runs have ended in {escape(str(folder))}" if whole else "there are more shards than populations"
+        out.print(f"Nothing is left to do: {why}.", soft_wrap=True)
         return
-    if left < len(plan.runs):
-        out.print(f"{len(plan.runs) - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
+    if left < whole:
+        out.print(f"{whole - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
     count = min(choose(plan, device, workers).workers, len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0

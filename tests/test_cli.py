@@ -302,6 +302,28 @@ def test_dry_run_prints_the_plan_and_creates_nothing(command, tiny, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_dry_run_of_a_shard_is_of_its_own_populations(command, tiny, tmp_path):
+    from ganbench.executors.work import populations
+
+    overrides = [*tiny, "loss=hinge", "normalization=none,layer,spectral"]
+    names = set(populations(resolve(None, overrides), "cpu"))
+    assert len(names) == 3
+    seen = []
+    for shard, runs in (("1/2", 4), ("2/2", 2)):
+        code, out, err = command("run", *overrides, "--dry-run", "--workers", "1", "--shard", shard)
+        assert (code, err) == (0, "")
+        head, told, *rest = out.splitlines()
+        assert head == "custom: 6 runs of 3 variants, 2 seeds each"
+        assert told == f"Of these shard {shard} has {runs} runs."
+        seen += [line.split()[0] for line in rest if line.split()[0] in names]
+        assert "have ended" not in out
+    assert sorted(seen) == sorted(names)
+    told = command("run", *overrides, "--dry-run", "--workers", "1", "--shard", "4/4")[1]
+    assert told.endswith("Nothing is left to do: there are more shards than populations.\n")
+    assert command("run", *overrides, "--dry-run", "--shard", "3/2")[0] == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_run_report_and_the_way_back(command, tiny, tmp_path):
     code, out, err = command("run", *tiny, "--out", "study", "--workers", "1")
     assert (code, err) == (0, "")

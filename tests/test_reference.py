@@ -1,6 +1,7 @@
 """The reference reports in the repository: of today's suites, and small enough to be there."""
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pages
@@ -50,3 +51,26 @@ def test_the_reports_that_the_readme_leads_to_are_there():
     assert set(named) <= there
     listed = (REFERENCE.parent / "README.md").read_text(encoding="utf-8")
     assert there == set(re.findall(r"`([\w-]+\.html)`", listed))
+
+
+def test_what_is_said_of_the_two_runs_of_the_claims_is_what_they_decide():
+    page, summary, told = (
+        (REFERENCE.parent / place).read_text(encoding="utf-8")
+        for place in ("reference/claims.html", "reference/claims.md", "README.md")
+    )
+    decided = r"(supported|refuted|not decided)"
+    table = re.findall(rf"^\| ([^|]+) \|.*\| \*\*{decided}\*\*", summary, re.MULTILINE)
+    rows = re.findall(rf"id=claim-(\w+)><td class=wrap>(.*?)<br>.*?<b class=.verdict[^>]*>{decided}<", page, re.DOTALL)
+    found = {
+        name: (verdict, *(other for claim, other in table if claim.startswith(unescape(says))))
+        for name, says, verdict in rows
+    }
+    assert all(len(pair) == 2 for pair in found.values())
+    assert len(found) == len(table) == 26
+    differ = {name: pair for name, pair in found.items() if len(set(pair)) > 1}
+    told = " ".join(told.split())
+    assert f"Of its 26 verdicts {26 - len(differ)} are those of `claims.html`, and none is turned round." in told
+    assert all("not decided" in pair for pair in differ.values())
+    assert set(re.findall(r"`(\w+)`", told[told.index("The page has") : told.index("So 6 claims")])) == set(differ)
+    counts = {verdict: sum(pair[0] == verdict for pair in found.values()) for verdict in ("supported", "refuted")}
+    assert f"So {counts['supported']} claims are supported there, {counts['refuted']} refuted" in told

@@ -55,7 +55,7 @@ def styles() -> str:
         ":root{" + "".join(f"--c{place}:{colour};" for place, colour in enumerate(palette)) + "}"
         for palette in (LIGHT, DARK)
     )
-    return f"{lines}{day}@media (prefers-color-scheme: dark){{{dark_lines}{night}}}"
+    return f"{lines}{day}@media screen and (prefers-color-scheme: dark){{{dark_lines}{night}}}"
 
 
 def drawn() -> dict[str, Any]:

@@ -111,7 +111,9 @@ def _with_origin(context: Context, runs: pd.DataFrame) -> pd.DataFrame:
     commands, others = context.study.commands, settings.others(context)
     runs = runs.assign(command=[commands.get(run, "") for run in runs["run"]])
     runs = runs.merge(others, left_on="variant", right_index=True, how="left") if others.size else runs
-    return runs.assign(**settings.environment(context))
+    # all at once: a table that grows column by column warns of its fragments where there are many
+    told = pd.DataFrame(settings.environment(context), index=runs.index)
+    return pd.concat([runs.drop(columns=told.columns, errors="ignore"), told], axis=1)
 
 
 def as_json(context: Context, results: pd.DataFrame) -> str:

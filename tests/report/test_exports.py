@@ -169,6 +169,20 @@ def test_parquet_holds_the_same_runs_and_every_probe(study: Any, tmp_path: Path)
     pd.testing.assert_frame_equal(series, study.series, check_dtype=False)
 
 
+def test_however_many_settings_there_are_nothing_is_said_of_how_the_table_is_made(
+    study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    # pandas warns where a column is added to a hundred others that came one by one
+    many = pd.concat([pd.Series(0.5, study.runs["variant"].unique(), name=f"key_{n}") for n in range(150)], axis=1)
+    monkeypatch.setattr(settings, "others", lambda context: many.map(str).astype(object))
+    exports.export(study, tmp_path, ["csv"])
+    assert [str(one.message) for one in recwarn if issubclass(one.category, pd.errors.PerformanceWarning)] == []
+    rows = pd.read_csv(tmp_path / "results.csv")
+    assert set(rows["key_0"]) == set(rows["key_149"]) == {0.5}
+    assert set(rows.columns) >= set(settings.ENVIRONMENT)
+    assert rows["run"].tolist() == study.runs["run"].tolist()
+
+
 def test_a_context_that_exists_is_used(study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = Context(study)
     monkeypatch.setattr(exports, "Context", None)

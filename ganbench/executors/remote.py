@@ -191,12 +191,16 @@ class Post:
 
     def lost(self, task: Task, why: str) -> None:
         """End a task of which no answer will come, with what the furthest of its attempts has."""
+        self.keep(task)
+        task.end(why)
+
+    def keep(self, task: Task) -> None:
+        """Have in the study what the furthest attempt of a task has that is out."""
         if not task.job.until:
             places = (self.attempts / self.token).glob(f"{file_name(task.job.name)}-*")
             best = copying.furthest((Store(place).population(task.job.name) for place in places), self.tasks.plan)
             if best:
                 self._adopt(best, self.tasks.store.population(task.job.name))
-        task.end(why)
 
     def _keep(self, attempt: Store, task: Task, *, ended: bool) -> str:
         """Take an attempt's files into the study, and say what is wrong with them, or nothing."""
@@ -289,6 +293,10 @@ def pump(tasks: Tasks, engine: Engine) -> None:
                 _tell(engine, out)
         finally:
             engine.cancel(list(out))
+            for task in out.values():
+                # the command was interrupted, or its cluster is gone: the next one goes on from there
+                with suppress(OSError):
+                    post.keep(task)
 
 
 def _tell(engine: Engine, out: dict[Any, Task]) -> None:

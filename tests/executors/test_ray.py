@@ -4,12 +4,14 @@ A cluster is this machine. What only Ray is asked for stands in test_clusters.py
 """
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from overriding import over
 from same import equal
 
 from ganbench import api
+from ganbench.errors import Exit
 from ganbench.executors.remote import Post
 from ganbench.results.store import ATTEMPTS
 
@@ -60,8 +63,9 @@ def at_work():
 
 @pytest.fixture
 def marked(monkeypatch):
-    """Ray's processes inherit by what they are told from those of others."""
+    """Ray's processes inherit by what they are told from those of others; their priority is not lowered."""
     monkeypatch.setenv("GANBENCH_TEST", str(os.getpid()))
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     monkeypatch.setenv("GANBENCH_CHECKPOINT_SECONDS", "-1")
 
 
@@ -136,7 +140,7 @@ class Head:
 
     def start(self):
         words = ["start", "--head", "--block", f"--port={self.port}", "--num-cpus=2", "--include-dashboard=false",
-                 "--disable-usage-stats", "--node-ip-address=127.0.0.1"]  # fmt: skip
+                 "--disable-usage-stats", "--object-store-memory=100000000"]  # fmt: skip
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "ray.scripts.scripts", *words]
             self.process = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
@@ -149,3 +153,39 @@ class Head:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.log.write_bytes(b"")
+
+
+@pytest.fixture
+def head(tmp_path, monkeypatch):
+    # Ray lets nobody in without a token: one of this test's own
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    head = Head(tmp_path)
+    head.start()
+    yield head
+    with suppress(ProcessLookupError):
+        head.kill()
+
+
+@pytest.mark.usefixtures("marked")
+def test_a_head_that_is_gone_ends_the_command_with_a_sentence_and_it_goes_on_when_repeated(tmp_path, head):
+    """Ray's own head keeps nothing beyond its end: another one at its address is another cluster.
+
+    The command is a process of its own, since Ray ends whoever was connected for too long.
+    """
+    study, resumed = tmp_path / "study", []
+    words = [*LONG, "executor=ray", f"executor.address={head.address}"]
+    command = [sys.executable, "-m", "ganbench", "run", *words, "--out", str(study)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    in_a_while(lambda: list((study / ATTEMPTS).glob("*/*/populations/*/checkpoint.pt")) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[0]
+    head.kill()
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert "Error: Cannot go on: the head of the Ray cluster is gone; repeat the command when it is back" in said
+    assert process.returncode == Exit.USAGE
+    found = api.run(
+        None, LONG, out=study, workers=1,
+        watch=lambda name, event: resumed.append(event["step"]) if event["event"] == "resumed" else None,
+    )  # fmt: skip
+    assert max(resumed) > 0, "what its workers had is taken over"
+    equal(found, api.run(None, LONG, out=tmp_path / "straight", workers=1))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ganbench.executors.work import Job, cost, name_of
+from ganbench.files import writing_to
 from ganbench.plan import Plan, Run, Variant
 from ganbench.results.store import Store
 from ganbench.training import checkpoint
@@ -77,7 +78,14 @@ class Schedule:
         return self.waiting.pop(0) if self.waiting else None
 
     def ended(self, job: Job, failure: Failure | None) -> Iterator[tuple[str, str]]:
-        """Take note of how a job ended; return the failures that are final: names of populations, and why."""
+        """Take note of how a job ended; return the failures that are final: names of populations, and why.
+
+        Raises UserError where that cannot be written: a disk that is full ends the command, and blames nobody.
+        """
+        with writing_to(self.store.path):
+            return self._ended(job, failure)
+
+    def _ended(self, job: Job, failure: Failure | None) -> Iterator[tuple[str, str]]:
         if job.until:
             return self._tried(job, failure)
         if failure is None:

@@ -26,7 +26,7 @@ from ganbench.executors.base import Task, Tasks
 from ganbench.executors.isolate import Event
 from ganbench.executors.serving import Server
 from ganbench.executors.work import Job
-from ganbench.files import append_line, file_name, remove, replace_file, write_text
+from ganbench.files import append_line, file_name, remove, replace_file, write_text, writing_to
 from ganbench.results import copying, planfile
 from ganbench.results.population import PopulationFolder
 from ganbench.results.store import ATTEMPTS, Store
@@ -175,23 +175,25 @@ class Post:
         if "unfit" in answer:
             raise UserError(f"The worker on {answer['where']} cannot train this plan: {answer['unfit']}.")
         place = self.attempts / self.token / answer.get("place", f"{file_name(task.job.name)}-{secrets.token_hex(4)}")
-        for name, content in answer.get("files", {}).items():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_bytes(content)
         task.where, last = answer["where"], answer["last"]
         for event in answer["told"]:
             task.take(event)
         task.step = max(task.step, answer["step"])
-        if not task.job.until:
-            lost = self._keep(Store(place), task, ended=last["event"] == "finished")
-            last = {"event": "failed", "error": lost} if lost else last
+        with writing_to(self.tasks.store.path):
+            for name, content in answer.get("files", {}).items():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                (place / name).write_bytes(content)
+            if not task.job.until:
+                lost = self._keep(Store(place), task, ended=last["event"] == "finished")
+                last = {"event": "failed", "error": lost} if lost else last
         task.take(last)
         task.end()
         shutil.rmtree(place, ignore_errors=True)
 
     def lost(self, task: Task, why: str) -> None:
         """End a task of which no answer will come, with what the furthest of its attempts has."""
-        self.keep(task)
+        with writing_to(self.tasks.store.path):
+            self.keep(task)
         task.end(why)
 
     def keep(self, task: Task) -> None:

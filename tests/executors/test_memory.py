@@ -10,6 +10,7 @@ import torch
 from same import equal
 
 from ganbench import api
+from ganbench.advancing import Course
 from ganbench.executors import isolate, work
 from ganbench.executors.blame import Failure, Schedule, units
 from ganbench.executors.work import Job, name_of, populations
@@ -242,3 +243,10 @@ def test_workers_go_on_with_fewer_runs_at_once(own_registry, tmp_path, monkeypat
     assert len(told) == 1
     assert told[0].endswith(", with 4 runs at once; 2 and 2 of them go on apart.")
     equal(study, clean, apart=["memory_mb"])
+
+
+def test_what_is_said_of_a_part_of_a_population_is_shown_too(planned):
+    one = planned("hinge", 4)
+    course = Course(one.plan, "cpu", one.store.path)
+    for name in (one.job.name, "a-half-of-it"):
+        assert course.take(name, {"event": "told", "text": "it goes on"}) == "it goes on"

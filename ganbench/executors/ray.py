@@ -36,8 +36,9 @@ class Ray:
         except ImportError as error:
             raise needs("Ray", "ray") from error
         try:
+            # without an address Ray looks for a cluster that runs here, or did: one of its own is asked for by name
             own = {} if self.address else {"num_cpus": self.processes}
-            ray.init(address=self.address or None, log_to_driver=False, **own)
+            ray.init(address=self.address or "local", log_to_driver=False, **own)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(f"There is no Ray cluster at '{self.address}': {told(error)}.") from error
         try:

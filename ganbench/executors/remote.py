@@ -282,23 +282,24 @@ def pump(tasks: Tasks, engine: Engine) -> None:
                 if not out:
                     return
                 for handle, answer in list(engine.ended(list(out))):
-                    task = out.pop(handle)
+                    task = out[handle]
                     if not isinstance(answer, str):
-                        post.take(task, answer)
+                        post.take(out.pop(handle), answer)
                         continue
                     lost[task.job] += 1
                     if lost[task.job] >= TRIES:
-                        post.lost(task, answer)
+                        post.lost(out.pop(handle), answer)
                     else:
+                        # still out where it cannot be sent, for there is nobody any more
                         (again,) = engine.submit([post.letter(task)])
-                        out[again] = task
+                        out[again] = out.pop(handle)
                 _tell(engine, out)
         finally:
-            engine.cancel(list(out))
             for task in out.values():
                 # the command was interrupted, or its cluster is gone: the next one goes on from there
                 with suppress(OSError):
                     post.keep(task)
+            engine.cancel(list(out))
 
 
 def _tell(engine: Engine, out: dict[Any, Task]) -> None:

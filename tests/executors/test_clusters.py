@@ -273,7 +273,7 @@ def fake_ray(monkeypatch):
 
 @pytest.mark.parametrize(("executor", "asked"), [
     (Ray("auto", 0.0, 2), {"address": "auto", "log_to_driver": False}),
-    (Ray("", 0.0, 2), {"address": None, "log_to_driver": False, "num_cpus": 2}),
+    (Ray("", 0.0, 2), {"address": "local", "log_to_driver": False, "num_cpus": 2}),
 ])  # fmt: skip
 def test_ray_is_begun_and_ended(fake_ray, pumped, executor, asked):
     executor.run("tasks")

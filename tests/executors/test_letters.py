@@ -562,13 +562,21 @@ def test_what_was_out_when_a_command_ends_is_where_the_next_goes_on(worker, offi
     attempts = office.store.path / ATTEMPTS
 
     class Gone(Mail):
+        def submit(self, letters):
+            if self.sent:
+                raise OSError("the cluster is gone")
+            return super().submit(letters)
+
         def ended(self, handles):
             (token,) = attempts.iterdir()
             begun(local, first, token / f"{first}-0", 0, "less")
             begun(local, first, token / f"{first}-1", 2, "more")
-            raise OSError("the cluster is gone")
+            yield handles[0], "its scheduler is gone"
 
-    with pytest.raises(OSError, match="the cluster is gone"):
+        def cancel(self, handles):
+            raise OSError("nobody is there to be told")
+
+    with pytest.raises(OSError, match="nobody is there to be told"):
         pump(office.tasks, Gone())
     own = office.store.population(first)
     assert (own.whole_steps(), own.checkpoint.read_text()) == ([0, 2], "more")

@@ -47,6 +47,12 @@ def in_a_while(holds):
     return found
 
 
+def has_checkpoint(study):
+    """Tell whether an attempt has one beyond its start: there is one at every probe, which it follows."""
+    files = (study / ATTEMPTS).glob("*/*/populations/*/checkpoint.pt")
+    return any(len((file.parent / "series.jsonl").read_text().splitlines()) > 2 for file in files)
+
+
 def at_work():
     """The processes of Ray that are at a task of this one: they are called after its function."""
     found = []
@@ -113,7 +119,7 @@ def test_a_ray_worker_that_is_killed_costs_no_bit(tmp_path, request, disk):
 
     def kill():
         if disk == "shared":
-            in_a_while(lambda: list((study / ATTEMPTS).glob("*/*/populations/*/checkpoint.pt")))
+            in_a_while(lambda: has_checkpoint(study))
         pid = in_a_while(at_work)[0]
         time.sleep(0.0 if disk == "shared" else 3.0)
         os.kill(pid, signal.SIGKILL)
@@ -177,7 +183,7 @@ def test_a_head_that_is_gone_ends_the_command_with_a_sentence_and_it_goes_on_whe
     words = [*LONG, "executor=ray", f"executor.address={head.address}"]
     command = [sys.executable, "-m", "ganbench", "run", *words, "--out", str(study)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    in_a_while(lambda: list((study / ATTEMPTS).glob("*/*/populations/*/checkpoint.pt")) or process.poll() is not None)
+    in_a_while(lambda: has_checkpoint(study) or process.poll() is not None)
     assert process.poll() is None, process.communicate()[0]
     head.kill()
     said, _ = process.communicate(timeout=PATIENCE)

@@ -32,6 +32,12 @@ LONG = over([*GRID, "steps=1000", "probe_every=20"])
 PATIENCE = 300.0
 
 
+@pytest.fixture(autouse=True)
+def as_others(monkeypatch):
+    """Ray's workers have the priority of other processes: beside other work they would come to nothing."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+
+
 @pytest.fixture
 def apart(monkeypatch):
     """No machine but this one has the study's directory: workers look for it where it is not."""
@@ -69,9 +75,8 @@ def at_work():
 
 @pytest.fixture
 def marked(monkeypatch):
-    """Ray's processes inherit by what they are told from those of others; their priority is not lowered."""
+    """Ray's processes inherit by what they are told from those of others."""
     monkeypatch.setenv("GANBENCH_TEST", str(os.getpid()))
-    monkeypatch.setenv("RAY_worker_niceness", "0")
     monkeypatch.setenv("GANBENCH_CHECKPOINT_SECONDS", "-1")
 
 

@@ -36,7 +36,7 @@ class Course:
         elif name in self.size and kind == "finished":
             self.done.add(name)
             self.at[name] = self.steps[name]
-        elif name in self.size and kind == "told":
+        elif kind == "told":
             return str(event["text"])
         elif kind == "failed":
             # or a part of a population

@@ -17,6 +17,7 @@ from ganbench.reading import parse_overrides
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "cluster.md"
+RELIABILITY = PAGE.with_name("reliability.md")
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not part of this installation")
 
 SUITE = """
@@ -55,6 +56,21 @@ def test_the_settings_that_are_shown_exist():
     for line in lines:
         words = [word for word in line.partition("#")[0].split() if word.startswith("executor")]
         assert taken({}, parse_overrides(words))["name"] in ("dask", "slurm")
+
+
+def test_the_tests_that_are_said_to_hold_what_may_break_exist():
+    """A name without a file, `::name`, is of the file that the same row has named last."""
+    rows = [line for line in RELIABILITY.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    found = []
+    for row in rows:
+        file = ""
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?`", row):
+            file = path or file
+            if path or name:
+                found.append((file, name))
+    assert len(found) > 30
+    assert [path for path, _ in found if not (ROOT / path).is_file()] == []
+    assert [(p, name) for p, name in found if name and f"def {name}(" not in (ROOT / p).read_text("utf-8")] == []
 
 
 def shell(folder, script, suite=SUITE, **variables):

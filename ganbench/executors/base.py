@@ -88,7 +88,7 @@ class Task:
             if not self.job.until:
                 self.tasks.watch(self.job.name, event)
             return
-        told = {key: event[key] for key in ("details", "output") if key in event}
+        told = {key: event[key] for key in ("details", "output", "memory", "killed") if key in event}
         failure = Failure(event["error"], step=self.step, guilty=tuple(event.get("guilty", ())), **told)
         for name, error in self.tasks.schedule.ended(self.job, failure):
             self.tasks.watch(name, {"event": "failed", "error": error})
@@ -102,7 +102,7 @@ class Tasks:
 
     def __init__(self, store: Store, plan: Plan, todo: Mapping[str, Sequence[Run]], device: str, watch: Watch) -> None:
         self.store, self.plan, self.device, self.watch = store, plan, device, watch
-        self.schedule = Schedule(store, plan, todo)
+        self.schedule = Schedule(store, plan, todo, lambda name, text: watch(name, {"event": "told", "text": text}))
         self.board = Board(store, sum(cost(list(runs)) for runs in todo.values()))
 
     @property

@@ -65,7 +65,8 @@ class Board:
         now = self.clock()
         shares = {name: min(entry.step / entry.steps, 1.0) if entry.steps else 0.0 for name, entry in self.out.items()}
         done = self.ended + sum(self.weights[name] * share for name, share in shares.items())
-        passed, share = now - self.started, done / self.total if self.total else 1.0
+        # what goes on in parts counts twice
+        passed, share = now - self.started, min(done / self.total, 1.0) if self.total else 1.0
         return {
             "host": platform.node(), "pid": os.getpid(), "started": self.begun, "seconds": passed,
             "left_seconds": passed * (1 - share) / share if share > 0 else None,

@@ -32,10 +32,12 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass
 class Ending:
-    """How a piece of work ended, in words, and its output."""
+    """How a piece of work ended, in words, and its output; killed: by somebody else, as a system does that is out of
+    memory."""
 
     reason: str
     output: bytes
+    killed: bool = False
 
 
 @dataclass
@@ -158,7 +160,8 @@ class _Watch:
         for _ in range(DRAINED):
             if not self._listen(0.0):
                 break
-        return Ending(reason or _words(status), self.tail.text())
+        killed = not reason and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return Ending(reason or _words(status), self.tail.text(), killed)
 
     def _is_gone(self) -> bool:
         """Tell whether the process has ended and is to be waited for: what it started may hold the pipes open."""

@@ -26,7 +26,7 @@ from ganbench.executors.base import Task, Tasks
 from ganbench.executors.isolate import Event
 from ganbench.executors.serving import Server
 from ganbench.executors.work import Job
-from ganbench.files import append_line, file_name, remove, replace_file, write_text
+from ganbench.files import append_line, file_name, remove, replace_file, write_text, writing_to
 from ganbench.results import copying, planfile
 from ganbench.results.population import PopulationFolder
 from ganbench.results.store import ATTEMPTS, Store
@@ -175,28 +175,34 @@ class Post:
         if "unfit" in answer:
             raise UserError(f"The worker on {answer['where']} cannot train this plan: {answer['unfit']}.")
         place = self.attempts / self.token / answer.get("place", f"{file_name(task.job.name)}-{secrets.token_hex(4)}")
-        for name, content in answer.get("files", {}).items():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_bytes(content)
         task.where, last = answer["where"], answer["last"]
         for event in answer["told"]:
             task.take(event)
         task.step = max(task.step, answer["step"])
-        if not task.job.until:
-            lost = self._keep(Store(place), task, ended=last["event"] == "finished")
-            last = {"event": "failed", "error": lost} if lost else last
+        with writing_to(self.tasks.store.path):
+            for name, content in answer.get("files", {}).items():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                (place / name).write_bytes(content)
+            if not task.job.until:
+                lost = self._keep(Store(place), task, ended=last["event"] == "finished")
+                last = {"event": "failed", "error": lost} if lost else last
         task.take(last)
         task.end()
         shutil.rmtree(place, ignore_errors=True)
 
     def lost(self, task: Task, why: str) -> None:
         """End a task of which no answer will come, with what the furthest of its attempts has."""
+        with writing_to(self.tasks.store.path):
+            self.keep(task)
+        task.end(why)
+
+    def keep(self, task: Task) -> None:
+        """Have in the study what the furthest attempt of a task has that is out."""
         if not task.job.until:
             places = (self.attempts / self.token).glob(f"{file_name(task.job.name)}-*")
             best = copying.furthest((Store(place).population(task.job.name) for place in places), self.tasks.plan)
             if best:
                 self._adopt(best, self.tasks.store.population(task.job.name))
-        task.end(why)
 
     def _keep(self, attempt: Store, task: Task, *, ended: bool) -> str:
         """Take an attempt's files into the study, and say what is wrong with them, or nothing."""
@@ -276,18 +282,23 @@ def pump(tasks: Tasks, engine: Engine) -> None:
                 if not out:
                     return
                 for handle, answer in list(engine.ended(list(out))):
-                    task = out.pop(handle)
+                    task = out[handle]
                     if not isinstance(answer, str):
-                        post.take(task, answer)
+                        post.take(out.pop(handle), answer)
                         continue
                     lost[task.job] += 1
                     if lost[task.job] >= TRIES:
-                        post.lost(task, answer)
+                        post.lost(out.pop(handle), answer)
                     else:
+                        # still out where it cannot be sent, for there is nobody any more
                         (again,) = engine.submit([post.letter(task)])
-                        out[again] = task
+                        out[again] = out.pop(handle)
                 _tell(engine, out)
         finally:
+            for task in out.values():
+                # the command was interrupted, or its cluster is gone: the next one goes on from there
+                with suppress(OSError):
+                    post.keep(task)
             engine.cancel(list(out))
 
 

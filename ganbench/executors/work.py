@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import resource
 import time
@@ -29,6 +30,10 @@ from ganbench.training.learner import make_learner
 from ganbench.training.losses import GuiltyError
 from ganbench.training.parts import parts_of
 from ganbench.training.process_state import preserved
+
+FOR_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED",
+              "CUBLAS_STATUS_ALLOC_FAILED")  # fmt: skip
+"""What torch's allocator on a CPU, CUDA itself and its libraries say, each in an ordinary RuntimeError."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +155,22 @@ def perform(store: Store, plan: Plan, job: Job, device: str, emit: Emit) -> None
         except BaseException as error:  # our bug, the machine's, or a plug-in's, which may raise SystemExit too
             guilty = [run.id for run in job.runs[error.runs]] if isinstance(error, GuiltyError) else []
             details, cause = clean_lines(traceback.format_exc()), error.__cause__ if guilty else error
-            emit({"event": "failed", "error": told(cause or error), "details": details, "guilty": guilty})
+            said = {"event": "failed", "error": told(cause or error), "details": details, "guilty": guilty}
+            emit(said | ({"memory": True} if is_for_memory(cause or error) else {}))
         else:
             emit({"event": "finished"})
+            return
+    # here, where the error holds nothing any more: the next job may be done in this very process
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def is_for_memory(error: BaseException) -> bool:
+    """Tell whether an error says that there was not enough memory, of the host or of the device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in told(error) for words in FOR_MEMORY)
 
 
 def _has_foreign(runs: Sequence[Run]) -> bool:

@@ -83,6 +83,7 @@ def _isolated(store: Store, plan: Plan, job: Job, device: str, emit: isolate.Emi
     ending = isolate.run(lambda own: perform(store, plan, job, device, own), forward, limit=plan.time_limit, stop=0)
     if not last:
         last = {"event": "failed", "error": ending.reason, "details": ""}
+        last |= {"killed": True} if ending.killed else {}
     output = ending.output.decode("utf-8", "replace")
     if last["event"] == "failed":
         last["output"] = output

@@ -76,7 +76,7 @@ def _ray(folder: Path) -> Iterator[Any]:
 
     from ganbench.executors.ray import _Cluster
 
-    ray.init(num_cpus=WORKERS)
+    ray.init(address="local", num_cpus=WORKERS)
     yield _Cluster(ray, 0.0)
     ray.shutdown()
 

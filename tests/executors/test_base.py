@@ -242,6 +242,8 @@ def test_events_are_passed_on_until_the_end_and_trials_are_silent(until):
     ({"event": "failed", "error": "E"}, (), Failure("E", step=4)),
     ({"event": "failed", "error": "E", "details": "D", "output": "O", "guilty": ["a", "b"]}, ("gone",),
      Failure("E", "D", 4, ("a", "b"), "O")),
+    ({"event": "failed", "error": "E", "memory": True}, (), Failure("E", step=4, memory=True)),
+    ({"event": "failed", "error": "E", "killed": True}, (), Failure("E", step=4, killed=True)),
     (None, (), Failure("it ended without a word", step=4)), (None, ("its machine is gone",),
      Failure("its machine is gone", step=4)),
 ])  # fmt: skip

@@ -1,5 +1,6 @@
 """What Dask, Ray and Slurm are asked for, through stand-ins of their packages: clusters, jobs, answers, refusals."""
 
+import socket
 import sys
 from asyncio import CancelledError
 from pathlib import Path
@@ -264,6 +265,7 @@ def fake_ray(monkeypatch):
     package = SimpleNamespace(
         log=log, remote=remote, init=lambda **words: log.append(("init", words)), cancel=lambda h: log.append(h),
         shutdown=lambda: log.append("shutdown"), cluster_resources=lambda: {"CPU": 3.0, "GPU": 1.0},
+        get_runtime_context=lambda: SimpleNamespace(gcs_address="h:1"),
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "ray", package)
     return package
@@ -271,13 +273,20 @@ def fake_ray(monkeypatch):
 
 @pytest.mark.parametrize(("executor", "asked"), [
     (Ray("auto", 0.0, 2), {"address": "auto", "log_to_driver": False}),
-    (Ray("", 0.0, 2), {"address": None, "log_to_driver": False, "num_cpus": 2}),
+    (Ray("", 0.0, 2), {"address": "local", "log_to_driver": False, "num_cpus": 2}),
 ])  # fmt: skip
 def test_ray_is_begun_and_ended(fake_ray, pumped, executor, asked):
     executor.run("tasks")
     ((tasks, engine),) = pumped
     assert fake_ray.log == [("init", asked), "shutdown"]
-    assert (tasks, engine.ray) == ("tasks", fake_ray)
+    assert (tasks, engine.ray, engine.head) == ("tasks", fake_ray, "h:1")
+
+
+def test_a_ray_client_that_does_not_know_its_head_looks_for_none(fake_ray, pumped, monkeypatch):
+    monkeypatch.setattr(fake_ray, "get_runtime_context", lambda: SimpleNamespace())
+    Ray("ray://h:1", 0.0, 1).run("tasks")
+    ((_, engine),) = pumped
+    assert (engine.head, engine.room()) == ("", 6)
 
 
 def test_ray_is_ended_where_the_command_is(fake_ray, monkeypatch):
@@ -323,6 +332,39 @@ def test_ray_answers_within_a_second_and_tells_what_is_lost(fake_ray):
     found = list(ray._Cluster(fake_ray, 0.0).ended([fine, lost, out]))
     assert found == [(fine, {"x": 1}), (lost, "the cluster lost it (RuntimeError: killed)")]
     assert asked == [(([fine, lost, out],), {"num_returns": 1, "timeout": 1.0})]
+
+
+def test_a_ray_head_that_is_gone_is_waited_for_and_asked_nothing_and_then_it_is_one_sentence(fake_ray, monkeypatch):
+    class Clock:
+        now, slept = 100.0, 0
+
+        def monotonic(self):
+            return self.now
+
+        def sleep(self, seconds):
+            self.now, self.slept = self.now + seconds, self.slept + 1
+
+    monkeypatch.setattr(ray, "time", clock := Clock())
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        engine = ray._Cluster(fake_ray, 0.0, f"127.0.0.1:{listening.getsockname()[1]}")
+        clock.now = 150.0
+        assert engine.room() == 6, "it is there, whatever has passed"
+    for asked in ("cluster_resources", "wait", "get"):
+        monkeypatch.setattr(fake_ray, asked, None, raising=False)
+    assert engine.room() == 6, "as many as before"
+
+    def waited_for():
+        while True:
+            assert list(engine.ended(["a"])) == [], "nobody counts as lost, to be sent again"
+
+    with pytest.raises(UserError) as refused:
+        waited_for()
+    assert str(refused.value).startswith(
+        "Cannot go on: the head of the Ray cluster is gone; repeat the command when it is back (ConnectionRefusedError"
+    )
+    assert clock.slept == 31, "half a minute, of the minute after which Ray ends this process"
 
 
 # ------------------------------------------------------------------------------------------ Slurm

@@ -371,6 +371,28 @@ def test_files_that_do_not_come_back_whole_are_a_failure(worker, noting, monkeyp
     assert clock.now > 30
 
 
+def test_files_that_a_shared_disk_shows_late_are_waited_for(worker, noting, local, monkeypatch):
+    with Post(noting.tasks).opened() as post:
+        task = noting.tasks.next()
+        answer = there(post.letter(task))
+        place = post.attempts / post.token / answer["place"] / "populations"
+        hidden = place.rename(place.with_name("unseen"))
+
+        class Late(Clock):
+            def sleep(self, seconds):
+                super().sleep(seconds)
+                if self.now == 105.0:
+                    hidden.rename(place)
+
+        clock = Late()
+        monkeypatch.setattr(remote, "time", clock)
+        post.take(task, answer)
+    assert clock.now == 105.0
+    assert noting.ended == [(task.job, None)]
+    name = task.job.name
+    assert not copying.difference(noting.store.population(name), local.store.population(name))
+
+
 def test_a_failed_job_leaves_what_it_had_trained_in_the_study(worker, noting, local, monkeypatch):
     """Nobody waits for the files of a failed one to be whole, and its error is what it said."""
     monkeypatch.setattr(remote, "_seen", None)
@@ -533,6 +555,33 @@ def test_what_is_out_when_a_command_ends_is_given_up(worker, office):
     with pytest.raises(KeyboardInterrupt):
         pump(office.tasks, engine)
     assert engine.cancelled == [[0, 1]]
+
+
+def test_what_was_out_when_a_command_ends_is_where_the_next_goes_on(worker, office, local):
+    first, second = (job.name for job in office.tasks.schedule.waiting)
+    attempts = office.store.path / ATTEMPTS
+
+    class Gone(Mail):
+        def submit(self, letters):
+            if self.sent:
+                raise OSError("the cluster is gone")
+            return super().submit(letters)
+
+        def ended(self, handles):
+            (token,) = attempts.iterdir()
+            begun(local, first, token / f"{first}-0", 0, "less")
+            begun(local, first, token / f"{first}-1", 2, "more")
+            yield handles[0], "its scheduler is gone"
+
+        def cancel(self, handles):
+            raise OSError("nobody is there to be told")
+
+    with pytest.raises(OSError, match="nobody is there to be told"):
+        pump(office.tasks, Gone())
+    own = office.store.population(first)
+    assert (own.whole_steps(), own.checkpoint.read_text()) == ([0, 2], "more")
+    assert not office.store.population(second).path.exists()
+    assert not attempts.exists()
 
 
 def test_an_engine_that_forgets_a_letter_is_noticed(worker, office):

@@ -16,7 +16,7 @@ from ganbench.errors import UserError
 from ganbench.executors import remote, serving, work
 from ganbench.executors.dask import Dask
 from ganbench.executors.local import Local, choose
-from ganbench.executors.remote import Engine, pump, there
+from ganbench.executors.remote import Engine, Post, pump, there
 from ganbench.executors.slurm import Slurm
 from ganbench.registry import register
 from ganbench.results.store import ATTEMPTS, Store
@@ -201,10 +201,20 @@ def test_an_executor_of_ones_own_is_named_like_the_others(own_registry):
 # ------------------------------------------------------------------------------------------ Dask
 
 
-@pytest.mark.slow
+@pytest.fixture
+def apart(monkeypatch):
+    """No worker finds the study's directory: it looks for it where it is not."""
+    letter, take, taken = Post.letter, Post.take, []
+    monkeypatch.setattr(Post, "letter", lambda post, task: letter(post, task) | {"study": "/not/here"})
+    monkeypatch.setattr(Post, "take", lambda post, task, answer: taken.append(answer) or take(post, task, answer))
+    return taken
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_dask_gives_the_same_tables(local, tmp_path):
+@pytest.mark.parametrize("disk", [pytest.param("shared", marks=pytest.mark.slow), "apart"])
+def test_dask_gives_the_same_tables(local, tmp_path, request, disk):
     distributed = pytest.importorskip("distributed")
+    taken = request.getfixturevalue("apart") if disk == "apart" else []
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
     ) as cluster:
@@ -214,12 +224,16 @@ def test_dask_gives_the_same_tables(local, tmp_path):
         finally:
             serving.close()
     equal(study, local)
+    assert ["files" in answer for answer in taken] == [True] * (2 * (disk == "apart"))
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_dask_worker_that_is_killed_costs_no_bit(tmp_path, monkeypatch):
+@pytest.mark.parametrize("disk", ["shared", "apart"])
+def test_a_dask_worker_that_is_killed_costs_no_bit(tmp_path, monkeypatch, request, disk):
     distributed = pytest.importorskip("distributed")
+    if disk == "apart":
+        request.getfixturevalue("apart")
     monkeypatch.setenv("GANBENCH_CHECKPOINT_SECONDS", "-1")
     grid = [*GRID, "steps=600", "probe_every=20"]
     grid.remove("steps=20")
@@ -290,17 +304,35 @@ def test_a_dask_scheduler_that_is_restarted_costs_no_bit(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_submitit_on_this_machine_gives_the_same_tables(local, tmp_path):
-    pytest.importorskip("submitit")
-    words = [*GRID, "executor=slurm", "executor.cluster=local", "executor.seconds=0.2"]
-    equal(api.run(None, words, out=tmp_path / "study"), local)
+def test_a_dask_scheduler_that_is_gone_for_good_ends_the_command_and_it_goes_on_when_repeated(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setenv("GANBENCH_CHECKPOINT_SECONDS", "-1")
+    grid = over([*GRID, "steps=600", "probe_every=20"])
+    cluster, resumed = Apart(), []
+
+    def gone(name, event):
+        if event["event"] == "progress" and event["step"] > 40:
+            cluster.kill()
+
+    def again(name, event):
+        resumed.extend([event["step"]] if event["event"] == "resumed" else [])
+
+    cluster.start()
+    words = [*grid, "executor=dask", f"executor.address={cluster.address}"]
+    told = r"^Cannot go on: the Dask scheduler is gone; repeat the command when it is back"
+    with pytest.raises(UserError, match=told):
+        api.run(None, words, out=tmp_path / "study", watch=gone)
+    study = api.run(None, grid, out=tmp_path / "study", workers=1, watch=again)
+    assert max(resumed) > 0, "what the attempts had is taken over"
+    equal(study, api.run(None, grid, out=tmp_path / "straight", workers=1))
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_ray_gives_the_same_tables(local, tmp_path):
-    pytest.importorskip("ray")
-    equal(api.run(None, [*GRID, "executor=ray"], out=tmp_path / "study"), local)
+def test_submitit_on_this_machine_gives_the_same_tables(local, tmp_path):
+    pytest.importorskip("submitit")
+    words = [*GRID, "executor=slurm", "executor.cluster=local", "executor.seconds=0.2"]
+    equal(api.run(None, words, out=tmp_path / "study"), local)
 
 
 def test_the_files_of_a_job_are_all_that_comes_back(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from ganbench import registry
 from ganbench.executors import isolate, work, worker
+from ganbench.identity import environment
 from ganbench.results.store import Store
 from ganbench.suite import resolve
 
@@ -63,6 +64,17 @@ def test_a_worker_that_is_not_as_the_plan_says_so_and_ends(own_registry, tiny, t
     assert talk(store, file) == [{"event": "unfit", "error": "loss.of_a_file changed since the command began"}]
 
 
+@pytest.mark.parametrize(("key", "word"), [("torch", "torch"), ("device", "device"), ("code", "code of ganbench")])
+def test_a_worker_with_another_torch_device_or_ganbench_says_so(tiny, tmp_path, key, word):
+    plan, store = resolve(None, tiny), Store(tmp_path / "study")
+    store.begin(plan)
+    own = environment("cpu")
+    store.log_environment(own)
+    assert worker._unfit(store, plan, "cpu") == ""
+    store.log_environment({**own, key: "another"})
+    assert worker._unfit(store, plan, "cpu") == f"it has another {word} (another, now {own[key]})"
+
+
 # ------------------------------------------------------------------------------------------ within a process
 
 
@@ -93,6 +105,16 @@ def test_every_job_has_one_event_at_its_end(monkeypatch, said, output, until, to
     assert events == told
     assert texts == kept
     assert asked == {"limit": 7.5, "stop": 0}, "it ends with the standard input, which the parent holds"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_who_was_killed_by_another_is_told_as_that(monkeypatch, killed):
+    monkeypatch.setattr(isolate, "run", lambda work, emit, **more: isolate.Ending("it ended so", b"", killed))
+    events = []
+    worker._isolated(None, SimpleNamespace(time_limit=0.0), work.Job("it", ()), "cpu", events.append)
+    assert events == [
+        {"event": "failed", "error": "it ended so", "details": "", "output": ""} | ({"killed": True} if killed else {})
+    ]
 
 
 def test_the_lines_of_standard_input_are_read_as_they_come():

@@ -55,19 +55,11 @@ class G_D(nn.Module):  # noqa: N801
             G_z = self.G(z, gy)
         if x is None:
             return self.D(G_z, gy)
-        D_input = torch.cat([G_z, x], 0)
-        D_class = torch.cat([gy, dy], 0)
-        return torch.split(self.D(D_input, D_class), [len(G_z), len(x)])
-
-
-def toggle_grad(model, on_or_off):
-    for param in model.parameters():
-        param.requires_grad = on_or_off
+        return self.D(torch.cat([G_z, x], 0), torch.cat([gy, dy], 0)).split([len(G_z), len(x)])
 
 
 @torch.no_grad()
 def ortho(model, strength, blacklist):
-    """Add to the gradients that of the correlations of different rows."""
     for param in model.parameters():
         if param.dim() >= 2 and not any(param is one for one in blacklist):
             w = param.flatten(1)
@@ -79,21 +71,19 @@ def training_function(G, D, GD, optimizers):
         return torch.randn(config["batch_size"], config["dim_z"]), torch.randint(10, (config["batch_size"],))
 
     def train(x, y):
-        x, y, counter = x.split(config["batch_size"]), y.split(config["batch_size"]), 0
-        toggle_grad(D, True)
-        toggle_grad(G, False)
+        parts = zip(x.split(config["batch_size"]), y.split(config["batch_size"]), strict=True)
+        D.requires_grad_(True)
+        G.requires_grad_(False)
         for _ in range(config["num_D_steps"]):
             optimizers["D"].zero_grad()
             for _ in range(config["num_D_accumulations"]):
-                D_fake, D_real = GD(*drawn(), x[counter], y[counter], train_G=False)
+                D_fake, D_real = GD(*drawn(), *next(parts), train_G=False)
                 D_loss_real, D_loss_fake = relu(1.0 - D_real).mean(), relu(1.0 + D_fake).mean()
                 D_loss = (D_loss_real + D_loss_fake) / config["num_D_accumulations"]
                 D_loss.backward()
-                counter += 1
             optimizers["D"].step()
-
-        toggle_grad(D, False)
-        toggle_grad(G, True)
+        D.requires_grad_(False)
+        G.requires_grad_(True)
         optimizers["G"].zero_grad()
         for _ in range(config["num_G_accumulations"]):
             G_loss = -GD(*drawn(), train_G=True).mean() / config["num_G_accumulations"]

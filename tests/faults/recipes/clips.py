@@ -35,24 +35,13 @@ class VideoGenerator(nn.Module):
         return self(noise(num_samples))
 
 
-class ImageDiscriminator(nn.Module):
-    def __init__(self, ndf=16):
+class Discriminator(nn.Module):
+    """One score [n] for each image or clip, by its kind of convolution."""
+
+    def __init__(self, conv, flat, kernel=4, ndf=16):
         super().__init__()
-        convs = [nn.Conv2d(1, ndf, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(ndf, 2 * ndf, 4, 2, 1), nn.LeakyReLU(0.2)]
-        self.main = nn.Sequential(*convs, nn.Conv2d(2 * ndf, 1, 2))
-
-    def forward(self, x):
-        return self.main(x).view(-1)
-
-
-class VideoDiscriminator(nn.Module):
-    def __init__(self, ndf=16):
-        super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv3d(1, ndf, (3, 4, 4), (1, 2, 2), 1), nn.LeakyReLU(0.2),
-            nn.Conv3d(ndf, 2 * ndf, (3, 4, 4), (2, 2, 2), 1), nn.LeakyReLU(0.2), nn.Flatten(),
-            nn.Linear(24 * ndf, 1),
-        )  # fmt: skip
+        convs = [conv(1, ndf, kernel, 2, 1), nn.LeakyReLU(0.2), conv(ndf, 2 * ndf, kernel, 2, 1), nn.LeakyReLU(0.2)]
+        self.main = nn.Sequential(*convs, nn.Flatten(), nn.Linear(flat * ndf, 1))
 
     def forward(self, x):
         return self.main(x).view(-1)
@@ -71,7 +60,7 @@ def videos(n):
     t, grid = torch.arange(video_length).float(), torch.arange(size).float()
     place, speed = 2 + 3 * torch.rand(n, 2, 1), torch.rand(n, 2, 1) * 0.8 - 0.4
     rows, columns = ((place + speed * t)[:, axis, :, None] - grid for axis in (0, 1))
-    return (2 * torch.exp(-(rows[..., None].square() + columns[:, :, None].square()) / 2) - 1)[:, None]
+    return (2 * torch.exp(-(rows[..., None].square() + columns[:, :, None].square()) / 6) - 1)[:, None]
 
 
 def train_discriminator(discriminator, sample_true, sample_fake, opt, batch_size):
@@ -97,9 +86,10 @@ def train_generator(generator, judges, opt, batch_size):
 
 
 torch.manual_seed(0)
-generator, image_discriminator, video_discriminator = VideoGenerator(), ImageDiscriminator(), VideoDiscriminator()
+generator = VideoGenerator()
+image_discriminator, video_discriminator = Discriminator(nn.Conv2d, 8), Discriminator(nn.Conv3d, 8)
 opt_generator, opt_image, opt_video = (
-    optim.Adam(net.parameters(), lr=5e-4, betas=(0.5, 0.999), weight_decay=1e-5)
+    optim.Adam(net.parameters(), lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-5)
     for net in (generator, image_discriminator, video_discriminator)
 )
 judges = [(image_discriminator, generator.sample_images), (video_discriminator, generator.sample_videos)]

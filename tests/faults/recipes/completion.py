@@ -4,12 +4,12 @@ import itertools
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
 import ganbench
 
 config = {"batch": 32, "steps_1": 60, "steps_2": 30, "steps_3": 350, "alpha": 0.05, "hole": 6, "size": 16}
+bce, mse_loss = nn.BCEWithLogitsLoss(), nn.MSELoss()
 
 
 class CompletionNetwork(nn.Module):
@@ -44,24 +44,21 @@ class ContextDiscriminator(nn.Module):
 
 
 def crop(image, mask):
-    """Return what lies in the hole [n, 1, 6, 6]."""
-    inside = mask.bool().expand_as(image)
-    return image[inside].view(len(image), 1, config["hole"], config["hole"])
+    return image[mask.bool().expand_as(image)].view(len(image), 1, config["hole"], config["hole"])
 
 
 def waves(n):
     """Return images [n, 1, 16, 16] in [0, 1] of stripes whose phase is noisy."""
     place = torch.linspace(-3, 3, config["size"])
     angle, phase = torch.rand(2, n, 1, 1) * torch.pi * 2
-    across = angle.cos() * place + angle.sin() * place[:, None]
-    return (0.5 + 0.45 * torch.sin(2.5 * across + phase) + 0.02 * torch.randn(n, 16, 16))[:, None].clamp(0, 1)
+    stripes = torch.sin(2.5 * (angle.cos() * place + angle.sin() * place[:, None]) + phase)
+    return (0.5 + 0.45 * stripes + 0.02 * torch.randn(n, 16, 16))[:, None].clamp(0, 1)
 
 
 def punch(images):
     """Return images whose hole, anywhere, is set to the mean, beside their masks [n, 2, 16, 16]."""
     n, hole, size = len(images), config["hole"], config["size"]
-    rows, columns = torch.randint(1, size - hole, (2, n, 1, 1))
-    at = torch.arange(size)
+    (rows, columns), at = torch.randint(1, size - hole, (2, n, 1, 1)), torch.arange(size)
     inside = (at[:, None] >= rows) & (at[:, None] < rows + hole) & (at >= columns) & (at < columns + hole)
     mask = inside[:, None].float()
     return torch.cat([images * (1 - mask) + images.mean() * mask, mask], 1)
@@ -72,31 +69,27 @@ images = waves(1024)
 loader = DataLoader(TensorDataset(images, punch(images)), batch_size=config["batch"], shuffle=True, drop_last=True)
 data = itertools.chain.from_iterable(iter(lambda: loader, None))
 model_cn, model_cd = CompletionNetwork(), ContextDiscriminator()
-opt_cn = torch.optim.Adadelta(model_cn.parameters(), lr=1.0)
-opt_cd = torch.optim.Adadelta(model_cd.parameters(), lr=1.0)
+opt_cn = torch.optim.Adam(model_cn.parameters(), lr=1e-3)
+opt_cd = torch.optim.Adam(model_cd.parameters(), lr=1e-3)
 
 
 def discriminate(x, masked):
     """Return D's loss on real images and on completed ones."""
     with torch.no_grad():
         output = model_cn(masked)
-    hole = masked[:, 1:]
-    real, fake = model_cd(x, crop(x, hole)), model_cd(output, crop(output, hole))
-    loss_real = binary_cross_entropy_with_logits(real, torch.ones_like(real))
-    loss_fake = binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
-    return (loss_real + loss_fake) / 2
+    real, fake = model_cd(x, crop(x, masked[:, 1:])), model_cd(output, crop(output, masked[:, 1:]))
+    return (bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))) / 2
 
 
 for step in range(config["steps_1"] + config["steps_2"]):
     x, masked = next(data)
-    first = step < config["steps_1"]
-    (mse_loss(model_cn(masked), x) if first else discriminate(x, masked)).backward()
+    (mse_loss(model_cn(masked), x) if step < config["steps_1"] else discriminate(x, masked)).backward()
     for opt in (opt_cn, opt_cd):
         opt.step()
         opt.zero_grad()
 
-judge = lambda d, x, masked: d(x, crop(x, masked[:, 1:]))  # noqa: E731
-monitor = ganbench.Monitor(model_cn, model_cd, loader, given=1, d_forward=judge, out="reports/completion")
+told = {"given": 1, "d_forward": lambda d, x, masked: d(x, crop(x, masked[:, 1:])), "out": "reports/completion"}
+monitor = ganbench.Monitor(model_cn, model_cd, loader, **told)
 for _ in range(config["steps_3"]):
     x, masked = next(data)
     loss_cd = discriminate(x, masked) * config["alpha"]
@@ -107,7 +100,7 @@ for _ in range(config["steps_3"]):
     output = model_cn(masked)
     loss_cn_1 = mse_loss(output, x)
     fake = model_cd(output, crop(output, masked[:, 1:]))
-    loss_cn_2 = binary_cross_entropy_with_logits(fake, torch.ones_like(fake))
+    loss_cn_2 = bce(fake, torch.ones_like(fake))
     loss_cn = (loss_cn_1 + config["alpha"] * loss_cn_2) / 2
     loss_cn.backward()
     opt_cn.step()

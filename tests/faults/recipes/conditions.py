@@ -6,12 +6,10 @@ from torch.nn import functional
 
 import ganbench
 
-CATEGORIES, NUMBERS, PAC = 4, 3, 5
+CATEGORIES, NUMBERS, PAC = 4, 3, 4
 
 
 class Generator(nn.Module):
-    """A code and a condition -> rows: logits of a category, then numbers; `activate` makes samples of them."""
-
     def __init__(self, embedding_dim, width=48):
         super().__init__()
         self.seq = nn.Sequential(
@@ -51,8 +49,7 @@ def activate(data):
 class DataSampler:
     def __init__(self, n=4000):
         kind = torch.multinomial(torch.tensor([0.6, 0.25, 0.1, 0.05]), n, replacement=True)
-        base, noise = kind[:, None].float() - 1.5, 0.15 * torch.randn(n, NUMBERS)
-        numbers = torch.tanh(base * torch.tensor([0.5, -0.3, 0.8]) + noise)
+        numbers = torch.tanh((kind[:, None] - 1.5) * torch.tensor([0.5, -0.3, 0.8]) + 0.15 * torch.randn(n, NUMBERS))
         self.rows = torch.cat([functional.one_hot(kind, CATEGORIES), numbers], 1)
         self.members = [torch.nonzero(kind == k)[:, 0] for k in range(CATEGORIES)]
         self.log_frequency = torch.tensor([float(len(m)) for m in self.members]).log1p()
@@ -62,14 +59,13 @@ class DataSampler:
         return functional.one_hot(picked, CATEGORIES).float(), picked
 
     def sample_data(self, picked):
-        rows = [self.members[k][torch.randint(len(self.members[k]), (1,))] for k in picked.tolist()]
-        return self.rows[torch.cat(rows)]
+        chosen = [self.members[k][torch.randint(len(self.members[k]), ())] for k in picked.tolist()]
+        return self.rows[torch.stack(chosen)]
 
 
 class CTGAN:
-    def __init__(self, embedding_dim=16, batch_size=100, discriminator_steps=1, steps=400):
+    def __init__(self, embedding_dim=16, batch_size=100, steps=400):
         self._embedding_dim, self._batch_size, self._steps = embedding_dim, batch_size, steps
-        self._discriminator_steps = discriminator_steps
         self._generator, self._discriminator = Generator(embedding_dim), Discriminator()
 
     def fit(self, sampler, monitor):
@@ -78,27 +74,25 @@ class CTGAN:
         optimizerD = torch.optim.Adam(discriminator.parameters(), lr=5e-4, betas=(0.5, 0.9), weight_decay=1e-6)
         mean, std = torch.zeros(self._batch_size, self._embedding_dim), 1.0
         for _ in range(self._steps):
-            for _ in range(self._discriminator_steps):
-                fakez = torch.normal(mean=mean, std=std)
-                c1, picked = sampler.sample_condvec(self._batch_size)
-                perm = torch.randperm(self._batch_size)
-                real, c2 = sampler.sample_data(picked[perm]), c1[perm]
-                fakeact = activate(generator(fakez, c1))
-                fake_cat, real_cat = torch.cat([fakeact, c1], dim=1), torch.cat([real, c2], dim=1)
-                y_fake, y_real = discriminator(fake_cat.detach()), discriminator(real_cat)
-                pen = discriminator.calc_gradient_penalty(real_cat, fake_cat.detach())
-                loss_d = -(torch.mean(y_real) - torch.mean(y_fake))
-                optimizerD.zero_grad(set_to_none=False)
-                pen.backward(retain_graph=True)
-                loss_d.backward()
-                optimizerD.step()
+            fakez = torch.normal(mean=mean, std=std)
+            c1, picked = sampler.sample_condvec(self._batch_size)
+            perm = torch.randperm(self._batch_size)
+            real, c2 = sampler.sample_data(picked[perm]), c1[perm]
+            fakeact = activate(generator(fakez, c1))
+            fake_cat, real_cat = torch.cat([fakeact, c1], dim=1), torch.cat([real, c2], dim=1)
+            y_fake, y_real = discriminator(fake_cat.detach()), discriminator(real_cat)
+            pen = discriminator.calc_gradient_penalty(real_cat, fake_cat.detach())
+            loss_d = -(torch.mean(y_real) - torch.mean(y_fake))
+            optimizerD.zero_grad(set_to_none=False)
+            pen.backward(retain_graph=True)
+            loss_d.backward()
+            optimizerD.step()
 
             fakez = torch.normal(mean=mean, std=std)
             c1, _ = sampler.sample_condvec(self._batch_size)
             fake = generator(fakez, c1)
             y_fake = discriminator(torch.cat([activate(fake), c1], dim=1))
-            cross_entropy = functional.cross_entropy(fake[:, :CATEGORIES], c1.argmax(dim=1))
-            loss_g = -torch.mean(y_fake) + cross_entropy
+            loss_g = -torch.mean(y_fake) + functional.cross_entropy(fake[:, :CATEGORIES], c1.argmax(dim=1))
             optimizerG.zero_grad(set_to_none=False)
             loss_g.backward()
             optimizerG.step()

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 import ganbench
 
-ROUNDS, LOCAL_STEPS, BATCH, Z, LR, DECAY = 25, 16, 64, 6, 2e-3, 0.97
+ROUNDS, LOCAL_STEPS, BATCH, Z, LR, DECAY = 40, 16, 64, 6, 1e-3, 0.99
 
 
 class Node:

@@ -4,11 +4,11 @@ import copy
 
 import torch
 from torch import nn
-from torch.nn.functional import mse_loss, relu
+from torch.nn.functional import mse_loss, softplus
 
 import ganbench
 
-T, batch_size, adv_weight, distill_weight, train_steps = 60, 96, 0.3, 1.0, 450
+T, batch_size, adv_weight, distill_weight, train_steps = 60, 96, 1.0, 0.05, 450
 alphas_bar = (1 - torch.linspace(1e-4, 0.1, T)).cumprod(0)
 
 
@@ -72,8 +72,8 @@ def main():
     student = OneStep(copy.deepcopy(teacher))
     teacher.requires_grad_(False)
     critic = Timed(1)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-4, betas=(0.5, 0.99), weight_decay=0.0)
-    critic_optimizer = torch.optim.AdamW(critic.parameters(), lr=1e-3, betas=(0.5, 0.99), weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4, betas=(0.0, 0.99), weight_decay=0.0)
+    critic_optimizer = torch.optim.AdamW(critic.parameters(), lr=2e-3, betas=(0.0, 0.99), weight_decay=1e-4)
     score = lambda d, x: d(add_noise(x, t := torch.randint(T // 2, (len(x),))), t)  # noqa: E731
     monitor = ganbench.Monitor(student, critic, pinwheel, 2, d_forward=score, out="reports/one_step")
 
@@ -82,7 +82,7 @@ def main():
 
         t = torch.randint(T // 2, (batch_size,))
         pred_fake = critic(add_noise(sample, t), t)
-        adv_loss = -pred_fake.mean()
+        adv_loss = softplus(-pred_fake).mean()
         with torch.no_grad():
             t = torch.randint(T // 4, T, (batch_size,))
             target = predict_x0(teacher, add_noise(sample, t), t)
@@ -94,7 +94,7 @@ def main():
 
         t = torch.randint(T // 2, (batch_size,))
         pred_true, pred_fake = critic(add_noise(pinwheel(batch_size), t), t), critic(add_noise(sample.detach(), t), t)
-        critic_loss = relu(1 - pred_true).mean() + relu(1 + pred_fake).mean()
+        critic_loss = softplus(-pred_true).mean() + softplus(pred_fake).mean()
         critic_optimizer.zero_grad(set_to_none=True)
         critic_loss.backward()
         critic_optimizer.step()

@@ -54,11 +54,9 @@ class ProjectedGANLoss:
             loss = gamma / 2 * r1_grads.square().sum((1, 2, 3)).mean()
             loss.mul(gain).backward()
             return loss.item()
-        gen_logits = self.D(self.G(gen_z).detach())
-        loss_gen = relu(torch.ones_like(gen_logits) + gen_logits).mean()
+        loss_gen = relu(1 + self.D(self.G(gen_z).detach())).mean()
         loss_gen.mul(gain).backward()
-        real_logits = self.D(real_img)
-        loss_real = relu(torch.ones_like(real_logits) - real_logits).mean()
+        loss_real = relu(1 - self.D(real_img)).mean()
         loss_real.mul(gain).backward()
         return loss_gen.item() + loss_real.item()
 
@@ -92,8 +90,7 @@ phases = [
 ]
 loss = ProjectedGANLoss(G, D)
 monitor = ganbench.Monitor(G, D, blots, z_dim, d_forward=lambda d, x: d(x).mean(1), out="reports/phases")
-G.requires_grad_(False)
-D.requires_grad_(False)
+nn.ModuleList([G, D]).requires_grad_(False)
 
 for batch_idx in range(total_iterations):
     real_parts, stats = blots(batch_size).split(batch_gpu), {}

@@ -32,7 +32,7 @@ SETTLING_FRESH = ("enhancement", "imitation", "kernel", "masked_series", "senten
 MEASURING_FRESH = ("anomalies", "domains", "growing", "many_generators", "rotations", "texture")
 """The half of these that settles nothing."""
 SETTLING_BLIND = ("big", "completion", "conditions", "federated", "one_step", "unrolled")
-"""Recipes of further families and styles, once more without sight of the rules; halves drawn before any run, likewise."""
+"""Recipes of further families and styles, once more without sight of the rules; the halves drawn in the same way."""
 MEASURING_BLIND = ("adaptation", "augmented", "clips", "evolution", "finetuned", "phases")
 """The half of these that settles nothing."""
 

@@ -19,8 +19,8 @@ class Node:
         self.G, self.D = copy.deepcopy(generator), copy.deepcopy(discriminator)
         self.loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
         self.batches = iter(())
-        self.opt_g = torch.optim.Adam(self.G.parameters(), lr=LR, betas=(0.5, 0.99))
-        self.opt_d = torch.optim.Adam(self.D.parameters(), lr=LR, betas=(0.5, 0.99))
+        self.opt_g = torch.optim.Adam(self.G.parameters(), lr=LR, betas=(0.0, 0.9))
+        self.opt_d = torch.optim.Adam(self.D.parameters(), lr=3 * LR, betas=(0.0, 0.9))
         self.decays = [torch.optim.lr_scheduler.ExponentialLR(opt, DECAY) for opt in (self.opt_g, self.opt_d)]
         self.weight = len(data)
 

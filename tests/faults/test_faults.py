@@ -4,15 +4,18 @@ from collections import defaultdict
 
 import pytest
 from corpus import (
+    BLIND,
     EXAMPLES,
     FAULTS,
     FRESH,
     LATER,
     MEASURING,
+    MEASURING_BLIND,
     MEASURING_FRESH,
     MEASURING_LATER,
     MEASURING_UNSEEN,
     SETTLING,
+    SETTLING_BLIND,
     SETTLING_FRESH,
     SETTLING_LATER,
     SETTLING_UNSEEN,
@@ -82,10 +85,14 @@ def test_rates_in_other_styles_on_other_seeds(seed):
     assert [recipe for recipe in (*SETTLING_LATER, *MEASURING_LATER) if play(healthy(recipe), seed).faults] == []
 
 
-BLIND = [(UNSEEN, SETTLING_UNSEEN, MEASURING_UNSEEN), (FRESH, SETTLING_FRESH, MEASURING_FRESH)]
+WITHOUT_SIGHT = [
+    (UNSEEN, SETTLING_UNSEEN, MEASURING_UNSEEN), (FRESH, SETTLING_FRESH, MEASURING_FRESH),
+    (BLIND, SETTLING_BLIND, MEASURING_BLIND),
+]  # fmt: skip
+NAMED = ["unseen", "fresh", "blind"]
 
 
-@pytest.mark.parametrize(("faults", "settling", "measuring"), BLIND, ids=["unseen", "fresh"])
+@pytest.mark.parametrize(("faults", "settling", "measuring"), WITHOUT_SIGHT, ids=NAMED)
 def test_there_are_as_many_that_were_written_without_sight_of_the_rules(faults, settling, measuring):
     assert len(faults) >= 80
     assert {planted.recipe for planted in faults} == {*settling, *measuring}
@@ -94,13 +101,14 @@ def test_there_are_as_many_that_were_written_without_sight_of_the_rules(faults, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("faults", "settling", "measuring"), BLIND, ids=["unseen", "fresh"])
+@pytest.mark.parametrize(("faults", "settling", "measuring"), WITHOUT_SIGHT, ids=NAMED)
 def test_rates_on_loops_written_without_sight_of_the_rules(faults, settling, measuring, seed):
     """No worse than docs/monitor.md says of both halves, rules having been extended for both."""
     for half in (settling, measuring):
         named = [play(planted, seed).names(planted) for planted in faults if planted.recipe in half]
         assert sum(named) >= 0.9 * len(named)
     said = {recipe: [fault.name for fault in play(healthy(recipe), seed).faults] for recipe in (*settling, *measuring)}
-    # as its authors have it
+    # as their authors have it
     assert said.pop("texture", []) in ([], ["a gradient penalty through batch norm"])
+    assert said.pop("finetuned", []) in ([], ["part of the discriminator is frozen"])
     assert not any(said.values()), said

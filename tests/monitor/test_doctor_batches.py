@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from traces import Game, Scale, call, scores
+from traces import WIDE, Game, Scale, call, scores
 
 from ganbench.monitor.doctor import batches
 
@@ -365,3 +365,44 @@ def test_a_network_that_is_not_called():
     assert late.told(batches.not_called) == []
     late.trace.strangers = {8: ((1,),), 9: ((1,), (1, 4), (4,), (4, 2))}
     assert late.told(batches.not_called) == said("discriminator")
+
+
+@pytest.mark.parametrize(("different", "latents", "said"), [
+    (2, WIDE, ["the same latents at every step or two"]), (3, WIDE, ["the same latents at every step or two"]),
+    (4, WIDE, []), (2, None, []), (2, Scale(5.0, 9.0, 7.0, 0.5), []),
+])  # fmt: skip
+def test_a_seed_for_each_of_a_few_turns(different, latents, said):
+    drawn = torch.Generator().manual_seed(0)
+    heads = [torch.randn(4, 2, generator=drawn) for _ in range(different)]
+    game = Game(latents=latents)
+    game.add(*(call("g", step=step, head=heads[step % different]) for step in range(6)))
+    # of other latents than Monitor's something else is said
+    assert [name for name in game.names(batches.latents) if "Monitor" not in name] == said
+
+
+def test_latents_of_one_players_turns_alone_are_told():
+    game = Game(latents=WIDE)
+    for step in range(3):
+        others = call("g", step=step, scale=Scale(0.0, 1.0, 0.5, 0.29))
+        game.turn("d", (call(step=step, kind="fake", maker=others), scores([1.0] * 4)))
+        own = call("g", step=step)
+        game.turn("g", (call(step=step, kind="fake", maker=own, attached=True), scores([-1.0] * 4)))
+        game.add(others, own)
+        game.trace.steps += 1
+    said = "The loop's have mean 0.5 and standard deviation 0.29, Monitor's 0 and 0.5."
+    assert game.told(batches.latents) == [("Monitor draws other latents than the loop", False, said)]
+
+
+def test_labels_beside_fakes_that_are_changed_on_their_way():
+    hot = torch.eye(4)
+    for wrong in (False, True):
+        game = Game()
+        for step in range(3):
+            maker = call("g", step=step, conditions=(hot,))
+            beside = hot.roll(1, 0) if wrong else hot
+            fake = call(step=step, kind="fake", head=torch.cat([torch.rand(4, 2), beside], 1), attached=True)
+            game.add(maker)
+            game.turn("g", (fake, scores([-1.0] * 4)))
+            game.trace.steps += 1
+        found = ["fakes are judged under other labels than they were made with"]
+        assert game.names(batches.labels) == wrong * found

@@ -55,7 +55,9 @@ def test_labels_that_are_not_swapped(d, g):
 
 
 @pytest.mark.parametrize(("down", "zero", "up", "found"), [
-    (9, 0, 1, True), (8, 0, 1, False), (9, 1, 0, True), (8, 1, 1, False), (8, 2, 0, False), (3, 0, 0, True),
+    (9, 0, 1, True), (8, 0, 1, False), (9, 1, 0, True), (8, 1, 1, False), (3, 0, 0, True),
+    # a hinge that is met pulls nowhere, and says nothing
+    (8, 2, 0, True), (3, 9, 0, True), (2, 9, 0, False),
 ])  # fmt: skip
 def test_nine_of_ten_have_to_pull_one_way(down, zero, up, found):
     still = [(FAKE | PULLED, 0.0)]

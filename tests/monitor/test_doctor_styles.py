@@ -292,3 +292,51 @@ def test_nothing_is_said_of_a_sound_loop_whose_critic_gives_no_single_score(soun
 ])  # fmt: skip
 def test_one_line_wrong_where_the_critic_gives_no_single_score(loop, old, new, said):
     assert said in names(loop, (old, new))[:2]
+
+
+REPLACED = "the generator's gradient is cleared before its step, and another is in its place"
+
+BOTH_IN_ONE = changed(
+    LOOP,
+    ("nn.Linear(4, 32)", "nn.Linear(12, 32)"),
+    ("D = nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))",
+     "D = Conditional(nn.Sequential(nn.Linear(10, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1)))"),
+    ("G = nn.Sequential(", "G = Conditional(nn.Sequential("),
+    ("nn.Linear(32, 2))\n", "nn.Linear(32, 2)))\n"),
+    ("    fake = G(z)\n", "    y, own = torch.randint(8, (64,)), torch.randint(8, (64,))\n    fake = G(z, y)\n"),
+    ("bce(D(real), 1) + bce(D(fake.detach()), 0)", "bce(b, 1) + bce(a, 0)"),
+    ("    d_loss =", "    a, b = D(torch.cat([fake.detach(), real]), torch.cat([y, own])).split(64)\n    d_loss ="),
+    ("bce(D(fake), 1)", "bce(D(fake, y), 1)"),
+)  # fmt: skip
+"""Real and fake samples in one batch, with the label of each beside it."""
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (("torch.cat([y, own])", "torch.cat([own, y])"), "fakes are judged under other labels than they were made with"),
+    (("a, b = D", "b, a = D"), SWAPPED),
+])  # fmt: skip
+def test_one_batch_of_both_with_labels(change, said):
+    assert names(BOTH_IN_ONE) == []
+    assert names(BOTH_IN_ONE, change) == [said]
+
+
+def test_weights_at_rest_are_not_put_back():
+    rests = ("opt_d = optim.Adam(D.parameters(), lr=2e-4)",
+             "D[0].requires_grad_(False)\nopt_d = optim.Adam(D.parameters(), lr=2e-4)")  # fmt: skip
+    assert names(LOOP, ("nn.Linear(2, 32)", "nn.Linear(2, 64)"), ("nn.Linear(32, 1)", "nn.Linear(64, 1)"), rests) == [
+        "part of the discriminator is frozen"
+    ]
+
+
+@pytest.mark.parametrize(("sign", "said"), [("+=", []), ("=", [REPLACED])])
+def test_what_a_regularizer_adds_to_a_gradient_replaces_none(sign, said):
+    line = f"    for own in G.parameters():\n        own.grad {sign} 1e-2 * own.detach()\n"
+    assert names(LOOP, ("    opt_g.step()\n", f"{line}    opt_g.step()\n")) == said
+
+
+def test_a_player_whose_gradients_are_off_at_the_end_has_an_optimizer_or_not():
+    off = ("    monitor.step(", "    D.requires_grad_(False)\n    monitor.step(")
+    on = ("    d_loss =", "    D.requires_grad_(True)\n    d_loss =")
+    assert "D" not in " ".join(names(LOOP, on, off))
+    none = ("opt_d = optim.Adam(D.parameters()", "opt_d = optim.Adam(G.parameters()")
+    assert "no optimizer steps the discriminator" in names(LOOP, on, off, none)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from traces import Game, call
 
-from ganbench.monitor.doctor import wiring
+from ganbench.monitor.doctor import moves, wiring
 
 NAMES = ["0.weight", "0.bias", "1.weight", "1.bias"]
 PLAYERS = [("g", "generator"), ("d", "discriminator")]
@@ -299,15 +299,15 @@ def test_steps_that_a_scaler_skips(player, name, broken, steps, found):
 
 def test_a_rate_of_0():
     game = Game().rest("g", 3).rest("d", 3, rates=(0.0, 0.0))
-    assert game.told(wiring.rates) == [
+    assert game.told(moves.rates) == [
         ("the discriminator's learning rate is 0", True, "It was 0 at all 3 steps of its optimizer.")
     ]
     game.rest("d", 2, optimizer=7)
-    assert game.told(wiring.rates) == [
+    assert game.told(moves.rates) == [
         ("the discriminator's learning rate is 0", True, "It was 0 at all 3 steps of an optimizer.")
     ]
     warm = Game().rest("g", 3).rest("d", 3, rates=(0.0,)).rest("d", 1).rest("d", 2, optimizer=7, rates=())
-    assert warm.told(wiring.rates) == []
+    assert warm.told(moves.rates) == []
 
 
 @pytest.mark.parametrize(("g", "d", "evidence"), [
@@ -317,14 +317,14 @@ def test_a_rate_of_0():
 def test_rates_apart(g, d, evidence):
     game = Game().rest("g", 1, rates=(0.01,)).rest("g", 1, rates=(g, 0.02)).rest("d", 1, rates=(d,))
     said = [("learning rates are orders apart", False, evidence)] if evidence else []
-    assert game.told(wiring.rates) == said
+    assert game.told(moves.rates) == said
     other = Game().rest("g", 1, rates=(g,), kind="SGD").rest("d", 1, rates=(d,))
-    assert other.told(wiring.rates) == []  # rates of two kinds cannot be compared
+    assert other.told(moves.rates) == []  # rates of two kinds cannot be compared
 
 
 def test_rates_of_one_player_only():
-    assert Game().rest("g", 3).told(wiring.rates) == []
-    assert Game().rest("d", 3).told(wiring.rates) == []
+    assert Game().rest("g", 3).told(moves.rates) == []
+    assert Game().rest("d", 3).told(moves.rates) == []
 
 
 def moving(player, moved, **given):
@@ -358,24 +358,24 @@ def moving(player, moved, **given):
     ([0.5] * 3, {"rates": (0.0,)}, None, ""),
 ])  # fmt: skip
 def test_how_far_steps_move(player, name, moved, given, said, evidence):
-    found = moving(player, moved, **given).told(wiring.step_size)
+    found = moving(player, moved, **given).told(moves.step_size)
     assert found == ([(f"the {name}'s {said}", said != "steps are too large", evidence)] if said else [])
 
 
 def test_steps_of_which_nothing_was_measured_are_left_out():
     game = moving("g", [0.5, 0.5]).rest("g", 5)
-    assert game.told(wiring.step_size) == []
+    assert game.told(moves.step_size) == []
 
 
 def test_one_gradient_that_is_large_enough():
     game = moving("g", [0.1, 0.1], norm=1e-11)
     game.update("g", moved=0.1, norm=1e-3)
-    assert game.told(wiring.step_size) == []
+    assert game.told(moves.step_size) == []
 
 
 @pytest.mark.parametrize(("g", "d", "found"), [(2, 20, True), (2, 19, False), (20, 2, True), (1, 10, False), (3, 3, 0),
                                                (0, 20, False), (20, 0, False)])  # fmt: skip
 def test_one_player_ten_times_as_often(g, d, found):
-    assert Game().rest("g", g).rest("d", d).told(wiring.turns) == found * [
+    assert Game().rest("g", g).rest("d", d).told(moves.turns) == found * [
         ("one player steps ten times as often", False, f"{d} steps of the discriminator, {g} of the generator.")
     ]

@@ -22,6 +22,8 @@ SMALL_BATCH = 4
 MANY = 1000
 FEW = 3
 WIDER, UNSCALED = 20.0, 20.0
+# iterations, of which half at most have an input of their own, that tell of a seed set anew
+REPEATING = 6
 
 
 def mode(trace: Trace) -> Iterator[Fault]:
@@ -56,15 +58,15 @@ def latents(trace: Trace) -> Iterator[Fault]:
             f"The generator's input was bit for bit that of the iteration before, {again} times of {again}.",
             "Draw latents inside the loop, and set no seed in it; keep fixed ones for pictures only.",
         )  # fmt: skip
+    elif few := _few_inputs(calls, trace.latents):
+        yield Fault(
+            "the same latents at every step or two", True,
+            f"In {few[0]} iterations the generator's first input was one of {few[1]}, bit for bit.",
+            "Set no seed inside the loop, whoever's turn it is.",
+        )  # fmt: skip
     own = trace.latents
     # a generator of two, one that goes there and back, or parts of one are fed by other things too
-    if (
-        own
-        and calls
-        and not equal
-        and not any(call.part for call in calls)
-        and not any(_like(call.scale, own) for call in calls)
-    ):
+    if own and calls and not equal and not any(call.part for call in calls) and (calls := _unlike(trace, calls, own)):
         mean, std = (sum(getattr(call.scale, key) for call in calls) / len(calls) for key in ("mean", "std"))
         yield Fault(
             "Monitor draws other latents than the loop", False,
@@ -72,6 +74,26 @@ def latents(trace: Trace) -> Iterator[Fault]:
             f"{own.std:.2g}.",
             "Give `latent=` what the loop draws: lambda n: torch.rand(n, 64), for one.",
         )  # fmt: skip
+
+
+def _few_inputs(calls: list[Call], latents: Scale | None) -> tuple[int, int] | None:
+    """Return in how many iterations G was given how many different first inputs, where these are few and latents."""
+    firsts = list({call.step: call for call in reversed(calls)}.values())
+    if latents is None or len(firsts) < REPEATING or not any(_like(call.scale, latents) for call in firsts):
+        return None
+    different = {call.head.float().numpy(force=True).tobytes() for call in firsts}
+    return (len(firsts), len(different)) if 2 * len(different) <= len(firsts) else None
+
+
+def _unlike(trace: Trace, calls: list[Call], latents: Scale) -> list[Call]:
+    """Return G's calls whose inputs are not as Monitor's: all of them, or all of one player's turns."""
+    if not any(_like(call.scale, latents) for call in calls):
+        return calls
+    for player in "dg":
+        turn = [call.maker for call, _ in trace.trained(player) if call.maker and call.kind == "fake"]
+        if len(turn) >= FEW and not any(_like(call.scale, latents) for call in turn):
+            return turn
+    return []
 
 
 def _like(one: Scale, other: Scale) -> bool:
@@ -161,7 +183,9 @@ def _ranges(trace: Trace, network: int) -> Iterator[Fault]:
                 "Scale the data to [-1, 1]: 2 * x - 1.",
             )  # fmt: skip
             return
-    if fake.std > WIDER * real.std or real.std > max(UNSCALED, WIDER * fake.std):
+    widest, made_widest = (max(abs(own.low), abs(own.high)) for own in (real, fake))
+    unscaled = real.std > max(UNSCALED, WIDER * fake.std) or widest > max(UNSCALED, WIDER * made_widest)
+    if fake.std > WIDER * real.std or unscaled:
         yield Fault(
             "real and fake samples are scaled differently", False,
             f"D's real ones: {real}. Fake: {fake}.",
@@ -190,9 +214,9 @@ def labels(trace: Trace) -> Iterator[Fault]:
         pairs = [
             any(torch.equal(mine, its) for its in alike)
             for call, _ in trace.trained(player)
-            if call.maker and call.kind == "fake" and call.count == call.maker.count
-            for mine in call.conditions
-            if (alike := list(_alike(mine, call.maker)))
+            for maker, conditions in [_judged(trace, call)] if maker
+            for mine in conditions
+            if (alike := list(_alike(mine, maker)))
         ]  # fmt: skip
         other = [1 for same in pairs if not same]
         if len(other) < FEW or len(other) <= 0.8 * len(pairs):
@@ -203,6 +227,23 @@ def labels(trace: Trace) -> Iterator[Fault]:
             "were not G's.", "Draw labels once an iteration, and give G and D the same ones.",
         )  # fmt: skip
         return
+
+
+def _judged(trace: Trace, call: Call) -> tuple[Call | None, tuple[Tensor, ...]]:
+    """Return which of G's calls made a call's fakes, as far as that is told, and what D was given beside them."""
+    rows = call.fake_rows or slice(0, call.count)
+    if call.maker and (call.kind == "fake" or call.fake_rows):
+        return call.maker if rows.stop - rows.start == call.maker.count else None, call.conditions
+    if call.maker or call.kind != "fake" or call.head.dim() != 2:
+        return None, ()
+    # fakes that are changed on their way, with labels beside them
+    place = next(place for place, own in enumerate(trace.calls) if own is call)
+    maker = next((own for own in reversed(trace.calls[:place]) if own.player == "g"), None)
+    if maker is None or (maker.count, maker.step) != (call.count, call.step):
+        return None, ()
+    widths = {own.shape[1] for own in maker.conditions if own.dim() == 2 and _is_one_hot(own)}
+    ends = [call.head[:, -width:] for width in widths if width < call.head.shape[1]]
+    return maker, tuple(own for own in ends if _is_one_hot(own))
 
 
 def _alike(condition: Tensor, maker: Call) -> Iterator[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ganbench.monitor.doctor import batches, scores, swapped, wiring
+from ganbench.monitor.doctor import batches, moves, scores, swapped, wiring
 from ganbench.monitor.doctor.trace import Fault, Trace
 
 RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
@@ -18,6 +18,8 @@ RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
     wiring.other_ones_gradient,
     wiring.skipped_steps,
     wiring.partly_cleared,
+    wiring.replaced,
+    moves.put_back,
     swapped.labels_swapped,
     scores.one_side_only,
     scores.sigmoid_twice,
@@ -32,9 +34,9 @@ RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
     batches.labels,
     scores.no_pull,
     scores.clipped_weights,
-    wiring.rates,
-    wiring.step_size,
-    wiring.turns,
+    moves.rates,
+    moves.step_size,
+    moves.turns,
     batches.batch_statistics,
     batches.not_called,
 )

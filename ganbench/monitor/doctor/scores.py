@@ -157,10 +157,12 @@ def no_pull(trace: Trace) -> Iterator[Fault]:
     # features of D, too
     used = [call for call in trace.calls_of("d") if any(roles.get(own) == "g" for own in {*call.back, *call.reached})]
     fakes = [call for call in used if call.maker is not None]
-    if len(fakes) >= FEW and not any(call.attached for call in used):
+    # fakes that are changed on their way are not known again where they are detached
+    known, changed = len(fakes) >= FEW, len(used) >= FEW and not any(call.maker for call in trace.calls_of("d"))
+    if (known or (changed and not trace.is_joint())) and not any(call.attached for call in used):
         yield Fault(
-            "G's adversarial term is computed on detached fakes", True,
-            f"In none of {len(fakes)} calls of D for its loss can a gradient reach G.",
+            "G's adversarial term is computed on detached fakes", known,
+            f"In none of {len(fakes) if known else len(used)} calls of D for its loss can a gradient reach G.",
             "Give D `fake` itself in G's loss; only D's own loss takes `fake.detach()`.",
         )  # fmt: skip
     played = [update for update in trace.of("g") if update.sources.get("g") and not trace.is_joint()]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench.monitor.doctor.gradients import classes_asked, parts_of, target_of
+from ganbench.monitor.doctor.gradients import classes_asked, is_linear, parts_of, target_of
 from ganbench.monitor.doctor.trace import Fault, Trace
 
 FEW = 3
@@ -36,6 +36,13 @@ def labels_swapped(trace: Trace) -> Iterator[Fault]:
         return
     if _gives_features(trace):
         yield from _features_swapped(trace)
+        return
+    if (both := _same_way(trace)) is not None:
+        yield Fault(
+            "labels are swapped: D's loss wants the same of real samples and of fakes", True,
+            f"It is linear in the scores and pulls both {'up' if both > 0 else 'down'} at all iterations.",
+            "D's loss is the fakes' mean score less the real ones': look at the signs, and at brackets.",
+        )  # fmt: skip
         return
     if not (d_way := _direction_of_d(trace)) or not (g_way := _direction_of_g(trace)) or d_way == g_way:
         return
@@ -158,6 +165,18 @@ def _rows_like(gradient: Tensor, made: Tensor) -> Tensor:
     return kept.view(made.shape)
 
 
+def _same_way(trace: Trace) -> int | None:
+    """Return 1 or -1 where a loss of D's that is linear in the scores pulls real and fake ones up, or down, alike."""
+    ways: dict[str, list[float]] = {"real": [], "fake": []}
+    for call, scores in trace.trained("d"):
+        one_way = bool((scores.gradient > 0).all() or (scores.gradient < 0).all())
+        if call.kind == "mixed" or call.leaf or not one_way or not is_linear(scores):
+            return None
+        ways[call.kind].append(-float(scores.gradient.mean()))
+    signs = {_sign(own) for own in ways.values()}
+    return signs.pop() or None if len(signs) == 1 else None
+
+
 def _direction_of_d(trace: Trace) -> int:
     """Return 1 where D's losses separate real above fake scores, -1 the other way, 0 where that is not clear."""
     by_step: dict[int, dict[str, list[float]]] = {}
@@ -194,7 +213,8 @@ def _reconstructs(trace: Trace) -> bool:
 
 
 def _sign(values: list[float]) -> int:
+    # a hinge that is met pulls nowhere
     up, down = sum(value > 0 for value in values), sum(value < 0 for value in values)
-    if len(values) < FEW or max(up, down) < 0.9 * len(values):
+    if up + down < FEW or max(up, down) < 0.9 * (up + down):
         return 0
     return 1 if up > down else -1

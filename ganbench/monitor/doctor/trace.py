@@ -83,6 +83,10 @@ class Call:
     reached: set[int] = field(default_factory=set)
     passed: dict[int, Tensor] = field(default_factory=dict)
 
+    def is_of_rows(self, beside: Tensor) -> bool:
+        """Tell whether what D was given beside its samples has a row for each of them, some of which are fakes."""
+        return self.fake_rows is not None and beside.dim() > 0 and len(beside) == self.count
+
 
 @dataclass
 class Backward:
@@ -99,7 +103,9 @@ class Update:
 
     held: how many parameters of each player it holds. sources: by player the backward passes whose sum its gradient
     was, None where that is not known; cleared: whether what they left was cleared before the step; norms: of the
-    gradients, by player; moved: the change of some tensors over their size, by player.
+    gradients, by player; moved: the change of some tensors over their size, by player; as_at_first: whether a large
+    tensor is what it was before the first step of all; kept: cosine of a tensor's gradient and of what the last
+    backward pass left of it.
     """
 
     optimizer: int
@@ -111,6 +117,8 @@ class Update:
     cleared: dict[str, bool] = field(default_factory=dict)
     norms: dict[str, float] = field(default_factory=dict)
     moved: dict[str, float] = field(default_factory=dict)
+    as_at_first: dict[str, bool] = field(default_factory=dict)
+    kept: dict[str, float] = field(default_factory=dict)
 
     def mainly(self) -> str:
         """Return the player that it holds more of."""
@@ -121,7 +129,8 @@ class Update:
 class Trace:
     """What was seen: the players, and all events in their order. Steps count iterations of the loop from 0.
 
-    held: names of parameters that some optimizer stepped; grown: of those that got a gradient; strangers: by optimizer
+    held: names of parameters that some optimizer stepped; grown: of those that got a gradient; followed: of those that
+    took gradients at some time; strangers: by optimizer
     without a parameter of either, the shapes of what it holds; grad_broken: iterations with a gradient not finite.
     """
 
@@ -132,6 +141,7 @@ class Trace:
     order: list[Backward | Update] = field(default_factory=list)
     held: dict[str, set[str]] = field(default_factory=lambda: {"g": set(), "d": set()})
     grown: dict[str, set[str]] = field(default_factory=lambda: {"g": set(), "d": set()})
+    followed: dict[str, set[str]] = field(default_factory=lambda: {"g": set(), "d": set()})
     strangers: dict[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     grad_broken: dict[str, int] = field(default_factory=lambda: {"g": 0, "d": 0})
     steps: int = 0

@@ -50,6 +50,10 @@ class Watching:
         self._taken: dict[int, Backward] = {}
         self._fakes: set[tuple[float, ...]] = set()
         self._before: list[tuple[str, Tensor, Tensor]] = []
+        # by player: a large tensor and what it was before the first step; what backward() left on the one followed
+        self._at_first: dict[str, tuple[Tensor, Tensor]] = {}
+        self._strayed: set[str] = set()
+        self._left: dict[str, Tensor] = {}
         self._handles: list[Any] = [
             module.register_forward_hook(self._called(player), with_kwargs=True)
             for player, modules in called.items()
@@ -90,6 +94,7 @@ class Watching:
                 if isinstance(own, nn.Parameter) and own.requires_grad and id(own) not in self._hooked:
                     self._hooked.add(id(own))
                     self._own[id(own)] = player, name
+                    self.trace.followed[player].add(name)
                     self._handles.append(own.register_hook(partial(_of_gradient, incoming, weakref.ref(own))))
                     self._handles.append(own.register_post_accumulate_grad_hook(partial(_through, arrived)))
 
@@ -128,6 +133,8 @@ class Watching:
                 self._pending[player] = []
             self._pending[player].append(passing.id)
             self._grew[player] = own.grad is not None and bool(own.grad.any())
+            if own.grad is not None and own.numel() <= LARGEST:
+                self._left[player] = own.grad.detach().clone()
 
     def _pass(self) -> Backward:
         own = _task()
@@ -167,12 +174,14 @@ class Watching:
                 return
             call = calls.described(player, self.trace.steps, module, x, outs[0])
             call.part = part
-            call.conditions += tuple(calls.head_of(y) for y in tensors_in((given, named)) if y is not x)
+            beside = [y for y in tensors_in((given, named)) if y is not x]
+            if player == "d":
+                calls.tell_kind(call, x, outs[0], self.trace.calls, self._fakes)
+            call.conditions += tuple(calls.head_of(y[call.fake_rows] if call.is_of_rows(y) else y) for y in beside)
             if player == "g":
                 self._fakes |= calls.marks(outs[0])
                 self._follow(outs[0], self._passed(call))
             else:
-                calls.tell_kind(call, x, outs[0], self.trace.calls, self._fakes)
                 if call.kind == "fake":
                     self._fakes |= calls.marks(x)
                 self._follow(x, self._passed(call) if call.attached and call.maker else None)
@@ -235,6 +244,11 @@ class Watching:
             self._describe_gradient(update, player, [own for who, _, own in mine if who == player])
             self._count_taken(update, player)
         self._before = [(who, own, own.detach().clone()) for who, _, own in _largest(mine)]
+        for who, own, now in reversed(self._before):
+            tensor, first = self._at_first.setdefault(who, (own, now))
+            if tensor is own:
+                # a part that rests does not come back
+                update.as_at_first[who] = who in self._strayed and torch.equal(first, now)
         self.trace.updates.append(update)
         self.trace.order.append(update)
 
@@ -258,6 +272,9 @@ class Watching:
         clear = followed.grad is None or not bool(followed.grad.any())
         update.sources[player] = [] if clear else list(self._pending[player])
         update.cleared[player] = clear and self._grew[player] and bool(self._pending[player])
+        left = self._left.get(player)
+        if not clear and left is not None and followed.grad is not None and left.shape == followed.grad.shape:
+            update.kept[player] = _cosine(left, followed.grad.detach())
 
     def _after_step(self, optimizer: Optimizer) -> None:
         if self.paused or not self.trace.updates or self.trace.updates[-1].optimizer != id(optimizer):
@@ -269,7 +286,15 @@ class Watching:
                 changes = [float((after - before).norm()) for before, after in pairs]
                 sizes = [float(before.norm()) for before, _ in pairs]
                 update.moved[player] = sum(changes) / max(sum(sizes), 1e-30)
+            tensor, first = self._at_first.get(player, (None, None))
+            if tensor is not None and first is not None and not torch.equal(tensor.detach(), first):
+                self._strayed.add(player)
         self._before = []
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    a, b = (own.flatten().double() for own in (one, other))
+    return float((a @ b) / (a.norm() * b.norm()).clamp_min(1e-300))
 
 
 def _largest(mine: list[tuple[str, str, Tensor]]) -> list[tuple[str, str, Tensor]]:

@@ -311,3 +311,13 @@ def test_the_page_compare_is_headed_by_neither_study(
     page.wait_for_selector("#s2-grid:not(.away)")
     assert page.eval_on_selector_all("h1", shown_heads) == ["stability"]
     page.close()
+
+
+def test_no_head_of_a_table_is_empty_where_one_setting_differs(chromium: Any, fake: Any, tmp_path: Path) -> None:
+    fates = [({"loss": loss, "seed": seed}, "converged") for loss in ("hinge", "minimax") for seed in range(2)]
+    page = chromium.new_page()
+    page.goto(build(fake.study_of(fates, tmp_path, axes=["loss"])).as_uri() + "#grid")
+    page.wait_for_selector("#grid:not(.away) .map")
+    assert page.eval_on_selector_all("#grid .map tbody tr", "rows => rows.length") >= 2
+    assert page.eval_on_selector_all("th", "all => all.filter(one => !one.textContent.trim()).length") == 0
+    page.close()

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ganbench.plan import Plan
+    from ganbench.plan import Plan, Run
 
 
 def size_of(plan: Plan) -> str:
@@ -38,22 +38,14 @@ def show_plan(
     shard: str | None = None,
 ) -> None:
     """Print what a plan, or a shard of it, would train and how long that takes; consoles: of output, and of errors."""
-    from ganbench import api
     from ganbench.executors.local import choose
     from ganbench.executors.work import trial
 
     out, err = consoles
     out.print(size_of(plan), soft_wrap=True)
-    work = api.remaining(plan, device, folder, shard)
-    left, whole = sum(map(len, work.values())), sum(map(len, api.remaining(plan, device, None, shard).values()))
-    if shard:
-        out.print(f"Of these shard {escape(shard)} has {counted(whole, 'run')}.", soft_wrap=True)
-    if not left:
-        why = f"all runs have ended in {escape(str(folder))}" if whole else "there are more shards than populations"
-        out.print(f"Nothing is left to do: {why}.", soft_wrap=True)
+    work = _left(plan, device, folder, shard, out)
+    if not any(work.values()):
         return
-    if left < whole:
-        out.print(f"{whole - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
     count = min(choose(plan, device, workers).workers, len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
     total, peak = 0.0, 0
@@ -73,6 +65,23 @@ def show_plan(
         f"apart; up to {peak / 2**30:.1f} GiB of memory a worker.",
         soft_wrap=True,
     )
+
+
+def _left(plan: Plan, device: str, folder: Path | None, shard: str | None, out: Console) -> dict[str, list[Run]]:
+    """Return the populations that are left to train, and say what is not theirs."""
+    from ganbench import api
+
+    work = api.remaining(plan, device, folder, shard)
+    left, whole = sum(map(len, work.values())), sum(map(len, api.remaining(plan, device, None, shard).values()))
+    where = escape(str(folder))
+    if shard:
+        out.print(f"Of these shard {escape(shard)} has {counted(whole, 'run')}.", soft_wrap=True)
+    if not left:
+        why = f"all runs have ended in {where}" if whole else "there are more shards than populations"
+        out.print(f"Nothing is left to do: {why}.", soft_wrap=True)
+    elif left < whole:
+        out.print(f"{whole - left} runs have ended in {where}; left are:", soft_wrap=True)
+    return work
 
 
 def _duration(seconds: float) -> str:

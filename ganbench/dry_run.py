@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ganbench.plan import Plan
+    from ganbench.plan import Plan, Run
 
 
 def size_of(plan: Plan) -> str:
@@ -39,21 +38,18 @@ def show_plan(
     shard: str | None = None,
 ) -> None:
     """Print what a plan, or a shard of it, would train and how long that takes; consoles: of output, and of errors."""
-    from ganbench import api
     from ganbench.executors.local import choose
     from ganbench.executors.work import trial
 
     out, err = consoles
     out.print(size_of(plan), soft_wrap=True)
-    work = api.remaining(plan, device, folder, shard)
-    left, whole = sum(map(len, work.values())), sum(map(len, api.remaining(plan, device, None, shard).values()))
-    for line in _told(left, whole, folder, shard):
-        out.print(escape(line), soft_wrap=True)
-    if not left:
+    work = _left(plan, device, folder, shard, out)
+    if not any(work.values()):
         return
     count = min(choose(plan, device, workers).workers, len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
-    total, peak, looped = 0.0, 0, set[str]()
+    total, peak = 0.0, 0
+    looped: set[str] = set()
     with err.status("Timing a few steps of each population ..."):
         for name, runs in work.items():
             cost = trial(runs, device)
@@ -71,15 +67,21 @@ def show_plan(
     )
 
 
-def _told(left: int, whole: int, folder: Path | None, shard: str | None) -> Iterator[str]:
-    """Yield how many runs a shard has, and how many of its runs or of the plan's are left to do."""
+def _left(plan: Plan, device: str, folder: Path | None, shard: str | None, out: Console) -> dict[str, list[Run]]:
+    """Return the populations that are left to train, and say what is not theirs."""
+    from ganbench import api
+
+    work = api.remaining(plan, device, folder, shard)
+    left, whole = sum(map(len, work.values())), sum(map(len, api.remaining(plan, device, None, shard).values()))
+    where = escape(str(folder))
     if shard:
-        yield f"Of these shard {shard} has {counted(whole, 'run')}."
+        out.print(f"Of these shard {escape(shard)} has {counted(whole, 'run')}.", soft_wrap=True)
     if not left:
-        why = f"all runs have ended in {folder}" if whole else "there are more shards than populations"
-        yield f"Nothing is left to do: {why}."
+        why = f"all runs have ended in {where}" if whole else "there are more shards than populations"
+        out.print(f"Nothing is left to do: {why}.", soft_wrap=True)
     elif left < whole:
-        yield f"{whole - left} runs have ended in {folder}; left are:"
+        out.print(f"{whole - left} runs have ended in {where}; left are:", soft_wrap=True)
+    return work
 
 
 def _duration(seconds: float) -> str:

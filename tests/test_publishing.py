@@ -1,6 +1,7 @@
 """`ganbench publish`: a site of plain files whose links lead somewhere, and boards that rank as a study does."""
 
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -87,6 +88,21 @@ def test_every_link_leads_somewhere_and_nothing_is_loaded(site):
         assert len(page.links) > 5
         for link in page.links:
             assert (site / unquote(link)).is_file(), link
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_a_link_within_a_sentence_is_told_by_more_than_its_colour(site):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto((site / "index.html").as_uri())
+        lines = "all => all.map(one => getComputedStyle(one).textDecorationLine)"
+        assert set(page.eval_on_selector_all("p a", lines)) == {"underline"}
+        browser.close()
 
 
 def test_the_index_has_every_study(site):

@@ -44,7 +44,7 @@ def comparisons(studies: Sequence[Study]) -> list[dict[str, Any]]:
 
 def _told(rows: list[dict[str, Any]]) -> str:
     if not rows:
-        return "No variant is in both."
+        return "No variant is in both: to be one, all of its settings have to be the same, steps and rates too."
     counts = Counter(row["answer"] for row in rows)
     answers = ", ".join(f"{counts[name]} {name}" for name in sorted(counts, key=lambda name: -counts[name]))
     return f"Of {len(rows)} variant{'s' * (len(rows) > 1)} that both have: {answers}."

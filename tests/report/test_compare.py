@@ -25,7 +25,8 @@ def test_a_study_against_itself_with_another_seed_and_with_nothing_in_common(tin
     # both seeds of both never learn: 2 of 2 against 2 of 2
     assert (row["failures_a"], row["failures_b"], row["p"]) == ("2/2", "2/2", "1")
     assert same["told"] == "Of 1 variant that both have: 1 not distinguishable."
-    assert (nothing["rows"], nothing["told"]) == ([], "No variant is in both.")
+    assert nothing["rows"] == []
+    assert nothing["told"].startswith("No variant is in both: ")
     assert comparisons([first]) == []
     html = build([first, again], tmp_path / "both.html").read_text()
     assert "id=compare" in html

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
@@ -290,3 +291,33 @@ def test_a_dark_page_is_printed_on_light_paper(opened: Any) -> None:
         assert dark.eval_on_selector_all(looked, inks) == light.eval_on_selector_all(looked, inks)
     filters = "all => all.map(one => getComputedStyle(one).filter)"
     assert set(dark.eval_on_selector_all("img.figure", filters)) == {"none"}
+
+
+def test_the_page_compare_is_headed_by_neither_study(
+    chromium: Any, study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"first": "one", "second": "other", "rows": [], "told": "No variant is in both."}
+    # the package's name `build` is the function
+    monkeypatch.setattr(sys.modules["ganbench.report.build"], "comparisons", lambda studies: [told])
+    page = chromium.new_page()
+    page.goto(build([study, study], tmp_path / "both.html").as_uri() + "#compare")
+    page.wait_for_selector("#compare:not(.away)")
+    shown_heads = "all => all.filter(one => one.checkVisibility()).map(one => one.innerText)"
+    assert page.eval_on_selector_all("h1", shown_heads) == []
+    page.emulate_media(media="print")
+    assert page.eval_on_selector_all("h1", shown_heads) == ["stability", "stability"]
+    page.emulate_media(media="screen")
+    page.evaluate("location.hash = '#s2-grid'")
+    page.wait_for_selector("#s2-grid:not(.away)")
+    assert page.eval_on_selector_all("h1", shown_heads) == ["stability"]
+    page.close()
+
+
+def test_no_head_of_a_table_is_empty_where_one_setting_differs(chromium: Any, fake: Any, tmp_path: Path) -> None:
+    fates = [({"loss": loss, "seed": seed}, "converged") for loss in ("hinge", "minimax") for seed in range(2)]
+    page = chromium.new_page()
+    page.goto(build(fake.study_of(fates, tmp_path, axes=["loss"])).as_uri() + "#grid")
+    page.wait_for_selector("#grid:not(.away) .map")
+    assert page.eval_on_selector_all("#grid .map tbody tr", "rows => rows.length") >= 2
+    assert page.eval_on_selector_all("th", "all => all.filter(one => !one.textContent.trim()).length") == 0
+    page.close()

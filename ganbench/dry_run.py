@@ -48,8 +48,7 @@ def show_plan(
         return
     count = min(choose(plan, device, workers).workers, len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
-    total, peak = 0.0, 0
-    looped: set[str] = set()
+    total, peak, looped = 0.0, 0, set[str]()
     with err.status("Timing a few steps of each population ..."):
         for name, runs in work.items():
             cost = trial(runs, device)

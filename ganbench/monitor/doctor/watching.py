@@ -61,8 +61,7 @@ class Watching:
         ]
         # a generator may be called by its parts alone: a mapping first, then what it is for
         self._inside: set[int] = set()
-        for module in generators:
-            self._handles += self._parts_called(module)
+        self._handles += [handle for module in generators for handle in self._parts_called(module)]
         # optimizers know their hooks for ever: they must not keep a loop's networks alive
         before, after = weakref.WeakMethod(self._before_step), weakref.WeakMethod(self._after_step)
         self._handles += [

@@ -49,6 +49,7 @@ def main(rounds: int, engines: list[str], settings: list[str]) -> None:
         for engine in engines[number % len(engines) :] + engines[: number % len(engines)]:
             with tempfile.TemporaryDirectory() as place:
                 took[engine].append(seconds(engine, settings, Path(place) / "study"))
+            print(f"round {number + 1}: {engine} {took[engine][-1][0]:.1f} s", file=sys.stderr, flush=True)
     for engine in engines:
         wall, processor = (statistics.median(one[part] for one in took[engine]) for part in (0, 1))
         ratios = [one[0] / first[0] for one, first in zip(took[engine], took[engines[0]], strict=True)]

@@ -24,7 +24,19 @@ _SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _PlanLoader(_SafeLoader):  # type: ignore[misc] # one of two classes
-    """A safe loader that refuses the same key twice."""
+    """A safe loader that refuses the same key twice, and finds out what a word is once."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._tags: dict[Any, str] = {}
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        # a plan has few words, each of them thousands of times
+        if kind is not yaml.ScalarNode:
+            return str(super().resolve(kind, value, implicit))
+        if (value, implicit) not in self._tags:
+            self._tags[value, implicit] = super().resolve(kind, value, implicit)
+        return self._tags[value, implicit]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))

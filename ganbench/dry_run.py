@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,18 +47,13 @@ def show_plan(
     out.print(size_of(plan), soft_wrap=True)
     work = api.remaining(plan, device, folder, shard)
     left, whole = sum(map(len, work.values())), sum(map(len, api.remaining(plan, device, None, shard).values()))
-    if shard:
-        out.print(f"Of these shard {escape(shard)} has {counted(whole, 'run')}.", soft_wrap=True)
+    for line in _told(left, whole, folder, shard):
+        out.print(escape(line), soft_wrap=True)
     if not left:
-        why = f"all runs have ended in {escape(str(folder))}" if whole else "there are more shards than populations"
-        out.print(f"Nothing is left to do: {why}.", soft_wrap=True)
         return
-    if left < whole:
-        out.print(f"{whole - left} runs have ended in {escape(str(folder))}; left are:", soft_wrap=True)
     count = min(choose(plan, device, workers).workers, len(work))
     table = Table("population", "runs", "steps", "minutes", box=None, padding=(0, 2, 0, 0))
-    total, peak = 0.0, 0
-    looped: set[str] = set()
+    total, peak, looped = 0.0, 0, set[str]()
     with err.status("Timing a few steps of each population ..."):
         for name, runs in work.items():
             cost = trial(runs, device)
@@ -73,6 +69,17 @@ def show_plan(
         f"apart; up to {peak / 2**30:.1f} GiB of memory a worker.",
         soft_wrap=True,
     )
+
+
+def _told(left: int, whole: int, folder: Path | None, shard: str | None) -> Iterator[str]:
+    """Yield how many runs a shard has, and how many of its runs or of the plan's are left to do."""
+    if shard:
+        yield f"Of these shard {shard} has {counted(whole, 'run')}."
+    if not left:
+        why = f"all runs have ended in {folder}" if whole else "there are more shards than populations"
+        yield f"Nothing is left to do: {why}."
+    elif left < whole:
+        yield f"{whole - left} runs have ended in {folder}; left are:"
 
 
 def _duration(seconds: float) -> str:

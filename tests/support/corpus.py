@@ -14,7 +14,7 @@ from ganbench.monitor.inputs import latent_samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPES = Path(__file__).parents[1] / "faults" / "recipes"
-LISTS = [RECIPES.parent / name for name in ("planted.yaml", "recipes.yaml", "unseen.yaml", "fresh.yaml")]
+LISTS = [RECIPES.parent / f"{name}.yaml" for name in ("planted", "recipes", "unseen", "fresh", "blind")]
 SETTLING = ("ring", "wgan_gp", "pix2pix", "vocoder", "tabular")
 """The recipes on which the doctor's rules were settled."""
 MEASURING = ("dcgan", "conditional", "cyclegan", "tokenizer", "super_resolution", "distillation")
@@ -30,6 +30,10 @@ MEASURING_UNSEEN = ("auxiliary_classes", "equilibrium", "joint_pairs", "relativi
 SETTLING_FRESH = ("enhancement", "imitation", "kernel", "masked_series", "sentences", "unseen_classes")
 """Recipes of other families, again without sight of the rules; the halves drawn before any run, in the same way."""
 MEASURING_FRESH = ("anomalies", "domains", "growing", "many_generators", "rotations", "texture")
+"""The half of these that settles nothing."""
+SETTLING_BLIND = ("big", "completion", "conditions", "federated", "one_step", "unrolled")
+"""Recipes of further families and styles, once more without sight of the rules; the halves drawn in the same way."""
+MEASURING_BLIND = ("adaptation", "augmented", "clips", "evolution", "finetuned", "phases")
 """The half of these that settles nothing."""
 
 
@@ -116,7 +120,7 @@ def healthy(recipe):
     return Planted(recipe, "healthy", (), ())
 
 
-FAULTS, LATER, UNSEEN, FRESH = (
+FAULTS, LATER, UNSEEN, FRESH, BLIND = (
     [
         Planted(recipe, one["name"], tuple(one["right"]), tuple((edit["old"], edit["new"]) for edit in one["changes"]))
         for recipe, planted in yaml.safe_load(path.read_text("utf-8")).items()

@@ -165,7 +165,9 @@ def _cell(context: Context, place: _Place, ranked: Mapping[str, Any], scale: Sca
 
 
 def _failures(row: Mapping[str, Any]) -> dict[str, Any]:
-    found = [(row[name], name) for name in VERDICTS if name in {*FAILURES, *UNDECIDED} and row[name]]
+    # tables that are made of the rules anew whenever they are read
+    counted = {*FAILURES, *UNDECIDED}
+    found = [(row[name], name) for name in VERDICTS if name in counted and row[name]]
     low, high = percent(row["failure_low"]), percent(row["failure_high"])
     how = ", ".join(f"{n} {name}" for n, name in found) or "no failure"
     return {

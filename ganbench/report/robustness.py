@@ -26,8 +26,9 @@ from ganbench.report.figures import STYLE, Curves, legend_above, line_look, rend
 from ganbench.report.panels import Panels, Ticks, inches, label_sides
 
 COLUMNS = 7
-WIDE, HIGH, GAP = 1.5, 1.3, 0.12
-"""Inches: a panel of the map, and between two."""
+PIXEL = 1 / 110
+WIDE, HIGH, GAP = 165 * PIXEL, 135 * PIXEL, 13 * PIXEL
+"""Inches: a panel of the map, and between two: whole pixels, so that letters look alike in all, and pack well."""
 MARGIN = 0.16
 DRAWN = 6
 """Curves in one figure: more are not told apart."""
@@ -121,7 +122,8 @@ def _map_of(methods: list[str], found: pd.DataFrame, columns: int, apart: bool) 
     panels = Panels(each, edges, _ticks(edges, logarithmic), GAP / WIDE)
     above, up = 0.16 + 0.115 * max(title.count("\n") + 1 for title in titles), _ends(found["up"])
     size = each * WIDE + (each - 1) * GAP, HIGH
-    figure, axes = inches(lines, columns // each, size, (GAP, above + 0.08), top=above)
+    below = math.ceil((above + 0.08) / PIXEL) * PIXEL
+    figure, axes = inches(lines, columns // each, size, (GAP, below), top=above)
     for place, axis in enumerate(axes.flat):
         first = place * each
         here = methods[first : first + each]

@@ -61,8 +61,8 @@ def test_the_map_has_the_survivors_of_each_setting_where_it_lies(study: Any) -> 
     (axis,) = page[0]["figures"][0].figure.axes
     at = {(round(float(t.get_position()[0]), 3), float(t.get_position()[1])): t.get_text() for t in axis.texts
           if t.get_text().isdigit()}  # fmt: skip
-    # D's rate spans two decades, and a panel is 0.16 of them wider on each side; the second lies a gap of 0.08 beside
-    by = 2 * (1 + 2 * 0.16) * (1 + 0.12 / 1.5)
+    # D's rate spans two decades, and a panel is 0.16 of them wider on each side; 13 pixels of 165 lie between two
+    by = 2 * (1 + 2 * 0.16) * (1 + 13 / 165)
     panels = [row["method"].startswith("hinge") for row in page[0]["rows"]]
     assert panels == [True, True, False, False]
     assert at == {

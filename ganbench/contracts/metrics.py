@@ -48,6 +48,7 @@ def reference() -> Reference:
             targets=Targets(torch.zeros_like, lambda x: _mode_of(x) % 2, _asked_both),
         ),
         training=lambda: Training(Reference(real), torch.arange(len(real)) % len(CENTRES)),
+        held_out=lambda: Training(Reference(_mixture("held out", 100)), torch.arange(100) % len(CENTRES)),
     )
 
 

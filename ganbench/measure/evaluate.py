@@ -49,6 +49,7 @@ class Evaluator:
         self.spaces = spaces(problem, asked)
         self.main = problem.feature_spaces[0] if problem.feature_spaces else None
         real = problem.reference(None if "image" in problem.capabilities else samples).to(self.device)
+        known = problem.labels if problem.labels is not None and len(problem.labels) == len(real) else None
         self.references = {
             space: Reference(
                 features.of_reference(real),
@@ -59,6 +60,7 @@ class Evaluator:
                 training=partial(self._training, space),
                 held_out=partial(self._labelled_held_out, space),
                 truth=problem.truth,
+                labels=None if known is None else known.to(home(self.device)),
                 perfect=None if features.class_head is None or problem.equal_classes else partial(self._perfect, space),
             )
             for space, features in self.spaces.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -66,19 +67,70 @@ def classification_accuracy(real: Reference, fake: Tensor, label: Tensor) -> dic
     samples.
     """
     own: _Setting = real.once("classification accuracy", lambda: _of_training(real))
-    label = label.expand(fake.shape[:-1])
+    alone, together = _of_each(own, fake, label.expand(fake.shape[:-1]), (None, own.known))
+    return {
+        "accuracy_from_fakes": alone, "accuracy_with_fakes": together,
+        "accuracy_from_reals": own.of_real.expand(len(fake)),
+    }  # fmt: skip
+
+
+def _of_each(own: _Setting, fake: Tensor, label: Tensor, besides: Sequence[Labelled | None]) -> Tensor:
+    """Return the accuracy of each run's fakes with each of what may be beside them, [besides, runs]."""
     rows: list[Tensor] = []
     before: tuple[Tensor, Tensor] | None = None
     for each, asked in zip(fake, label, strict=True):
         # draws of a perfect sampler may all be the same
         if before is None or not (torch.equal(each, before[0]) and torch.equal(asked, before[1])):
             train = Labelled(own.sight(each), asked)
-            rows.append(torch.stack([tested(train, beside, own.test, own.kinds) for beside in (None, own.known)]))
+            rows.append(torch.stack([tested(train, beside, own.test, own.kinds) for beside in besides]))
         else:
             rows.append(rows[-1])
         before = each, asked
-    alone, together = torch.stack(rows, 1)
+    return torch.stack(rows, 1)
+
+
+class _Ends(NamedTuple):
+    """What translations stand between: the accuracy after training on what is given, and on real samples."""
+
+    setting: _Setting
+    of_source: Tensor
+
+
+def _of_source(real: Reference) -> _Ends:
+    source = real.truth.source if real.truth else None
+    assert source is not None
+    assert real.labels is not None
+    own = _setting(real, real.real, real.labels)
+    rows = Labelled(own.sight(source.pictures.flatten(1).to(real.real.device)), source.classes.to(real.real.device))
+    return _Ends(own, accuracy(softmax_regression(rows, own.kinds), own.test))
+
+
+@register(
+    "metric",
+    labelled=True,
+    space="pixels",
+    needs={"source": "needs a problem that gives pictures with classes"},
+    measures={
+        "adapted_accuracy": share(
+            "accuracy on held-out samples of a classifier that is trained on translated pictures with their classes",
+            "up",
+            blind="One good sample a class gives most of it, of classes that lie apart.",
+        ),
+        "source_only_accuracy": share("the same of one that is trained on the pictures themselves, for every run"),
+        "target_only_accuracy": share("the same of one that is trained on training samples with their classes"),
+    },
+)  # fmt: skip
+def adaptation(real: Reference, fake: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """What a classifier of samples learns from translations, beside source only and target only (Bousmalis 2017).
+
+    Softmax regression on standardised pixels, where the paper has a deep network.
+    """
+    own: _Ends = real.once("adaptation", lambda: _of_source(real))
+    source = real.truth.source if real.truth else None
+    assert source is not None
+    label = label.expand(*fake.shape[:-1], *label.shape[fake.dim() - 1 :])
+    (found,) = _of_each(own.setting, fake, source.to(fake.device)(label), (None,))
     return {
-        "accuracy_from_fakes": alone, "accuracy_with_fakes": together,
-        "accuracy_from_reals": own.of_real.expand(len(fake)),
+        "adapted_accuracy": found, "source_only_accuracy": own.of_source.expand(len(fake)),
+        "target_only_accuracy": own.setting.of_real.expand(len(fake)),
     }  # fmt: skip

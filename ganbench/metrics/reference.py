@@ -42,7 +42,8 @@ class Reference:
     come in random order, so that the first of them will do; training: what a generator is trained on, when it is asked
     for; held_out: samples that it is not trained on, with their labels; perfect: a perfect generator's samples [n, d],
     by which classes are counted (None: as equally likely ones, of which the classifier is sure); truth: what is right
-    for what is given. Raises InputError as `inputs.samples` does, and for real samples that are all equal.
+    for what is given; labels: the class of each sample [n], where that is known. Raises InputError as `inputs.samples`
+    does, and for real samples that are all equal.
 
     >>> reference = Reference(np.array([[0.0], [1.0], [2.0], [3.0]]))
     >>> reference.radii(1).tolist()
@@ -61,11 +62,13 @@ class Reference:
         held_out: Callable[[], Training] | None = None,
         perfect: Callable[[], Tensor] | None = None,
         truth: Truth | None = None,
+        labels: Tensor | None = None,
     ) -> None:
         self.real = real_samples(real)
         self.modes, self.class_head = modes, class_head
         self.neighbours, self.shuffled = neighbours, shuffled
         self._training, self._held_out, self.perfect, self.truth = training, held_out, perfect, truth
+        self.labels = labels
         self.centre = moments.mean(self.real)
         self._kept: dict[Hashable, Any] = {}
 

@@ -1,6 +1,7 @@
 """Problems: data distributions with their oracle. Importing this package registers the built-in ones."""
 
 from ganbench.problems import (
+    adapting,
     files,
     games,
     images,
@@ -18,6 +19,7 @@ from ganbench.problems.base import Modes, Problem
 __all__ = [
     "Modes",
     "Problem",
+    "adapting",
     "files",
     "games",
     "images",

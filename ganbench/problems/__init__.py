@@ -1,7 +1,6 @@
 """Problems: data distributions with their oracle. Importing this package registers the built-in ones."""
 
 from ganbench.problems import (
-    adapting,
     files,
     games,
     images,
@@ -12,6 +11,7 @@ from ganbench.problems import (
     stacked,
     tables,
     translation,
+    unlabelled,
     unpaired,
 )
 from ganbench.problems.base import Modes, Problem
@@ -19,7 +19,6 @@ from ganbench.problems.base import Modes, Problem
 __all__ = [
     "Modes",
     "Problem",
-    "adapting",
     "files",
     "games",
     "images",
@@ -30,5 +29,6 @@ __all__ = [
     "stacked",
     "tables",
     "translation",
+    "unlabelled",
     "unpaired",
 ]

@@ -93,6 +93,7 @@ DEFAULTS = {
     "problem.restyled_digits.styles": ("red+green+blue", "ours: the fewest of which two others are no answer"),
     "term.domain_class.weight": (1.0, "Choi 2018, app. 7.1"), "term.domain_cycle.weight": (10.0, "Choi 2018, app. 7.1"),
     "term.perceptual.weight": (1.0, "Johnson 2016"),
+    "term.task.weight": (1.0, "ours: as much as the game; Bousmalis 2017 tunes it on labelled samples"),
     "term.cycle.weight": (10.0, "Zhu 2017, sec. 4"), "term.identity.weight": (5.0, "Zhu 2017, sec. 5.2"),
     "network.pictured_mlp.width": (64, OURS), "network.pictured_mlp.depth": (2, "as mlp"),
     "problem.outlines.side": (8, "as digits"), "problem.outlines.samples": (0, "no end"),

@@ -68,6 +68,7 @@ NEEDS = {
     "metric.memorization": "training_samples",
     "metric.class_frechet": "label",
     "metric.class_recall": "label",
+    "metric.classification_accuracy": "label",
     "feature_space.pixels": "image",
     "feature_space.conv": "image",
     "feature_space.conv_maps": "image",

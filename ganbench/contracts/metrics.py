@@ -12,7 +12,7 @@ from torch import Tensor
 from ganbench.contracts.base import Breach, Outcome, law
 from ganbench.measure.of_models import Seen
 from ganbench.metrics.reference import Reference, Training
-from ganbench.problems.base import Modes, Targets, Truth, stream
+from ganbench.problems.base import Modes, Source, Targets, Truth, stream
 from ganbench.registry import Plugin
 
 RUNS = 3
@@ -46,9 +46,22 @@ def reference() -> Reference:
             kinds=len(CENTRES),
             given_of=lambda x: _mode_of(x)[:, None],
             targets=Targets(torch.zeros_like, lambda x: _mode_of(x) % 2, _asked_both),
+            source=_Labels(CENTRES, torch.arange(len(CENTRES))),
         ),
         training=lambda: Training(Reference(real), torch.arange(len(real)) % len(CENTRES)),
+        labels=torch.arange(len(real)) % len(CENTRES),
+        held_out=lambda: Training(Reference(_mixture("held out", 100)), torch.arange(100) % len(CENTRES)),
     )
+
+
+class _Labels(Source):
+    """Classes that are given as such."""
+
+    def __call__(self, given: Tensor) -> Tensor:
+        return given
+
+    def to(self, device: torch.device) -> Source:
+        return self
 
 
 def _asked_both(label: Tensor) -> Tensor:

@@ -92,6 +92,7 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
         "unpaired": _has_two_domains(problem),
         "targets": problem.truth is not None and problem.truth.targets is not None,
         "truth": problem.truth is not None,
+        "source": problem.truth is not None and problem.truth.source is not None,
         "reversible": problem.truth is not None and problem.truth.given_of is not None,
         "image": len(problem.shape) == 3 and problem.value_range is not None,
     }
@@ -101,6 +102,7 @@ def capabilities_are_there(plugin: Plugin) -> Outcome:
             "modes": "modes", "classes": "labels", "label": "gives=Label", "picture": "gives=Picture",
             "unpaired": "samples that are what is given with the halves of pictures exchanged",
             "targets": "a truth that tells targets", "truth": "truth=Truth",
+            "source": "a truth that tells the source",
             "reversible": "a truth that tells given_of",
             "image": "a shape of 3 axes and a value_range",
         }  # fmt: skip

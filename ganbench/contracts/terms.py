@@ -19,6 +19,7 @@ PAIRS = ("problem=outlines", "problem.outlines.side=8", "network=pix2pix", "netw
 CLASSES = ("problem=upscaled_digits", "network=pictured_mlp", "network.pictured_mlp.width=4")
 DOMAINS = ("problem=inverted_digits", "network=unpaired_mlp", "network.unpaired_mlp.width=8")
 TARGETS = ("problem=restyled_digits", "network=stargan", "network.stargan.width=2", "network.stargan.blocks=1")
+SOURCE = ("problem=glyph_digits", "network=pictured_mlp", "network.pictured_mlp.width=4")
 IMAGES = ("problem=digits", "network=dcgan", "network.dcgan.width=2")
 
 
@@ -31,6 +32,7 @@ def population(plugin: Plugin, rows: slice = slice(None)) -> Population:
             "pairs": PAIRS,
             "unpaired": DOMAINS,
             "targets": TARGETS,
+            "source": SOURCE,
             "image": IMAGES,
         }
         on = next((own for need, own in fitting.items() if need in plugin.needs), POINTS)

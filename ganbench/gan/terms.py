@@ -71,6 +71,9 @@ class Seen(Protocol):
     def told(self) -> Tensor:
         """What D says of them in the term's own head [runs, batch, size]."""
 
+    def beside(self, samples: Tensor) -> Seen:
+        """Other samples [runs, batch, *shape] before the same D."""
+
 
 def unmade(given: Given) -> Tensor:
     """Stand for G where there is none."""
@@ -88,7 +91,8 @@ class Scene:
 
     given: with the real samples, and with the fakes of the same index. code: [runs, batch, size]; of size 0 where the
     term asks for none. made: G's samples for something else that is given, of the fakes' latents. features: from
-    samples to their features [runs, batch, f] in the space that it declares. In G's update no gradient of the real
+    samples to their features [runs, batch, f] in the space that it declares. wanted: from pictures that are given to
+    their classes [runs, batch], where they have some. In G's update no gradient of the real
     samples reaches D.
     """
 
@@ -99,6 +103,7 @@ class Scene:
     code: Tensor
     made: Callable[[Given], Tensor] = unmade
     features: Callable[[Tensor], Tensor] = unseen
+    wanted: Callable[[Given], Tensor] = unmade
 
 
 def _surprise(told: Tensor, label: Tensor) -> Tensor:
@@ -230,6 +235,27 @@ def domain_cycle(scene: Scene, *, weight: NotNegative = 10.0) -> Tensor:
     fake = scene.fake.samples
     back = scene.made(sent_back(fake, scene.given))
     return weight * (back - request(scene.given, fake.shape[-3]).picture).abs().flatten(2).mean((1, 2))
+
+
+def _kinds(problem: Problem, *, weight: float = 1.0) -> int:
+    return problem.truth.source.kinds if problem.truth and problem.truth.source else 0
+
+
+@register(
+    "term", head=_kinds, untold=True, needs={"source": "it needs a problem that gives pictures with classes", **HEAD}
+)
+def task(scene: Scene, *, weight: NotNegative = 1.0) -> Tensor:
+    """PixelDA: D tells the class of pictures and of their translations, G's loss has these (Bousmalis 2017, eq. 3).
+
+    weight times -E log P(c | G(y)) - E log P(c | y) of pictures y of class c, of which G's loss has the first: the
+    other does not depend on it. The paper's classifier is a network of its own, here it is a head of D.
+    """
+    wanted, given = scene.wanted(scene.given), scene.given
+    assert isinstance(given, Tensor)
+    loss = _surprise(scene.fake.told, wanted)
+    if scene.player == "d":
+        loss = loss + _surprise(scene.fake.beside(given).told, wanted)
+    return weight * loss
 
 
 def _pixels(problem: Problem, *, side: int = 8, weight: float = 1.0) -> int:

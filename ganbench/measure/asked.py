@@ -14,6 +14,7 @@ from torch.nn.functional import one_hot
 from ganbench.measure import metrics  # those that are always measured, registered first
 from ganbench.measure import shape as shape  # and these after them
 from ganbench.measure import translated as translated
+from ganbench.measure import useful as useful
 from ganbench.measure.of_models import Seen
 from ganbench.metrics import gaussian, kernels, memorization, neighbours
 from ganbench.metrics.inputs import exact, measures_of

@@ -49,6 +49,7 @@ class Evaluator:
         self.spaces = spaces(problem, asked)
         self.main = problem.feature_spaces[0] if problem.feature_spaces else None
         real = problem.reference(None if "image" in problem.capabilities else samples).to(self.device)
+        known = problem.labels if problem.labels is not None and len(problem.labels) == len(real) else None
         self.references = {
             space: Reference(
                 features.of_reference(real),
@@ -57,7 +58,9 @@ class Evaluator:
                 neighbours=min(neighbours, self.samples),
                 shuffled=True,  # problems draw them, or hold them in random order
                 training=partial(self._training, space),
+                held_out=partial(self._labelled_held_out, space),
                 truth=problem.truth,
+                labels=None if known is None else known.to(home(self.device)),
                 perfect=None if features.class_head is None or problem.equal_classes else partial(self._perfect, space),
             )
             for space, features in self.spaces.items()
@@ -82,6 +85,13 @@ class Evaluator:
         batch = self._trained_on
         given = batch.given.to(home(self.device)) if isinstance(batch.given, Tensor) else None
         return Training(Reference(self.spaces[space](batch.x.to(self.device))), given)
+
+    def _labelled_held_out(self, space: str) -> Training:
+        """Return held-out samples with their classes: all that are known, or a draw of its own of those without end."""
+        known = self.problem.labelled_oracle()
+        x, labels = self.problem.oracle(FRESH, seed=ORACLE_DRAWS) if known is None else known
+        given = labels.to(home(self.device)) if isinstance(labels, Tensor) else None
+        return Training(Reference(self.spaces[space](x.to(self.device))), given)
 
     def _perfect(self, space: str) -> Tensor:
         """Return features of a perfect generator's samples, as many as there are to estimate shares of classes by."""

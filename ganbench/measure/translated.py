@@ -35,6 +35,11 @@ class Asked:
 
 
 def _asked(given: Tensor, truth: Truth) -> Asked:
+    if truth.source is not None:
+        # one input stands for all of its class, which have the same answers
+        kinds, place = truth.source.to(given.device)(given).unique(return_inverse=True)
+        first = torch.stack([(place == each).nonzero()[0, 0] for each in range(len(kinds))])
+        return Asked(given[first], place, truth.answers(given[first]))
     rows, place = given.reshape(len(given), -1).unique(dim=0, return_inverse=True)
     inputs = rows.reshape(-1, *given.shape[1:])
     return Asked(inputs, place, truth.answers(inputs))
@@ -92,7 +97,8 @@ def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
     """Whether samples are right for what is given with them, and nearer to that than to what is right for others.
 
     Other inputs count as often as they are asked for; NaN where there is one alone. Where one of several domains is
-    asked for, other inputs are other pictures of which the same one is.
+    asked for, other inputs are other pictures of which the same one is; where pictures stand for a class, those of
+    other classes.
     """
 
     def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Training:
     """What a generator is trained on, in a Reference's space: samples [n, d], their labels [n] where there are any.
 
-    All of them, or a fresh draw where they have no end.
+    All of them, or a fresh draw where they have no end. So are samples that no generator is trained on.
     """
 
     real: Reference
@@ -40,9 +40,10 @@ class Reference:
     the map from features [..., n, d] to class probabilities [..., n, classes]; neighbours: how many samples (of real
     and of fake) the k-nearest-neighbour metrics use, always the same random ones, None for all; shuffled: that samples
     come in random order, so that the first of them will do; training: what a generator is trained on, when it is asked
-    for; perfect: a perfect generator's samples [n, d], by which classes are counted (None: as equally likely ones, of
-    which the classifier is sure); truth: what is right for what is given. Raises InputError as `inputs.samples` does,
-    and for real samples that are all equal.
+    for; held_out: samples that it is not trained on, with their labels; perfect: a perfect generator's samples [n, d],
+    by which classes are counted (None: as equally likely ones, of which the classifier is sure); truth: what is right
+    for what is given; labels: the class of each sample [n], where that is known. Raises InputError as `inputs.samples`
+    does, and for real samples that are all equal.
 
     >>> reference = Reference(np.array([[0.0], [1.0], [2.0], [3.0]]))
     >>> reference.radii(1).tolist()
@@ -58,13 +59,16 @@ class Reference:
         neighbours: int | None = None,
         shuffled: bool = False,
         training: Callable[[], Training] | None = None,
+        held_out: Callable[[], Training] | None = None,
         perfect: Callable[[], Tensor] | None = None,
         truth: Truth | None = None,
+        labels: Tensor | None = None,
     ) -> None:
         self.real = real_samples(real)
         self.modes, self.class_head = modes, class_head
         self.neighbours, self.shuffled = neighbours, shuffled
-        self._training, self.perfect, self.truth = training, perfect, truth
+        self._training, self._held_out, self.perfect, self.truth = training, held_out, perfect, truth
+        self.labels = labels
         self.centre = moments.mean(self.real)
         self._kept: dict[Hashable, Any] = {}
 
@@ -78,6 +82,11 @@ class Reference:
     def training(self) -> Training:
         """What the generator was trained on; without other word the real samples themselves."""
         return self._training() if self._training else Training(self)
+
+    @cached_property
+    def held_out(self) -> Training:
+        """Samples that the generator was not trained on, with their labels; without other word the real ones."""
+        return self._held_out() if self._held_out else Training(self)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return what a metric needs of the real samples: computed at the first call with this key, then kept."""

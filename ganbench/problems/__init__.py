@@ -11,6 +11,7 @@ from ganbench.problems import (
     stacked,
     tables,
     translation,
+    unlabelled,
     unpaired,
 )
 from ganbench.problems.base import Modes, Problem
@@ -28,5 +29,6 @@ __all__ = [
     "stacked",
     "tables",
     "translation",
+    "unlabelled",
     "unpaired",
 ]

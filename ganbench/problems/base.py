@@ -154,6 +154,30 @@ class Targets:
 
 
 @dataclass(frozen=True)
+class Source:
+    """All pictures that may be given [K, C, H, W], with the class of each [K] int64: a map from pictures to classes."""
+
+    pictures: Tensor
+    classes: Tensor
+
+    def __call__(self, given: Tensor) -> Tensor:
+        """Return the classes [...] of pictures [..., C, H, W], by the nearest one that there is."""
+        known = self.pictures.flatten(1).to(given)
+        # |x - k|^2 without |x|^2, which is the same for all k
+        away = known.square().sum(1) / 2 - given.flatten(-3) @ known.T
+        return self.classes[away.argmin(-1)]
+
+    @property
+    def kinds(self) -> int:
+        """How many classes there are."""
+        return int(self.classes.max()) + 1
+
+    def to(self, device: torch.device) -> Source:
+        """Return it on a device."""
+        return Source(self.pictures.to(device), self.classes.to(device))
+
+
+@dataclass(frozen=True)
 class Truth:
     """What is right for what is given, where that is known.
 
@@ -161,7 +185,8 @@ class Truth:
     from samples [n, *shape] to which of `kinds` things they show, int64 [n], or [n, things] where each shows several;
     all answers for one input show the same.
     given_of: from samples [n, *shape] to what would be given with them, where they decide it. targets: of a problem
-    that asks for one of several domains, what it asks for.
+    that asks for one of several domains, what it asks for. source: of a problem that gives pictures of the samples'
+    classes, all of them; then inputs of one class have the same answers.
     """
 
     answers: Callable[[Tensor], Tensor]
@@ -169,6 +194,7 @@ class Truth:
     kinds: int
     given_of: Callable[[Tensor], Tensor] | None = None
     targets: Targets | None = None
+    source: Source | None = None
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,9 @@ class Judged(Protocol):
     def told(self, place: slice) -> Tensor:
         """Return what D says beside its logit at a place among its numbers [runs, batch, size]."""
 
+    def beside(self, samples: Tensor) -> Judged:
+        """Return other samples [runs, batch, *shape] before the same D."""
+
 
 class Generator(Protocol):
     """G as a part sees it."""

@@ -17,7 +17,7 @@ from ganbench import registry
 from ganbench.binding import Bound, chain
 from ganbench.gan.terms import Code, Scene
 from ganbench.plan import Variant
-from ganbench.problems.base import Problem
+from ganbench.problems.base import Given, Problem, Source
 from ganbench.training import noise
 from ganbench.training.hooks import SIDES, Critic, Generator, Judged, Moment, Part, one_a_run
 from ganbench.training.losses import Values
@@ -212,6 +212,9 @@ class _SeenBy:
     def told(self) -> Tensor:
         return self.judged.told(self.place)
 
+    def beside(self, samples: Tensor) -> _SeenBy:
+        return _SeenBy(self.judged.beside(samples), self.place)
+
 
 @runtime_checkable
 class Movable(Protocol):
@@ -231,8 +234,11 @@ class Term(Part):
         # where its code stands in the latents, and its head in what D says: known when all parts are
         self.code_place = self.head_place = slice(0, 0)
         self.space: Callable[[Tensor], Tensor] | None = None
+        self.source: Source | None = None
 
     def prepare(self, problem: Problem, device: torch.device) -> None:
+        if problem.truth is not None and problem.truth.source is not None:
+            self.source = problem.truth.source.to(device)
         if name := self.bound.declared("space"):
             self.space = registry.get("feature_space", name)(problem)
             if isinstance(self.space, Movable):
@@ -244,6 +250,11 @@ class Term(Part):
         # run by run, so that none of their numbers depends on how many there are
         return torch.stack([space(own).to(samples.dtype) for own in samples])
 
+    def _wanted(self, given: Given) -> Tensor:
+        assert self.source is not None
+        assert isinstance(given, Tensor)
+        return self.source(given)
+
     def head(self, problem: Problem) -> int:
         size = self.bound.declared("head")
         return int(size(problem, **self.bound.hypers)) if size else 0
@@ -253,7 +264,7 @@ class Term(Part):
             return None
         code = moment.draw(f"{moment.player} latent")[..., self.code_place]
         scene = Scene(player, _SeenBy(real, self.head_place), _SeenBy(fake, self.head_place), moment.given, code,
-                      moment.made, self._features)  # fmt: skip
+                      moment.made, self._features, self._wanted)  # fmt: skip
         return one_a_run(self.bound, self.bound(scene), len(code))
 
 

@@ -91,6 +91,10 @@ class Judged:
         told = self.critic.told(self.samples, place)
         return told.detach() if self.fixed else told
 
+    def beside(self, samples: Tensor) -> Judged:
+        """Return other samples [runs, batch, *shape] before the same critic."""
+        return Judged(self.critic, samples, self.fixed)
+
 
 @dataclass(frozen=True)
 class Bystanders:
@@ -123,3 +127,7 @@ class Bystanders:
         """What D says beside its logit at a place among its numbers [runs, batch, size]."""
         with torch.no_grad():
             return self.population.discriminator(self.samples, self.moment.given)[..., place]
+
+    def beside(self, samples: Tensor) -> Judged:
+        """Return other samples before the critic of the fakes."""
+        return self.fake.beside(samples)

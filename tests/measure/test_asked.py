@@ -30,9 +30,10 @@ def measured(name, metrics=ASKED, spaces=(), n=60):
     return evaluator.measure(fakes, given), evaluator, fakes, given
 
 
-def test_ten_can_be_asked_for():
+def test_those_that_can_be_asked_for():
     every = [metric.name for metric in registry.plugins("metric") if metric.declared("asked")]
-    assert set(every) == {*ASKED, "fid", "sharpness", "class_recall", "likelihood", "latency", "reconstruction"}
+    assert set(every) == {*ASKED, "fid", "sharpness", "class_recall", "likelihood", "latency", "reconstruction",
+                          "classification_accuracy"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_what_is_asked_for_is_part_of_the_plan_and_nothing_of_one_without(tmp_pa
     ("overrides", "told"),
     [
         (["metrics=kit"], "Unknown metric 'kit'. Did you mean 'kid'? "),
-        (["metrics=frechet"], "The metric 'frechet' is measured in any case; the key 'metrics' takes kid, "),
+        (["metrics=frechet"], "The metric 'frechet' is measured in any case; the key 'metrics' takes classification_"),
         (["metrics=class_frechet"], "The metric 'class_frechet' fits no problem of this plan: it needs a problem that"),
         (["metrics=kid+reconstruction"],
          "The metric 'reconstruction' fits no model of this plan: it needs a model that encodes samples and decodes"),
@@ -186,7 +187,7 @@ def test_one_of_a_users_own_is_part_of_every_plan_that_knows_it(tmp_path, own_re
     assert len(hashes) == 2
 
 
-@pytest.mark.parametrize("name", ["class_frechet", "class_recall"])
+@pytest.mark.parametrize("name", ["class_frechet", "class_recall", "classification_accuracy"])
 def test_what_looks_at_labels_is_refused_without_them(name):
     with pytest.raises(UserError, match="labels"):
         resolve(None, ["problem=ring8", "seeds=1", f"metrics={name}"])

@@ -129,7 +129,9 @@ def courses(problem, fakes_of):
 UNPAIRED = ["inverted_digits", "rotated_digits", "coloured_digits"]
 
 
-@pytest.mark.parametrize("name", ["outlines", "upscaled_digits", "enlarged_digits", "restyled_digits", *UNPAIRED])
+@pytest.mark.parametrize(
+    "name", ["outlines", "upscaled_digits", "enlarged_digits", "restyled_digits", "glyph_digits", *UNPAIRED]
+)
 def test_nothing_is_found_of_a_perfect_translator(name):
     columns = courses(registry.get("problem", name)(), lambda x, given: x)
     assert game_findings(pd.DataFrame(columns)) == ()

@@ -12,6 +12,7 @@ from ganbench.problems import (
     tables,
     translation,
     unpaired,
+    waveforms,
 )
 from ganbench.problems.base import Modes, Problem
 
@@ -29,4 +30,5 @@ __all__ = [
     "tables",
     "translation",
     "unpaired",
+    "waveforms",
 ]

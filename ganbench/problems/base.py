@@ -161,7 +161,9 @@ class Truth:
     from samples [n, *shape] to which of `kinds` things they show, int64 [n], or [n, things] where each shows several;
     all answers for one input show the same.
     given_of: from samples [n, *shape] to what would be given with them, where they decide it. targets: of a problem
-    that asks for one of several domains, what it asks for.
+    that asks for one of several domains, what it asks for. away: where there is no end of what is right, and `answers`
+    are some that stand for all, root mean square differences of an element of samples [n, *shape] from the nearest one
+    of all that are right for what is given [u, ...], [n, u].
     """
 
     answers: Callable[[Tensor], Tensor]
@@ -169,6 +171,7 @@ class Truth:
     kinds: int
     given_of: Callable[[Tensor], Tensor] | None = None
     targets: Targets | None = None
+    away: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

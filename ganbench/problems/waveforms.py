@@ -118,7 +118,7 @@ class Waveforms(KnownLaw):
         self._noise = noise
         self._factors = combinations(PITCHES, TIMBRES, PEAKS)
         self._partials = torch.stack([_partials(*own) for own in self._factors.tolist()])
-        expected = sum(power(part).double() for part in (self._partials.real, self._partials.imag)) / 2
+        expected = (power(self._partials.real) + power(self._partials.imag)) / 2
         # of white noise every frequency has its variance times the energy of the window
         floor = noise**2 * _window(FRAME).square().sum()
         heard = (expected.sum(1) + floor) @ mel_bands()

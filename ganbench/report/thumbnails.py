@@ -99,7 +99,7 @@ def picture(samples: Array, view: Frame | None, centres: tuple[Array, float] | N
     """
     if samples.ndim == 4:
         return _images(samples)
-    if is_lines(samples, None if centres is None else centres[0]):
+    if is_lines(samples, centres):
         return _paletted(np.concatenate([*lines(samples, view)]))
     finite = samples[np.isfinite(samples).all(axis=1)]
     if view is None:
@@ -109,7 +109,7 @@ def picture(samples: Array, view: Frame | None, centres: tuple[Array, float] | N
     return _points(finite, view, centres)
 
 
-def is_lines(samples: Array, centres: Array | None) -> bool:
+def is_lines(samples: Array, centres: object) -> bool:
     """Tell whether samples are drawn as lines along their axes, as waveforms are: many axes, and no modes."""
     return samples.ndim == 2 and samples.shape[1] >= LONG and centres is None
 

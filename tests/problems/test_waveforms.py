@@ -163,8 +163,12 @@ def test_spaces_hear_no_phase(silent):
     assert (x - other).square().mean().sqrt() > 0.2
 
 
-def test_the_mean_of_all_answers_is_silence(silent, tones):
+def test_the_mean_of_all_answers_is_silence_and_that_is_as_far_as_tones_are_loud(silent, tones):
     assert silent.truth.answers(tones).mean(1).abs().max() < 1e-6
+    # of mean square .65^2 sum a^2 / 2, whatever the envelope
+    loud = [0.65 * math.sqrt((own[1] ** 2).sum() / 2) for own in TONES]
+    assert silent.truth.away(torch.zeros(1, 256), tones)[0].tolist() == pytest.approx(loud)
+    assert np.mean(loud) == pytest.approx(0.302, abs=5e-4)
 
 
 def test_finite_samples_come_with_what_is_given():

@@ -20,7 +20,7 @@ BATCH, LATENT, CLASSES = 7, 5, 3
 PLAYERS = ("generator", "discriminator")
 GIVEN: Mapping[str, Label | Picture] = {
     "label": Label(CLASSES), "picture": Picture((1, 8, 8)), "unpaired": Picture((1, 8, 16)),
-    "targets": Picture((1 + 2 * 2, 8, 8)),
+    "targets": Picture((1 + 2 * 2, 8, 8)), "waveform": Picture((1, 4, 8)),
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def ways(plugin: Plugin) -> list[str]:
     """Return what a network is tried with: nothing that is given (""), or a name of GIVEN."""
     if EITHER in plugin.provides:
         return ["", "label"]
-    return [next((what for what in ("unpaired", "targets", *GIVEN) if what in plugin.needs), "")]
+    return [next((what for what in ("unpaired", "targets", "waveform", *GIVEN) if what in plugin.needs), "")]
 
 
 def takes_something(plugin: Plugin) -> bool:
@@ -55,11 +55,13 @@ def normal_pictures(shape: tuple[int, ...] = (1, 8, 8)) -> Tensor:
 
 
 def shape_of(plugin: Plugin) -> tuple[int, ...]:
-    """Return the shape of what a network is tried on: images of 8 x 8 pixels, two for two domains, or a point."""
+    """Return the shape of what a network is tried on: 8 x 8 pixels, twice for two domains, a waveform, or a point."""
     if "game_of_scales" in plugin.needs:
         return (1,)
     if "unpaired" in plugin.needs:
         return (1, 8, 16)
+    if "waveform" in plugin.needs:
+        return (64,)
     return (1, 8, 8) if of_images(plugin) else (2,)
 
 

@@ -20,11 +20,12 @@ CLASSES = ("problem=upscaled_digits", "network=pictured_mlp", "network.pictured_
 DOMAINS = ("problem=inverted_digits", "network=unpaired_mlp", "network.unpaired_mlp.width=8")
 TARGETS = ("problem=restyled_digits", "network=stargan", "network.stargan.width=2", "network.stargan.blocks=1")
 SOURCE = ("problem=glyph_digits", "network=pictured_mlp", "network.pictured_mlp.width=4")
+WAVES = ("problem=waveforms", "network=vocoder", "network.vocoder.width=2", "network.vocoder.d_width=1")
 IMAGES = ("problem=digits", "network=dcgan", "network.dcgan.width=2")
 
 
 def population(plugin: Plugin, rows: slice = slice(None)) -> Population:
-    """Return some runs that train with a term: on labels or images where it needs them."""
+    """Return some runs that train with a term: on labels, images or waveforms where it needs them."""
     with known(plugin):
         fitting = {
             "label": LABELS,
@@ -33,6 +34,7 @@ def population(plugin: Plugin, rows: slice = slice(None)) -> Population:
             "unpaired": DOMAINS,
             "targets": TARGETS,
             "source": SOURCE,
+            "waveform": WAVES,
             "image": IMAGES,
         }
         on = next((own for need, own in fitting.items() if need in plugin.needs), POINTS)

@@ -6,7 +6,7 @@ Plain modules for one GAN, on feature maps [batch, channels, side, side]; none d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -89,6 +89,17 @@ class Added(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.body(x)
         return out
+
+
+class Together(nn.Module):
+    """Bodies that all see the same, one beside the other: what they say [batch, n] is joined along the last axis."""
+
+    def __init__(self, bodies: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.bodies = nn.ModuleList(bodies)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([body(x) for body in self.bodies], -1)
 
 
 class Bounded(nn.Module):

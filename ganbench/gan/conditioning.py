@@ -62,6 +62,42 @@ class Pictured(nn.Module):
         return out
 
 
+class Framed(nn.Module):
+    """A body that sees latents beside the bands of a spectrogram, the same ones in every frame."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def joined(self, latents: Tensor, picture: Tensor) -> Tensor:
+        """Return latents [..., d] beside spectrograms [..., 1, bands, frames]: [..., d + bands, 1, frames]."""
+        bands = picture.squeeze(-3)
+        return torch.cat([latents[..., None].expand(*latents.shape, bands.shape[-1]), bands], -2).unsqueeze(-2)
+
+    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+        out: Tensor = self.body(self.joined(x, picture))
+        return out
+
+
+class Heard(nn.Module):
+    """A body that sees waveforms beside the bands of a spectrogram, each frame as long as its samples."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def joined(self, x: Tensor, picture: Tensor) -> Tensor:
+        """Return waveforms [..., n] beside spectrograms [..., 1, bands, frames]: [..., 1 + bands, 1, n]."""
+        bands = picture.squeeze(-3)
+        times = x.shape[-1] // bands.shape[-1]
+        longer = bands[..., None].expand(*bands.shape, times).flatten(-2)
+        return torch.cat([x[..., None, :], longer], -2).unsqueeze(-2)
+
+    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+        out: Tensor = self.body(self.joined(x, picture))
+        return out
+
+
 class Untold(nn.Module):
     """A body that is not told what is given: its output for x alone."""
 

@@ -190,6 +190,25 @@ def perceptual(scene: Scene, *, weight: NotNegative = 1.0) -> Tensor:
     return weight * (real - fake).square().mean((1, 2))
 
 
+@register(
+    "term",
+    players="g",
+    space="spectrogram",
+    needs={
+        "waveform": "it needs a problem of waveforms",
+        "reversible": "it needs what is given to follow from samples",
+    },
+)
+def spectral(scene: Scene, *, weight: NotNegative = 45.0) -> Tensor:
+    """Spectral: G's loss has weight x the mean of |mel(x) - mel(G(z, mel(x)))| (HiFi-GAN, Kong 2020, eqs. 5 and 6).
+
+    mel(x) is what is given. The paper's spectrograms are finer, and logarithms of base e of magnitudes.
+    """
+    assert isinstance(scene.given, Tensor)
+    found = scene.features(scene.fake.samples)
+    return weight * (found - scene.given.flatten(2)).abs().mean((1, 2))
+
+
 UNPAIRED = {"unpaired": "it needs a problem of two domains"}
 
 

@@ -102,7 +102,7 @@ def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
     """
 
     def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
-        away, rows = distances(x, asked.answers).amin(2), torch.arange(len(x), device=x.device)
+        away, rows = _from_right(x, truth, asked), torch.arange(len(x), device=x.device)
         own, (total, others) = away[rows, asked.place].mean(), _of_alike(away, truth, asked)
         others = others - asked.count[asked.place]
         other = ((total - away[rows, asked.place] * asked.count[asked.place]) / others).mean()
@@ -115,6 +115,13 @@ def translation(real: Reference, fake: Tensor, label: Tensor) -> Columns:
 
     names = ("truth_error", "given_used", "content_kept", "content_permuted")
     return dict(zip(names, _by_run(real, fake, label, said), strict=True))
+
+
+def _from_right(x: Tensor, truth: Truth, asked: Asked) -> Tensor:
+    """Return how far samples are from the nearest that is right for each input, [n, u]."""
+    if truth.away is None:
+        return distances(x, asked.answers).amin(2)
+    return truth.away(x.unflatten(1, asked.answers.shape[2:]), asked.given)
 
 
 def _of_alike(away: Tensor, truth: Truth, asked: Asked) -> tuple[Tensor, Tensor]:
@@ -145,26 +152,43 @@ def _tables(shown: Tensor, wanted: Tensor, kinds: int) -> list[Tensor]:
             "share of the right answers that samples of one input reach: within half the way to the nearest other one",
             "up",
         ),
+    },
+)
+def choices(real: Reference, fake: Tensor, label: Tensor) -> Columns:
+    """Which right answers other noise makes of the same input; the mean over inputs that are seen more than once."""
+
+    def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
+        away = distances(x, asked.answers)[torch.arange(len(x), device=x.device), asked.place]
+        hit = (away == away.amin(1, keepdim=True)) & (away <= _apart(asked.answers)[asked.place, None] / 2)
+        reached = _sums(exact(hit), asked).clamp(max=1).mean(1)
+        return [reached[asked.count >= FEWEST].mean()]
+
+    return {"choices_covered": _by_run(real, fake, label, said)[0]}
+
+
+@register(
+    "metric",
+    labelled=True,
+    space="pixels",
+    needs={"several": "needs a problem that has several right answers for an input, and inputs that are seen often"},
+    measures={
         "choice_spread": positive(
             "how far the samples of one input lie apart, over how far right answers do; 0: one answer for every noise",
             blind="Noise in pixels spreads samples, too: read it beside choices_covered.",
         ),
     },
 )  # fmt: skip
-def choices(real: Reference, fake: Tensor, label: Tensor) -> Columns:
-    """What other noise makes of the same input; means over inputs of two samples or more, NaN where there is none."""
+def choice_spread(real: Reference, fake: Tensor, label: Tensor) -> Columns:
+    """How much other noise changes what is made of the same input, of all inputs that are seen more than once."""
 
     def said(truth: Truth, x: Tensor, asked: Asked) -> list[Tensor]:
         place, seen, right = asked.place, asked.count >= FEWEST, exact(asked.answers.flatten(2))
-        away = distances(x, asked.answers)[torch.arange(len(x), device=x.device), place]
-        hit = (away == away.amin(1, keepdim=True)) & (away <= _apart(asked.answers)[place, None] / 2)
-        reached = _sums(exact(hit), asked).clamp(max=1).mean(1)
         mean = _sums(exact(x), asked) / asked.count[:, None]
         within = _sums((exact(x) - mean[place]).square().sum(1), asked) / (asked.count - 1)
         wide = (right - right.mean(1, keepdim=True)).square().sum(2).mean(1)
-        return [reached[seen].mean(), (within[seen].sum() / wide[seen].sum()).sqrt()]
+        return [(within[seen].sum() / wide[seen].sum()).sqrt()]
 
-    return dict(zip(("choices_covered", "choice_spread"), _by_run(real, fake, label, said), strict=True))
+    return {"choice_spread": _by_run(real, fake, label, said)[0]}
 
 
 FEWEST = 2

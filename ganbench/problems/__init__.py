@@ -13,6 +13,7 @@ from ganbench.problems import (
     translation,
     unlabelled,
     unpaired,
+    waveforms,
 )
 from ganbench.problems.base import Modes, Problem
 
@@ -31,4 +32,5 @@ __all__ = [
     "translation",
     "unlabelled",
     "unpaired",
+    "waveforms",
 ]

@@ -186,7 +186,9 @@ class Truth:
     all answers for one input show the same.
     given_of: from samples [n, *shape] to what would be given with them, where they decide it. targets: of a problem
     that asks for one of several domains, what it asks for. source: of a problem that gives pictures of the samples'
-    classes, all of them; then inputs of one class have the same answers.
+    classes, all of them; then inputs of one class have the same answers. away: where there is no end of what is right,
+    and `answers` are some that stand for all, root mean square differences of an element of samples [n, *shape] from
+    the nearest one of all that are right for what is given [u, ...], [n, u].
     """
 
     answers: Callable[[Tensor], Tensor]
@@ -195,6 +197,7 @@ class Truth:
     given_of: Callable[[Tensor], Tensor] | None = None
     targets: Targets | None = None
     source: Source | None = None
+    away: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The spaces in which samples are compared: as they are, and of images pixels, fixed random convolutions, a classifier.
+"""The spaces in which samples are compared: as they are; images by convolutions or a classifier; waves by spectra.
 
 A feature space is `(problem) -> map`, the map from samples [n, *shape] to features [n, d]. One that provides "modes"
 has the problem's modes where they are; the map of one that provides "classes" has a method `head`, from its features to
@@ -20,6 +20,8 @@ from ganbench.errors import UserError
 from ganbench.problems import classifiers
 from ganbench.problems import pretrained as pretrained  # what is registered there is found here
 from ganbench.problems.base import Problem, stream
+from ganbench.problems.waveforms import FLOOR, power
+from ganbench.problems.waveforms import spectrogram as log_energies
 from ganbench.registry import Plugin, register
 
 Extractor = Callable[[Tensor], Tensor]
@@ -29,6 +31,7 @@ SPATIAL = 7  # channels of a map that sFID looks at
 SIDE = 8  # the first convolution brings every image to about this side, so that large images cost little more
 
 IMAGES = {"image": "needs a problem of images"}
+WAVES = {"waveform": "needs a problem of waveforms"}
 
 
 class FeatureSpace:
@@ -151,6 +154,26 @@ def spectrum(problem: Problem) -> Extractor:
         return torch.fft.fft2(images.float()).abs().square().mean(1).flatten(1) @ weights.to(images.device)
 
     return power
+
+
+@register("feature_space", needs=WAVES)
+def spectrogram(problem: Problem) -> Extractor:
+    """Log energies of waveforms in bands and frames, as they are given: blind to phases, and within a band."""
+    return lambda waves: log_energies(waves.float()).flatten(1)
+
+
+QUARTERS = 4
+
+
+@register("feature_space", needs=WAVES)
+def bins(problem: Problem) -> Extractor:
+    """Log energies of waveforms, at every frequency of a frame, in quarters of their time: blind to phases alone."""
+
+    def energies(waves: Tensor) -> Tensor:
+        quarters = power(waves.float()).unflatten(-2, (QUARTERS, -1)).mean(-2)
+        return (quarters + FLOOR).log10().flatten(1)
+
+    return energies
 
 
 def _flattened(samples: Tensor) -> Tensor:

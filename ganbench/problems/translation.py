@@ -39,7 +39,7 @@ class Outlines(Rendered):
     An outline is one of 8, without noise, so that many fakes of each are seen; each has one answer a colour.
     """
 
-    capabilities = Rendered.capabilities | PAIRED | {"choices"}
+    capabilities = Rendered.capabilities | PAIRED | {"choices", "several"}
     feature_spaces = ("data", "pixels")
 
     def __init__(self, side: int, samples: int) -> None:
@@ -64,7 +64,7 @@ class Outlines(Rendered):
         return self._pictures[self._outline[group]]
 
 
-@register("problem", gives="picture", provides=PAIRED | {"modes", "factors", "choices"})
+@register("problem", gives="picture", provides=PAIRED | {"modes", "factors", "choices", "several"})
 def outlines(*, side: int = 8, samples: int = 0) -> Outlines:
     """Coloured shapes, each given its grey outline: 4 shapes in 2 sizes, of which each may have 4 colours."""
     whole_number("outlines", "side", side, 8, 64)

@@ -42,6 +42,11 @@ def samples(context: Context, runs: pd.DataFrame) -> dict[str, Any]:
         if not stored:
             continue
         share = len(stored) / max(1, len(runs))
+        if thumbnails.is_lines(real, context.study.centres(problem)) and len(real):
+            view = thumbnails.frame(real)
+            real = thumbnails.as_images(real, view)
+            stored = {run: {step: thumbnails.as_images(own, view) for step, own in of.items()}
+                      for run, of in stored.items()}  # fmt: skip
         images = real.ndim == 4
         room, frame = (SHEET_BYTES, TILE_BYTES) if images else (POINT_BYTES, 2 * POINTS[0])
         count = min(max(int(room * share / len(stored) / frame), FRAMES[0]), FRAMES[1])

@@ -23,8 +23,6 @@ from ganbench.report.context import Context
 
 FINDINGS, MORE, PAGES = 5, 12, 12
 """Findings of the game that are shown, charts of what a loop told besides, runs of a study that have a page each."""
-WAVES, LONG = 4, 16
-"""Samples of so many numbers and more without modes are drawn as lines, so many of them."""
 NOTHING = "Nothing is said of the samples: none were measured."
 UNMEASURED = "Not measured."
 HOW = {
@@ -210,7 +208,7 @@ def _picture(samples: Array, real: Array, view: thumbnails.Frame | None, centres
     if samples.ndim != 2 or samples.shape[1] < 2:
         drawn = thumbnails.picture(np.asarray(samples), view, centres)
         return {"kind": "image", "uri": thumbnails.data_uri(drawn), "out": ""}
-    if samples.shape[1] >= LONG and centres is None:
+    if thumbnails.is_lines(samples, centres):
         return {"kind": "lines", "path": _waves(samples, real), "axes": samples.shape[1], "modes": "", "out": ""}
     low, high = view if view is not None else thumbnails.frame(samples)
     marks = np.empty((0, 2)) if centres is None else np.atleast_2d(centres[0])[:, :2].astype(float)
@@ -227,8 +225,8 @@ def _picture(samples: Array, real: Array, view: thumbnails.Frame | None, centres
 def _waves(samples: Array, real: Array) -> str:
     """Return the first samples as lines above each other, on the scale of the real ones."""
     low, high = (float(np.nanmin(real)), float(np.nanmax(real))) if len(real) else (-1.0, 1.0)
-    across, room = np.linspace(0, 100, samples.shape[1]), 100 / WAVES
-    shares = np.clip((samples[:WAVES].astype(float) - low) / max(high - low, 1e-12), 0, 1)
+    across, room = np.linspace(0, 100, samples.shape[1]), 100 / thumbnails.WAVES
+    shares = np.clip((samples[: thumbnails.WAVES].astype(float) - low) / max(high - low, 1e-12), 0, 1)
     return "".join(path(across, room * (place + 0.05 + 0.9 * share)) for place, share in enumerate(shares))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ PALETTE = (255, 255, 255, 176, 176, 170, 0, 90, 160, 213, 94, 0)
 """White, the modes in grey, samples in blue, samples outside of the frame in vermillion: safe for the colour-blind."""
 
 Frame = tuple[Array, Array]
+LONG, WAVES = 16, 4
+"""From how many axes on samples without modes are lines, not points; and how many of them are drawn."""
 
 
 def data_uri(picture: Image.Image) -> str:
@@ -75,7 +78,12 @@ def _joined(channels: Array, bits: int) -> NDArray[np.int32]:
 
 
 def frame(real: Array, centres: Array | None = None) -> Frame:
-    """Return the corners (low [2], high [2]) of a square around real points [n, d], with a margin of a fifth."""
+    """Return the corners (low [2], high [2]) of a square around real points [n, d], with a margin of a fifth.
+
+    Of what is drawn as lines both axes are that of their values.
+    """
+    if is_lines(real, centres):
+        real = real.reshape(-1, 1)
     points = _plane(real if centres is None else np.concatenate([real, centres]))
     low, high = points.min(axis=0), points.max(axis=0)
     middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-6) * 1.2
@@ -86,16 +94,49 @@ def picture(samples: Array, view: Frame | None, centres: tuple[Array, float] | N
     """Return the picture of samples: [n, c, h, w] as a grid of images, [n, 1] as a histogram, [n, d] as points.
 
     `view` is the frame of points (see `frame`), `centres` the true modes [k, d] and their standard deviation. Of more
-    than two dimensions the first two are drawn. Samples that are not finite are left out.
+    than two dimensions the first two are drawn, of many without modes a line along all. Samples that are not finite are
+    left out.
     """
     if samples.ndim == 4:
         return _images(samples)
+    if is_lines(samples, centres):
+        return _paletted(np.concatenate([*lines(samples, view)]))
     finite = samples[np.isfinite(samples).all(axis=1)]
     if view is None:
         view = frame(finite) if len(finite) else (np.full(2, -1.0), np.full(2, 1.0))
     if samples.shape[1] == 1:
         return _histogram(finite, view, centres)
     return _points(finite, view, centres)
+
+
+def is_lines(samples: Array, centres: object) -> bool:
+    """Tell whether samples are drawn as lines along their axes, as waveforms are: many axes, and no modes."""
+    return samples.ndim == 2 and samples.shape[1] >= LONG and centres is None
+
+
+def lines(samples: Array, view: Frame | None) -> NDArray[np.uint8]:
+    """Return the first samples [n, d] as lines, colours of the palette [WAVES, SIDE / WAVES, SIDE].
+
+    Each column spans all values from its first axis to that of the next; what has left the frame is on its border. A
+    sample that is not finite, or that there is not, is empty.
+    """
+    low, high = (-1.0, 1.0) if view is None else (float(view[0][1]), float(view[1][1]))
+    height = SIDE // WAVES
+    canvas = np.full((WAVES, height, SIDE), WHITE, dtype=np.uint8)
+    edges = np.linspace(0, samples.shape[1] - 1, SIDE + 1)
+    for sheet, sample in zip(canvas, samples.astype(float), strict=False):
+        if not np.isfinite(sample).all():
+            continue
+        row = np.clip((high - sample) / (high - low), 0, 1) * (height - 1)
+        for column, (start, end) in enumerate(itertools.pairwise(edges)):
+            within = row[int(start) : int(np.ceil(end)) + 1]
+            sheet[round(within.min()) : round(within.max()) + 1, column] = POINT
+    return canvas
+
+
+def as_images(samples: Array, view: Frame | None) -> Array:
+    """Return samples that are lines as grey images [WAVES, 1, SIDE / WAVES, SIDE] of -1 to 1, black on white."""
+    return np.where(lines(samples, view) == WHITE, 1.0, -1.0)[:, None]
 
 
 def _plane(points: Array) -> Array:

@@ -18,12 +18,14 @@ from torch.func import functional_call, vmap
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ganbench.errors import UserError
-from ganbench.gan.blocks import Added
+from ganbench.gan.blocks import Added, Together
 from ganbench.gan.conditioning import (
     Concatenated,
     Flattened,
+    Framed,
     Halves,
     Headed,
+    Heard,
     Pictured,
     Projected,
     Translator,
@@ -42,7 +44,7 @@ Tap = Callable[[nn.Module, Tensor], None]
 ACTIVATIONS = (
     nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh, Maxout,
 )  # fmt: skip
-JOINING = (Concatenated, Flattened, Pictured)
+JOINING = (Concatenated, Flattened, Pictured, Framed, Heard)
 """Modules whose body sees its input joined with what is given."""
 IN_PLACE: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
     nn.ReLU: lambda _, x: F.relu(x, inplace=True),
@@ -134,6 +136,9 @@ def forward(
     if kind is Halves:
         halves = zip(module.named_children(), x.chunk(2, -1), strict=True)
         return torch.cat([forward(child, tensors, half, f"{prefix}{name}.", tap) for (name, child), half in halves], -1)
+    if kind is Together:
+        bodies = module.get_submodule("bodies").named_children()
+        return torch.cat([forward(body, tensors, x, f"{prefix}bodies.{name}.", tap) for name, body in bodies], -1)
     if kind in ACTIVATIONS:
         x = IN_PLACE[kind](module, x) if ours and kind in IN_PLACE else module(x)
         if tap:

@@ -29,7 +29,7 @@ def measured(*fakes):
     fake = torch.tensor(fakes, dtype=torch.float64)
     label = LABELS.expand(len(fake), -1)
     columns = {}
-    for name in ("translation", "choices", "consistency"):
+    for name in ("translation", "choices", "choice_spread", "consistency"):
         columns |= registry.get("metric", name).function(REAL, fake, label)
     return {name: column.tolist() for name, column in columns.items()}
 
@@ -113,7 +113,9 @@ UNPAIRED = ["inverted_digits", "rotated_digits", "coloured_digits"]
 def courses(problem, fakes_of):
     """Return the columns of translation at six probes, of what is made of held-out truth and its inputs."""
     columns = {"step": []}
-    metrics = [registry.get("metric", own) for own in ("translation", "choices", "consistency", "targets")]
+    metrics = [
+        registry.get("metric", own) for own in ("translation", "choices", "choice_spread", "consistency", "targets")
+    ]
     real = Reference(problem.reference(200).flatten(1), truth=problem.truth)
     for step in range(6):
         x, given = problem.oracle(200, seed=step)
@@ -130,7 +132,8 @@ UNPAIRED = ["inverted_digits", "rotated_digits", "coloured_digits"]
 
 
 @pytest.mark.parametrize(
-    "name", ["outlines", "upscaled_digits", "enlarged_digits", "restyled_digits", "glyph_digits", *UNPAIRED]
+    "name",
+    ["outlines", "upscaled_digits", "enlarged_digits", "restyled_digits", "glyph_digits", "waveforms", *UNPAIRED],
 )
 def test_nothing_is_found_of_a_perfect_translator(name):
     columns = courses(registry.get("problem", name)(), lambda x, given: x)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ganbench.report.context import number
-from ganbench.report.thumbnails import CLIPPED, POINT, RING, SIDE, data_uri, frame, picture, png_uri
+from ganbench.report.thumbnails import CLIPPED, POINT, RING, SIDE, WHITE, as_images, data_uri, frame, picture, png_uri
 
 
 def indices(image: Image.Image) -> Any:
@@ -39,6 +39,25 @@ def test_one_dimension_is_a_histogram() -> None:
     heights = (canvas == POINT).sum(axis=0)
     assert heights.max() > 2 * heights[heights > 0].min()
     assert (canvas == RING).any()
+
+
+def test_samples_of_many_axes_without_modes_are_lines_on_one_scale() -> None:
+    """Four of 25 rows each, in a frame from -1.2 to 1.2: 1 is a twelfth of the height from its upper border, row 2."""
+    real = np.concatenate([np.full((2, 200), 1.0), np.full((2, 200), -1.0)])
+    view = frame(real)
+    assert np.allclose([view[0], view[1]], [[-1.2, -1.2], [1.2, 1.2]])
+    step = np.repeat([[1.0, -1.0]], 100, axis=1)
+    canvas = indices(picture(np.concatenate([np.zeros((1, 200)), step, np.full((1, 200), np.nan)]), view))
+    assert canvas.shape == (100, SIDE)
+    assert [np.flatnonzero(column).tolist() for column in (canvas[:25] == POINT).T] == [[12]] * SIDE
+    # up to the middle high, then low, and one column from one to the other
+    rows = [np.flatnonzero(column).tolist() for column in (canvas[25:50] == POINT).T]
+    assert (rows[0], rows[48], rows[51], rows[-1]) == ([2], [2], [22], [22])
+    assert list(range(2, 23)) in rows
+    assert (canvas[50:] == WHITE).all()
+    images = as_images(step, view)
+    assert images.shape == (4, 1, 25, SIDE)
+    assert np.array_equal(images[0, 0] == -1, canvas[25:50] == POINT)
 
 
 @pytest.mark.parametrize(("shape", "mode"), [((64, 1, 8, 8), "P"), ((9, 3, 16, 16), "RGB"), ((1, 1, 28, 28), "P")])

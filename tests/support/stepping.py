@@ -26,7 +26,7 @@ def plugins():
         for axis in KINDS[kind].axes:
             for plugin in registry.plugins(kind):
                 what = plugin.meta.get("acts_on", KINDS[kind].default("acts_on") if axis.acts_on else "")
-                # those that need labels, pairs or several domains are tried with a problem that gives some
-                given = {"label", "pairs", "unpaired", "targets", "source"} & set(plugin.needs)
+                # those that need labels, pairs, several domains or waveforms are tried with a problem that gives some
+                given = {"label", "pairs", "unpaired", "targets", "source", "waveform"} & set(plugin.needs)
                 if (not axis.acts_on or what in axis.acts_on) and not given:
                     yield pytest.param(axis.name, plugin, id=f"{axis.name}-{plugin.name}")

@@ -20,6 +20,7 @@ from ganbench.gan.networks import (
     stargan,
     stylegan,
     unpaired,
+    vocoder,
 )  # fmt: skip
 from ganbench.gan.networks.layers import Normalize
 from ganbench.gan.networks.spec import NetworkSpec
@@ -41,4 +42,5 @@ __all__ = [
     "stargan",
     "stylegan",
     "unpaired",
+    "vocoder",
 ]

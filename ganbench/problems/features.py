@@ -159,7 +159,7 @@ def spectrum(problem: Problem) -> Extractor:
 @register("feature_space", needs=WAVES)
 def spectrogram(problem: Problem) -> Extractor:
     """Log energies of waveforms in bands and frames, as they are given: blind to phases, and within a band."""
-    return lambda waves: log_energies(waves.float()).flatten(1)
+    return lambda waves: log_energies(waves.double()).flatten(1).float()
 
 
 QUARTERS = 4
@@ -170,8 +170,9 @@ def bins(problem: Problem) -> Extractor:
     """Log energies of waveforms, at every frequency of a frame, in quarters of their time: blind to phases alone."""
 
     def energies(waves: Tensor) -> Tensor:
-        quarters = power(waves.float()).unflatten(-2, (QUARTERS, -1)).mean(-2)
-        return (quarters + FLOOR).log10().flatten(1)
+        # squares of large numbers are beyond float32, their logarithms are not
+        quarters = power(waves.double()).unflatten(-2, (QUARTERS, -1)).mean(-2)
+        return (quarters + FLOOR).log10().flatten(1).float()
 
     return energies
 

@@ -81,6 +81,11 @@ def spectrogram(x: Tensor) -> Tensor:
     return told(power(x) @ mel_bands().to(x)).mT.unsqueeze(-3)
 
 
+def _given_of(x: Tensor) -> Tensor:
+    # squares of large numbers are beyond float32, their logarithms are not
+    return spectrogram(x.double())
+
+
 # ------------------------------------------------------------------------------------------ the problem
 
 PITCHES = (16, 24, 32, 40)
@@ -124,7 +129,7 @@ class Waveforms(KnownLaw):
         heard = (expected.sum(1) + floor) @ mel_bands()
         self._pictures = told(heard).mT[:, None].float()
         self.gives = Picture(tuple(self._pictures.shape[1:]))
-        self.truth = Truth(self._answers, self._content, len(PITCHES), spectrogram, away=self._away)
+        self.truth = Truth(self._answers, self._content, len(PITCHES), _given_of, away=self._away)
         self.keep(samples)
 
     def fresh(self, n: int, generator: torch.Generator, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -48,8 +48,9 @@ def test_every_setting_is_a_column_or_in_the_table_of_its_problem(study: Any) ->
 
 def test_csv_tells_settings_commands_and_origin_of_every_run(study: Any, tmp_path: Path) -> None:
     study.export(tmp_path, ["csv", "json"])
-    # a revision may be made of digits alone
-    rows = pd.read_csv(tmp_path / "results.csv", keep_default_na=False, dtype={"git_revision": str})
+    # a revision, or a hash, may be made of digits alone
+    texts = dict.fromkeys(("git_revision", "plan_hash"), str)
+    rows = pd.read_csv(tmp_path / "results.csv", keep_default_na=False, dtype=texts)
     assert sorted(rows["optimizer.adam.g_lr"].unique()) == [1e-3, 2e-3]
     assert rows["optimizer.adam.d_lr"].unique().tolist() == [2e-3]
     assert rows["batch_size"].unique().tolist() == [16]

@@ -77,8 +77,9 @@ class Snapshot:
 
     @property
     def _judges_alone(self) -> bool:
-        # of two domains each has a critic, of several one that tells them apart: not to be told is no lack there
-        return self._has_domains and isinstance(self._population.discriminator.module, Untold)
+        # of two domains each has a critic, of several one that tells them apart; labelled pictures have no partners
+        alone = self._has_domains or "source" in self._population.problem.capabilities
+        return alone and isinstance(self._population.discriminator.module, Untold)
 
     @property
     def matched(self) -> Callable[[Tensor, Tensor], Tensor] | None:

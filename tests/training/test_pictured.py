@@ -65,6 +65,14 @@ def test_a_probe_asks_what_another_picture_does_to_logits():
     assert columns["d_label_effect"][1].isnan()
 
 
+def test_where_pictures_have_no_partners_a_d_that_is_told_nothing_lacks_nothing():
+    small = ["seeds=2", "steps=20", "batch_size=6", *PICTURED["pictured_mlp"], "network.pictured_mlp.told=false"]
+    for problem, lacks in (("glyph_digits", False), ("outlines", True)):
+        own = population(f"problem={problem}", *small)
+        with own.measuring():
+            assert (own.game(own.given("data", 0)).relabelled(own.draw("data", 0)) is not None) is lacks
+
+
 @pytest.mark.parametrize(("overrides", "reason"), [
     (["network=mlp"], "mlp with problem outlines: it takes nothing given: "
      "conditional_mlp takes labels, pictured_mlp pictures"),

@@ -35,6 +35,7 @@ REASONS = {
     "pip install tox && tox": "installs, and runs these tests",
     "repos:": "settings of a hook: tests/test_kit.py reads the hooks",
     "$ ganbench baseline": "what is printed: tests/test_history.py",
+    "GANBENCH_JAX=jax": "needs an environment of its own, with JAX",
     "git bisect start": "goes through commits: tests/test_kit.py does it",
     "name: stability": "a workflow: tests/test_cluster_docs.py runs its steps",
     "#!/bin/bash": "a script for a queue: tests/test_cluster_docs.py runs it",

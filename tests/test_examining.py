@@ -68,8 +68,12 @@ def test_every_fault_is_listed(cli):
 def test_a_fault_is_shown_with_its_loop_and_what_is_said(cli):
     told = cli("labels swapped")
     assert "> " in told
-    assert re.findall(r"(?m)^  > (.*)$", told) == ["    g_loss = bce(D(fake), 0)"]
+    assert re.findall(r"(?m)^  > (.*)$", told) == [
+        "    g_loss = bce(D(fake), 0)",
+        "    d_loss = -D(real).mean() - D(fake.detach()).mean()", "    g_loss = -D(fake).mean()",
+    ]  # fmt: skip
     assert "certain: labels are swapped between the losses. D's loss puts real above fake scores" in told
+    assert "certain: labels are swapped: D's loss wants the same of real samples and of fakes." in told
 
 
 def test_an_unknown_fault_names_the_nearest(cli):

@@ -220,11 +220,13 @@ def test_every_measured_column_is_declared_once():
     }
     # those that declare none of them have a column in every space
     pretrained = ("lite0", "inception", "torchscript")
-    of["metric"] += [f"frechet_{space}" for space in (*pretrained, "data", "conv", "conv_maps", "spectrum")]
+    of["metric"] += [
+        f"frechet_{space}" for space in (*pretrained, "data", "conv", "conv_maps", "spectrum", "spectrogram", "bins")
+    ]
     everywhere = [
         "kernel_distance", "kid_mean", "kid_std", "cmmd", "authenticity", "mifid", "cosine_distance",
     ]  # fmt: skip
-    spaces = (*pretrained, "data", "pixels", "conv", "conv_maps", "classifier", "spectrum")
+    spaces = (*pretrained, "data", "pixels", "conv", "conv_maps", "classifier", "spectrum", "spectrogram", "bins")
     of["metric"] += [f"{name}_{space}" for name in everywhere for space in spaces]
     averages = [registry.averaged(name) for name in of["metric"]]
     every = [*of["metric"], *of["diagnostic"], *averages]

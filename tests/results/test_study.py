@@ -70,7 +70,18 @@ def test_series_has_a_row_a_run_and_probe(study):
     declared = {name for plugin in plugins for name in plugin.meta["measures"]}
     elsewhere = {name for name in declared if name.endswith(("_pixels", "_classifier"))}
     elsewhere |= set(registry.get("diagnostic", "equilibrium").meta["measures"])
-    needs = {"classes", "label", "factors", "truth", "choices", "several", "reversible", "targets", "there_and_back"}
+    needs = {
+        "classes",
+        "label",
+        "factors",
+        "truth",
+        "choices",
+        "several",
+        "reversible",
+        "targets",
+        "there_and_back",
+        "source",
+    }
     elsewhere |= {name for plugin in plugins if needs & plugin.needs.keys() for name in plugin.meta["measures"]}
     # a column of a layer or of a mode belongs to a measure
     assert {column.partition(".")[0] for column in columns} == declared - elsewhere

@@ -124,6 +124,7 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
     real, centres = study.real_samples(problem), study.centres(problem)
     flat = real.ndim == 2
     view = thumbnails.frame(real, centres[0] if centres else None) if flat and len(real) else None
+    waves = thumbnails.is_lines(real, centres)
     rows = []
     order = {v: i for i, v in enumerate(context.ranking["variant"])} if len(context.ranking) else {}
     runs = context.runs[(context.runs["problem"] == problem) & context.runs["status"].isin(["done", "diverged"])]
@@ -139,7 +140,8 @@ def pictures(context: Context, problem: str) -> dict[str, Any]:
         rows.append({"label": run["label"], "run": run, "images": images, "chip": chip(run), "variant": variant})
     return {
         "problem": problem,
-        "flat": flat,
+        "flat": flat and not waves,
+        "waves": waves,
         "real": _uri(real, view, centres) if len(real) else "",
         "rows": rows,
         "variants": len(ranked),

@@ -23,6 +23,7 @@ ORDER = {
     "ground": (
         "arrays",
         "cells",
+        "derived",
         "errors",
         "files",
         "interrupts",

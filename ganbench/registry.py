@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganbench import refusals
 from ganbench.declarations import TABLES
+from ganbench.derived import Table
 from ganbench.errors import UserError, told, unknown
 from ganbench.files import is_file
 from ganbench.interrupts import is_raised_by_code
@@ -104,7 +105,7 @@ class Plugin:
 
 @dataclass
 class _Registry:
-    plugins: dict[tuple[str, str], Plugin] = field(default_factory=dict)
+    plugins: Table[tuple[str, str], Plugin] = field(default_factory=Table)
     files: list[str] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
     # what the file that is being loaded has registered so far
@@ -112,6 +113,8 @@ class _Registry:
 
 
 _registry = _Registry()
+derived = _registry.plugins.derived  # what follows from the plug-ins alone, once until another one is registered
+_of_kind = derived(lambda kind: tuple(plugin for (of, _), plugin in _registry.plugins.items() if of == kind))
 
 
 def register(
@@ -209,11 +212,8 @@ def _plugin(
 ) -> Plugin:
     # a trailing underscore lets a plug-in be called like a Python keyword or builtin
     name = function.__name__.rstrip("_")
-    hypers = {
-        p.name: p.default
-        for p in inspect.signature(function).parameters.values()
-        if p.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    given = inspect.signature(function).parameters.values()
+    hypers = {one.name: one.default for one in given if one.kind is inspect.Parameter.KEYWORD_ONLY}
     try:
         code, file = inspect.getsource(function), inspect.getsourcefile(function)
     except (OSError, TypeError):
@@ -251,7 +251,7 @@ def load(kind: str) -> None:
                 raise UserError(f"The installed plug-in '{entry.name}' raised {_at_import(error)}") from error
 
 
-def known() -> dict[tuple[str, str], Plugin]:
+def known() -> Table[tuple[str, str], Plugin]:
     """Return the plug-ins that are registered now by kind and name: the record itself, for contracts and tests."""
     return _registry.plugins
 
@@ -266,7 +266,7 @@ def plugins(kind: str) -> list[Plugin]:
     if kind not in KINDS:
         raise unknown("kind of plug-in", kind, KINDS)
     load(kind)
-    return [plugin for (of, _), plugin in _registry.plugins.items() if of == kind]
+    return [*_of_kind(kind)]
 
 
 def get(kind: str, name: str) -> Plugin:
@@ -290,13 +290,14 @@ def measuring() -> list[Plugin]:
     return [*metrics, *diagnostics, *(space for space in plugins("feature_space") if not space.is_own)]
 
 
-def measures() -> dict[str, Measure]:
+@derived
+def measures() -> Mapping[str, Measure]:
     """Return what every measured column means, from the registered metrics and diagnostics.
 
     Metrics that are taken in several feature spaces have a column for each, and all have a second column of the average
     of G's weights that a trick may keep.
     """
-    return dict(_measured())
+    return MappingProxyType(dict(_measured()))
 
 
 def _measured() -> Iterator[tuple[str, Measure]]:
@@ -319,16 +320,17 @@ def _elsewhere(metric: Plugin) -> Iterator[tuple[str, Measure]]:
                 yield f"{name}_{space}", replace(measure, legend=f"{measure.legend}; of features '{space}'", role="")
 
 
-def playing(role: str, *, foreign: bool = False) -> list[str]:
+@derived
+def playing(role: str, *, foreign: bool = False) -> tuple[str, ...]:
     """Return the measures that declare a role, in the order of registration; of others' plug-ins alone if `foreign`."""
-    return [
+    return tuple(
         name
         for kind in ("metric", "diagnostic")
         for plugin in plugins(kind)
         if not (foreign and plugin.is_own)
         for name, measure in plugin.meta["measures"].items()
         if measure.role == role
-    ]
+    )
 
 
 def averaged(column: str) -> str:
@@ -344,8 +346,7 @@ def load_file(path: str | Path) -> None:
     """
     if not is_file(path):
         raise UserError(f"There is no plug-in file '{path}'.")
-    file = Path(path).resolve()
-    if str(file) in _registry.files:
+    if str(file := Path(path).resolve()) in _registry.files:
         return
     # the place is part of the name: two files may be called the same
     from ganbench.identity import contents, loaded_code

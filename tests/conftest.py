@@ -35,7 +35,9 @@ def _kept() -> Iterator[registry._Registry]:
     state = registry._registry
     plugins, files, loaded = dict(state.plugins), list(state.files), set(state.loaded)
     yield state
-    state.plugins, state.files, state.loaded = plugins, files, loaded
+    state.files, state.loaded = files, loaded
+    state.plugins.clear()
+    state.plugins.update(plugins)
 
 
 @pytest.fixture

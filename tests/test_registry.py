@@ -399,10 +399,10 @@ def test_a_metric_that_declares_a_space_has_its_own_column_there():
 def test_roles_are_played_by_those_that_declare_them():
     shipped = registry.playing("quality")
     metric("one", "a", role="distance")
-    assert registry.playing("distance") == [*[m for m in registry.playing("distance") if m != "a"], "a"]
-    assert registry.playing("distance", foreign=True) == ["a"]
+    assert registry.playing("distance") == (*[m for m in registry.playing("distance") if m != "a"], "a")
+    assert registry.playing("distance", foreign=True) == ("a",)
     assert registry.playing("quality") == shipped
-    assert registry.playing("quality", foreign=True) == []
+    assert registry.playing("quality", foreign=True) == ()
     assert registry.measures()["a_ema"].role == "", "the average's columns are only shown"
     assert registry.playing("gradient"), "diagnostics play roles too"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,28 +28,41 @@ def worst_value(measure: Measure | None) -> float:
     return float(measure.bounds[0] if measure.direction == "up" else measure.bounds[1])
 
 
-def three_scores(values: ArrayLike, measure: Measure, *, lost: bool = False) -> tuple[float, float, float]:
-    """Return (final, best, worst after best) of one run's values over its probes, by the measure's direction.
+def three_scores(values: ArrayLike, measure: Measure, *, lost: ArrayLike = False) -> tuple[Any, Any, Any]:
+    """Return (final, best, worst after best) of curves [..., probes] by the measure's direction, each [...].
 
-    `lost` marks a run without a usable generator at its end (diverged, failed): its final score and its worst after
-    best are the bad end of the range, whatever it had reached before. A run without any value gives NaN, or where
-    lost the bad end throughout. Without a direction best and worst after best are NaN.
+    `lost` [...] marks runs without a usable generator at their end (diverged, failed): their final score and their
+    worst after best are the bad end of the range, whatever they had reached before. A run without any value gives NaN,
+    or where lost the bad end throughout. Without a direction best and worst after best are NaN.
 
     >>> three_scores([3.0, 1.0, 2.0], Measure("a distance", "down"))
     (2.0, 1.0, 2.0)
     """
-    series = np.asarray(values, dtype=float)
-    series = series[~np.isnan(series)]
-    nothing = worst_value(measure) if lost else float("nan")
-    if series.size == 0:
+    curves = np.asarray(values, dtype=float)
+    if curves.ndim == 1:
+        final, best, worst = three_scores(curves[None], measure, lost=np.asarray(lost)[None])
+        return float(final[0]), float(best[0]), float(worst[0])
+    gone = np.broadcast_to(np.asarray(lost, dtype=bool), curves.shape[:-1])
+    have, nothing = ~np.isnan(curves), np.where(gone, worst_value(measure), np.nan)
+    if not have.any():
         return nothing, nothing, nothing
-    final = nothing if lost else float(series[-1])
+    some, unknown = have.any(axis=-1), np.full(curves.shape[:-1], np.nan)
+    last = curves.shape[-1] - 1 - np.argmax(have[..., ::-1], axis=-1)
+    final = np.where(some & ~gone, _at(curves, last), nothing)
     if measure.direction is None:
-        return final, float("nan"), float("nan")
+        return final, unknown, unknown
     sign = 1.0 if measure.direction == "up" else -1.0
-    best = int(np.argmax(sign * series))
-    worst = nothing if lost else sign * float(np.min(sign * series[best:]))
-    return final, float(series[best]), worst
+    signed = np.where(have, sign * curves, -np.inf)
+    place = np.argmax(signed, axis=-1)
+    later = have & (np.arange(curves.shape[-1]) >= place[..., None])
+    worst = sign * np.where(later, signed, np.inf).min(axis=-1)
+    return final, np.where(some, sign * _at(signed, place), nothing), np.where(some & ~gone, worst, nothing)
+
+
+def _at(curves: Values, places: NDArray[np.intp]) -> Values:
+    """Return the values of curves [..., probes] at a place of each [...]."""
+    found: Values = np.take_along_axis(curves, places[..., None], axis=-1)[..., 0]
+    return found
 
 
 def area_under_curve(
@@ -65,9 +79,14 @@ def area_under_curve(
     """
     at, curves = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
     ended = np.broadcast_to(np.asarray(lost, dtype=bool), curves.shape[:-1]).ravel()
-    worst = worst_value(measure)
-    rows = zip(curves.reshape(ended.size, at.size), ended, strict=True)
-    areas = np.array([_area(at, _ended(row, worst) if gone else row, worst if gone else np.nan) for row, gone in rows])
+    worst, rows = worst_value(measure), curves.reshape(ended.size, at.size)
+    areas = np.full(ended.size, np.nan)
+    whole = ~ended & ~np.isnan(rows).any(axis=1) if at.size > 1 else np.zeros_like(ended)
+    areas[whole] = np.trapezoid(rows[whole], at, axis=1) / (at[-1] - at[0]) if whole.any() else []
+    for place in np.flatnonzero(~whole):
+        gone = ended[place]
+        row = _ended(rows[place], worst) if gone else rows[place]
+        areas[place] = _area(at, row, worst if gone else np.nan)
     return float(areas[0]) if curves.ndim == 1 else areas.reshape(curves.shape[:-1])
 
 
@@ -99,41 +118,72 @@ def scores(study: Study, measures: Iterable[str] | None = None) -> pd.DataFrame:
     wanted = [name for name in (measures or wanted) if name in have and name in known]
     averages = {averaged(name) for name in known} & set(wanted)
     runs = study.runs[study.runs["status"].isin(FINISHED)]
-    series = study.series[study.series["run"].isin(runs["run"])]
-    trained, nothing = _trained(series, wanted), (np.empty(0), np.empty((0, len(wanted))))
-    rows: list[tuple[object, ...]] = []
+    curves, parts = _Curves(study.series), []
     for problem, of_problem in runs.groupby("problem", sort=False):
-        seen = series.loc[series["run"].isin(of_problem["run"]), wanted].notna().any()
-        defined = [name for name in wanted if seen[name] or name in study.oracle.get(str(problem), {})]
-        keeping = _keeping(of_problem, series, sorted(averages.intersection(defined)))
-        for run, variant, status in of_problem[["run", "variant", "status"]].to_numpy():
-            steps, values = trained.get(run, nothing)
-            for name in defined:
-                if name in averages and variant not in keeping[name]:
-                    continue
-                curve, measure, lost = values[:, wanted.index(name)], known[name], status != "done"
-                area = area_under_curve(steps, curve, measure, lost=lost)
-                rows.append((run, name, *three_scores(curve, measure, lost=lost), area))
-    return pd.DataFrame(rows, columns=["run", "measure", *SCORES, "area"])
+        oracle = study.oracle.get(str(problem), {})
+        probed = curves.probed(of_problem)
+        variants = {name: curves.measured(name, probed) for name in wanted}
+        defined = [name for name in wanted if variants[name] or name in oracle]
+        if not defined:
+            continue
+        every = np.full(len(of_problem), True)
+        asked = [of_problem["variant"].isin(variants[name]) if name in averages else every for name in defined]
+        parts.append(_scored(of_problem, curves, defined, known)[np.stack(asked, axis=1).ravel()])
+    if not any(map(len, parts)):
+        return pd.DataFrame(columns=["run", "measure", *SCORES, "area"])
+    return pd.concat(parts, ignore_index=True)
 
 
-def _keeping(runs: pd.DataFrame, series: pd.DataFrame, averages: list[str]) -> dict[str, set[str]]:
-    """Return by average of G's weights the variants that keep one: they measure it before the first step."""
-    table = series.merge(runs[["run", "variant"]], on="run") if averages else series
-    return {name: set(table.loc[table[name].notna(), "variant"]) for name in averages}
+def _scored(runs: pd.DataFrame, curves: _Curves, names: list[str], known: Mapping[str, Measure]) -> pd.DataFrame:
+    """Return the scores of all of these runs in all of these measures, run by run."""
+    lost = (runs["status"] != "done").to_numpy()
+    table = np.full((len(SCORES) + 1, len(runs), len(names)), np.nan)
+    for places, rows in curves.alike(runs["run"]):
+        steps, gone = curves.steps[rows[0]], lost[places]
+        for column, name in enumerate(names):
+            values, of = curves.column(name)[rows], known[name]
+            found = (*three_scores(values, of, lost=gone), area_under_curve(steps, values, of, lost=gone))
+            table[:, places, column] = found
+    run, measure = np.repeat(runs["run"].to_numpy(), len(names)), np.tile(np.array(names, dtype=object), len(runs))
+    scored = dict(zip((*SCORES, "area"), table.reshape(len(table), -1), strict=True))
+    return pd.DataFrame({"run": run, "measure": measure, **scored})
 
 
-def _trained(series: pd.DataFrame, wanted: list[str]) -> dict[str, tuple[Values, Values]]:
-    """Return steps [probes] and values [probes, wanted] of every run after training began.
+class _Curves:
+    """Where the probes of runs stand in a table, whose columns are taken one by one: to copy some rows takes long."""
 
-    A fresh generator may sit on a mode by chance, so its probe counts only where there is no other.
-    """
-    table = series.sort_values(["run", "step"], kind="stable")
-    steps, values = table["step"].to_numpy(dtype=float), table[wanted].to_numpy(dtype=float)
-    found, start = {}, 0
-    for run, length in table.groupby("run", sort=True).size().items():
-        end = start + int(length)
-        first = start + int(np.searchsorted(steps[start:end], 0.0, side="right"))
-        own = slice(first if first < end else start, end)
-        found[str(run)], start = (steps[own], values[own]), end
-    return found
+    def __init__(self, series: pd.DataFrame) -> None:
+        self.series, self.steps = series, series["step"].to_numpy(dtype=float) if len(series) else np.empty(0)
+        self._rows: dict[str, NDArray[np.intp]] = {}
+        for run, found in (series.groupby("run", sort=False).indices if len(series) else {}).items():
+            rows = np.asarray(found)
+            self._rows[str(run)] = rows[np.argsort(self.steps[rows], kind="stable")]
+
+    def column(self, name: str) -> Values:
+        """Return a measure [rows]."""
+        return self.series[name].to_numpy(dtype=float)
+
+    def probed(self, runs: pd.DataFrame) -> list[tuple[str, NDArray[np.intp]]]:
+        """Return the variant of each run that has probes, with its rows."""
+        pairs = zip(runs["run"], runs["variant"], strict=True)
+        return [(variant, self._rows[run]) for run, variant in pairs if run in self._rows]
+
+    def measured(self, name: str, probed: list[tuple[str, NDArray[np.intp]]]) -> set[str]:
+        """Return the variants of which a run has any value of a measure, as before the first step."""
+        have = ~np.isnan(self.column(name))
+        every = have.all()
+        return {variant for variant, rows in probed if every or have[rows].any()}
+
+    def alike(self, runs: Iterable[str]) -> Iterator[tuple[list[int], NDArray[np.intp]]]:
+        """Yield runs that were probed at the same steps: their places, and the rows [runs, probes] of their probes.
+
+        A fresh generator may sit on a mode by chance, so that its probe counts only where there is no other.
+        """
+        groups: dict[bytes, list[tuple[int, NDArray[np.intp]]]] = {}
+        for place, run in enumerate(runs):
+            rows = self._rows.get(run, np.empty(0, dtype=np.intp))
+            trained = rows[self.steps[rows] > 0]
+            own = trained if len(trained) else rows
+            groups.setdefault(self.steps[own].tobytes(), []).append((place, own))
+        for members in groups.values():
+            yield [place for place, _ in members], np.stack([own for _, own in members])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ganbench.analysis.verdicts import VERDICTS, View
 from ganbench.analysis.verdicts.progress import DIVERSE, diversity, has_narrowed
 from ganbench.errors import UserError, unknown
+from ganbench.monitor.probes import Columns
 from ganbench.registry import COSTS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MODES = ("eval", "train")
 
@@ -40,18 +39,20 @@ YOUNG = 5
 """How many times as long a verdict has to hold where samples were never more diverse: on its way up G is narrow."""
 
 
-def telling(series: pd.DataFrame, seen: View | None) -> pd.DataFrame:
+def telling(series: Columns, seen: View | None) -> Columns:
     """Return the probes without what samples covered before while they were next to one point.
 
     Near the middle of the data they may cover much of it: what they widen to covers less, and has not narrowed.
     """
-    if seen is None or seen.spread not in series or not (covering := [name for name in seen.narrow if name in series]):
+    covering = [name for name in seen.narrow if name in series] if seen is not None else []
+    if seen is None or seen.spread is None or seen.spread not in series or not covering:
         return series
-    point = (series[seen.spread] < DIVERSE) & (series.index != series.index[-1])
-    return series.assign(**{name: series[name].mask(point) for name in covering if name != seen.spread})
+    point = series[seen.spread] < DIVERSE
+    point[-1:] = False
+    return {**series, **{name: np.where(point, np.nan, series[name]) for name in covering if name != seen.spread}}
 
 
-def probes_to_wait(series: pd.DataFrame, seen: View | None, patience: int) -> int:
+def probes_to_wait(series: Columns, seen: View | None, patience: int) -> int:
     """Return for how many probes a verdict has to hold before it ends training.
 
     patience: where samples once were twice as diverse as now; more of them elsewhere, and one more while they widen.

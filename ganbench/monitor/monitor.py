@@ -24,6 +24,7 @@ from ganbench.monitor.inputs import Latent, Real
 from ganbench.monitor.isolation import is_main_process
 from ganbench.monitor.losses import Told as Number
 from ganbench.monitor.losses import ToldLosses
+from ganbench.monitor.probes import Columns, Probes
 from ganbench.monitor.probing import Features, LoopProber, Sizes, Target
 from ganbench.monitor.record import LoopSettings, Record
 from ganbench.monitor.saying import at_exit, line_of, so_far, text_of
@@ -163,7 +164,8 @@ class Monitor:
 
     def _open(self, record: Record) -> None:
         self._record = record
-        self._rows += record.rows
+        for row in record.rows:
+            self._probes.append(row)
         self._probed_at, self._probed = time.perf_counter(), -1
         at_exit(self)
 
@@ -172,12 +174,11 @@ class Monitor:
         self._log = (lambda _: None) if log is None or Monitor.elsewhere else log
         self._watching, self._sinks = is_main_process(), Sinks(() if Monitor.elsewhere else sinks, self._log)
         self.verdicts: tuple[Verdict, ...] = ()
-        self._rows: list[dict[str, float]] = []
+        self._probes = Probes()
         self._held: dict[str, int] = {}
         self._stopped_on: set[str] = set()
         self._unsaid: list[str] = []
         self._names: set[str] = set()
-        self._measures = frozenset(registry.measures())
         self._losses = ToldLosses()
         self._clock = {"train": 0.0, "probe": 0.0}
 
@@ -189,12 +190,12 @@ class Monitor:
     @property
     def series(self) -> pd.DataFrame:
         """One row a probe: step, and a column a measurement."""
-        return pd.DataFrame(self._rows)
+        return self._probes.table()
 
     @property
     def findings(self) -> tuple[GameFinding, ...]:
         """What the game does since some step, the likeliest fault first, each with evidence and what usually helps."""
-        return game_findings(self.series)
+        return game_findings(self._probes.arrays())
 
     def step(
         self, *, d_loss: Number = None, g_loss: Number = None, real_logits: Any = None, fake_logits: Any = None,
@@ -227,7 +228,7 @@ class Monitor:
 
     def _name(self, new: Set[str]) -> None:
         """Check names that have not been told before."""
-        if taken := sorted({name.partition(".")[0] for name in new} & self._measures):
+        if taken := sorted({name.partition(".")[0] for name in new} & set(registry.measures())):
             raise UserError(f"'{taken[0]}' is measured already; give the number another name.")
         self._names |= new
 
@@ -328,21 +329,20 @@ class Monitor:
         if self._told is not None and self._told.target is not None and probe.picture.size:
             self._record.measure_against(self._told.target)
         columns["seconds_per_step"] = spent / passed if self._probed >= 0 and passed else math.nan
-        self._rows = [row for row in self._rows if row["step"] < self.steps] + [{"step": self.steps, **columns}]
+        self._probes.append({"step": self.steps, **columns})
         self._record.append(self.steps, columns, probe.picture)
         self._probed = self.steps
         self._probed_at = time.perf_counter()
         self._clock["probe"] += self._probed_at - began
-        series = self.series
-        seen = view(series)
+        seen = view(series := self._probes.arrays())
         told = telling(series, seen)
         if self.steps > 0:
             self._judge(series, told, seen)
         self._say(columns, series, told, seen)
 
-    def _say(self, columns: dict[str, float], series: pd.DataFrame, told: pd.DataFrame, seen: View | None) -> None:
+    def _say(self, columns: dict[str, float], series: Columns, told: Columns, seen: View | None) -> None:
         """Say a probe: one line on the console, and to every sink."""
-        findings = game_findings(series, self._measures) if self.steps > 0 else ()
+        findings = game_findings(series) if self.steps > 0 else ()
         verdict = so_far(self.verdict, told, seen)
         self._log(line_of(self.steps, columns, seen, verdict, findings))
         self._sinks.probe(self.steps, columns, text_of(verdict, findings))
@@ -357,7 +357,7 @@ class Monitor:
         told = {**self._losses.averages(), playing("gradient")[0]: norm}
         return {name: value for name, value in told.items() if not math.isnan(value)}
 
-    def _judge(self, series: pd.DataFrame, told: pd.DataFrame, seen: View | None, step: int | None = None) -> None:
+    def _judge(self, series: Columns, told: Columns, seen: View | None, step: int | None = None) -> None:
         known = self._record.problem
         if step is None and seen is None:
             return  # without samples there is nothing to judge
@@ -372,7 +372,7 @@ class Monitor:
                 self._stop(verdict)
 
     def _diverged(self, step: int, complaint: str) -> None:
-        self._judge(self.series, self.series, None, step)
+        self._judge(self._probes.arrays(), {}, None, step)
         found = self.verdicts[0]
         told = Verdict(found.verdict, found.onset, f"{complaint[0].upper()}{complaint[1:]}. {found.evidence}")
         self.verdicts = (told, *self.verdicts[1:])

@@ -7,15 +7,13 @@ import sys
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ganbench.analysis.game import GameFinding
 from ganbench.analysis.verdicts import Verdict, View
 from ganbench.analysis.verdicts.progress import called
 from ganbench.monitor.losses import PLAYERS
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ganbench.monitor.probes import Columns
 
 
 class Ending(Protocol):
@@ -41,7 +39,7 @@ def line_of(
     )
 
 
-def so_far(verdict: Verdict | None, series: pd.DataFrame, seen: View | None) -> Verdict | None:
+def so_far(verdict: Verdict | None, series: Columns, seen: View | None) -> Verdict | None:
     """Return a verdict by the name that it has while training goes on."""
     if verdict is None or seen is None:
         return verdict

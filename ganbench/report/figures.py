@@ -22,7 +22,7 @@ from matplotlib.ticker import NullLocator
 from ganbench.analysis import Study
 from ganbench.analysis.ranking import axes, joined, level
 from ganbench.analysis.scores import worst_value
-from ganbench.analysis.views import ranked_by
+from ganbench.analysis.views import measured, ranked_by
 from ganbench.arrays import Array
 from ganbench.registry import playing
 from ganbench.report.colours import DASHES, LIGHT
@@ -73,9 +73,7 @@ class Curves:
 def measures_of(study: Study, problem: str) -> list[str]:
     """Return the measures whose curves are drawn for a problem: coverage, quality, distances, then diagnostics."""
     names = [name for name in ranked_by(study, problem).values() if name]
-    have = study.series[study.series["run"].isin(study.runs.loc[study.runs["problem"] == problem, "run"])]
-    wanted = [*names, *playing("distance"), *diagnostics()]
-    return [name for name in dict.fromkeys(wanted) if name in have.columns and have[name].notna().any()]
+    return measured(study, problem, dict.fromkeys([*names, *playing("distance"), *diagnostics()]))
 
 
 def diagnostics() -> list[str]:
@@ -169,10 +167,12 @@ class _Grid:
     def __init__(self, study: Study, problem: str, runs: pd.DataFrame, hue: str | None, column: str | None) -> None:
         self.study, self.problem, self.runs, self.hue, self.column = study, problem, runs, hue, column
         self.known = study.measures
-        series = study.series[study.series["run"].isin(runs["run"])]
+        # columns are taken one by one: a table of some rows of all columns is a copy, of a large study for seconds
+        self.rows = np.flatnonzero(study.series["run"].isin(runs["run"]))
+        step, of = (study.series[name].to_numpy()[self.rows] for name in ("step", "run"))
         place = pd.Series(range(len(runs)), index=runs["run"])
-        self.steps = np.sort(series["step"].unique()).astype(float)
-        self.series, self.at = series, (np.searchsorted(self.steps, series["step"]), place[series["run"]].to_numpy())
+        self.steps = np.unique(step).astype(float)
+        self.at = np.searchsorted(self.steps, step), place[of].to_numpy()
         self.hues = levels(study.runs[hue]) if hue else [None]
         looks = [level_look(place) for place in range(len(self.hues))]
         self.colours = {value: colour for value, (colour, _) in zip(self.hues, looks, strict=True)}
@@ -244,7 +244,7 @@ class _Grid:
     def _row(self, row: Sequence[Axes], measure: str, groups: list[list[_Line]], panels: Panels) -> None:
         """Draw one measure into the axes of a row, a panel for each group: they share its scale."""
         raw = np.full((len(self.steps), len(self.runs)), np.nan)
-        raw[self.at] = self.series[measure].to_numpy(dtype=float)
+        raw[self.at] = self.study.series[measure].to_numpy(dtype=float)[self.rows]
         lost = (self.runs["status"] == "diverged").to_numpy()
         filled = self._filled(raw, measure, lost)
         perfect = self.study.oracle.get(self.problem, {}).get(measure)

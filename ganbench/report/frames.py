@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,9 @@ SHEET = 2048
 GAP = 2
 """Pixels between images of colour, whose hues WebP stores for two by two pixels; grey ones stand side by side."""
 
+Stored = Mapping[str, Mapping[int, Array]]
+"""Samples by run and step."""
+
 
 def samples(context: Context, runs: pd.DataFrame) -> dict[str, Any]:
     """Return the samples of each problem's runs over training, beside real ones: points or sheets of images."""
@@ -37,20 +40,19 @@ def samples(context: Context, runs: pd.DataFrame) -> dict[str, Any]:
     for problem in context.problems:
         names = list(runs.loc[runs["problem"] == problem, "run"])
         real = context.study.real_samples(problem)
-        stored = {run: context.study.samples(run) for run in names}
-        stored = {run: frames for run, frames in stored.items() if frames}
+        stored = {run: frames for run in names if (frames := context.study.samples(run))}
         if not stored:
             continue
-        share = len(stored) / max(1, len(runs))
-        if thumbnails.is_lines(real, context.study.centres(problem)) and len(real):
-            view = thumbnails.frame(real)
-            real = thumbnails.as_images(real, view)
-            stored = {run: {step: thumbnails.as_images(own, view) for step, own in of.items()}
-                      for run, of in stored.items()}  # fmt: skip
-        images = real.ndim == 4
+        share, waves = len(stored) / max(1, len(runs)), thumbnails.is_lines(real, context.study.centres(problem))
+        images = real.ndim == 4 or (waves and len(real) > 0)
         room, frame = (SHEET_BYTES, TILE_BYTES) if images else (POINT_BYTES, 2 * POINTS[0])
         count = min(max(int(room * share / len(stored) / frame), FRAMES[0]), FRAMES[1])
         steps = _thinned(sorted(set().union(*stored.values())), count)
+        if images and real.ndim != 4:
+            view = thumbnails.frame(real)
+            real = thumbnails.as_images(real, view)
+            stored = {run: {step: thumbnails.as_images(of[step], view) for step in steps if step in of}
+                      for run, of in stored.items()}  # fmt: skip
         draw = _sheets if images else _points
         problems[problem] = {"steps": steps, "runs": list(stored), **draw(context, problem, real, stored, steps, share)}
     return problems
@@ -62,7 +64,7 @@ def _thinned(steps: list[int], count: int) -> list[int]:
 
 
 def _points(
-    context: Context, problem: str, real: Array, stored: dict[str, dict[int, Array]], steps: list[int], share: float
+    context: Context, problem: str, real: Array, stored: Stored, steps: list[int], share: float
 ) -> dict[str, Any]:
     """Pack points as bytes [run, step, point, axis] in the problem's frame; 127 on an axis: there is no such point."""
     centres = context.study.centres(problem)
@@ -111,7 +113,7 @@ def _ordered(points: Array) -> bytes:
 
 
 def _sheets(
-    context: Context, problem: str, real: Array, stored: dict[str, dict[int, Array]], steps: list[int], share: float
+    context: Context, problem: str, real: Array, stored: Stored, steps: list[int], share: float
 ) -> dict[str, Any]:
     """Draw frames on sheets, the real one first, then run by run: one picture of many has neither heads nor borders."""
     tiles = thumbnails.tiles(real)

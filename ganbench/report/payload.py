@@ -87,21 +87,23 @@ class _Curves:
         """Keep a problem's curves and return where: steps, runs, measures with their place in the buffer."""
         runs = list(self.runs.loc[self.runs["problem"] == problem, "run"])
         series = self.context.study.series
-        series = series[series["run"].isin(runs)]
-        steps = np.sort(series["step"].unique())
+        rows = np.flatnonzero(series["run"].isin(runs))
+        steps = np.unique(series["step"].to_numpy()[rows])
         count = min(PROBES, max(10, int(len(steps) * self.share)))
         if len(steps) > count:
             steps = steps[np.unique(np.rint(np.linspace(0, len(steps) - 1, count)).astype(int))]
-        series = series[series["step"].isin(steps)]
+        # columns are taken one by one: a table of some rows of all columns is a copy, of a large study for seconds
+        rows = rows[np.isin(series["step"].to_numpy()[rows], steps)]
+        step, of = (series[name].to_numpy()[rows] for name in ("step", "run"))
         place = pd.Series(range(len(runs)), index=runs)
-        rows, columns = place[series["run"]].to_numpy(), np.searchsorted(steps, series["step"])
-        names = [name for name in self._columns() if np.isfinite(series[name].to_numpy(dtype=float)).any()]
+        at = place[of].to_numpy(), np.searchsorted(steps, step)
+        names = [name for name in self._columns() if np.isfinite(series[name].to_numpy(dtype=float)[rows]).any()]
         seen, first = view_of(self.context.study, problem), measures_of(self.context.study, problem)
         shown = [*([seen.count, seen.quality] if seen else []), *diagnostics()]
         measures = {}
         for name in names:
             values = np.full((len(runs), len(steps)), np.nan)
-            values[rows, columns] = series[name]
+            values[at] = series[name].to_numpy(dtype=float)[rows]
             measures[name] = self._measure(problem, name, values, LEVELS if name in {*first, *shown} else FEWER)
         return {
             "steps": steps.tolist(),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ DECIDING = ("runs.json", "done.json", "series.jsonl")
 """The files of a population without which its runs do not count as ended."""
 PICTURES = {"interpolations": 6, "neighbours": 5, "asked": 6}
 """What may be there of images whose training has ended, each with its axes: runs first, then places, then an image."""
+
+MAPPED = 128
+"""Files of samples that are open at a time: a process may have a thousand, and a large study has more than that."""
 
 
 class PopulationFolder:
@@ -218,9 +221,9 @@ class PopulationFolder:
         runs = len(self.runs())
         return [step for step in self.series() if self._sample_of(step, runs) is not None]
 
-    def samples(self, row: int) -> dict[int, Array]:
-        """Return the samples [n, *shape] of one run by step."""
-        return {step: kept[row].astype(np.float32) for step, kept in self._samples.items()}
+    def samples(self, row: int) -> Mapping[int, Array]:
+        """Return the samples [n, *shape] of one run by step, each read when it is asked for."""
+        return _Frames(self.path, row, self._sampled)
 
     def pictures(self, row: int) -> dict[str, Array]:
         """Return what there is of PICTURES of one run, by name [..., c, h, w]."""
@@ -240,11 +243,10 @@ class PopulationFolder:
         return array
 
     @cached_property
-    def _samples(self) -> dict[int, Array]:
-        """The samples of all runs by step, mapped rather than read; a reader looks at them once for every run."""
-        runs, steps = len(self.runs()), map(_step_of, self.path.glob("samples-*.npy"))
-        found = {step: self._sample_of(step, runs) for step in sorted(step for step in steps if step is not None)}
-        return {step: array for step, array in found.items() if array is not None}
+    def _sampled(self) -> list[int]:
+        """The steps of which samples can be read; a reader looks for them once for every run."""
+        found = map(_step_of, self.path.glob("samples-*.npy"))
+        return self._check_samples(sorted(step for step in found if step is not None), len(self.runs()))
 
     def _sample_of(self, step: int, runs: int) -> Array | None:
         name = f"samples-{step}.npy"
@@ -258,13 +260,15 @@ class PopulationFolder:
             return None
         return array
 
-    def _check_samples(self, steps: Sequence[int], runs: int) -> None:
-        """Note the samples that cannot be read; a file like one that can is not looked into again."""
-        sound = set()
+    def _check_samples(self, steps: Sequence[int], runs: int) -> list[int]:
+        """Return the steps whose samples can be read, note the others; a file like one that can is not looked into."""
+        sound, found = set(), []
         for step in steps:
             head = reading.array_head(self.path / f"samples-{step}.npy")
-            if (head is None or head not in sound) and self._sample_of(step, runs) is not None:
+            if (head is not None and head in sound) or self._sample_of(step, runs) is not None:
                 sound.add(head)
+                found.append(step)
+        return found
 
     def _lines(self) -> dict[int, dict[str, list[float]]]:
         file, runs = self.path / "series.jsonl", self.runs()
@@ -347,7 +351,36 @@ class PopulationFolder:
     def _forget(self) -> None:
         self._damage.clear()
         self._believed = None
-        self.__dict__.pop("_samples", None)
+        self.__dict__.pop("_sampled", None)
+
+
+class _Frames(Mapping[int, Array]):
+    """The samples [n, *shape] of one run of a population by step, each read when it is asked for."""
+
+    def __init__(self, path: Path, row: int, steps: Sequence[int]) -> None:
+        self.path, self.row, self.steps = path, row, steps
+
+    def __getitem__(self, step: int) -> Array:
+        if step not in self.steps:
+            raise KeyError(step)
+        file = self.path / f"samples-{step}.npy"
+        try:
+            found: Array = _mapped(file, file.stat().st_mtime_ns)[self.row].astype(np.float32)
+        except (OSError, Unreadable) as error:  # training has gone back behind it
+            raise KeyError(step) from error
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@lru_cache(maxsize=MAPPED)
+def _mapped(file: Path, since: int) -> Array:
+    """Map a file that was last written at a time: runs of a population are looked at one after another."""
+    return reading.read_array(file)
 
 
 def _step_of(file: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -79,7 +80,7 @@ class Study:
         return self.plan.variants
 
     @property
-    def measures(self) -> dict[str, Measure]:
+    def measures(self) -> Mapping[str, Measure]:
         """What each measured column means."""
         return registry.measures()
 
@@ -159,8 +160,8 @@ class Study:
         real: Array = record.get("real", np.empty((0, 2)))
         return real
 
-    def samples(self, run: str) -> dict[int, Array]:
-        """Return generated samples [n, *shape] of a run by step."""
+    def samples(self, run: str) -> Mapping[int, Array]:
+        """Return generated samples [n, *shape] of a run by step, each read when it is asked for."""
         if run not in self._places:
             return {}
         population, row = self._places[run]

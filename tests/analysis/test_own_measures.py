@@ -206,4 +206,4 @@ def test_the_page_for_authors_names_every_role_and_its_examples_keep_their_laws(
         results = contracts.verify(plugin)
         assert {result.status for result in results} == {"kept"}, [result.detail for result in results]
     assert "goes_as_its_linear_map_says" in [result.law.name for result in results]
-    assert playing("quality", foreign=True) == ["roundness"]
+    assert playing("quality", foreign=True) == ("roundness",)

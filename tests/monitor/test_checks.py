@@ -1,6 +1,6 @@
 """For how long a verdict has to hold before it ends a watched loop."""
 
-import pandas as pd
+import numpy as np
 import pytest
 
 from ganbench.analysis.verdicts import view
@@ -18,11 +18,11 @@ from ganbench.monitor.checks import YOUNG, probes_to_wait, telling
     ([0.0, 0.01, 0.01], [0.05, 0.05, 0.05], YOUNG * 2),
 ])  # fmt: skip
 def test_samples_that_were_one_point_have_not_narrowed(coverage, spread, wait):
-    series = pd.DataFrame(
-        {"step": [0, 100, 200], "precision": 1.0, "recall": 0.0, "density": 1.0, "coverage": coverage}
-    )
+    flat = {"precision": 1.0, "recall": 0.0, "density": 1.0}
+    series = {name: np.full(3, value) for name, value in flat.items()}
+    series |= {"step": np.array([0, 100, 200]), "coverage": np.array(coverage)}
     if spread:
-        series["sample_spread"] = spread
+        series["sample_spread"] = np.array(spread)
     seen = view(series)
     assert probes_to_wait(telling(series, seen), seen, 2) == wait
     assert telling(series, None) is series

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from contextlib import suppress
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ganbench.errors import UserError
-from ganbench.results.population import PopulationFolder
+from ganbench.results.population import MAPPED, PopulationFolder
 from ganbench.suite import resolve
 
 PLAN = resolve(None, ["loss=hinge", "seeds=2", "steps=20", "probe_every=10"])
@@ -171,6 +172,29 @@ def test_samples_are_points_or_images_of_every_run(population, shape, read):
     assert list(folder.samples(0)) == ([0] if read else [])
     why = ("samples-0.npy", "does not hold samples of every run", "the samples at step 0 are not shown")
     assert told(folder) == ([] if read else [why])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list what a process has open")
+def test_of_any_number_of_probes_few_files_stay_open(population):
+    for step in range(3 * MAPPED):
+        np.save(population.path / f"samples-{step}.npy", np.full((2, 3, 2), step, dtype=np.float16))
+    before = len(os.listdir("/proc/self/fd"))
+    frames = [PopulationFolder(population.path).samples(row) for row in range(2)]
+    assert [float(of[step][0, 0]) for of in frames for step in of] == [*range(3 * MAPPED)] * 2
+    assert len(os.listdir("/proc/self/fd")) <= before + MAPPED
+
+
+def test_samples_that_are_gone_or_written_anew_are_not_those_of_before(population):
+    probe(population, 0)
+    probe(population, 10)
+    frames = PopulationFolder(population.path).samples(1)
+    assert frames[0].shape == (3, 2)
+    np.save(population.path / "samples-0.npy", np.full((2, 3, 2), 7, dtype=np.float16))
+    os.utime(population.path / "samples-0.npy", ns=(1, 1))  # a clock that is coarse would tell no difference
+    assert set(frames[0].ravel()) == {7.0}
+    (population.path / "samples-10.npy").unlink()
+    assert frames.get(10) is None
+    assert frames.get(20) is None
 
 
 def test_a_run_that_the_plan_does_not_have_is_told(population):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -17,12 +17,10 @@ EARLY = 3
 class Course:
     """The probes of one run: every column that has a value, as floats, infinite ones too.
 
-    trained: the probes after training began, or all where there is only one. measures: what the package measures, by
-    default what is registered; of a thousand runs it is looked up once.
+    trained: the probes after training began, or all where there is only one.
     """
 
-    def __init__(self, columns: Mapping[str, Values], measures: Collection[str] | None = None) -> None:
-        self._measures = measures
+    def __init__(self, columns: Mapping[str, Values]) -> None:
         order = np.argsort(columns["step"], kind="stable")
         table = np.array(list(columns.values()), dtype=float)[:, order]
         told = ~np.isnan(table).all(axis=1)
@@ -73,9 +71,7 @@ class Course:
         """Return the columns that a loop reports, whose name begins like one of these: recall is no reconstruction."""
         told = {name: name.partition(".")[0] for name in self.columns}
         named = {name: own for name, own in told.items() if own.lower().startswith(starts)}
-        if named and self._measures is None:
-            self._measures = registry.measures()
-        return [name for name, own in named.items() if own not in (self._measures or ())]
+        return [name for name, own in named.items() if own not in registry.measures()]
 
     def parts(self, name: str) -> list[str]:
         """Return the columns that are a measure's parts, as of several discriminators."""

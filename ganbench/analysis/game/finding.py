@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganbench import registry
 from ganbench.analysis import Study
 from ganbench.analysis.game.course import Course
 from ganbench.analysis.game.records import GameFinding, GameRule
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def game_findings(series: pd.DataFrame, measures: Collection[str] | None = None) -> tuple[GameFinding, ...]:
+def game_findings(series: Mapping[str, Values] | pd.DataFrame) -> tuple[GameFinding, ...]:
     """Return what the game of one run does until its last probe, what is most likely at fault first.
 
-    series: a row a probe, with a `step` column and whatever was recorded of the game; a rule whose columns are missing
-    says nothing. Of the probe before training began nothing is said. measures: what this package measures, by default
-    what is registered; of many calls it is looked up once.
+    series: a row a probe, with a `step` column and whatever was recorded of the game, as a table or as columns by name
+    [probes]; a rule whose columns are missing says nothing. Of the probe before training began nothing is said.
     """
-    return _findings(_numbers(series), measures) if len(series) else ()
+    columns = series if isinstance(series, Mapping) else _numbers(series)
+    return _findings(columns) if columns and len(columns["step"]) else ()
 
 
 def _numbers(series: pd.DataFrame) -> dict[str, Values]:
@@ -34,8 +33,8 @@ def _numbers(series: pd.DataFrame) -> dict[str, Values]:
     return dict(zip(map(str, numbers.columns), numbers.to_numpy(dtype=float).T.copy(), strict=True))
 
 
-def _findings(columns: Mapping[str, Values], measures: Collection[str] | None = None) -> tuple[GameFinding, ...]:
-    course = Course(columns, measures)
+def _findings(columns: Mapping[str, Values]) -> tuple[GameFinding, ...]:
+    course = Course(columns)
     return tuple(finding for rule in RULES if (finding := ask(rule, course)))
 
 
@@ -76,11 +75,11 @@ def game_findings_of(study: Study, runs: Iterable[str] | None = None) -> pd.Data
     rows = []
     wanted = None if runs is None else set(runs)
     # a table for each of a thousand runs takes longer than all rules
-    columns, places = _numbers(study.series), study.series.groupby("run", sort=False).indices
-    known = registry.measures()
+    numbers, places = study.series.select_dtypes("number"), study.series.groupby("run", sort=False).indices
+    columns = {str(name): numbers[name].to_numpy(dtype=float) for name in numbers.columns}
     for run in study.series["run"].unique():
         if wanted is None or run in wanted:
-            found = _findings({name: values[places[run]] for name, values in columns.items()}, known)
+            found = _findings({name: values[places[run]] for name, values in columns.items()})
             rows += [(run, f.finding, f.onset, f.evidence, "; ".join(f.causes), str(f.remedy), f.shown) for f in found]
     return pd.DataFrame(rows, columns=["run", "finding", "onset", "evidence", "causes", "remedy", "shown"])
 

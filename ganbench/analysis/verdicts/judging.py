@@ -27,10 +27,12 @@ from ganbench.registry import playing
 if TYPE_CHECKING:
     import pandas as pd
 
+    Recorded = Mapping[str, Values] | pd.DataFrame
+
 
 def view(columns: Mapping[str, Any] | pd.DataFrame) -> View | None:
     """Return how a problem is judged, by the measures that it defines; None where none of them is its quality."""
-    return view_through(set(columns if isinstance(columns, Mapping) else columns.columns[columns.notna().any()]))
+    return view_through(frozenset(columns if isinstance(columns, Mapping) else columns.columns[columns.notna().any()]))
 
 
 def judge(study: Study) -> pd.DataFrame:
@@ -113,20 +115,20 @@ def judged(study: Study, verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge_series(
-    series: pd.DataFrame, oracle: Mapping[str, float], modes: int | None = None, *, diverged_step: int | None = None
+    series: Recorded, oracle: Mapping[str, float], modes: int | None = None, *, diverged_step: int | None = None
 ) -> tuple[Verdict, ...]:
     """Return every verdict that holds for one run, the one that counts first.
 
-    series: a row a probe, with a `step` column and the problem's measures; probes at the end without a quality are
-    those of samples that are not finite. oracle: what a perfect sampler scores; where a measure is missing there, 1
-    stands for a share and `modes` for a count. diverged_step: the step at which training left the finite numbers. A
-    measure that is missing takes its rules with it.
+    series: a row a probe, with a `step` column and the problem's measures, as a table or as columns by name [probes];
+    probes at the end without a quality are those of samples that are not finite. oracle: what a perfect sampler scores;
+    where a measure is missing there, 1 stands for a share and `modes` for a count. diverged_step: the step at which
+    training left the finite numbers. A measure that is missing takes its rules with it.
     """
     return found(ended(series, oracle, modes, diverged_step=diverged_step))
 
 
 def ended(
-    series: pd.DataFrame, oracle: Mapping[str, float], modes: int | None = None, *, diverged_step: int | None = None
+    series: Recorded, oracle: Mapping[str, float], modes: int | None = None, *, diverged_step: int | None = None
 ) -> Ended:
     """Return what rules are asked about for one run; see `judge_series`."""
     return _ended(_columns(series), oracle, modes, diverged_step, lost=diverged_step is not None)
@@ -150,8 +152,8 @@ def loss_quality_correlation(series: pd.DataFrame, quality: str | None = None, *
     return correlations
 
 
-def _columns(series: pd.DataFrame) -> dict[str, Values]:
-    return {name: series[name].to_numpy(dtype=float) for name in judged_columns(map(str, series.columns))}
+def _columns(series: Recorded) -> dict[str, Values]:
+    return {name: np.asarray(series[name], dtype=float) for name in judged_columns(map(str, series))}
 
 
 def _brief(verdict: Verdict) -> str:

@@ -31,10 +31,10 @@ def since(condition: Flags, steps: NDArray[np.generic]) -> int | None:
 
 def held(enters: Flags, stays: Flags) -> Flags:
     """Return where a state holds [probes]: from where it enters on, for as long as it stays."""
-    found, now = np.zeros(len(enters), dtype=bool), False
-    for place, (begin, on) in enumerate(zip(enters.tolist(), stays.tolist(), strict=True)):
-        now = begin or (now and on)
-        found[place] = now
+    places = np.arange(len(enters))
+    entered = np.maximum.accumulate(np.where(enters, places, -1))
+    left = np.maximum.accumulate(np.where(enters | stays, -1, places))
+    found: Flags = entered > left
     return found
 
 
@@ -46,7 +46,7 @@ def of_share(samples: int) -> Deviation:
     """Return the deviation of a share of so many samples."""
 
     def deviation(mean: Values) -> Values:
-        share = np.clip(mean, 0.0, 1.0)
+        share = np.minimum(np.maximum(mean, 0.0), 1.0)
         return np.sqrt(np.maximum(share * (1 - share), 1 / samples) / samples)
 
     return deviation
@@ -71,18 +71,16 @@ def levels(values: Values, deviation: Deviation | None, apart: float, *, first: 
     by the sum of all their squares. first: the probe before which nothing is averaged. Where there is no chance, values
     stay as they are.
     """
-    found, count = values.astype(float), values.shape[1]
-    most_one = math.sqrt(apart**2 + 2 * math.log(count))
-    most_all = float(chdtri(count, 2 * ndtr(-apart)))
+    found, (most_one, most_all) = values.astype(float), _most(values.shape[1], apart)
     stretches = [] if deviation is None else [(first, len(values))]
     while stretches and deviation is not None:
         start, end = stretches.pop()
         part = values[start:end]
-        if len(part) < 2 or not np.ptp(part, axis=0).any():
+        if len(part) < 2 or not (part != part[0]).any():
             continue
-        mean, left = part.mean(0), np.arange(1, len(part))[:, None]
+        mean, (left, weight) = part.mean(0), _cuts(len(part))
         # what the rest has on the average follows from what is left of it
-        gaps = (np.cumsum(part, axis=0)[:-1] / left - mean) * np.sqrt(left * len(part) / (len(part) - left))
+        gaps = (part.cumsum(0)[:-1] / left - mean) * weight
         scaled = np.abs(gaps) / np.maximum(deviation(mean), 1e-12)
         furthest = np.maximum(scaled.max(1) / most_one, np.sqrt(np.square(scaled).sum(1) / most_all))
         at = int(np.argmax(furthest))
@@ -91,6 +89,19 @@ def levels(values: Values, deviation: Deviation | None, apart: float, *, first: 
         else:
             found[start:end] = mean
     return found
+
+
+@lru_cache(maxsize=1024)
+def _cuts(count: int) -> tuple[Values, Values]:
+    """Return how many of so many probes are before each cut [count - 1, 1], and what a gap there weighs."""
+    left = np.arange(1.0, count)[:, None]
+    return left, np.sqrt(left * count / (count - left))
+
+
+@lru_cache(maxsize=64)
+def _most(count: int, apart: float) -> tuple[float, float]:
+    """Return how many deviations one of so many measures may be apart by chance, and all of them squared and summed."""
+    return math.sqrt(apart**2 + 2 * math.log(count)), float(chdtri(count, 2 * ndtr(-apart)))
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ganbench import registry
@@ -99,8 +100,13 @@ class Rule:
 
 def rules() -> list[Rule]:
     """Return the records that are registered now: first what is no failure, then the failures, as they came."""
-    found = map(Rule, registry.plugins("verdict"))
-    return sorted(found, key=lambda rule: rule.failure)
+    registry.load("verdict")
+    return [*_rules()]
+
+
+@registry.derived
+def _rules() -> tuple[Rule, ...]:
+    return tuple(sorted(map(Rule, registry.plugins("verdict")), key=lambda rule: rule.failure))
 
 
 def foreign() -> list[Rule]:
@@ -109,10 +115,10 @@ def foreign() -> list[Rule]:
 
 
 class RuleTable(Mapping[str, T]):
-    """A table by name that is derived from the records anew whenever it is read."""
+    """A table by name that is derived from the records as they are when it is read."""
 
     def __init__(self, made: Callable[[], Mapping[str, T]]) -> None:
-        self._made = made
+        self._made = registry.derived(made)
 
     def __getitem__(self, name: str) -> T:
         return self._made()[name]
@@ -146,9 +152,10 @@ THRESHOLDS = RuleTable(lambda: {name: threshold for rule in rules() for name, th
 """Every number that a verdict depends on; how often they are right is measured in docs/verdicts.md."""
 
 
-def limits() -> dict[str, float]:
+@registry.derived
+def limits() -> Mapping[str, float]:
     """Return every threshold's value."""
-    return {name: threshold.value for rule in rules() for name, threshold in rule.thresholds.items()}
+    return MappingProxyType({name: threshold.value for name, threshold in THRESHOLDS.items()})
 
 
 def limit(name: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from ganbench.registry import Plugin, playing, plugins
+from ganbench.registry import Plugin, derived, playing, plugins
 
 SHAPE = ("covering", "spread", "width", "repeats")
 """The roles of what is read beside the measures of a problem's own view, whatever that is."""
@@ -57,7 +57,8 @@ class View:
         return (self.quality, *([self.count] if self.count else self.diversity[-1:]), *fidelity)
 
 
-def view_through(have: Collection[str]) -> View | None:
+@derived
+def view_through(have: frozenset[str]) -> View | None:
     """Return how a problem with these measures is judged; None where none of them is its quality.
 
     Of several measures that could be it, those that were registered first are: the thresholds of the shipped verdicts

@@ -1,7 +1,8 @@
-"""A whole job as users run it, `ganbench.run` on every core, beside ordinary training loops on as many.
+"""A whole job as users run it, `ganbench.run` on every core, beside ordinary training loops.
 
 The job's seconds are those of `ganbench.run`: starting workers, building, recording, training, probing, storing. The
-loops have every core as well, a process of one thread each, and only their steps are timed. Rounds alternate.
+loops are one script, which trains one run after another with torch's own threads, and scripts of one thread each on
+every core; only their steps are timed. Rounds alternate.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from ganbench import api
 from ganbench.bench import LOSSES, OrdinaryLoop, Row, Work, overrides, ranged
 from ganbench.training.loop import steady_numerics
 
-JOBS = ((Work(64, 2, 128, 5), 2000), (Work(128, 3, 256, 5), 1000))
-"""What `ganbench bench --jobs` runs, for how many steps."""
+JOBS = ((Work(64, 2, 128, 5), 5000), (Work(128, 3, 256, 5), 1000))
+"""What `ganbench bench --jobs` runs, for how many steps: suites of mixtures have 1500 to 6000."""
 LOOP_SECONDS = 3.0
 """Of a round's ordinary loops."""
 
@@ -40,20 +41,23 @@ class Spent:
 
 @dataclass(frozen=True)
 class Job:
-    """A work for so many steps in every round: as one command, and by ordinary loops."""
+    """A work for so many steps in every round: as one command, by one script, and by scripts on every core."""
 
     work: Work
     steps: int
     ours: tuple[Spent, ...]
-    loop: tuple[Spent, ...]
+    script: tuple[Spent, ...]
+    loops: tuple[Spent, ...]
 
     def rows(self) -> list[Row]:
         """Return its rows of the table of `ganbench bench`: seconds of the wall, and of processors."""
-        what = f"{self.work.name}; a job of {self.steps} steps, {cores()} cores"
+        what = f"{self.work.name}, {self.steps} steps"
+        ours = [own.wall for own in self.ours]
         return [
-            self._row(f"{what}: s", [own.wall for own in self.ours], [its.wall for its in self.loop]),
+            self._row(f"{what}: s, over one script", ours, [its.wall for its in self.script]),
+            self._row(f"over a script on each of {cores()} cores: s", ours, [its.wall for its in self.loops]),
             self._row("the same: processor s", [own.processor for own in self.ours],
-                      [its.processor for its in self.loop]),
+                      [its.processor for its in self.loops]),
         ]  # fmt: skip
 
     def _row(self, what: str, ours: Sequence[float], loop: Sequence[float]) -> Row:
@@ -68,8 +72,12 @@ def cores() -> int:
 
 def whole_job(work: Work, steps: int, rounds: int) -> Job:
     """Run a work as a study and as ordinary loops, in turns."""
-    both = [(_as_study(work, steps), _as_loops(work, steps)) for _ in range(rounds)]
-    return Job(work, steps, tuple(ours for ours, _ in both), tuple(loop for _, loop in both))
+    ways = [
+        (_as_study(work, steps), _as_loops(work, steps, 1, cores()), _as_loops(work, steps, cores(), 1))
+        for _ in range(rounds)
+    ]
+    ours, script, loops = zip(*ways, strict=True)
+    return Job(work, steps, ours, script, loops)
 
 
 def _as_study(work: Work, steps: int) -> Spent:
@@ -85,13 +93,14 @@ def _processor() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _as_loops(work: Work, steps: int) -> Spent:
-    """Return what ordinary loops on all cores would take for as many runs and steps, from the rate of some of them."""
-    asked = [sys.executable, "-m", "ganbench.whole_job", str(work.width), str(work.depth), str(work.batch)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+def _as_loops(work: Work, steps: int, scripts: int, threads: int) -> Spent:
+    """Return what scripts of so many threads each would take for as many runs and steps, from the rate of some."""
+    sizes = map(str, (work.width, work.depth, work.batch, threads))
+    asked = [sys.executable, "-m", "ganbench.whole_job", *sizes]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     busy = [
         subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)  # noqa: S603
-        for _ in range(cores())
+        for _ in range(scripts)
     ]
     for process in busy:
         assert process.stdout is not None
@@ -107,9 +116,10 @@ def _as_loops(work: Work, steps: int) -> Spent:
     return Spent(run_steps / sum(1 / one["wall"] for one in told), run_steps * mean(one["processor"] for one in told))
 
 
-def _loop(work: Work) -> None:
+def _loop(work: Work, threads: int) -> None:
     """Train in an ordinary loop when told so, and tell the seconds of a run's step."""
     with steady_numerics():
+        torch.set_num_threads(threads)
         gans = [OrdinaryLoop(loss, work, torch.device("cpu")) for loss in LOSSES]
         for gan in gans:
             gan.step()
@@ -125,5 +135,5 @@ def _loop(work: Work) -> None:
 
 
 if __name__ == "__main__":
-    width, depth, batch = map(int, sys.argv[1:])
-    _loop(Work(width, depth, batch, seeds=1))
+    width, depth, batch, threads = map(int, sys.argv[1:])
+    _loop(Work(width, depth, batch, seeds=1), threads)

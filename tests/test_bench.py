@@ -223,11 +223,12 @@ def test_the_command_runs_whole_jobs_where_asked(small, monkeypatch):
     monkeypatch.setattr(whole_job, "JOBS", ((small, 3),))
     spent = whole_job.Spent
     monkeypatch.setattr(whole_job, "_as_study", lambda work, steps: spent(2.0, 3.0))
-    monkeypatch.setattr(whole_job, "_as_loops", lambda work, steps: spent(8.0, 24.0))
+    monkeypatch.setattr(whole_job, "_as_loops", lambda work, steps, scripts, threads: spent(8.0 * threads, 24.0))
     monkeypatch.setattr(whole_job, "cores", lambda: 2)
     done = CliRunner().invoke(cli.app, ["bench", "--device", "cpu", "--rounds", "2", "--jobs"])
-    wall, processor = [" ".join(line.split()) for line in done.output.splitlines()[-2:]]
-    assert wall.endswith("2.0 8.0 4.0 (4.0 to 4.0)")
+    script, wall, processor = [" ".join(line.split()) for line in done.output.splitlines()[-3:]]
+    assert script.endswith("2.0 16.0 8.0 (8.0 to 8.0)")
+    assert wall == "over a script on each of 2 cores: s 2.0 8.0 4.0 (4.0 to 4.0)"
     assert processor == "the same: processor s 3.0 24.0 8.0 (8.0 to 8.0)"
 
 

@@ -1,6 +1,6 @@
-"""Thirty runs by `ganbench.run` on every core against ordinary loops on as many, in rounds that alternate.
+"""Thirty runs by `ganbench.run` on every core against ordinary loops, one script and one a core, in turns.
 
-Printed at the end: seconds of the wall and of processors, both ratios as medians with their range.
+Printed at the end: seconds of the wall and of processors, ratios as medians with their range.
 """
 
 import os
@@ -19,7 +19,7 @@ ROWS: list[tuple[str, ...]] = []
 @pytest.mark.parametrize(("work", "steps"), JOBS, ids=[work.name for work, _ in JOBS])
 def test_a_whole_job_against_loops(work, steps):
     job = whole_job(work, steps, ROUNDS)
-    assert len(job.ours) == len(job.loop) == ROUNDS
+    assert len(job.ours) == len(job.script) == len(job.loops) == ROUNDS
     ROWS.extend(job.rows())
 
 

@@ -10,13 +10,15 @@ import pandas as pd
 
 from ganbench.analysis import Study
 from ganbench.analysis.inference import rate_over_seeds, rate_over_variants
-from ganbench.analysis.levels import AxisCompared, compare_levels
+from ganbench.analysis.levels import AxisCompared, Compared, compare_levels
 from ganbench.analysis.ranking import rank
 from ganbench.analysis.scores import FINISHED, scores
 from ganbench.analysis.statistics import wilson
 from ganbench.analysis.verdicts import FAILURES, VERDICTS, judge, judged
 from ganbench.registry import playing
 
+LISTED = 8
+"""Levels of a setting that are told one by one."""
 LATE = 1.5
 """A run is degraded late where its final Frechet distance is above this multiple of its own best."""
 
@@ -142,9 +144,26 @@ def _by_axes(compared: Sequence[AxisCompared], *, tuned: bool) -> list[str]:
         if not one.levels:
             text.append(f"{name}: no setting has run with {one.against} and another level, so they are not compared.")
             continue
-        told = [level.told() for level in sorted(one.levels, key=lambda level: level.gap)]
-        text.append(f"{name}, against {one.against}: {'; '.join(told)}.{one.cost}")
+        text.append(f"{name}, against {one.against}: {'; '.join(_levels(one.levels))}.{one.cost}")
     return text + _how_compared(sum(len(one.levels) for one in compared), one_setting=not tuned)
+
+
+def _levels(compared: Sequence[Compared]) -> list[str]:
+    """Say what pairs show of each level, the least failing first; of many that are not told apart all at once."""
+    ordered = sorted(compared, key=lambda level: level.gap)
+    plain = [level for level in ordered if not level.apart]
+    if len(ordered) <= LISTED or len(plain) < 2:
+        return [level.told() for level in ordered]
+    theirs, base = (_ends([getattr(level, side) for level in plain]) for side in ("failed", "base"))
+    others = "others" if len(plain) < len(ordered) else "levels"
+    told = [level.told() for level in ordered if level.apart]
+    return [*told, f"{len(plain)} {others} {theirs} against {base}, not told apart"]
+
+
+def _ends(failed: Sequence[tuple[int, int]]) -> str:
+    """Return "0/5 to 3/5": the least and the largest share of failures, "0/5" where they are the same."""
+    ordered = sorted(failed, key=lambda one: one[0] / one[1])
+    return " to ".join(f"{count}/{runs}" for count, runs in dict.fromkeys((ordered[0], ordered[-1])))
 
 
 def _how_compared(count: int, *, one_setting: bool) -> list[str]:

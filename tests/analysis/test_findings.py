@@ -212,7 +212,7 @@ def test_a_difference_in_most_settings_is_one_for_new_settings(fake: Any, tmp_pa
     # one pair of each of ten settings, and of ten comparisons the smallest p: nine losses do not differ from the first
     p = f"{10 * mcnemar(10, 0):.2g}"
     assert f"r1 10/20 (all diverged) against 0/20, more (p = {p}), and so it is for new settings (p = {p})." in text
-    assert "j 1/4 against 1/4, not told apart." in text
+    assert "9 levels 1/4 against 1/4, not told apart." in text
     assert "for the 10 comparisons above" in text
 
 
@@ -298,6 +298,24 @@ def test_levels_are_told_from_the_least_failing_on_whatever_their_order_in_the_p
         "c 5/5 (all collapsed) against 4/5, not told apart."
     ) in text
     assert "; the best is it or 1 other (95 % sure, for new seeds). Last is c (5/5 fail: 5 collapsed)." in text
+
+
+def test_of_many_levels_those_that_are_not_told_apart_are_told_at_once(fake: Any, tmp_path: Any) -> None:
+    """One of twelve seeds more or less is chance; twelve of twelve are not, adjusted for nine comparisons."""
+
+    def text_of(failures: dict[str, int]) -> str:
+        runs = [({"loss": loss, "seed": seed}, K if seed < failed else C)
+                for loss, failed in failures.items() for seed in range(12)]  # fmt: skip
+        return " ".join(all_but_late(fake.study_of(runs, tmp_path / str(len(failures)), axes=["loss"])))
+
+    few = {"a": 0, **dict.fromkeys("bcdefgh", 1), "i": 2}
+    assert "h 1/12 against 0/12, not told apart; i 2/12 (all collapsed) against 0/12, not told apart." in text_of(few)
+    told = "Failures by loss, against a:"
+    assert f"{told} 9 levels 1/12 to 3/12 against 0/12, not told apart." in text_of({**few, "j": 3})
+    p = f"{10 * mcnemar(12, 0):.2g}"
+    text = text_of({**few, "j": 1, "k": 12})
+    assert f"{told} k 12/12 (all collapsed) against 0/12, more (p = {p}) for new seeds, but for new settings" in text
+    assert "; 9 others 1/12 to 2/12 against 0/12, not told apart." in text
 
 
 def test_how_most_failures_of_a_level_look(fake: Any, tmp_path: Any) -> None:

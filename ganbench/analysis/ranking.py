@@ -7,6 +7,7 @@ in every count and median.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -100,22 +101,26 @@ def rank(study: Study, verdicts: pd.DataFrame | None = None, scored: pd.DataFram
     table = scores(study, sorted(wanted)) if scored is None else scored[scored["measure"].isin(wanted)]
     found, names = _Scores(table), labels(study)
     runs = judged(study, verdicts)
-    # of dozens of columns, each of which pandas copies for every variant
+    runs = runs[runs["status"] != "skipped"]
+    rows, ended = [], runs["status"].isin(FINISHED).to_numpy()
+    # as arrays: of thousands of variants each asks a dozen times, and a table takes a millisecond to answer
     known = ("problem", "variant", "run", "status", "failed", "undecided", "verdict", *COSTS)
-    runs = runs.loc[runs["status"] != "skipped", [name for name in known if name in runs.columns]]
-    rows = []
-    for (problem, variant), group in runs.groupby(["problem", "variant"], sort=False):
-        finished = group[group["status"].isin(FINISHED)]
-        if len(finished):
-            row = {"problem": problem, "variant": variant, "label": names[str(variant)], "planned": len(group)}
+    columns = {name: runs[name].to_numpy() for name in known if name in runs.columns}
+    numbers = runs.groupby(["problem", "variant"], sort=False).ngroup().to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    for places in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+        if ended[places].any():
+            finished = {name: values[places[ended[places]]] for name, values in columns.items()}
+            problem, variant = str(finished["problem"][0]), str(finished["variant"][0])
+            row = {"problem": problem, "variant": variant, "label": names[variant], "planned": len(places)}
             rows.append(row | _counts(finished) | _typical(finished, found, keys[problem]))
     return _ordered(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["problem", "rank", "variant", "label"])
 
 
-def _counts(finished: pd.DataFrame) -> dict[str, Any]:
-    failures, seeds = int(finished["failed"].astype(bool).sum()), len(finished)
+def _counts(finished: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    failures, seeds = int(finished["failed"].astype(bool).sum()), len(finished["run"])
     low, high = wilson(failures, seeds)
-    counts = finished["verdict"].value_counts()
+    counts = Counter(finished["verdict"].tolist())
     rate = {"failure_rate": failures / seeds, "failure_low": low, "failure_high": high}
     undecided = int(finished["undecided"].astype(bool).sum())
     return {
@@ -123,7 +128,7 @@ def _counts(finished: pd.DataFrame) -> dict[str, Any]:
         "failures": failures,
         "undecided": undecided,
         **rate,
-        **{name: int(counts.get(name, 0)) for name in VERDICTS},
+        **{name: counts[name] for name in VERDICTS},
     }
 
 
@@ -143,8 +148,8 @@ class _Scores:
         return np.asarray(values[~np.isnan(values)])
 
 
-def _typical(finished: pd.DataFrame, scored: _Scores, key: Mapping[str, str | None]) -> dict[str, Any]:
-    runs, row = list(finished["run"]), dict[str, Any]({f"{name}_of": measure for name, measure in key.items()})
+def _typical(finished: Mapping[str, np.ndarray], scored: _Scores, key: Mapping[str, str | None]) -> dict[str, Any]:
+    runs, row = finished["run"].tolist(), dict[str, Any]({f"{name}_of": measure for name, measure in key.items()})
     for name, measure in {**key, **{name: name for name in playing("diversity")}}.items():
         values = scored.of(runs, "final", measure)
         low, high = spread(values)
@@ -155,13 +160,14 @@ def _typical(finished: pd.DataFrame, scored: _Scores, key: Mapping[str, str | No
     return row | _costs(finished)
 
 
-def _costs(finished: pd.DataFrame) -> dict[str, float]:
+def _costs(finished: Mapping[str, np.ndarray]) -> dict[str, float]:
     # a machine's failure has no training time of its own
-    trained = finished[finished["status"] != "failed"]
-    row, lost = {}, trained["failed"].astype(bool)
+    trained = finished["status"] != "failed"
+    row, lost = {}, finished["failed"][trained].astype(bool)
     for name in COSTS:
         # studies of an earlier version have not recorded all of them
-        spent = trained[name].dropna().to_numpy(dtype=float) if name in trained.columns else np.array([])
+        spent = finished[name][trained].astype(float) if name in finished else np.array([])
+        spent = spent[~np.isnan(spent)]
         row[name] = _median(spent)
         if name in PRICED:
             price = cost_per_survivor(np.r_[spent, np.zeros(len(lost) - len(spent))], lost)

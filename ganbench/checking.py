@@ -62,6 +62,8 @@ def parse_margins(texts: Sequence[str]) -> dict[str, float]:
     margins: dict[str, float | str] = {}
     for text in texts:
         name, _, value = text.partition("=")
+        if name in margins:
+            raise UserError(f"The margin '{name}' is given twice: say once what it is to be.")
         try:
             margins[name] = float(value)
         except ValueError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -41,6 +43,7 @@ UNENDED = ("failed", "pending", "running")
 def main() -> None:
     """Run the command line. The only place where an exception becomes a sentence and an exit code."""
     try:
+        _refuse_empty(sys.argv[1:])
         code = app(standalone_mode=False) or Exit.OK
         if code == Exit.INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
@@ -61,6 +64,16 @@ def main() -> None:
             sys.exit(Exit.USAGE)
         _tell_bug(error)
         sys.exit(Exit.INTERNAL)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raise UserError for an empty argument, which an unset variable of a shell leaves: as a path it would be "."."""
+    if words[:1] == ["doctor"]:
+        return  # the words of a script are its own affair
+    for before, word in itertools.pairwise(("", *words)):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            named = word or (f"the one after '{before}'" if before else "the first")
+            raise UserError(f"An argument is empty: {named}.")
 
 
 def _tell_bug(error: Exception) -> None:
@@ -240,9 +253,11 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     """Show one plug-in or suite: its legend, hyper-parameters with defaults, needs and source."""
     load_files(plugin)
     if kind == "suite":
-        from ganbench.reading import suite_file
+        from ganbench.reading import suite_text
 
-        out.print(escape(suite_file(name).read_text(encoding="utf-8").rstrip()), soft_wrap=True)
+        # of the user's own, perhaps: nothing in it reaches the terminal's controls
+        text = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in suite_text(name).rstrip())
+        out.print(escape(text), soft_wrap=True)
         return
     from ganbench import registry
 

@@ -614,6 +614,8 @@ def test_margins_are_written_name_and_value():
     for text in ("score", "score=", "score=much", "scor=0.1", "score=1"):
         with pytest.raises(UserError, match=r"(^The margin 'score' must|^Unknown margin 'scor')"):
             checking.parse_margins([text])
+    with pytest.raises(UserError, match=r"^The margin 'score' is given twice"):
+        checking.parse_margins(["score=0.1", "failure_rate=0.2", "score=0.3"])
 
 
 def test_studies_that_are_checked_together_differ_in_seeds_alone():

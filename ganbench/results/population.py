@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +96,7 @@ class PopulationFolder:
         """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
         record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
         record["series"] = self._digest()
+        record["sealed"] = _seal(self.runs(), record)
         self._believed = None
         self._keep_columns(record)
         write_text(self.path / "done.json", json.dumps(record))
@@ -202,6 +203,9 @@ class PopulationFolder:
         """Read all of it, note what is damaged, and tell whether it is complete and all that decides is whole."""
         runs, done, _ = self.runs(), self.done(), self.failed()
         stranger = next((run for run in runs if run not in plan.steps_of), None)
+        if done is not None and done.get("sealed", _seal(runs, done)) != _seal(runs, done):
+            lost = f"its {len(runs)} runs count as not ended"
+            self._note("done.json", "or the list of runs beside it has been changed since its training ended", lost)
         if stranger is not None:
             lost = "the others in it count as not ended"
             self._note("runs.json", f"names the run {stranger[:80]!r}, which the plan does not have", lost)
@@ -348,6 +352,11 @@ class PopulationFolder:
         self._damage.clear()
         self._believed = None
         self.__dict__.pop("_samples", None)
+
+
+def _seal(runs: Sequence[str], record: Mapping[str, Any]) -> str:
+    """Return a hash of what a population ended with: which runs in which rows, where each diverged, and the probes."""
+    return hashlib.sha256(json.dumps([runs, record["diverged_step"], record.get("series")]).encode()).hexdigest()
 
 
 def _step_of(file: Path) -> int | None:

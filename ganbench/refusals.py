@@ -21,6 +21,8 @@ def check(kind: Kind, function: Any, needs: Any, provides: Any, declared: Mappin
     if not callable(function) or not isinstance(name, str):
         raise UserError(f"A {kind.name} is a function or a class, got {quoted(function)}.")
     name = name.rstrip("_")
+    if name == "none" and not function.__module__.startswith("ganbench."):
+        raise UserError(f"The {kind.name} 'none' needs another name: 'none' means that there is no {kind.name}.")
     if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
         raise UserError(
             f"The {kind.name} {quoted(name)} needs another name: letters a to z, digits and underscores, at most "

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ganbench import refusals
 from ganbench.declarations import TABLES
-from ganbench.errors import UserError, told, unknown
+from ganbench.errors import UserError, quoted, told, unknown
 from ganbench.files import is_file
 from ganbench.interrupts import is_raised_by_code
 from ganbench.kinds import COSTS as COSTS  # what plug-ins are written with is found here, beside register
@@ -124,6 +124,9 @@ def register(
     what else decides its results: `sources`, files, and `environment`, variables. Raises UserError for an unknown
     kind, for a declaration or a signature that the kind does not have, and for a name that is taken.
     """
+    if callable(kind):
+        name = getattr(kind, "__name__", quoted(kind))
+        raise UserError(f"'register' takes the kind of plug-in first, as in @register(\"loss\"); got '{name}' alone.")
     if kind not in KINDS:
         raise unknown("kind of plug-in", kind, KINDS)
 

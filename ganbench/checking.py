@@ -17,13 +17,13 @@ from ganbench.analysis.regressions import regressions
 from ganbench.analysis.seeds import complete, freeze, matched, tables
 from ganbench.analysis.verdicts import foreign
 from ganbench.deadline import Clock, EndedStudy
-from ganbench.errors import UserError
+from ganbench.errors import UserError, unknown
 from ganbench.identity import environment
 from ganbench.interrupts import TimeIsUpError, at_most
-from ganbench.plan import MARGINS, Plan, check_margins
+from ganbench.plan import MARGINS, Plan, Variant, check_margins, later_hyper
 from ganbench.report import worst
 from ganbench.results import baselines
-from ganbench.results.baseline import Baseline, load_baseline
+from ganbench.results.baseline import Baseline, IncompatibleBaselineError, load_baseline
 from ganbench.results.store import Store
 from ganbench.reuse import made_by_checks
 
@@ -62,6 +62,8 @@ def parse_margins(texts: Sequence[str]) -> dict[str, float]:
     margins: dict[str, float | str] = {}
     for text in texts:
         name, _, value = text.partition("=")
+        if name in margins:
+            raise UserError(f"The margin '{name}' is given twice: say once what it is to be.")
         try:
             margins[name] = float(value)
         except ValueError:
@@ -88,6 +90,7 @@ def check_studies(folders: Sequence[Path], request: Request, look: int | None = 
     baseline = _baseline(request, studies[0].provenance)
     for study in studies[1:]:
         _same_plan(studies[0].plan, study.plan)
+    _once_a_seed(studies)
     return judged(baseline, studies, request, look)
 
 
@@ -101,6 +104,7 @@ def judged(
     """Judge studies of one plan, later ones perhaps of fewer of its variants. `equal` holds the ids of variants whose
     runs are those of the baseline, number by number."""
     complete(studies)
+    _comparable(baseline, studies[0].plan)
     old, new, notes = tables(baseline, studies, request.variants)
     notes += [str(damage) for study in studies for damage in study.damage]
     margins, overruled = _margins(request.margins, baseline.margins, studies[0].plan.margins)
@@ -153,6 +157,52 @@ def _same_plan(first: Plan, other: Plan) -> None:
         )
 
 
+def _once_a_seed(studies: Sequence[api.Study]) -> None:
+    """Raise UserError where two studies hold the same seed: a run that is counted twice is no evidence of its own."""
+    held: dict[int, api.Study] = {}
+    for study in studies:
+        for seed in study.plan.seeds:
+            if (other := held.setdefault(seed, study)) is not study:
+                raise UserError(
+                    f"Studies that are checked together have seeds of their own; '{other.path}' and '{study.path}' "
+                    f"both have seed {seed}, which would count twice."
+                )
+
+
+def _comparable(baseline: Baseline, plan: Plan) -> None:
+    """Raise IncompatibleBaselineError where a problem was another one, whose scores say nothing of this one, and where
+    a plan's variants are one to the baseline, whose seeds would count several times."""
+    held: dict[str, Variant] = {}
+    for variant, old in matched(baseline, plan.variants):
+        if old is None:
+            continue
+        if (other := held.setdefault(old.label, variant)) is not variant:
+            differs = sorted({key for key, _ in set(variant.hypers) ^ set(other.hypers)})
+            raise IncompatibleBaselineError(
+                f"Variants that differ in {', '.join(differs)} are one to the baseline, '{old.label}': check one value "
+                "at a time, or make the baseline of a study that has them all."
+            )
+        for key, now in variant.hypers:
+            before = old.hypers.get(key, later_hyper(key))
+            # where its files lie is no part of a problem
+            if key.startswith("problem.") and before != now and not isinstance(now, str) and before is not None:
+                raise IncompatibleBaselineError(
+                    f"The baseline's problem is another one: {key} is {now}, in the baseline {before}."
+                )
+
+
+def fitting_plan(baseline: Baseline, request: Request, overrides: Sequence[str], plugins: Sequence[str | Path]) -> Plan:
+    """Return the plan of a look; UserError, before anything trains, for what no training would mend: variants that are
+    asked for and absent, another problem."""
+    plan = api.make_plan(None, overrides, plugins)
+    _comparable(baseline, plan)
+    known = [old.label for _, old in matched(baseline, plan.variants) if old is not None]
+    absent = [word for word in request.variants if not any(word in label for label in known)]
+    if absent:
+        raise unknown("variant of both the suite and the baseline", absent[0], known)
+    return plan
+
+
 def check_suite(
     overrides: Sequence[str],
     request: Request,
@@ -178,7 +228,7 @@ def check_suite(
         if result is not None and clock.is_up:
             result = replace(result, notes=(clock.note, *result.notes))
             break
-        plan = api.make_plan(None, [*overrides, *seeds], plugins)
+        plan = fitting_plan(baseline, request, [*overrides, *seeds], plugins)
         if look is not None:
             tell(f"{plan.name}: {len(plan.runs)} runs, seeds {plan.seeds[0]} to {plan.seeds[-1]} ...")
         folders.append(_folder(plan, out, look, reuse=reuse))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -13,9 +14,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganbench import __version__, examining, gate, maintaining, studies, writing
-from ganbench.console import CODES, Margins, Overrides, Plugins, WorkersOption, err, load_files, out
+from ganbench.console import (
+    CODES,
+    FULL,
+    Margins,
+    Overrides,
+    Plugins,
+    WorkersOption,
+    drop_output,
+    err,
+    load_files,
+    out,
+    say,
+    tell_bug,
+)  # fmt: skip
 from ganbench.dry_run import counted, show_plan, size_of
-from ganbench.errors import Exit, UserError, clean_lines, told, unknown
+from ganbench.errors import Exit, UserError, unknown
 from ganbench.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -41,42 +55,45 @@ UNENDED = ("failed", "pending", "running")
 def main() -> None:
     """Run the command line. The only place where an exception becomes a sentence and an exit code."""
     try:
+        _refuse_empty(sys.argv[1:])
         code = app(standalone_mode=False) or Exit.OK
+        # what cannot be written must not be found out after the code is told
+        sys.stdout.flush()
         if code == Exit.INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         sys.exit(code)
     except UserError as error:
-        err.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        say(f"[red]Error:[/] {escape(str(error))}")
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        err.print("Interrupted; repeat the command to go on.")
+        say("Interrupted; repeat the command to go on.")
         sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # whoever read the output has gone; what is still to be flushed goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as ended:
+        # typer and rich end with 1, which is a regression here, where whoever read the output has gone
+        if isinstance(ended, SystemExit) and not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        drop_output()
         sys.exit(Exit.INTERRUPTED)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # what the command line's own library refuses
             error.show()
             sys.exit(Exit.USAGE)
-        _tell_bug(error)
+        if isinstance(error, OSError) and error.errno in FULL:
+            say(f"[red]Error:[/] Cannot write: {escape(error.strerror or '')}.")
+            drop_output()
+            sys.exit(Exit.USAGE)
+        tell_bug(error)
         sys.exit(Exit.INTERNAL)
 
 
-def _tell_bug(error: Exception) -> None:
-    """Say in one sentence what went wrong in our own code, and leave the details in a file."""
-    import tempfile
-    import traceback
-
-    if os.environ.get("GANBENCH_TRACEBACK"):
-        traceback.print_exc()
-    with tempfile.NamedTemporaryFile("w", prefix="ganbench-", suffix=".txt", delete=False) as file:
-        file.write(clean_lines(traceback.format_exc()))
-    err.print(
-        f"[red]Internal error:[/] {escape(told(error))}. This is a bug of ganbench: please report it with the file "
-        f"{escape(file.name)}.",
-        soft_wrap=True,
-    )
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raise UserError for an empty argument, which an unset variable of a shell leaves: as a path it would be "."."""
+    if words[:1] == ["doctor"]:
+        return  # the words of a script are its own affair
+    for before, word in itertools.pairwise(("", *words)):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            named = word or (f"the one after '{before}'" if before else "the first")
+            raise UserError(f"An argument is empty: {named}.")
 
 
 def _print_version(wanted: bool) -> None:
@@ -240,9 +257,11 @@ def show(kind: str, name: str, plugin: Plugins = None) -> None:
     """Show one plug-in or suite: its legend, hyper-parameters with defaults, needs and source."""
     load_files(plugin)
     if kind == "suite":
-        from ganbench.reading import suite_file
+        from ganbench.reading import suite_text
 
-        out.print(escape(suite_file(name).read_text(encoding="utf-8").rstrip()), soft_wrap=True)
+        # of the user's own, perhaps: nothing in it reaches the terminal's controls
+        text = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in suite_text(name).rstrip())
+        out.print(escape(text), soft_wrap=True)
         return
     from ganbench import registry
 

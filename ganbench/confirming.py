@@ -16,6 +16,7 @@ from ganbench import api, registry
 from ganbench.errors import UserError
 from ganbench.identity.environment import code_digest
 from ganbench.plan import OWN_NAME, Plan
+from ganbench.suite import MOST_SEEDS
 from ganbench.versions import drifted, versions_of
 
 TOP, SEEDS = 5, 20
@@ -44,6 +45,8 @@ def confirmation(study: api.Study, top: int = TOP, seeds: int = SEEDS, out: str 
     for name, number in (("top", top), ("seeds", seeds)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise UserError(f"{name} must be a number of at least 1, got {number!r}.")
+    if seeds > MOST_SEEDS:
+        raise UserError(f"seeds must be at most {MOST_SEEDS}, got {seeds}.")
     plan = study.plan
     if any(OWN_NAME in dict(variant.hypers) for variant in plan.variants):
         raise UserError(f"'{study.path}' is of training loops that ganbench only watched: train them on new seeds.")

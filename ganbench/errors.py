@@ -4,6 +4,7 @@ Whatever an error tells may hold what a user or a plug-in made up; `clean` makes
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
@@ -110,8 +111,9 @@ class UserError(Exception):
 def unknown(what: str, got: object, available: Iterable[str]) -> UserError:
     """Return the error for a name that does not exist: what was got, the nearest match, what is available."""
     names, asked = sorted(map(str, available)), clean(got, 120)
-    near = get_close_matches(asked, names, n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    folded = {unicodedata.normalize("NFKC", name).casefold(): name for name in reversed(names)}
+    near = get_close_matches(unicodedata.normalize("NFKC", asked).casefold(), folded, n=1, cutoff=0.5)
+    hint = f" Did you mean '{folded[near[0]]}'?" if near else ""
     return UserError(f"Unknown {what} '{asked}'.{hint} Available: {', '.join(names) or 'none'}.")
 
 

@@ -26,7 +26,16 @@ def is_file(path: str | os.PathLike[str]) -> bool:
 
 @contextmanager
 def replace_file(file: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, and put it in the place of `file` at the end, all or nothing."""
+    """Give a temporary path to write to, and put it in the place of `file` at the end, all or nothing.
+
+    OSError where `file` is a folder, which has no other file's place, or a device: `/dev/null` would be no device any
+    more.
+    """
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    # a pipe in a study's place is litter, one that a name of the system's leads to is the user's own output
+    if file.exists() and not file.is_file() and (file.is_symlink() or not file.is_fifo()):
+        raise OSError(errno.EINVAL, "It is no ordinary file", str(file))
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         yield temporary
@@ -52,7 +61,7 @@ def earlier(file: Path) -> Path:
 def write_text(file: Path, text: str) -> None:
     """Write a text file, all or nothing."""
     with replace_file(file) as target:
-        target.write_text(text, encoding="utf-8")
+        target.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def append_line(file: Path, record: dict[str, Any]) -> None:

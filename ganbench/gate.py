@@ -25,8 +25,18 @@ Interpreter = Annotated[
 Wanted = Annotated[list[str] | None, typer.Option(help="Check variants whose name holds this text only.")]
 Folder = Annotated[Path | None, typer.Option("--out", "-o", help="Directory of the studies that are trained.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.")]
-Junit = Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.")]
+
+
+def _writable(file: Path | None) -> Path | None:
+    """Return a file that is to be written; UserError where it cannot be, before anything is trained for it."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        why = "it is a folder" if file.is_dir() else f"there is no folder '{file.parent}'"
+        raise UserError(f"Cannot write to '{file}': {why}.")
+    return file
+
+
+Json = Annotated[Path | None, typer.Option("--json", help="Write the judgement as JSON.", callback=_writable)]
+Junit = Annotated[Path | None, typer.Option(help="Write the judgement as JUnit XML.", callback=_writable)]
 Reuse = Annotated[
     bool, typer.Option("--reuse", help="Reuse what an earlier check of the same plan, code and machine trained.")
 ]

@@ -74,6 +74,8 @@ def publish(
     from ganbench.report.context import Context
     from ganbench.report.figures import file_name
 
+    if Store(folder).exists():
+        raise UserError(f"The directory '{folder}' holds a study: choose another one for the site.")
     entries: list[Entry] = []
     for path in studies or found(REPORTS):
         name = file_name(path.resolve().name) or "study"
@@ -150,4 +152,4 @@ def _write(path: Path, **given: Any) -> None:
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

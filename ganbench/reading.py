@@ -40,10 +40,7 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML of plain values without tags, keys of text named once, and 1e-4 as a number.
-
-    YAML 1.1 asks for a dot in 1e-4, and nobody writes one.
-    """
+    """YAML of plain values without tags, keys of text named once, and numbers as Python writes them."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -88,10 +85,24 @@ class _Loader(yaml.SafeLoader):
         return number
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-_Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.add_constructor(_INT, _Loader.construct_yaml_int)
+# 010 is eight to YAML 1.1 and 1:30 ninety, while 1e-4 and -.5 are texts: nobody who writes one of them means that
+_Loader.yaml_implicit_resolvers = {
+    key: [(tag, pattern) for tag, pattern in value if tag not in (_INT, _FLOAT)]
+    for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+    _INT, re.compile(r"^[-+]?(0|[1-9][\d_]*|0b[01_]+|0x[\da-fA-F_]+)$", re.ASCII), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(
+        r"^([-+]?(\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))([eE][-+]?\d+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
+        re.ASCII,
+    ),
+    list("-+0123456789."),
 )
 
 
@@ -175,15 +186,19 @@ def suite_file(name_or_file: str | os.PathLike[str]) -> Path:
         raise UserError(f"A suite is a shipped suite's name or a YAML file, got {quoted(name_or_file)}.")
     if name in suite_names():
         return suite_folder() / f"{name}.yaml"
-    if Path(name).suffix in (".yaml", ".yml"):
+    if Path(name).suffix.lower() in (".yaml", ".yml"):
         if is_file(name):
             return Path(name)
-        raise UserError(f"There is no suite file '{name}'.")
+        is_shipped = (stem := Path(name).stem) in suite_names() and Path(name).name == name
+        shipped = f" The shipped suite is '{stem}'." if is_shipped else ""
+        raise UserError(f"There is no suite file '{name}'.{shipped}")
+    if is_file(name):
+        raise UserError(f"The file '{name}' is no suite by its name: that of a suite's file ends in .yaml.")
     raise unknown("suite", name, suite_names())
 
 
-def read_suite(name_or_file: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
-    """Return a suite's name and its raw keys."""
+def suite_text(name_or_file: str | os.PathLike[str]) -> str:
+    """Return the text of a suite's file; UserError where there is none, or it cannot be read."""
     file = suite_file(name_or_file)
     if not file.stem.isprintable() or len(file.stem) > LONGEST_NAME:
         raise UserError(
@@ -196,6 +211,12 @@ def read_suite(name_or_file: str | os.PathLike[str]) -> tuple[str, dict[str, Any
         raise UserError(f"Cannot read the suite '{file}': {error}.") from error
     if len(text) > LONGEST_TEXT:
         raise UserError(f"Cannot read the suite '{file.name}': it has more than {LONGEST_TEXT} characters.")
+    return text
+
+
+def read_suite(name_or_file: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """Return a suite's name and its raw keys."""
+    text, file = suite_text(name_or_file), suite_file(name_or_file)
     data = read_yaml(text, f"the suite '{file.name}'")
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise UserError(f"The suite '{file.name}' must be a mapping of keys to values.")
@@ -237,9 +258,13 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         key, equals, text = str(override).partition("=")
         key = key.strip()
         if not equals or not key:
+            suite = f"; a suite is named by suite={key}" if key in suite_names() or is_file(key) else ""
             raise UserError(
-                f"Cannot read '{override}': an override is written key=value, for example loss=hinge,minimax."
+                f"Cannot read '{override}': an override is written key=value, for example loss=hinge,minimax{suite}."
             )
+        if not text.strip():
+            # what an unset variable of a shell leaves; `none` is a value, and is written
+            raise UserError(f"The key '{key}' is given no value: an override is written key=value.")
         if key in parsed:
             raise UserError(f"The key '{key}' is given twice: say once what it is to be, several values as {key}=A,B.")
         parsed[key] = _value(text, f"the value of '{key}'")

@@ -9,10 +9,19 @@ from typing import Any
 
 from ganbench import ranges
 from ganbench.errors import UserError, quoted, unknown
-from ganbench.kinds import Kind
+from ganbench.kinds import KINDS, Kind
 
 LONGEST_NAME = 60
 """Characters of a plug-in's name: several of them name a folder."""
+
+
+def check_kind(kind: Any) -> None:
+    """Raise UserError for what names no kind of plug-in."""
+    if callable(kind):
+        name = getattr(kind, "__name__", quoted(kind))
+        raise UserError(f"'register' takes the kind of plug-in first, as in @register(\"loss\"); got '{name}' alone.")
+    if kind not in KINDS:
+        raise unknown("kind of plug-in", kind, KINDS)
 
 
 def check(kind: Kind, function: Any, needs: Any, provides: Any, declared: Mapping[str, Any]) -> None:
@@ -21,6 +30,8 @@ def check(kind: Kind, function: Any, needs: Any, provides: Any, declared: Mappin
     if not callable(function) or not isinstance(name, str):
         raise UserError(f"A {kind.name} is a function or a class, got {quoted(function)}.")
     name = name.rstrip("_")
+    if name == "none" and not function.__module__.startswith("ganbench."):
+        raise UserError(f"The {kind.name} 'none' needs another name: 'none' means that there is no {kind.name}.")
     if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
         raise UserError(
             f"The {kind.name} {quoted(name)} needs another name: letters a to z, digits and underscores, at most "

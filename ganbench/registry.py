@@ -127,8 +127,7 @@ def register(
     what else decides its results: `sources`, files, and `environment`, variables. Raises UserError for an unknown
     kind, for a declaration or a signature that the kind does not have, and for a name that is taken.
     """
-    if kind not in KINDS:
-        raise unknown("kind of plug-in", kind, KINDS)
+    refusals.check_kind(kind)
 
     def decorate(function: F) -> F:
         declared = _tidy(meta)

@@ -51,6 +51,7 @@ LARGEST = {
 }  # fmt: skip
 """What the number axes may be at most: beyond it nothing could be trained."""
 LARGEST_SEED = 2**63 - 1
+MOST_SEEDS = 10_000
 MOST_VARIANTS, MOST_RUNS = 20_000, 200_000
 """How large a grid may be, the combinations that are skipped included."""
 OWN_SETTINGS = "Register one of your own to measure with another setting."
@@ -105,8 +106,8 @@ def _counted(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError(f"needs at least 1 seed, got {value}")
-        if value > 10_000:
-            raise ValueError(f"takes at most 10000 seeds, got {value}")
+        if value > MOST_SEEDS:
+            raise ValueError(f"takes at most {MOST_SEEDS} seeds, got {value}")
         return list(range(value))
     return value
 

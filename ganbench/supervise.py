@@ -6,6 +6,7 @@ a code that means something else: the work is done in a child, which delivers it
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from ganbench.shells import COMMAND
 
 def main() -> None:
     """Run the command line in a child process and exit with the code that it delivers."""
+    _open_streams()
     if sys.argv[1:2] == [COMMAND]:
         # a key press waits for it, and nobody's code runs
         from ganbench import completing
@@ -55,6 +57,22 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     _, status = os.waitpid(child, 0)
     sys.exit(bisected(_code(_delivered(read), status, passed_on), sys.argv))
+
+
+def _open_streams() -> None:
+    """Give what is closed a place, for the next file that is opened would be taken for the standard output, and what a
+    stream's encoding does not have, in the name of a file perhaps, a spelling."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # the lowest number that is free, and so this one
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
+        stream = getattr(sys, name)
+        if number and isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def bisected(code: int, words: Sequence[str]) -> int:

@@ -36,7 +36,7 @@ def config(
         print(text, end="")
         return
     with writing_to(file), replace_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     out.print(f"Wrote {escape(str(file))}", soft_wrap=True)
 
 

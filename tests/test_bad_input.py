@@ -18,7 +18,7 @@ from ganbench.executors.local import pick_workers
 from ganbench.executors.work import trial
 from ganbench.measure.evaluate import Evaluator
 from ganbench.monitor import Monitor
-from ganbench.reading import DEEPEST, LARGEST_VALUE, LONGEST_TEXT, read_yaml
+from ganbench.reading import DEEPEST, LARGEST_VALUE, LONGEST_TEXT, read_yaml, write_yaml
 from ganbench.suite import MOST_RUNS, MOST_VARIANTS, resolve
 from ganbench.training import loop
 from ganbench.training.building import make_problem
@@ -121,6 +121,25 @@ def test_yaml_that_is_no_suite(text, said):
     assert said in sentence(read_yaml, text, "it")
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        # read as another number than was meant, or as none: by YAML 1.1 these are 8, 90, 90.5, and texts
+        ("010", "010"), ("-007", "-007"), ("1:30", "1:30"), ("1:30.5", "1:30.5"), ("-.5", -0.5), ("1.5e3", 1500.0),
+        ("1e3", 1000.0), ("1E-4", 0.0001), (".5e1", 5.0), ("1.e2", 100.0),
+        # as Python writes them
+        ("0", 0), ("-0", 0), ("+5", 5), ("1_000", 1000), ("0x10", 16), ("0b11", 3), ("1.", 1.0), ("0.10", 0.1),
+        (".inf", float("inf")), ("-.INF", -float("inf")), ("1e", "1e"), ("1.2.3", "1.2.3"), ("\u0661", "\u0661"),
+    ],
+)  # fmt: skip
+def test_a_number_is_read_as_it_is_meant_or_is_a_text(text, value):
+    read = read_yaml(text, "it")
+    assert (type(read), read) == (type(value), value)
+    assert repr(read_yaml(write_yaml([read]), "it")) == repr([read])
+    if isinstance(value, str):
+        assert f"got '{value}'" in sentence(resolve, None, [f"steps={text}"])
+
+
 def test_a_few_aliases_are_fine_and_a_billion_laughs_are_not():
     assert read_yaml("a: &x [1, 2]\nb: *x\nc: {<<: {d: 1}, e: 2}", "it") == {
         "a": [1, 2],
@@ -139,6 +158,7 @@ def test_a_few_aliases_are_fine_and_a_billion_laughs_are_not():
         ("a" * 400, "Unknown suite 'aaa"),
         ("a" * 4000 + ".yaml", "There is no suite file 'aaa"),
         ("a\x00.yaml", "There is no suite file 'a\\x00.yaml'."),
+        ("smoke.yml", "There is no suite file 'smoke.yml'. The shipped suite is 'smoke'."),
         ("\ud800", "Unknown suite '\\ud800'."),
         ("../smoke", "Unknown suite '../smoke'. Did you mean 'smoke'?"),
         ("", "Unknown suite ''."),
@@ -155,6 +175,10 @@ def test_files_that_are_no_suites(tmp_path):
     (tmp_path / "empty.yaml").write_text("# nothing yet\n")
     (tmp_path / "large.yaml").write_text("description: " + "x" * LONGEST_TEXT)
     (tmp_path / ("n" * 200 + ".yaml")).write_text("loss: hinge")
+    (tmp_path / "mine.conf").write_text("loss: hinge")
+    (tmp_path / "MINE.YAML").write_text("loss: hinge")
+    assert sentence(resolve, tmp_path / "mine.conf").endswith("by its name: that of a suite's file ends in .yaml.")
+    assert resolve(tmp_path / "MINE.YAML").variants == resolve(None, ["loss=hinge"]).variants
     assert sentence(resolve, tmp_path / "folder.yaml") == f"There is no suite file '{tmp_path / 'folder.yaml'}'."
     assert sentence(resolve, tmp_path / "empty.yaml") == "The suite 'empty.yaml' must be a mapping of keys to values."
     assert "it has more than 100000 characters" in sentence(resolve, tmp_path / "large.yaml")
@@ -190,6 +214,13 @@ def test_a_path_is_a_suite_too(tmp_path):
         (["samples=10000000"], "The key 'samples' must be at most 1000000"),
         (["seeds=[99999999999999999999]"], "The key 'seeds' must be at most 9223372036854775807"),
         (["seeds=[true]"], "The key 'seeds' has the wrong type"),
+        (["regularizer="], "The key 'regularizer' is given no value: an override is written key=value."),
+        (["steps= "], "The key 'steps' is given no value"),
+        (["LOSS=hinge"], "Unknown key 'LOSS'. Did you mean 'loss'?"),
+        (["\uff2c\uff4f\uff53\uff53=hinge"], "Did you mean 'loss'?"),
+        (["loss=HINGE"], "Unknown loss 'HINGE'. Did you mean 'hinge'?"),
+        (["smoke"], "Cannot read 'smoke': an override is written key=value, for example loss=hinge,minimax; a suite is "
+         "named by suite=smoke."),
         (["margins=0"], "The key 'margins' maps names to numbers"),
         (["lоss=hinge"], "Unknown key 'lоss'. Did you mean 'loss'?"),  # noqa: RUF001 - the point
     ],

@@ -190,6 +190,65 @@ def test_changed_default_is_compared_and_told(study, baseline):
     assert result.notes == ("optimizer.adam.beta1 is 0.5, in the baseline 0.9.",)
 
 
+def test_a_seed_counts_once(study, baseline, command, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(study.path, copy)
+    for other in (study.path, copy):
+        code, said = command("check", study.path, other, "--baseline", baseline)
+        assert code == 2
+        assert said.startswith("Error: Studies that are checked together have seeds of their own;")
+        assert said.endswith("both have seed 0, which would count twice.\n")
+
+
+def test_another_problem_is_another_measurement(study, baseline, command, tmp_path):
+    old = load_baseline(baseline)
+    variants = tuple(replace(v, hypers={**v.hypers, "problem.ring8.std": 0.5}) for v in old.variants)
+    replace(old, variants=variants).save(baseline)
+    assert command("check", study.path, "--baseline", baseline) == (
+        4, "Error: The baseline's problem is another one: problem.ring8.std is 0.1, in the baseline 0.5.\n"
+    )  # fmt: skip
+
+
+def test_where_a_problems_files_lie_is_no_part_of_it(study, baseline, tmp_path, monkeypatch):
+    own_files(tmp_path / "here", monkeypatch)
+    plans = [
+        api.make_plan(None, ["problem=folder", "network=dcgan", f"problem.folder.root={tmp_path / place / 'pictures'}"])
+        for place in ("here", "there")
+        if place == "here" or shutil.copytree(tmp_path / "here", tmp_path / "there")
+    ]
+    (first,), (other,) = (plan.variants for plan in plans)
+    assert first.hypers != other.hypers
+    old = replace(load_baseline(baseline).variants[0], settings=first.values, hypers=first.filed)
+    checking._comparable(replace(load_baseline(baseline), variants=(old,)), plans[1])
+
+
+def test_variants_that_are_one_to_the_baseline_do_not_count_as_several(study, baseline, command, tmp_path):
+    words = over([*TINY, "seeds=2", "loss=hinge", "optimizer.adam.beta1=0.1,0.5"])
+    both = ganbench.run(None, words, out=tmp_path / "both", workers=1)
+    code, said = command("check", both.path, "--baseline", baseline)
+    assert code == 4
+    assert said.startswith(
+        "Error: Variants that differ in optimizer.adam.beta1 are one to the baseline, 'ring8: hinge'"
+    )
+
+
+def test_what_no_training_would_mend_is_told_before_it(study, baseline, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "execute_plan", lambda *a, **k: pytest.fail("it trains"))
+    suite = ("check", *over([*TINY]), "--baseline", baseline)
+    for words, code, said in (
+        (("--variant", "hing3"), 2, "Error: Unknown variant of both the suite and the baseline 'hing3'."),
+        (
+            ("--json", tmp_path / "no" / "a.json"),
+            2,
+            f"Error: Cannot write to '{tmp_path / 'no' / 'a.json'}': there is no ",
+        ),
+        (("--junit", tmp_path), 2, f"Error: Cannot write to '{tmp_path}': it is a folder."),
+        (("problem.ring8.std=0.5",), 4, "Error: The baseline's problem is another one: problem.ring8.std is 0.5,"),
+    ):
+        got, told = command(*suite, *words)
+        assert (got, told[: len(said)]) == (code, said)
+
+
 def test_hyper_parameters_tell_variants_apart_only_where_nothing_else_does(tmp_path):
     file = tmp_path / "mine.yaml"
     keys = [word.replace("=", ": ", 1) for word in TINY if not word.startswith(("problem", "loss"))]
@@ -283,8 +342,9 @@ def command(monkeypatch, capsys):
 
 
 def damaged(file, change):
-    """Write a baseline's JSON again, changed."""
+    """Write a baseline's JSON again, changed, as of a version that did not seal it."""
     data = json.loads(file.read_text())
+    del data["sealed"]
     change(data)
     file.write_text(json.dumps(data))
 
@@ -539,6 +599,9 @@ def looked(monkeypatch, tmp_path, verdicts, overrides=("loss=hinge",), **more):
     monkeypatch.setattr(checking.api, "execute_plan", execute_plan)
     monkeypatch.setattr(checking, "check_studies", check_studies)
     monkeypatch.setattr(checking, "load_baseline", lambda file: None)
+    monkeypatch.setattr(
+        checking, "fitting_plan", lambda _, request, words, plugins: api.make_plan(None, words, plugins)
+    )
     monkeypatch.chdir(tmp_path)
     result = checking.check_suite(overrides, checking.Request(tmp_path / "b.json"), tell=told.append, **more)
     return trained, looks, told, result
@@ -614,6 +677,8 @@ def test_margins_are_written_name_and_value():
     for text in ("score", "score=", "score=much", "scor=0.1", "score=1"):
         with pytest.raises(UserError, match=r"(^The margin 'score' must|^Unknown margin 'scor')"):
             checking.parse_margins([text])
+    with pytest.raises(UserError, match=r"^The margin 'score' is given twice"):
+        checking.parse_margins(["score=0.1", "failure_rate=0.2", "score=0.3"])
 
 
 def test_studies_that_are_checked_together_differ_in_seeds_alone():

@@ -47,6 +47,26 @@ def contents(folder):
     }
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["run", "suite=smoke", "--out", ""], ["run", "", "--dry-run"], ["clean", "", "--yes"], ["serve", ".", "--host="],
+     ["publish", ""], ["archive", "study", "-o", ""], ["check", "study", "--variant=", "--baseline", "b.json"]],
+)  # fmt: skip
+def test_an_argument_that_is_empty_is_no_folder(command, words):
+    code, _, told = command(*words)
+    assert (code, told.count("An argument is empty: ")) == (2, 1), told
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_suite_is_shown_without_what_moves_a_terminal_and_refused_where_it_is_no_text(command):
+    Path("mine.yaml").write_bytes(b"# \x1b[2J\x07\nloss: hinge\n")
+    assert command("show", "suite", "mine.yaml")[:2] == (0, "# \\x1b[2J\\x07\nloss: hinge\n")
+    Path("latin.yaml").write_bytes(b"# caf\xe9\n")
+    code, _, told = command("show", "suite", "latin.yaml")
+    assert (code, told.count("\n")) == (2, 1)
+    assert told.startswith("Error: Cannot read the suite 'latin.yaml'")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A finished study and the overrides that made it."""

@@ -114,8 +114,9 @@ def test_the_command_shows_what_was_seen_where_chosen_beside_new_seeds(tiny_stud
     ({"seeds": -1}, "seeds must be a number of at least 1, got -1."),
     ({"seeds": True}, "seeds must be a number of at least 1, got True."),
     ({"top": 1.5}, "top must be a number of at least 1, got 1.5."),
+    ({"seeds": 10**8}, "seeds must be at most 10000, got 100000000."),
 ])  # fmt: skip
-def test_numbers_below_one_are_refused(tiny_study, given, message):
+def test_numbers_that_cannot_be_are_refused(tiny_study, given, message):
     with pytest.raises(UserError) as caught:
         confirmation(tiny_study, **given)
     assert str(caught.value) == message

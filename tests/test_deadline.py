@@ -209,6 +209,9 @@ def test_no_look_is_begun_when_the_time_is_up(tmp_path, monkeypatch):
     monkeypatch.setattr(checking.api, "execute_plan", execute_plan)
     monkeypatch.setattr(checking, "check_studies", check_studies)
     monkeypatch.setattr(checking, "load_baseline", lambda file: None)
+    monkeypatch.setattr(
+        checking, "fitting_plan", lambda _, request, words, plugins: api.make_plan(None, words, plugins)
+    )
     monkeypatch.setattr(checking, "Clock", lambda minutes: Clock(minutes, lambda: now[0]))
     monkeypatch.chdir(tmp_path)
     result = checking.check_suite(["loss=hinge"], checking.Request(tmp_path / "b.json"), minutes=3)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,32 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     write_text(file, "né")
     assert file.read_bytes() == "né".encode()
     assert [path.name for path in tmp_path.iterdir()] == ["plan.yaml"]
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "folder"])
+def test_a_folder_is_not_written_over_nor_beside_it(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"^Cannot write to '.*': Is a directory\.$"), writing_to(Path(name)):
+        write_text(Path(name), "text")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "folder"]
+
+
+def test_a_device_stays_one(tmp_path):
+    here, (master, slave) = tmp_path / "link", os.openpty()
+    os.mkfifo(tmp_path / "pipe")
+    here.symlink_to("pipe")
+    try:
+        # a terminal of our own: a test that fails must not cost the machine its /dev/null
+        for place in (Path(os.ttyname(slave)), here):
+            with pytest.raises(UserError, match="It is no ordinary file"), writing_to(place):
+                write_text(place, "text")
+            assert not place.is_file()
+    finally:
+        os.close(master)
+        os.close(slave)
+    write_text(tmp_path / "pipe", "litter is replaced")
+    assert (tmp_path / "pipe").is_file()
 
 
 def test_a_temporary_file_is_hidden_and_beside_its_file(tmp_path):

@@ -15,6 +15,7 @@ from ganbench.errors import Exit, UserError
 from ganbench.executors.shards import Shard, cut
 from ganbench.executors.work import cost, populations
 from ganbench.results import planfile
+from ganbench.results.population import _seal
 from ganbench.results.store import Store
 from ganbench.suite import resolve
 
@@ -112,6 +113,7 @@ def changed(source, target, what):
         record = json.loads((folder.path / "done.json").read_text())
         record["series"] = folder._digest()
         record["diverged_step"][0] = 3 if what == "divergence" else record["diverged_step"][0]
+        record["sealed"] = _seal(folder.runs(), record)
         (folder.path / "done.json").write_text(json.dumps(record))
     return target
 

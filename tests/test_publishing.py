@@ -81,6 +81,14 @@ def site(studies, tmp_path_factory):
     return folder
 
 
+def test_a_study_is_no_place_for_a_site(studies):
+    study = studies / "line"
+    before = sorted(study.rglob("*"))
+    with pytest.raises(UserError, match="holds a study: choose another one for the site"):
+        publishing.publish(study, [study])
+    assert sorted(study.rglob("*")) == before
+
+
 def test_every_link_leads_somewhere_and_nothing_is_loaded(site):
     for name in ("index.html", "leaderboard.html"):
         page = Page(site / name)

@@ -440,3 +440,19 @@ def test_the_content_of_declared_files_is_part_of_a_version(tmp_path):
     assert mine.version_with([{"slope": 0.5}, {"slope": 2.0}, {"slope": 3.0}]) == read, "each file once"
     (tmp_path / "a.txt").write_text("2")
     assert mine.version_with([{"slope": 2.0}]) not in (plain, read)
+
+
+def test_register_without_its_kind_says_what_it_takes(own_registry):
+    with pytest.raises(UserError, match=r"^'register' takes the kind of plug-in first, .*; got 'mine' alone\.$"):
+
+        @registry.register
+        def mine(real, fake):
+            """A loss."""
+
+
+def test_none_is_no_name_of_somebodys_plugin(own_registry):
+    with pytest.raises(UserError, match=r"^The loss 'none' needs another name: 'none' means that there is no loss"):
+
+        @registry.register("loss")
+        def none(real, fake):
+            """A loss."""

@@ -130,6 +130,7 @@ def test_check_says_what_differs_from_what_made_the_baseline(study, tmp_path):
 def test_old_baseline_that_tells_little_is_compared_without_a_word_but_for_the_rules(study, tmp_path):
     request = baseline_of(study, tmp_path / "b.json", healthy=())
     data = json.loads(request.baseline.read_text())
+    del data["sealed"]
     session = study.store.sessions()[-1]
     data["source"] = {"torch": session["torch"], "device": f"{session['device']}, 2 cores", "git_revision": "1234567"}
     request.baseline.write_text(json.dumps(data))

@@ -71,7 +71,7 @@ def test_yaml_keeps_words_words(text):
         ("optimizer.adam.g_lr=1e-4,2e-4", {"optimizer.adam.g_lr": [1e-4, 2e-4]}),
         ("loss.hinge.margin=0.5", {"loss.hinge.margin": 0.5}),
         ("description='a, b = c'", {"description": "a, b = c"}),
-        ("loss=", {"loss": None}),
+        ("loss=null", {"loss": None}),
     ],
 )
 def test_grammar_of_overrides(override, expected):

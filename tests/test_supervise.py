@@ -287,3 +287,52 @@ def test_a_process_that_was_split_off_delivers_nothing(monkeypatch):
     os.close(write)
     assert os.read(read, 10) == b""
     os.close(read)
+
+
+# ------------------------------------------------------------------------------------------ the standard streams
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        # whoever reads has gone: not 1, which is a regression
+        ("list | head -1 > {out}", 130, ""),
+        ("list > /dev/full", 2, "Error: Cannot write: No space left on device.\n"),
+        # printed at once and flushed at the end
+        ("completion bash > /dev/full", 2, "Error: Cannot write: No space left on device.\n"),
+        ("list losses 2> /dev/full", 2, ""),
+        ("list loss >&-", 0, ""),
+        ("list loss <&- >&- 2>&-", 0, ""),
+        ("list losses >&- 2>&-", 2, ""),
+    ],
+)
+def test_a_stream_that_takes_nothing_is_no_bug(tmp_path, words, code, said):
+    command = f"{sys.executable} -P -m ganbench {words.format(out=tmp_path / 'out')}"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, said)
+    # what is closed is not taken by the next file that is opened
+    assert {file.name for file in tmp_path.iterdir()} <= {"out"}
+
+
+def test_what_an_encoding_does_not_have_is_spelt_out(tmp_path):
+    place = os.fsencode(tmp_path) + b"/\xc3\xbc\xe9"
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ganbench", "status", place], capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}, check=False, timeout=120,
+    )  # fmt: skip
+    said = done.stderr.decode("ascii")
+    assert (done.returncode, said.count("\n")) == (2, 1)
+    assert said.endswith("/\\xfc\\udce9' (no plan.yaml).\n")
+
+
+def test_where_no_file_can_be_left_a_bug_is_still_told(monkeypatch, capsys):
+    from ganbench import console
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "full")))
+    console.tell_bug(RuntimeError("what"))
+    told = capsys.readouterr().err
+    assert told.startswith("Internal error: RuntimeError: what. This is a bug of ganbench")
+    assert told.endswith("with what GANBENCH_TRACEBACK=1 prints.\n")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganbench import registry
 from ganbench.measure.of_models import Seen, seen_of
+from ganbench.measure.returned import columns_of, kept
 from ganbench.metrics.inputs import exact, home
 from ganbench.metrics.reference import Reference, Training
 from ganbench.problems.base import Batch, Given, Problem, mapped, on_device, stacked, stream
@@ -114,7 +115,8 @@ class Evaluator:
     @torch.no_grad()
     def measure_models(self, seen: Seen) -> dict[str, Tensor]:
         """Return the columns [runs] of metrics of models rather than of their samples."""
-        return {name: own for metric in self.of_models for name, own in metric(seen, **metric.hypers).items()}
+        found = [columns_of(metric, metric(seen, **metric.hypers), seen.runs) for metric in self.of_models]
+        return {name: own for columns in found for name, own in columns.items()}
 
     @cached_property
     def held_out(self) -> Tensor:
@@ -156,7 +158,8 @@ class Evaluator:
         if not set(metric.needs) <= offered or not (at_home or metric.declared("spaces")):
             return {}
         beside = (given,) if metric.declared("labelled") else ()
-        values = metric(reference, mapped, *beside, **metric.hypers)
+        with kept(metric, mapped, reference.real):
+            values = columns_of(metric, metric(reference, mapped, *beside, **metric.hypers), len(mapped))
         return values if at_home else {f"{name}_{space}": value for name, value in values.items()}
 
     def oracle(self) -> dict[str, float]:

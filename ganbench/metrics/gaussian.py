@@ -180,13 +180,25 @@ def _moments(mean: Any, covariance: Any, side: str) -> tuple[Tensor, Tensor]:
             f"'{side}_covariance' has the shape {list(covariance.shape)}, for the mean's shape {list(mean.shape)} it "
             f"must be {[*mean.shape, mean.shape[-1]]}."
         )
+    _symmetric(covariance, f"{side}_covariance")
+    _no_negative(torch.linalg.eigvalsh(covariance), f"{side}_covariance")
+    return mean, covariance
+
+
+def _symmetric(covariance: Tensor, name: str) -> None:
     if not torch.allclose(
         covariance, covariance.transpose(-1, -2), rtol=1e-5, atol=float(covariance.abs().max()) * 1e-6
     ):
+        raise InputError(f"'{name}' is not symmetric: pass a covariance, such as numpy.cov(x, rowvar=False).")
+
+
+def _no_negative(eigenvalues: Tensor, name: str) -> None:
+    """Raise InputError for eigenvalues [..., d], in rising order, that no covariance has, rounding in float16 apart."""
+    if bool((eigenvalues[..., 0] < -1e-3 * eigenvalues.abs().amax(-1)).any()):
         raise InputError(
-            f"'{side}_covariance' is not symmetric: pass a covariance, such as numpy.cov(x, rowvar=False)."
+            f"'{name}' has a negative variance in some direction: pass a covariance, such as "
+            "numpy.cov(x, rowvar=False)."
         )
-    return mean, covariance
 
 
 class ClassFrechet(NamedTuple):
@@ -313,7 +325,10 @@ def frechet_floor(covariance: Samples, n: int, m: int) -> Tensor:
     if covariance.shape[-1] != covariance.shape[-2]:
         raise InputError(f"'covariance' must be [..., d, d], got the shape {list(covariance.shape)}.")
     whole(n, "n", least=2), whole(m, "m", least=2)
-    values = torch.linalg.eigvalsh(covariance).clamp(min=0)
+    _symmetric(covariance, "covariance")
+    values = torch.linalg.eigvalsh(covariance)
+    _no_negative(values, "covariance")
+    values = values.clamp(min=0)
     # in units of a power of 2, in which no product vanishes or overflows
     largest = values.amax(-1, keepdim=True)
     unit = torch.exp2(torch.where(largest > 0, largest.log2().floor(), 0.0))

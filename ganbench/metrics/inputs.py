@@ -74,6 +74,8 @@ def samples(value: object, name: str, *, least: int = 1) -> Tensor:
     It stays on its device where that computes in float64, and goes to the CPU otherwise. Raises InputError naming the
     argument for integers, NaN or infinity, too few samples or axes.
     """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(f"'{name}' has masked values, which no metric leaves out: leave their samples out first.")
     tensor = _tensor(value) if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" else value
     if not isinstance(tensor, Tensor):
         got = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ganbench.errors import InputError
+from ganbench.errors import InputError, quoted
 from ganbench.metrics.distances import neighbour_radii, squared_distances
 from ganbench.metrics.inputs import Samples, samples
 from ganbench.metrics.reference import Reference, prepared
@@ -97,8 +98,9 @@ def twin_tolerance(real: Tensor, tolerance: float | None) -> float:
 
 def above(name: str, value: float) -> float:
     """Return the value; InputError unless it is above 0 and its square neither vanishes nor is infinite."""
-    if not (value > 0 and 0 < value * value < float("inf")):
-        raise InputError(f"'{name}' must be above 0, and its square finite and above 0, got {value}.")
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not (is_number and value > 0 and 0 < float(value) * float(value) < float("inf")):
+        raise InputError(f"'{name}' must be above 0, and its square finite and above 0, got {quoted(value)}.")
     return value
 
 

@@ -69,7 +69,8 @@ def build(study: Study | Context | Sequence[Study | Context], path: Path | str |
         (target.parent / "figures").mkdir(parents=True, exist_ok=True)
     several, folder = len(studies) > 1, target.parent / "figures"
     made = [_study(one, folder, f"s{index}-" if several else "") for index, one in enumerate(contexts, 1)]
-    _write(target, _page(studies, made).encode())
+    # the path of a study may be no text: what UTF-8 does not have is spelt out
+    _write(target, _page(studies, made).encode("utf-8", "backslashreplace"))
     return target
 
 

@@ -44,16 +44,24 @@ def export(
     if "csv" in wanted:
         writers["results.csv"] = lambda file: results.to_csv(file, index=False)
     if "json" in wanted:
-        writers["results.json"] = lambda file: file.write_text(as_json(context, results), encoding="utf-8")
+        writers["results.json"] = lambda file: file.write_text(
+            as_json(context, results), encoding="utf-8", errors="backslashreplace"
+        )
     if "parquet" in wanted:
-        writers["results.parquet"] = lambda file: _storable(results).to_parquet(file, engine="pyarrow", index=False)
-        writers["series.parquet"] = lambda file: study.series.to_parquet(file, engine="pyarrow", index=False)
+        writers["results.parquet"] = lambda file: _as_parquet(_storable(results), file)
+        writers["series.parquet"] = lambda file: _as_parquet(study.series, file)
     with writing_to(target):
         target.mkdir(parents=True, exist_ok=True)
         for name, write in writers.items():
             with replace_file(target / name) as temporary:
                 write(temporary)
     return [target / name for name in writers]
+
+
+def _as_parquet(frame: pd.DataFrame, file: Path) -> None:
+    # opened here: pyarrow takes no path that is no text
+    with file.open("wb") as stream:
+        frame.to_parquet(stream, engine="pyarrow", index=False)
 
 
 def check_formats(formats: Iterable[str] | None = None) -> Sequence[str]:

@@ -56,7 +56,7 @@ def write(study: Study, folder: Path, texts: Sequence[str], figures: Sequence[st
         for name in dict.fromkeys(texts):
             file, made = TEXTS[name]
             with replace_file(folder / file) as temporary:
-                temporary.write_text(made(context), encoding="utf-8")
+                temporary.write_text(made(context), encoding="utf-8", errors="backslashreplace")
             written.append(folder / file)
     return written + (drawn.save(context, folder / "figures", figures) if figures else [])
 

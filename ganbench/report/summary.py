@@ -33,7 +33,7 @@ def write(context: Context, folder: Path) -> Path:
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with replace_file(target) as temporary:
-            temporary.write_text(summary(context), encoding="utf-8")
+            temporary.write_text(summary(context), encoding="utf-8", errors="backslashreplace")
     return target
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from ganbench.analysis.gate import Comparison
 from ganbench.analysis.outcome import Check
 from ganbench.analysis.regressions import Regression
-from ganbench.errors import UserError
+from ganbench.files import writing_to
 from ganbench.report import markdown as md
 
 HEADLINES = {
@@ -29,16 +29,15 @@ ORDER = ("regressed", "inconclusive", "improved", "pass")
 
 def write(check: Check, *, json_file: Path | None = None, junit: Path | None = None) -> None:
     """Write the files that were asked for; under GitHub Actions also the job summary and annotations."""
-    try:
-        if json_file:
-            json_file.write_text(as_json(check), encoding="utf-8")
-        if junit:
+    if json_file:
+        with writing_to(json_file):
+            json_file.write_text(as_json(check), encoding="utf-8", errors="backslashreplace")
+    if junit:
+        with writing_to(junit):
             ElementTree.ElementTree(as_junit(check)).write(junit, encoding="utf-8", xml_declaration=True)
-        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(summary).open("a", encoding="utf-8") as stream:
-                stream.write(markdown(check))
-    except OSError as error:
-        raise UserError(f"Cannot write '{error.filename}': {error.strerror}.") from error
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with writing_to(Path(summary)), Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(markdown(check))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for comparison in _sorted(check):
             if comparison.verdict == "regressed":

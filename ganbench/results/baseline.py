@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ class Baseline:
 
     def save(self, file: Path) -> None:
         """Write the file; UserError where it cannot be written."""
-        text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+        content = asdict(self)
+        text = json.dumps({"schema": SCHEMA, "sealed": _seal(content), **content}, indent=1)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with replace_file(file) as target:
@@ -99,10 +101,20 @@ def read_baseline(text: str, name: str) -> Baseline:
             "Use the version that wrote it, or make it again."
         )
     try:
-        return _parse(data)
+        baseline = _parse(data)
+        # baselines of earlier versions do not have it
+        if data.get("sealed", _seal(data)) != _seal(data):
+            raise ValueError("it has been changed since it was written, and says what no study has shown")
+        return baseline
     except (UserError, KeyError, ValueError, TypeError, AttributeError, Unreadable) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")[:200]
         raise IncompatibleBaselineError(f"The baseline '{name}' is damaged: {why}. Make it again.") from error
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    """Return a hash of what a baseline says, however its file lays it out."""
+    said = {field.name: content.get(field.name) for field in fields(Baseline)}
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(said)), sort_keys=True).encode()).hexdigest()
 
 
 def _parse(data: Mapping[str, Any]) -> Baseline:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,13 @@ from ganbench.files import append_line, earlier, locked, remove, replace_file, w
 from ganbench.plan import Plan, Run
 from ganbench.results import columns, reading
 from ganbench.results.columns import Measured
+from ganbench.results.frames import Frames
 from ganbench.results.reading import Damage, Unreadable, exists
 
 DECIDING = ("runs.json", "done.json", "series.jsonl")
 """The files of a population without which its runs do not count as ended."""
 PICTURES = {"interpolations": 6, "neighbours": 5, "asked": 6}
 """What may be there of images whose training has ended, each with its axes: runs first, then places, then an image."""
-
-MAPPED = 128
-"""Files of samples that are open at a time: a process may have a thousand, and a large study has more than that."""
 
 
 class PopulationFolder:
@@ -99,6 +97,7 @@ class PopulationFolder:
         """Mark the population complete; cost: gflop of each run's training [runs] and peak_bytes, where known."""
         record = {"seconds": clock, "diverged_step": list(diverged_step)} | ({"cost": cost} if cost else {})
         record["series"] = self._digest()
+        record["sealed"] = _seal(self.runs(), record)
         self._believed = None
         self._keep_columns(record)
         write_text(self.path / "done.json", json.dumps(record))
@@ -205,6 +204,9 @@ class PopulationFolder:
         """Read all of it, note what is damaged, and tell whether it is complete and all that decides is whole."""
         runs, done, _ = self.runs(), self.done(), self.failed()
         stranger = next((run for run in runs if run not in plan.steps_of), None)
+        if done is not None and done.get("sealed", _seal(runs, done)) != _seal(runs, done):
+            lost = f"its {len(runs)} runs count as not ended"
+            self._note("done.json", "or the list of runs beside it has been changed since its training ended", lost)
         if stranger is not None:
             lost = "the others in it count as not ended"
             self._note("runs.json", f"names the run {stranger[:80]!r}, which the plan does not have", lost)
@@ -223,7 +225,7 @@ class PopulationFolder:
 
     def samples(self, row: int) -> Mapping[int, Array]:
         """Return the samples [n, *shape] of one run by step, each read when it is asked for."""
-        return _Frames(self.path, row, self._sampled)
+        return Frames(self.path, row, self._sampled)
 
     def pictures(self, row: int) -> dict[str, Array]:
         """Return what there is of PICTURES of one run, by name [..., c, h, w]."""
@@ -354,33 +356,9 @@ class PopulationFolder:
         self.__dict__.pop("_sampled", None)
 
 
-class _Frames(Mapping[int, Array]):
-    """The samples [n, *shape] of one run of a population by step, each read when it is asked for."""
-
-    def __init__(self, path: Path, row: int, steps: Sequence[int]) -> None:
-        self.path, self.row, self.steps = path, row, steps
-
-    def __getitem__(self, step: int) -> Array:
-        if step not in self.steps:
-            raise KeyError(step)
-        file = self.path / f"samples-{step}.npy"
-        try:
-            found: Array = _mapped(file, file.stat().st_mtime_ns)[self.row].astype(np.float32)
-        except (OSError, Unreadable) as error:  # training has gone back behind it
-            raise KeyError(step) from error
-        return found
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.steps)
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-
-@lru_cache(maxsize=MAPPED)
-def _mapped(file: Path, since: int) -> Array:
-    """Map a file that was last written at a time: runs of a population are looked at one after another."""
-    return reading.read_array(file)
+def _seal(runs: Sequence[str], record: Mapping[str, Any]) -> str:
+    """Return a hash of what a population ended with: which runs in which rows, where each diverged, and the probes."""
+    return hashlib.sha256(json.dumps([runs, record["diverged_step"], record.get("series")]).encode()).hexdigest()
 
 
 def _step_of(file: Path) -> int | None:

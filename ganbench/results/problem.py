@@ -37,7 +37,8 @@ class ProblemFolder:
         if real is not None:
             with replace_file(self._array) as target, target.open("wb") as stream:
                 np.save(stream, real)
-        write_text(self._json, json.dumps(description | ({UNSEEN: True} if real is None else {})))
+        record = description | ({UNSEEN: True} if real is None else {})
+        write_text(self._json, json.dumps(record | {"sealed": reading.seal(record)}))
 
     def read(self, *, needed: bool = False) -> dict[str, Any]:
         """Return what was recorded, real samples under "real"; empty where nothing is there, or it is damaged.

@@ -6,6 +6,7 @@ Nothing that a file holds is run, unpickled or believed: a reader returns what l
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -231,6 +232,7 @@ def done_of(runs: int) -> Callable[[Any], dict[str, Any]]:
             _need(counted, "does not say what every run cost")
         # studies of earlier versions do not have them
         _need(isinstance(record.get("series", ""), str), "does not say which probes it ended with")
+        _need(isinstance(record.get("sealed", ""), str), "does not say what it ended with")
         _need("columns" not in record or _is_columns(record["columns"]), "does not say which columns it ended with")
         return record
 
@@ -288,6 +290,12 @@ MOST_MODES = 10**6
 """More than any problem has: judging takes time and memory for each."""
 
 
+def seal(record: dict[str, Any]) -> str:
+    """Return a hash of the record of a problem as a file holds it, but for the hash itself."""
+    content = {key: value for key, value in record.items() if key != "sealed"}
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(content)), sort_keys=True).encode()).hexdigest()
+
+
 def problem(record: Any) -> dict[str, Any]:
     """Return what a study records of a problem: oracle values, and the true modes where there are some."""
     _need(isinstance(record, dict), "is no record of a problem")
@@ -299,4 +307,6 @@ def problem(record: Any) -> dict[str, Any]:
         points = points and len({len(point) for point in centres}) == 1
         _need(points and all(math.isfinite(x) for point in centres for x in point), "has no centres of the modes")
         _need(_finite(std), "has no width of the modes")
-    return record
+    # studies of earlier versions do not have it
+    _need(record.get("sealed", seal(record)) == seal(record), "has been changed since it was written")
+    return {key: value for key, value in record.items() if key != "sealed"}

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from ganbench.binding import bind
-from ganbench.errors import UserError, told
 from ganbench.gan.blocks import Passed
 from ganbench.gan.conditioning import Untold
 from ganbench.gan.networks import NetworkSpec, Normalize
-from ganbench.interrupts import is_raised_by_code
 from ganbench.plan import Variant
 from ganbench.problems.base import Problem, stream
+from ganbench.training.named import building
 from ganbench.training.objective import batch_module, packed
 from ganbench.training.parts import heads_of, parts_of
 
-
-@contextmanager
-def building(variant: Variant) -> Iterator[None]:
-    """Turn what a plug-in raises on a value that it cannot take into a UserError that names the variant."""
-    try:
-        yield
-    except UserError:
-        raise
-    except BaseException as error:  # a plug-in may raise anything
-        if not is_raised_by_code(error):
-            raise
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}, line {place.lineno}"
-        raise UserError(f"Cannot train '{variant.id}': {told(error)} ({where}).") from error
+__all__ = ["build_networks", "building", "make_problem"]
 
 
 def make_problem(variant: Variant) -> Problem:

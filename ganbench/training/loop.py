@@ -20,6 +20,7 @@ from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
 from ganbench.measure.of_models import Seen, nothing
+from ganbench.measure.returned import columns_of
 from ganbench.metrics.inputs import exact, home
 from ganbench.plan import Plan, Run
 from ganbench.problems.base import Given, Problem, mapped, on_device, stream
@@ -178,7 +179,7 @@ class Prober:
                 features = self.evaluator.spaces.get(self.evaluator.main or "")
                 game = Game(seen, self.real, self.played, held_out, features)
                 for plugin in self.diagnostics:
-                    columns.update(plugin(game, **plugin.hypers))
+                    columns |= columns_of(plugin, plugin(game, **plugin.hypers), len(learner.runs))
         dead = (~learner.alive).to(home(learner.alive.device))
         columns = {name: torch.where(dead, float("nan"), exact(column.detach())) for name, column in columns.items()}
         kept = KEPT_SAMPLES["image" if "image" in learner.problem.capabilities else "points"]

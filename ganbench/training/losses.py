@@ -20,6 +20,7 @@ from ganbench.errors import UserError
 from ganbench.plan import Run, Variant
 from ganbench.problems.base import stream
 from ganbench.schedules import Schedule
+from ganbench.training.named import building
 from ganbench.training.process_state import NUMERIC, Names, ProcessState, torch_names
 
 Values = Mapping[Schedule, Tensor]
@@ -106,7 +107,9 @@ def losses_of(runs: Sequence[Run], device: torch.device, values: Values = Mappin
     slices, start = [], 0
     for _, members in itertools.groupby(runs, loss_of):
         size = len(list(members))
-        slices.append(loss_slice(runs[start].variant, slice(start, start + size), device, values))
+        # a population is called by its first variant, and another's loss may be to blame
+        with building(runs[start].variant):
+            slices.append(loss_slice(runs[start].variant, slice(start, start + size), device, values))
         start += size
     return Losses(slices)
 
@@ -134,10 +137,12 @@ def over_runs(loss: Bound, runs: slice, device: torch.device) -> LossSlice:
     names = None if plugin.is_own else torch_names()
     with nullcontext() if plugin.is_own else _unchanged(names):
         if not plugin.is_own:
-            _refuse_unfit(loss.name, alone, real[0], fake[0])
+            _refuse_unfit(loss.name, loss, real[0], fake[0])
         expected = looped(real, fake)
         function, how = looped, "looped"
-        for candidate, name in ((alone, "direct"), (vmap(alone), "vmap")):
+        # vmap refuses what reads a value, such as a branch on one: of all runs at once it would be none's own
+        reads = not plugin.is_own and not _agrees(vmap(alone), real, fake, expected)
+        for candidate, name in () if reads else ((alone, "direct"), (vmap(alone), "vmap")):
             if _agrees(candidate, real, fake, expected):
                 function, how = candidate, name
                 break
@@ -165,7 +170,7 @@ def _refuse_unfit(name: str, loss: Callable[..., Any], real: Tensor, fake: Tenso
     with warnings.catch_warnings():
         # a loss that reads a number from its logits is looped, and warned of where it trains
         warnings.simplefilter("ignore")
-        losses = loss(real, fake)
+        losses = _pair(name, loss(real, fake))
     for player, value, inputs in zip("DG", losses, ([real, fake], [fake]), strict=True):
         what = f"The loss '{name}' gives {player}"
         if not isinstance(value, Tensor) or value.numel() != 1:
@@ -183,7 +188,19 @@ def _refuse_unfit(name: str, loss: Callable[..., Any], real: Tensor, fake: Tenso
             raise UserError(f"{what} no gradient: it does not depend on the logits, or was detached from them.")
 
 
+def _pair(name: str, losses: Any) -> tuple[Any, Any]:
+    """Return what a loss returns as the pair that it has to be, in whatever holds it but names."""
+    found: Any = () if isinstance(losses, str | bytes | Mapping | set) else losses
+    try:
+        d_loss, g_loss = found
+    except (TypeError, ValueError) as error:
+        raise UserError(f"The loss '{name}' returns {_kind(losses)}, not the pair of D's loss and G's.") from error
+    return d_loss, g_loss
+
+
 def _kind(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 

@@ -346,3 +346,20 @@ def test_the_cubic_kernel_says_where_it_ends():
     assert kernel_distance(real * 1e60, fake * 1e60, kernel="gaussian").isfinite()
     with pytest.raises(InputError, match=r"^The cubic kernel of numbers beyond 1e\+49 is infinite: scale both samples"):
         kernel_distance(real * 1e51, fake)
+
+
+def test_a_covariance_has_no_negative_variance():
+    # eigenvalues 3 and -1: the variance along (1, -1) would be -1
+    odd = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    zero = torch.zeros(2)
+    with pytest.raises(InputError, match="'fake_covariance' has a negative variance in some direction"):
+        frechet_from_moments(zero, torch.eye(2), zero, odd)
+    with pytest.raises(InputError, match="'covariance' has a negative variance in some direction"):
+        frechet_floor(odd, 100, 100)
+    with pytest.raises(InputError, match="'covariance' is not symmetric"):
+        frechet_floor(torch.tensor([[1.0, 2.0], [0.0, 1.0]]), 100, 100)
+    # of fewer samples than axes, in float32: eigenvalues that are 0 come out on either side of it
+    x = samples(5, 20).float()
+    low = torch.cov(x.T)
+    assert float(torch.linalg.eigvalsh(low)[0]) < 0
+    assert float(frechet_from_moments(x.mean(0), low, x.mean(0), low)) == pytest.approx(0, abs=1e-3)

@@ -219,3 +219,17 @@ def test_probabilities_sum_to_one_within_the_digits_of_their_type(dtype, classes
     assert metrics.inception_score(p.to(dtype)).item() == pytest.approx(metrics.inception_score(p).item(), rel=0.02)
     with pytest.raises(InputError, match="sum to 1"):
         metrics.inception_score((p * 1.02).to(dtype))
+
+
+def test_masked_values_are_not_taken_for_numbers():
+    x = normal(50, 3).double().numpy()
+    whole = metrics.frechet_distance(x, x + 1)
+    assert metrics.frechet_distance(np.ma.masked_array(x, np.zeros_like(x, bool)), x + 1) == whole
+    with pytest.raises(InputError, match=r"^'real' has masked values, which no metric leaves out"):
+        metrics.frechet_distance(np.ma.masked_array(x, x > 2), x)
+
+
+@pytest.mark.parametrize("bandwidth", ["1", True, 0, -1, float("nan"), float("inf"), 1e-300])
+def test_a_bandwidth_is_a_number_above_zero(bandwidth):
+    with pytest.raises(InputError, match=r"^'bandwidth' must be above 0, and its square finite"):
+        metrics.gaussian_mmd(normal(9, 2), normal(9, 2), bandwidth=bandwidth)

@@ -233,7 +233,7 @@ def test_export_writes_into_the_study_or_elsewhere(command: Any, tmp_path: Path)
     ("arguments", "told"),
     [
         (["study", "--format", "csv,jsn"], "Unknown format 'jsn'. Did you mean 'json'? Available: csv, json, parquet."),
-        (["study", "--format", ""], "Unknown format ''. Available: csv, json, parquet."),
+        (["study", "--format", "csv,"], "Unknown format ''. Available: csv, json, parquet."),
         (["study", "--format", "parquet"], "Parquet files need pyarrow: pip install 'ganbench[parquet]'."),
         (["study", "--out", "file"], "Cannot write to 'file': File exists."),
         (["study", "--out", "file/under"], "Cannot write to 'file/under': Not a directory."),

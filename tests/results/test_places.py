@@ -77,6 +77,15 @@ def test_a_hyper_parameter_of_a_problem_stays_in_the_study(tmp_path, own_registr
     assert sorted(file.name for file in tmp_path.iterdir()) == ["deep", "elsewhere"]
 
 
+def test_a_place_whose_name_is_no_text_is_a_place(tmp_path):
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    study = api.run(None, [*TINY, "loss=hinge,nonsaturating"], out=place, workers=1)
+    for file in (study.report(), place / "report.md", *study.export(place, ["json", "parquet"], texts=["methods"])):
+        assert file.read_bytes(), file
+    # in the command that would confirm the best
+    assert "caf\\udce9" in (place / "report.html").read_text(encoding="utf-8")
+
+
 # ------------------------------------------------------------------------------------------ read-only
 
 

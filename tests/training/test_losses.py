@@ -70,13 +70,60 @@ def test_a_loss_of_few_logits_or_of_one_side_fits(sees):
     assert found(narrow).how == "vmap"
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_loss_gives_two_numbers(count):
-    def triple(real, fake):
-        return (good(real, fake) * 2)[:count]
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (lambda d, g: (d,), "a tuple of 1"), (lambda d, g: [d, g, d], "a list of 3"), (lambda d, g: None, "a NoneType"),
+        (lambda d, g: d + g, "a tensor of shape ()"), (lambda d, g: {"d": d, "g": g}, "a dict"),
+    ],
+)  # fmt: skip
+def test_a_loss_gives_two_numbers(returned, told):
+    def odd(real, fake):
+        return returned(*good(real, fake))
 
-    with pytest.raises(ValueError, match="unpack"):
-        found(triple)
+    with pytest.raises(UserError) as refused:
+        found(odd)
+    assert str(refused.value) == f"The loss 'odd' returns {told}, not the pair of D's loss and G's."
+
+
+def test_a_pair_may_be_in_anything_that_holds_two():
+    def pair(real, fake):
+        return torch.stack(good(real, fake))
+
+    assert found(pair).how == "vmap"
+
+
+def test_a_branch_on_a_value_is_each_runs_own(own_registry):
+    """One that the probing logits do not take: over all runs at once the one that does would change its neighbours."""
+
+    def branching(real, fake):
+        double = 2.0 if fake.abs().max() > 1000 else 1.0
+        return double * softplus(-real).mean(-1) + softplus(fake).mean(-1), softplus(-fake).mean(-1)
+
+    part = found(branching)
+    assert part.how == "looped"
+    real, fake = torch.randn(2, 2, 16).unbind()
+    fake[1] += 2000
+    assert torch.equal(part.function(real, fake)[0][0], branching(real[0], fake[0])[0])
+
+    def plain(real, fake):
+        return softplus(-real).mean(-1) + softplus(fake).mean(-1), softplus(-fake).mean(-1)
+
+    assert found(plain).how == "direct"
+
+
+def test_the_variant_that_is_to_blame_is_named(own_registry):
+    @registry.register("loss")
+    def zealous(real, fake):
+        """A loss that edits its logits."""
+        return softplus(-real.mul_(2)).mean(), softplus(-fake).mean()
+
+    runs = resolve(None, over(["loss=hinge,zealous", "seeds=1"])).runs
+    guilty = next(run for run in runs if run.variant.loss == "zealous")
+    with pytest.raises(UserError) as refused:
+        losses_of(sorted(runs, key=loss_of), CPU)
+    assert str(refused.value).startswith(f"Cannot train '{guilty.variant.id}': RuntimeError: a leaf Variable")
+    assert str(refused.value).endswith(f" (test_losses.py, line {zealous.__code__.co_firstlineno + 3}).")
 
 
 def test_a_loss_that_reads_its_logits_is_found_out_in_silence():

@@ -151,8 +151,7 @@ class Monitor:
         self._prober = LoopProber(*players, target, loop.latent, sizes, loss=loss, mode=mode, forwards=loop.forwards)
         record = Record(self.out, target, players, loss, settings)
         if doctor:
-            # what a `g_forward` makes of latents is no latent
-            self._visit = Visit(*loop.called, loop.real, None if loop.forwards[0] else self._prober.latents)
+            self._visit = Visit(*loop.called, loop.real, *self._prober.inputs)
         self._open(record)
         if self.steps == 0:
             self._probe()

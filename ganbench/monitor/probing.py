@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ganbench.arrays import Array
 from ganbench.errors import UserError
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.measure.evaluate import Evaluator
-from ganbench.monitor.forwards import Forward, sample_of, scores_by_scale
+from ganbench.monitor.forwards import MOST_PACKED, Forward, sample_of, scores_by_scale
 from ganbench.monitor.inputs import GivenKey, Latent, Real, RealSamples, as_problem, latent_samples, real_batch
 from ganbench.monitor.isolation import own_randomness, untouched
 from ganbench.monitor.scores import diagnosed, lead_by_scale
@@ -194,9 +194,15 @@ class LoopProber:
                     f"The generator makes samples of shape {list(fake.shape[1:])}, the real ones have "
                     f"{list(target.real.shape[1:])}: both must be what the discriminator gets."
                 )
-            self._tried("discriminator", self.discriminator, target.real)
-            self.sigmoid = final_sigmoid(self.discriminator, target.real, forwards[1], self.given)
+            real = self._tried_in_packs(target.real)
+            self.sigmoid = final_sigmoid(self.discriminator, real, forwards[1], self.given)
         self.loss = watched_loss(loss, 0.0 if self.sigmoid is not None else None)
+
+    @property
+    def inputs(self) -> tuple[Tensor | None, Tensor | None]:
+        """A probe's latents and real samples as the networks get them; None where a forward makes that of them."""
+        g_forward, d_forward = self.forwards
+        return None if g_forward else self.latents, None if d_forward else self.target.real
 
     def missing(self) -> list[str]:
         """Return of what nothing is said: of both networks all is known."""
@@ -255,6 +261,21 @@ class LoopProber:
         # the game has asked of the real samples first
         own, other = watched.scales[:2]
         return columns | lead_by_scale(own, other, self.loss, self.sizes.diagnostics)
+
+    def _tried_in_packs(self, real: Tensor) -> Tensor:
+        """Return as many real samples as D takes at once: a packed critic raises at what is no multiple of its pack."""
+        for left in range(min(MOST_PACKED, len(real) - 1)):
+            own = real[: len(real) - left]
+            try:
+                self._tried("discriminator", self.discriminator, own)
+            except UserError as error:
+                if error.__cause__ is None:
+                    raise
+                continue
+            self.sizes = replace(self.sizes, batch_size=min(self.sizes.batch_size, len(own)))
+            return own
+        self._tried("discriminator", self.discriminator, real)
+        return real
 
     def _tried(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
         watched = Watched(self.generator, self.discriminator, WatchedLoss(), None, self.forwards)

@@ -10,7 +10,7 @@ import yaml
 
 from ganbench.monitor.doctor import Visit
 from ganbench.monitor.forwards import as_given
-from ganbench.monitor.inputs import latent_samples
+from ganbench.monitor.inputs import latent_samples, real_batch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPES = Path(__file__).parents[1] / "faults" / "recipes"
@@ -63,11 +63,14 @@ class DoctorOnly:
 
     last = None
 
-    def __init__(self, generator, discriminator, real=None, latent=None, given=None, g_forward=None, **_):
+    def __init__(
+        self, generator, discriminator, real=None, latent=None, given=None, g_forward=None, d_forward=None, **_
+    ):
         DoctorOnly.last = self
         latent = None if g_forward else latent
         drawn = latent_samples(latent, 64) if isinstance(latent, int) or (callable(latent) and given is None) else None
-        self.visit = Visit(as_given(generator), as_given(discriminator), real, drawn)
+        shown = None if d_forward or real is None else real_batch(real, 64, given).x[:64]
+        self.visit = Visit(as_given(generator), as_given(discriminator), real, drawn, shown)
 
     def step(self, **_):
         if self.visit.step():

@@ -52,6 +52,13 @@ def latents(trace: Trace) -> Iterator[Fault]:
             f"All rows of the generator's input were equal in {len(equal)} of {len(calls)} calls.",
             "Draw a latent for each sample: torch.randn(batch_size, latent_dim).",
         )  # fmt: skip
+    elif (alike := [call for call in calls if _has_one_latent(call)]) and FEW <= len(alike) == len(calls):
+        yield Fault(
+            "one latent for the whole batch", False,
+            f"Beside its first input the generator got numbers as of a normal distribution, and all rows of them were "
+            f"equal in {len(alike)} of {len(calls)} calls.",
+            "Draw a latent for each sample: torch.randn(batch_size, latent_dim).",
+        )  # fmt: skip
     elif again := _repeated(calls):
         yield Fault(
             "the same latents at every step", True,
@@ -74,6 +81,16 @@ def latents(trace: Trace) -> Iterator[Fault]:
             f"{own.std:.2g}.",
             "Give `latent=` what the loop draws: lambda n: torch.rand(n, 64), for one.",
         )  # fmt: skip
+
+
+def _has_one_latent(call: Call) -> bool:
+    """Tell whether G was given a standard normal vector beside its first input, the same one in all rows."""
+    own = [one for one in call.conditions if one.dim() == 2 and len(one) > 1 and one.is_floating_point()]
+    return any(
+        one.shape[1] >= FEW and bool((one == one[:1]).all()) and len(one[0].unique()) == one.shape[1]
+        and float(one[0].min()) < 0 < float(one[0].max()) and 0.3 < float(one[0].std()) < 3
+        for one in own
+    )  # fmt: skip
 
 
 def _few_inputs(calls: list[Call], latents: Scale | None) -> tuple[int, int] | None:
@@ -193,6 +210,19 @@ def _ranges(trace: Trace, network: int) -> Iterator[Fault]:
         )  # fmt: skip
 
 
+def other_data(trace: Trace) -> Iterator[Fault]:
+    """Find real samples that D gets scaled otherwise than those that the loop's samples are measured against."""
+    if trace.real is None:
+        return
+    shape, own = trace.real
+    calls = [call for call in trace.calls_of("d", "real") if call.shape == shape and not call.leaf and not call.part]
+    if len(calls) >= FEW and (real := _spread(calls)) and not any(_like(call.scale, own) for call in calls):
+        yield Fault(
+            "D's real samples are scaled differently from Monitor's", False, f"D's: {real}. Monitor's: {own}.",
+            "Give `real=` the samples as D gets them; or the loop scales them wrongly.",
+        )  # fmt: skip
+
+
 def sizes(trace: Trace) -> Iterator[Fault]:
     """Find real and fake samples of different shapes."""
     seen = [call for call, _ in trace.trained("d")]
@@ -234,16 +264,32 @@ def _judged(trace: Trace, call: Call) -> tuple[Call | None, tuple[Tensor, ...]]:
     rows = call.fake_rows or slice(0, call.count)
     if call.maker and (call.kind == "fake" or call.fake_rows):
         return call.maker if rows.stop - rows.start == call.maker.count else None, call.conditions
-    if call.maker or call.kind != "fake" or call.head.dim() != 2:
+    if call.maker or call.kind != "fake":
         return None, ()
-    # fakes that are changed on their way, with labels beside them
+    # fakes that are changed on their way, with conditions or labels beside them
     place = next(place for place, own in enumerate(trace.calls) if own is call)
     maker = next((own for own in reversed(trace.calls[:place]) if own.player == "g"), None)
     if maker is None or (maker.count, maker.step) != (call.count, call.step):
         return None, ()
+    beside = tuple(own for own in call.conditions if any(_reordered(own, its) for its in _alike(own, maker)))
+    if beside or call.head.dim() != 2:
+        return maker, beside
     widths = {own.shape[1] for own in maker.conditions if own.dim() == 2 and _is_one_hot(own)}
+    if maker.made.dim() == maker.head.dim() == 2:
+        # in one tensor with the latents: as wide as what D is given beyond what G makes
+        widths |= {call.head.shape[1] - maker.made.shape[1]} & set(range(2, maker.head.shape[1]))
     ends = [call.head[:, -width:] for width in widths if width < call.head.shape[1]]
     return maker, tuple(own for own in ends if _is_one_hot(own))
+
+
+def _reordered(one: Tensor, other: Tensor) -> bool:
+    """Tell whether a condition has rows of another one at other places: numbers that nobody draws twice."""
+    if not one.is_floating_point() or one.dim() < 2 or one.shape != other.shape or torch.equal(one, other):
+        return False
+    a, b = (x.flatten(1) for x in (one, other))
+    same = (a[:, None] == b).all(2)
+    apart = len(a.unique(dim=0)) == len(a) and a.shape[1] > 1
+    return apart and int(same.sum() - same.diagonal().sum()) >= 2
 
 
 def _alike(condition: Tensor, maker: Call) -> Iterator[Tensor]:

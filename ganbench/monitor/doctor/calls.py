@@ -32,8 +32,13 @@ def described(player: str, step: int, module: nn.Module, x: Tensor, out: Tensor)
     )  # fmt: skip
 
 
-def tell_kind(call: Call, x: Tensor, out: Tensor, before: Sequence[Call], fakes: Set[tuple[float, ...]]) -> None:
-    """Tell whether a discriminator was given real samples or fakes, by what G and D did before."""
+def tell_kind(
+    call: Call, x: Tensor, out: Tensor, before: Sequence[Call], fakes: Set[tuple[float, ...]], alone: bool = False
+) -> None:
+    """Tell whether a discriminator was given real samples or fakes, by what G and D did before.
+
+    alone: say nothing of earlier calls by what this one is.
+    """
     call.attached, call.leaf = x.grad_fn is not None, x.is_leaf and x.requires_grad
     recent = [own for own in reversed(before) if own.player == "g" and own.step >= call.step - 1]
     for maker in recent:
@@ -58,7 +63,7 @@ def tell_kind(call: Call, x: Tensor, out: Tensor, before: Sequence[Call], fakes:
     own = marks(x)
     kept = len(own & fakes) >= KEPT * max(len(own), 1)
     call.kind = "fake" if call.attached or again or kept else "real"
-    if call.attached:
+    if call.attached and not alone:
         _tell_those_before(call, before)
     call.known = hash(frozenset(own)) if 2 * len(own) > len(x) else 0
 

@@ -62,6 +62,28 @@ def is_of_logits_by_class(scores: Scores, classes: int) -> bool:
     return float(weights.std()) <= 1e-3 * float(weights.mean())
 
 
+def is_of_difference(scores: Scores, others: Scores, count: int, shown: int) -> bool:
+    """Tell whether the gradient at probabilities p is a relativistic loss's for logits, of p less the others' mean.
+
+    count, shown: of samples in both calls. The mean is of all, or of each place of a map. A weight and a number that is
+    added are free; least squares and the cross-entropy of probabilities have to fit less.
+    """
+    if len(scores.outputs) % count or len(others.outputs) % shown or len(scores.outputs) < 2 * FEWEST:
+        return False
+    p, gradient = (x.double().view(count, -1) for x in (scores.outputs, scores.gradient))
+    each = others.outputs.double().view(shown, -1)
+    if each.shape[1] != p.shape[1] or float(p.min()) <= 0 or float(p.max()) >= 1 or not float(gradient.std()) > 0:
+        return False
+
+    def missed(*forms: Tensor) -> float:
+        own = [(one - one.mean(0)).flatten() for one in (*forms, gradient)]
+        return _fitted(torch.stack(own[:2] if len(forms) > 1 else [own[0], torch.zeros_like(own[0])], 1), own[-1])[1]
+
+    least = min(missed(p), missed(1 / p, 1 / (1 - p)))
+    apart = min(missed(torch.sigmoid(p - own)) for own in (each.mean(), each.mean(0)))
+    return apart < EXACT * float(gradient.std()) and apart * CLEARLY < least
+
+
 def _by_class(gradient: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     rows = gradient.view(-1, classes)
     return rows, rows < 0

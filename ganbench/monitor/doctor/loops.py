@@ -122,6 +122,8 @@ MISTAKES: tuple[Mistake, ...] = (
              "real = ring(64)": "real = ring(64).repeat(1, 2)"}),
     Mistake("real samples are outside the generator's range", True,
             {G: G[:-1] + ", nn.Tanh())", "real = ring(64)": "real = 100 * ring(64)"}),
+    Mistake("D's real samples are scaled differently from Monitor's", False,
+            {MONITOR: MONITOR.replace("ring,", "lambda n: 127.5 * ring(n),")}),
     Mistake("fakes are judged under other labels than they were made with", True,
             {G: "G = Conditional(nn.Linear(4 + 8, 2))", D: "D = Conditional(nn.Linear(2 + 8, 1))",
              "fake = G(z)": "fake = G(z, torch.randint(8, (64,)))\nlabels = torch.randint(8, (64,))",
@@ -168,8 +170,10 @@ def examined(source: str) -> tuple[Fault, ...]:
     """Train a loop like LOOP and return what the doctor says; torch's own random numbers are left as they were."""
     visits: list[Visit] = []
 
-    def watch(generator: nn.Module, discriminator: nn.Module, *_: Any, **__: Any) -> Any:
-        visits.append(Visit([generator], [discriminator]))
+    def watch(generator: nn.Module, discriminator: nn.Module, real: Callable[[int], Tensor], *_: Any, **__: Any) -> Any:
+        with torch.random.fork_rng():
+            shown = real(64)
+        visits.append(Visit([generator], [discriminator], real=shown))
 
         def step(**_: Any) -> None:
             if visits[0].open:

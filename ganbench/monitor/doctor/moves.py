@@ -17,6 +17,8 @@ NOTHING = 1e-10
 # a rate that falls by this a step, over so many of them
 FALL, FALLS = 11 / 12, 5
 FEW = 3
+# of the way of a step that is there at the next one
+LEFT = 0.05
 
 
 def rates(trace: Trace) -> Iterator[Fault]:
@@ -102,8 +104,19 @@ def turns(trace: Trace) -> Iterator[Fault]:
 
 
 def put_back(trace: Trace) -> Iterator[Fault]:
-    """Find a player whose weights are at each iteration's begin what they were at first, although steps move them."""
+    """Find a player whose weights are at each iteration's begin what they were at first, although steps move them.
+
+    Or nearly: an average of them that is put in their place takes over what it has moved itself, and no more.
+    """
     for player in ("g", "d"):
+        # the average begins as the weights after the first step
+        left = [update.left[player] for update in trace.of(player) if player in update.left][1:]
+        if len(left) >= FEW and 0 < max(left) < LEFT:
+            yield Fault(
+                f"the {NAMES[player]}'s steps hardly move it, for it is put back", False,
+                f"Of each of {len(left)} steps of its optimizer at most {max(left):.2%} was left when the next began.",
+                "Where an average of the weights is tried or saved, swap it in, and swap the weights back after that.",
+            )  # fmt: skip
         firsts = list({update.step: update for update in reversed(trace.of(player))}.values())[-2::-1]
         moved = [update for update in trace.of(player) if update.moved.get(player)]
         if len(moved) >= FEW and len(firsts) >= FEW and all(update.as_at_first.get(player) for update in firsts):

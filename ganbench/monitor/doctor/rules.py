@@ -31,6 +31,7 @@ RULES: tuple[Callable[[Trace], Iterator[Fault]], ...] = (
     batches.mode,
     batches.sizes,
     batches.ranges,
+    batches.other_data,
     batches.labels,
     scores.no_pull,
     scores.clipped_weights,

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from ganbench.monitor.doctor.gradients import is_linear, is_of_logits, is_of_logits_by_class, parts_of
+from ganbench.monitor.doctor.gradients import is_linear, is_of_difference, is_of_logits, is_of_logits_by_class, parts_of
 from ganbench.monitor.doctor.trace import Call, Fault, Scores, Trace
 
 FEW = 3
@@ -21,6 +21,14 @@ def _is_of_logits(call: Call, scores: Scores) -> bool:
     if call.ends == "softmax" and call.made.dim() == 2 and call.made.shape[1] > 1:
         return is_of_logits_by_class(scores, call.made.shape[1])
     return is_of_logits(scores)
+
+
+def _is_relativistic(trace: Trace, call: Call, scores: Scores) -> bool:
+    """Tell whether a gradient is a relativistic loss's for logits, by what D said of the others in its pass."""
+    passes = [one for one, its in call.back.items() if its is scores]
+    beside = [(other, other.back[one]) for one in passes for other in trace.scored(one)
+              if other.kind != call.kind and other.network == call.network]  # fmt: skip
+    return any(is_of_difference(scores, its, call.count, other.count) for other, its in beside)
 
 
 def one_side_only(trace: Trace) -> Iterator[Fault]:
@@ -81,10 +89,11 @@ def sigmoid_twice(trace: Trace) -> Iterator[Fault]:
     seen = [one for player in "dg" for one in trace.trained(player)]
     # a penalty's second derivative comes back to the scores of its own call
     ended = [(c, scores) for c, scores in seen if c.ends in ("sigmoid", "softmax") and not c.leaf]
+    ended = [(c, scores) for c, scores in ended if not any(own.creates_graph for own in c.back.values())] or ended
     # one of the losses may be as it should
     by_player = [[(c, s) for c, s in trace.trained(player) if any(c is one for one, _ in ended)] for player in "dg"]
     for own in (ended, *by_player):
-        twice = [1 for call, scores in own if _is_of_logits(call, scores)]
+        twice = [1 for call, scores in own if _is_of_logits(call, scores) or _is_relativistic(trace, call, scores)]
         if len(twice) >= FEW and len(twice) >= 0.8 * len(own):
             yield Fault(
                 "a sigmoid twice: probabilities go into a loss for logits", True,
@@ -177,7 +186,7 @@ def no_pull(trace: Trace) -> Iterator[Fault]:
             "Give G the scores of the D that is trained, not of a copy; or its adversarial term comes later.",
         )  # fmt: skip
     pulls = [float(scores.gradient.abs().max()) for call, scores in seen if call.attached]
-    if len(pulls) >= FEW and max(pulls) == 0 and len(trace.of("d")) >= FEW:
+    if len(pulls) >= FEW and max(pulls) == 0 and len(trace.of("d")) >= FEW and not trace.rests():
         yield Fault(
             "G's loss gets nothing from D", False,
             f"The gradient of its loss by D's scores was exactly 0 at {len(pulls)} of {len(pulls)} backward passes.",
@@ -188,10 +197,12 @@ def no_pull(trace: Trace) -> Iterator[Fault]:
 def penalty_without_graph(trace: Trace) -> Iterator[Fault]:
     """Find gradient penalties that do not train D, and those through batch norm."""
     roles = trace.roles()
-    extra = [
-        (call, scores) for call in trace.calls_of("d") if call.leaf
-        for one, scores in call.back.items() if one not in roles
-    ]  # fmt: skip
+    # between a real sample and a fake that was not detached there is no leaf, and no loss but the penalty
+    between = [
+        call for call in trace.calls_of("d") if call.attached and not call.maker and not roles.keys() & call.back
+    ]
+    own = [call for call in trace.calls_of("d") if call.leaf or any(call is one for one in between)]
+    extra = [(call, scores) for call in own for one, scores in call.back.items() if one not in roles]
     plain = [1 for _, scores in extra if not scores.creates_graph]
     if plain and len(plain) == len(extra):
         # a lazy one is seen once or twice, as a measurement may be

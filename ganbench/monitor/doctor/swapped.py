@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganbench.monitor.doctor.gradients import classes_asked, is_linear, parts_of, target_of
-from ganbench.monitor.doctor.trace import Fault, Trace
+from ganbench.monitor.doctor.trace import Call, Fault, Trace
 
 FEW = 3
 # of scores that are wanted of real samples and of fakes, at least
@@ -207,9 +207,23 @@ def _reconstructs(trace: Trace) -> bool:
     if any(call.fake_entries is not None for call in trace.calls):
         return False
     own = [call for call in trace.calls_of("d") if call.made.shape[1:] == call.shape and call.made[:1].numel() > 1]
-    # scores of every place are pulled one way
-    signs = [float((scores.gradient > 0).float().mean()) for call in own for scores in call.back.values()]
-    return bool(own) and (not signs or sum(BOTH < sign < 1 - BOTH for sign in signs) > len(signs) / 2)
+    # scores of every place are pulled one way; a weight of 0 tells nothing
+    seen = [(call, scores) for call in own for scores in call.back.values() if bool(scores.gradient.any())]
+    both = [BOTH < float((scores.gradient > 0).float().mean()) < 1 - BOTH for _, scores in seen]
+    follows = [_follows_input(call, scores.gradient) for call, scores in seen]
+    return bool(own) and (not seen or max(sum(both), sum(follows)) > len(seen) / 2)
+
+
+def _follows_input(call: Call, gradient: Tensor) -> bool:
+    """Tell whether outputs above their input are pulled the other way than those below: of dark images few are."""
+    if call.made.shape != call.head.shape:
+        return False
+    pulled, above = _rows_like(gradient, call.made), call.made - call.head
+    ways = [pulled[side & (pulled != 0)].sign() for side in (above > 0, above < 0)]
+    if min(map(len, ways)) < FEW:
+        return False
+    up, down = (float(own.mean()) for own in ways)
+    return min(abs(up), abs(down)) > 1 - BOTH and up * down < 0
 
 
 def _sign(values: list[float]) -> int:

@@ -53,7 +53,9 @@ class Call:
     generator through its input; leaf: whether its input takes a gradient of its own, as a penalty's does. back:
     gradients that came back to its scores, by backward pass; reached: passes that came to any of its output; passed:
     gradients of a generator's output and of a discriminator's input, first rows, by pass. network: which of a player's
-    networks it was; part: whether it was one of its parts, called alone; graded: whether its output takes gradients.
+    networks it was; part: whether it was one of its parts, called alone; both: whether D was given real samples and
+    fakes beside each other; within: for a part of D, which network it is of; graded: whether its output takes
+    gradients.
     """
 
     player: str
@@ -70,6 +72,8 @@ class Call:
     ends: str
     network: int = 0
     part: bool = False
+    both: bool = False
+    within: int = 0
     graded: bool = True
     conditions: tuple[Tensor, ...] = ()
     kind: str = ""
@@ -105,7 +109,8 @@ class Update:
     was, None where that is not known; cleared: whether what they left was cleared before the step; norms: of the
     gradients, by player; moved: the change of some tensors over their size, by player; as_at_first: whether a large
     tensor is what it was before the first step of all; kept: cosine of a tensor's gradient and of what the last
-    backward pass left of it.
+    backward pass left of it; left: how far a large tensor is from where this optimizer's last step began, over the way
+    of that step.
     """
 
     optimizer: int
@@ -119,6 +124,7 @@ class Update:
     moved: dict[str, float] = field(default_factory=dict)
     as_at_first: dict[str, bool] = field(default_factory=dict)
     kept: dict[str, float] = field(default_factory=dict)
+    left: dict[str, float] = field(default_factory=dict)
 
     def mainly(self) -> str:
         """Return the player that it holds more of."""
@@ -131,7 +137,8 @@ class Trace:
 
     held: names of parameters that some optimizer stepped; grown: of those that got a gradient; followed: of those that
     took gradients at some time; strangers: by optimizer
-    without a parameter of either, the shapes of what it holds; grad_broken: iterations with a gradient not finite.
+    without a parameter of either, the shapes of what it holds; grad_broken: iterations with a gradient not finite;
+    latents, real: those of a probe, the latter with their shape; waiting: whether D's turn is still waited for.
     """
 
     players: dict[str, nn.Module]
@@ -147,6 +154,8 @@ class Trace:
     steps: int = 0
     loader: Any = None
     latents: Scale | None = None
+    real: tuple[tuple[int, ...], Scale] | None = None
+    waiting: bool = False
 
     def of(self, player: str) -> list[Update]:
         """Return the optimizer steps that are meant for a player: where it holds more of it, or both."""
@@ -195,6 +204,13 @@ class Trace:
             if role == player:
                 for call in self.scored(own):
                     yield call, call.back[own]
+
+    def rests(self) -> bool:
+        """Tell whether all losses weigh D's scores by exactly 0, as they do before a start that comes later."""
+        own = [update for update in self.of("d") if self.grown["d"]]
+        still = all(update.norms.get("d") == 0 and not update.cleared.get("d") for update in own)
+        pulls = [scores.gradient for player in "dg" for _, scores in self.trained(player)]
+        return len(own) > 1 and still and len(pulls) > 1 and not any(bool(one.any()) for one in pulls)
 
     def is_reversed(self) -> bool:
         """Tell whether G gets the negative of the gradient at D's input, as through a gradient reversal."""

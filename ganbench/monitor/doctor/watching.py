@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from ganbench.monitor.doctor import calls
+from ganbench.monitor.doctor import both, calls
 from ganbench.monitor.doctor.trace import Backward, Call, Scores, Trace, Update
 from ganbench.monitor.outputs import first_samples, score_maps, tensors_in
 
@@ -53,6 +53,8 @@ class Watching:
         # by player: a large tensor and what it was before the first step; what backward() left on the one followed
         self._at_first: dict[str, tuple[Tensor, Tensor]] = {}
         self._strayed: set[str] = set()
+        # by optimizer and player: a large tensor before its last step, and after that
+        self._last_way: dict[tuple[int, str], tuple[Tensor, Tensor, Tensor]] = {}
         self._left: dict[str, Tensor] = {}
         self._handles: list[Any] = [
             module.register_forward_hook(self._called(player), with_kwargs=True)
@@ -61,6 +63,7 @@ class Watching:
         ]
         # a generator may be called by its parts alone: a mapping first, then what it is for
         self._inside: set[int] = set()
+        self._handles += [handle for module in discriminators for handle in both.watch_parts(module, self._called)]
         self._handles += [handle for module in generators for handle in self._parts_called(module)]
         # optimizers know their hooks for ever: they must not keep a loop's networks alive
         before, after = weakref.WeakMethod(self._before_step), weakref.WeakMethod(self._after_step)
@@ -160,7 +163,7 @@ class Watching:
             module.register_forward_hook(lambda *_: inside.discard(own), always_call=True),
         ]
 
-    def _called(self, player: str, part: bool = False) -> Callable[..., None]:
+    def _called(self, player: str, part: bool = False, within: int = 0) -> Callable[..., None]:
         def called(module: nn.Module, given: Any, named: Mapping[str, Any], out: Any) -> None:
             # somebody else's measurement: parameters that are no parameters
             measured = any(not isinstance(own, nn.Parameter) for own in module.parameters())
@@ -172,10 +175,11 @@ class Watching:
             if x is None or not outs or not len(x) or not x.numel():
                 return
             call = calls.described(player, self.trace.steps, module, x, outs[0])
-            call.part = part
+            call.part, call.within = part, within
             beside = [y for y in tensors_in((given, named)) if y is not x]
             if player == "d":
                 calls.tell_kind(call, x, outs[0], self.trace.calls, self._fakes)
+                call.both = both.holds_both(call, beside, self.trace.calls, self._fakes)
             call.conditions += tuple(calls.head_of(y[call.fake_rows] if call.is_of_rows(y) else y) for y in beside)
             if player == "g":
                 self._fakes |= calls.marks(outs[0])
@@ -245,6 +249,9 @@ class Watching:
         self._before = [(who, own, own.detach().clone()) for who, _, own in _largest(mine)]
         for who, own, now in reversed(self._before):
             tensor, first = self._at_first.setdefault(who, (own, now))
+            last = self._last_way.get((id(optimizer), who))
+            if last is not None and last[0] is own and (way := float((last[2] - last[1]).norm())) > 0:
+                update.left[who] = float((now - last[1]).norm()) / way
             if tensor is own:
                 # a part that rests does not come back
                 update.as_at_first[who] = who in self._strayed and torch.equal(first, now)
@@ -285,8 +292,10 @@ class Watching:
                 changes = [float((after - before).norm()) for before, after in pairs]
                 sizes = [float(before.norm()) for before, _ in pairs]
                 update.moved[player] = sum(changes) / max(sum(sizes), 1e-30)
-            tensor, first = self._at_first.get(player, (None, None))
-            if tensor is not None and first is not None and not torch.equal(tensor.detach(), first):
+                tensor, before = next((own, before) for who, own, before in self._before if who == player)
+                self._last_way[id(optimizer), player] = tensor, before, tensor.detach().clone()
+            kept, first = self._at_first.get(player, (None, None))
+            if kept is not None and first is not None and not torch.equal(kept.detach(), first):
                 self._strayed.add(player)
         self._before = []
 

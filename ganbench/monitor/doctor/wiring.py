@@ -80,6 +80,14 @@ def zero_gradient(trace: Trace) -> Iterator[Fault]:
     """Find a player whose gradient is exactly 0 at every step."""
     for player in ("g", "d"):
         own = [update for update in trace.of(player) if trace.grown[player]]
+        if player == "d" and trace.rests():
+            if not trace.waiting and len(own) >= FEW:
+                yield Fault(
+                    "the discriminator's gradient is exactly 0", False,
+                    f"At all {len(own)} steps of its optimizer, and G's loss weighs its scores by 0, too.",
+                    "Look at the weight of both losses, and at the step from which they count.",
+                )  # fmt: skip
+            continue
         if len(own) >= FEW and all(u.norms.get(player) == 0 and not u.cleared.get(player) for u in own):
             yield Fault(
                 f"the {NAMES[player]}'s gradient is exactly 0", True, f"At all {len(own)} steps of its optimizer.",

@@ -63,7 +63,5 @@ def test_a_metric_leaves_the_samples_as_they_are(own_registry, what):
     (variant,) = resolve(None, over(["problem=ring8", "seeds=1"])).variants
     problem = make_problem(variant)
     evaluator = Evaluator(problem, 64, 32)
-    with pytest.raises(
-        UserError, match=r"^The metric 'editing' edits samples in place, by which"
-    ):
+    with pytest.raises(UserError, match=r"^The metric 'editing' edits samples in place, by which"):
         evaluator.measure(torch.randn(2, 64, 2))

@@ -175,7 +175,8 @@ def _note(ranking: pd.DataFrame, tied: int, everywhere: bool) -> str:
     if ranking.empty:
         return "No run has finished yet."
     many = len(ranking)
-    if many == 1:
+    # where no run survives, none of them is the best
+    if many == 1 or (ranking["failures"] == ranking["seeds"]).all():
         return ""
     if tied == many:
         return f"By {_seeds(ranking)} any of {many} variants may be best."

@@ -14,7 +14,7 @@ from ganbench import api
 from ganbench.analysis.gate import LOOKS, Judgement, Policy, compare
 from ganbench.analysis.outcome import Check
 from ganbench.analysis.regressions import regressions
-from ganbench.analysis.seeds import complete, freeze, matched, tables
+from ganbench.analysis.seeds import MEASURED, complete, freeze, matched, tables
 from ganbench.analysis.verdicts import foreign
 from ganbench.deadline import Clock, EndedStudy
 from ganbench.errors import UserError, unknown
@@ -193,8 +193,14 @@ def _comparable(baseline: Baseline, plan: Plan) -> None:
 
 def fitting_plan(baseline: Baseline, request: Request, overrides: Sequence[str], plugins: Sequence[str | Path]) -> Plan:
     """Return the plan of a look; UserError, before anything trains, for what no training would mend: variants that are
-    asked for and absent, another problem."""
+    asked for and absent, another problem, another size of what is measured."""
     plan = api.make_plan(None, overrides, plugins)
+    for key in MEASURED:
+        if (now := getattr(plan, key)) != (before := baseline.measured.get(key)):
+            raise IncompatibleBaselineError(
+                f"The baseline was measured with {key} {before}, this suite with {now}: their scores cannot be "
+                "compared."
+            )
     _comparable(baseline, plan)
     known = [old.label for _, old in matched(baseline, plan.variants) if old is not None]
     absent = [word for word in request.variants if not any(word in label for label in known)]

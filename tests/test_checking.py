@@ -234,7 +234,17 @@ def test_variants_that_are_one_to_the_baseline_do_not_count_as_several(study, ba
 
 def test_what_no_training_would_mend_is_told_before_it(study, baseline, command, tmp_path, monkeypatch):
     monkeypatch.setattr(api, "execute_plan", lambda *a, **k: pytest.fail("it trains"))
-    suite = ("check", *over([*TINY]), "--baseline", baseline)
+
+    def suite(*words):
+        keys = [str(word) for word in words if "=" in str(word)]
+        return (
+            "check",
+            *over([*TINY, *keys]),
+            "--baseline",
+            baseline,
+            *(word for word in words if str(word) not in keys),
+        )
+
     for words, code, said in (
         (("--variant", "hing3"), 2, "Error: Unknown variant of both the suite and the baseline 'hing3'."),
         (
@@ -243,9 +253,10 @@ def test_what_no_training_would_mend_is_told_before_it(study, baseline, command,
             f"Error: Cannot write to '{tmp_path / 'no' / 'a.json'}': there is no ",
         ),
         (("--junit", tmp_path), 2, f"Error: Cannot write to '{tmp_path}': it is a folder."),
+        (("samples=128",), 4, "Error: The baseline was measured with samples 64, this suite with 128: their scores"),
         (("problem.ring8.std=0.5",), 4, "Error: The baseline's problem is another one: problem.ring8.std is 0.5,"),
     ):
-        got, told = command(*suite, *words)
+        got, told = command(*suite(*words))
         assert (got, told[: len(said)]) == (code, said)
 
 

@@ -82,8 +82,9 @@ def _range(interval: tuple[float, float]) -> str:
 
 def _outcomes(counts: Mapping[str, int] | pd.Series, limit: int = 9) -> str:
     order = sorted(((n, str(name)) for name, n in counts.items() if n), reverse=True)
-    words = {"vanished": "vanished gradients", "failed": "machine failures"}
-    return ", ".join(f"{n} {words.get(name, name)}" for n, name in order[:limit])
+    words = {"vanished": "vanished gradient", "failed": "machine failure"}
+    many = {name: f"{word}s" for name, word in words.items()}
+    return ", ".join(f"{n} {(words if n == 1 else many).get(name, name)}" for n, name in order[:limit])
 
 
 def _overview(finished: pd.DataFrame, ranking: pd.DataFrame) -> str:
@@ -121,8 +122,8 @@ def _problem(problem: str, table: pd.DataFrame) -> str:
     text += f" First is {best['label']} ({_failed(best)}, {_score(best)})"
     others = int(table["tied"].sum()) - 1
     or_one = "1 other" if others == 1 else f"one of {others} others"
-    text += f"; the best is it or {or_one}" if others else "; it is the best"
-    text += " (95 % sure, for new seeds)."
+    best_is = f"; the best is it or {or_one}" if others else "; it is the best"
+    text += "." if len(lost) == len(table) else f"{best_is} (95 % sure, for new seeds)."
     if _lost(worst) > _lost(best):
         how = _outcomes({name: worst[name] for name in VERDICTS if name in FAILURES}, 3)
         text += f" Last is {worst['label']} ({_failed(worst)}{f': {how}' if how else ''})."

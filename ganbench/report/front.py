@@ -175,7 +175,8 @@ def _note(ranking: pd.DataFrame, tied: int, everywhere: bool) -> str:
     if ranking.empty:
         return "No run has finished yet."
     many = len(ranking)
-    if many == 1:
+    # where no run survives, none of them is the best
+    if many == 1 or (ranking["failures"] == ranking["seeds"]).all():
         return ""
     if tied == many:
         return f"By {_seeds(ranking)} any of {many} variants may be best."
@@ -275,11 +276,20 @@ def _or(names: list[str]) -> str:
 
 
 def _best(context: Context) -> str:
-    """Tell how many variants of each problem may be the best, or which one it is."""
+    """Tell how many variants of each problem may be the best, or which one it is; none where nothing survives."""
     told, several = [], context.ranking["problem"].nunique() > 1
     for problem, rows in context.ranking.groupby("problem", sort=False):
-        tied = rows[rows["tied"].astype(bool)]
-        many = f"any of {len(rows)}" if len(tied) == len(rows) else f"one of {len(tied)} of {len(rows)}"
-        who = str(tied.iloc[0]["label"]) if len(tied) == 1 else f"{many} variants"
-        told.append(f"{who} on {problem}" if several else who)
-    return f"{'; '.join(told)} (95 % sure, for new seeds)."
+        who, sure = _best_of(rows), " (95 % sure, for new seeds)"
+        if (rows["failures"] == rows["seeds"]).all():
+            who, sure = f"none of {len(rows)} variants, as no run survives" if len(rows) > 1 else "no run survives", ""
+        elif len(rows) == 1:
+            who, sure = f"{who}, for there is no other", ""
+        told.append((f"{who} on {problem}" if several else who, sure))
+    alike = len({sure for _, sure in told}) == 1
+    return "; ".join(who + sure * (not alike) for who, sure in told) + (told[0][1] if alike else "") + "."
+
+
+def _best_of(rows: pd.DataFrame) -> str:
+    tied = rows[rows["tied"].astype(bool)]
+    many = f"any of {len(rows)}" if len(tied) == len(rows) else f"one of {len(tied)} of {len(rows)}"
+    return str(tied.iloc[0]["label"]) if len(tied) == 1 else f"{many} variants"

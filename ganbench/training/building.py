@@ -6,14 +6,15 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganbench.binding import bind
+from ganbench.errors import UserError
 from ganbench.gan.blocks import Passed
 from ganbench.gan.conditioning import Untold
 from ganbench.gan.networks import NetworkSpec, Normalize
 from ganbench.plan import Variant
-from ganbench.problems.base import Problem, stream
+from ganbench.problems.base import Batch, Problem, stream
 from ganbench.training.named import building
 from ganbench.training.objective import batch_module, packed
 from ganbench.training.parts import heads_of, parts_of
@@ -21,10 +22,34 @@ from ganbench.training.parts import heads_of, parts_of
 __all__ = ["build_networks", "building", "make_problem"]
 
 
+TRIED = 16
+"""Samples that somebody's problem is asked for before it is trained on."""
+
+
 def make_problem(variant: Variant) -> Problem:
     """Build the problem of a variant."""
-    problem: Problem = bind(variant, "problem")()
+    bound = bind(variant, "problem")
+    problem: Problem = bound()
+    if not bound.plugin.is_own:
+        _refuse_unfit(variant.problem, problem)
     return problem
+
+
+def _refuse_unfit(name: str, problem: object) -> None:
+    """Raise UserError where somebody's problem is none that can be trained on: see `ganbench verify` for all of it."""
+    if not isinstance(problem, Problem):
+        raise UserError(f"The problem '{name}' returns a {type(problem).__name__}, not a Problem.")
+    batch = problem.draw(TRIED, stream("problem check", 0))
+    if not isinstance(batch, Batch) or not isinstance(batch.x, Tensor):
+        got = type(batch.x if isinstance(batch, Batch) else batch).__name__
+        raise UserError(f"The problem '{name}' draws a {got}, not a Batch of samples and what is given with them.")
+    wanted, x = (TRIED, *problem.shape), batch.x
+    if tuple(x.shape) != wanted:
+        raise UserError(f"The problem '{name}' draws samples of the shape {list(x.shape)}, asked for {list(wanted)}.")
+    if x.dtype != torch.float32:
+        raise UserError(f"The problem '{name}' draws samples of {str(x.dtype).removeprefix('torch.')}, not float32.")
+    if not x.isfinite().all():
+        raise UserError(f"The problem '{name}' draws samples with {x[~x.isfinite()][0].item()} in them.")
 
 
 def build_networks(variant: Variant, problem: Problem, seed: int) -> tuple[nn.Module, nn.Module]:
@@ -72,9 +97,35 @@ class _Normalization:
 def _pair(variant: Variant, spec: NetworkSpec, seed: int) -> tuple[nn.Module, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream("initial weights", seed).initial_seed())
-        pair = bind(variant, "network")(spec)
+        network = bind(variant, "network")
+        pair = network(spec)
+    if not network.plugin.is_own:
+        _refuse_odd(variant.network, pair)
     generator, discriminator = pair
     return generator, discriminator
+
+
+def _refuse_odd(name: str, pair: object) -> None:
+    """Raise UserError for networks of somebody's that would train as something else than they are."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(one, nn.Module) for one in pair):
+        raise UserError(
+            f"The network '{name}' returns a {type(pair).__name__}, not its generator and its discriminator, two "
+            "modules."
+        )
+    weights = [{id(one) for one in module.parameters()} for module in pair]
+    for module, own, player in zip(pair, weights, ("generator", "discriminator"), strict=True):
+        if not own:
+            raise UserError(f"The {player} of the network '{name}' has no parameters, so that nothing can train it.")
+        if not all(one.requires_grad for one in module.parameters()):
+            raise UserError(
+                f"The {player} of the network '{name}' has parameters that are not to be trained, and here all are: "
+                "register them as buffers."
+            )
+    if weights[0] & weights[1]:
+        raise UserError(
+            f"The generator and the discriminator of the network '{name}' share parameters, and here each trains its "
+            "own."
+        )
 
 
 def _as_is(layer: nn.Module) -> nn.Module:

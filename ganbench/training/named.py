@@ -24,7 +24,7 @@ def building(variant: Variant) -> Iterator[None]:
     except BaseException as error:  # a plug-in may raise anything
         if not is_raised_by_code(error):
             raise
-        raise UserError(f"Cannot train '{variant.id}': {told(error)}{_where(error)}.") from error
+        raise UserError(f"Cannot train '{variant.id}': {told(error).rstrip('.')}{_where(error)}.") from error
 
 
 def _where(error: BaseException) -> str:

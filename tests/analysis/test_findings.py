@@ -258,10 +258,10 @@ BARE = "With 5 seeds a variant, none failing still leaves a failure rate of up t
      "0 of 5 runs (0 %, 0 to 43 % for new seeds) fail. 2 more are unconverged: not a failure, but below the quality "
      "bar. Variants that survive in all of their seeds: 1 of 1.", "0 of 5 seeds (3 converged, 2 unconverged)"),
     (["vanished", "failed", "failed", D, U],
-     "4 of 5 runs (80 %, 38 to 96 % for new seeds) fail: 2 machine failures, 1 vanished gradients, 1 diverged. "
+     "4 of 5 runs (80 %, 38 to 96 % for new seeds) fail: 2 machine failures, 1 vanished gradient, 1 diverged. "
      "1 more are unconverged: not a failure, but below the quality bar. "
      "Variants that survive in all of their seeds: 0 of 1.",
-     "4 of 5 seeds (2 machine failures, 1 vanished gradients, 1 unconverged, 1 diverged)"),
+     "4 of 5 seeds (2 machine failures, 1 vanished gradient, 1 unconverged, 1 diverged)"),
 ])  # fmt: skip
 def test_a_single_variant_is_told_with_all_its_ends(fake: Any, tmp_path: Any, fates: Any, overview: str, outcomes: str):
     study = fake.study_of(five(fates), tmp_path, axes=["problem"])
@@ -342,6 +342,15 @@ def test_levels_far_apart_are_ahead_and_told_apart(fake: Any, tmp_path: Any) -> 
     assert f"c 9/9 (all collapsed) against 0/9, more (p = {p}) for new seeds, but for new settings not told" in text
     assert text.endswith("With 9 seeds a variant, none failing still leaves a failure rate of up to 30 % possible "
                          "(95 % Wilson interval).")  # fmt: skip
+
+
+def test_where_no_run_survives_none_is_told_to_be_the_best(fake: Any, tmp_path: Any) -> None:
+    text = " ".join(
+        all_but_late(fake.study_of(five([K] * 5, loss="a") + five([D] * 5, loss="b"), tmp_path, axes=["loss"]))
+    )
+    assert "0 of 2 variants survive in all of their seeds, 2 fail in all of them. First is " in text
+    assert "best" not in text.split("First is")[1].split("Failures by")[0]
+    assert "sure" not in text
 
 
 def test_several_others_may_be_the_best(fake: Any, tmp_path: Any) -> None:

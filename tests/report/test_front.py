@@ -111,6 +111,22 @@ def test_a_panel_with_a_survivor_shows_failures(fake: Any, tmp_path: Path) -> No
     assert {cell["text"] for cell in cells(screen)} == {"0", "100"}
 
 
+@pytest.mark.parametrize(
+    ("losses", "fates", "best"),
+    [
+        (["hinge"], "converged", "hinge, no normalization, no regularizer, for there is no other."),
+        (["hinge"], "diverged", "no run survives."),
+        (["hinge", "minimax"], "diverged", "none of 2 variants, as no run survives."),
+        (["hinge", "minimax"], "converged", "any of 2 variants (95 % sure, for new seeds)."),
+    ],
+)
+def test_of_one_variant_or_of_none_that_survives_none_is_the_best(fake, tmp_path, losses, fates, best):
+    # "hinge (95 % sure, for new seeds)" stood there for a single variant whose runs had all failed
+    runs = [({"loss": loss, "seed": seed}, fates) for loss in losses for seed in range(5)]
+    told = dict(front(Context(fake.study_of(runs, tmp_path)))["told"])
+    assert told["What is best"].removeprefix("by failures ") == best
+
+
 def test_three_lines_say_how_many_what_matters_and_what_is_best(fake: Any, tmp_path: Path) -> None:
     told = front(Context(grid(fake, tmp_path, spectral_holds)))["told"]
     assert [name for name, _ in told] == ["How many fail", "What matters", "What is best"]

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import normalize
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from ganbench.gan.normalizations import Reweighted, as_matrix
 from ganbench.measure.dynamics import DifferentiableGame
@@ -75,6 +77,7 @@ class WatchedPlayer:
             name: own.detach().requires_grad_(own.is_floating_point()) for name, own in module.named_parameters()
         }
         self._buffers = {name: own.detach().clone() for name, own in module.named_buffers()}
+        self._buffers |= settled_norms(module, self._buffers)
 
     def __call__(self, x: Tensor, units: dict[nn.Module, Tensor] | None = None) -> Tensor:
         """Map x [batch, ...] to float32 outputs; `units` collects [1, batch, ...] from each known activation."""
@@ -218,6 +221,32 @@ class Watched:
             return self.losses[0](real_logits, fake_logits)
 
         return DifferentiableGame(generator.flat(), discriminator.flat(), losses)
+
+
+# steps of a power iteration, as torch's own parametrization begins with
+ITERATIONS = 15
+
+
+def settled_norms(module: nn.Module, buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the singular vectors of `nn.utils.spectral_norm` where training has not found them yet, by buffer.
+
+    They begin at random: by those a weight is divided by next to nothing, and an untrained D is far too steep.
+    """
+    found: dict[str, Tensor] = {}
+    for name, part in module.named_modules():
+        for hook in part._forward_pre_hooks.values():
+            if not isinstance(hook, SpectralNorm):
+                continue
+            left, right = (f"{name}.{hook.name}_{end}".lstrip(".") for end in "uv")
+            matrix = hook.reshape_weight_to_matrix(getattr(part, f"{hook.name}_orig").detach())
+            u, v = buffers[left], buffers[right]
+            before = float(u @ matrix @ v)
+            for _ in range(ITERATIONS):
+                v = normalize(matrix.T @ u, dim=0, eps=hook.eps)
+                u = normalize(matrix @ v, dim=0, eps=hook.eps)
+            if abs(before) < 0.5 * float(u @ matrix @ v):
+                found |= {left: u, right: v}
+    return found
 
 
 def placed(x: Tensor, module: nn.Module) -> Tensor:

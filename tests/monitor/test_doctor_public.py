@@ -18,6 +18,7 @@ def changed(text, *changes):
 
 
 SWAPPED = "labels are swapped between the losses"
+OTHER_LABELS = "fakes are judged under other labels than they were made with"
 
 
 def names(text, *changes):
@@ -155,7 +156,7 @@ ROWS = changed(
 
 
 @pytest.mark.parametrize(("shown", "said"), [
-    ("label", []), ("label[torch.randperm(64)]", ["fakes are judged under other labels than they were made with"]),
+    ("label", []), ("label[torch.randperm(64)]", [OTHER_LABELS]),
 ])  # fmt: skip
 def test_labels_in_the_tensor_of_latents_and_fakes_that_are_activated_outside(shown, said):
     assert names(ROWS, ("LABEL", shown)) == said
@@ -184,7 +185,7 @@ NOISED = changed(
 
 @pytest.mark.parametrize(("change", "said"), [
     (("", ""), []),
-    (("D(fake, noised)", "D(fake, noised.roll(1, 0))"), ["fakes are judged under other labels than they were made with"]),
+    (("D(fake, noised)", "D(fake, noised.roll(1, 0))"), [OTHER_LABELS]),
     (("D(fake, noised)", "D(fake, noised + 1)"), []),
     (("z = torch.randn(64, 4)", "z = torch.randn(1, 4).expand(64, 4)"), ["one latent for the whole batch"]),
     (("z = torch.randn(64, 4)", "z = torch.ones(64, 4)"), []),
@@ -213,7 +214,8 @@ def test_an_average_that_is_copied_back(rate, said):
 
 RELATIVISTIC = changed(
     LOOP,
-    ("bce(D(real), 1) + bce(D(fake.detach()), 0)", "RIGHT(said[0] - said[1].mean(0), 1) + RIGHT(said[1] - said[0].mean(0), 0)"),
+    ("bce(D(real), 1) + bce(D(fake.detach()), 0)",
+     "RIGHT(said[0] - said[1].mean(0), 1) + RIGHT(said[1] - said[0].mean(0), 0)"),
     ("    opt_d.zero_grad()\n", "    opt_d.zero_grad()\n    said = D(real), D(fake.detach())\n"),
     ("bce(D(fake), 1)", "RIGHT(D(fake) - D(real).mean(0), 1)"),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from torch import nn
 
 from ganbench.measure.diagnostics import Game, affordable
 from ganbench.monitor.isolation import untouched, unwrapped
-from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, WatchedPlayer, final_sigmoid, placed
+from ganbench.monitor.watched import NotKnown, Watched, WatchedLoss, WatchedPlayer, final_sigmoid, placed, settled_norms
 from ganbench.suite import resolve
 from ganbench.training.batched import layer_names
 from ganbench.training.building import make_problem
@@ -255,3 +255,18 @@ def test_what_a_sigmoid_is_looked_for_leaves_no_hook():
     units: dict[nn.Module, torch.Tensor] = {}
     player(x, units)
     assert set(units) <= {ending.gate, ending.end}
+
+
+def test_an_untrained_spectral_norm_divides_by_the_norm_and_not_by_chance():
+    torch.manual_seed(0)
+    d = nn.utils.spectral_norm(nn.Linear(64, 64))
+    kept = [own.clone() for own in d.buffers()]
+    largest = float(torch.linalg.matrix_norm(d.weight_orig.detach(), 2))
+    found = settled_norms(d, dict(d.named_buffers()))
+    reached = float(found["weight_u"] @ d.weight_orig.detach() @ found["weight_v"])
+    assert 0.9 * largest < reached <= largest * 1.0001
+    assert abs(float(kept[0] @ d.weight_orig.detach() @ kept[1])) < 0.5 * largest  # what torch begins with
+    assert all(torch.equal(own, before) for own, before in zip(d.buffers(), kept, strict=True))
+    for _ in range(20):
+        d(torch.zeros(1, 64))
+    assert settled_norms(d, dict(d.named_buffers())) == {}  # training has found them

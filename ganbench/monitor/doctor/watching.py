@@ -61,8 +61,13 @@ class Watching:
             for player, modules in called.items()
             for module in modules
         ]
-        # a generator may be called by its parts alone: a mapping first, then what it is for
         self._inside: set[int] = set()
+        self._hook_parts_and_optimizers(generators, discriminators)
+        weakref.finalize(self, leave_hooks, self._handles)
+        self._follow_gradients()
+
+    def _hook_parts_and_optimizers(self, generators: Sequence[nn.Module], discriminators: Sequence[nn.Module]) -> None:
+        # a generator may be called by its parts alone: a mapping first, then what it is for
         self._handles += [handle for module in discriminators for handle in both.watch_parts(module, self._called)]
         self._handles += [handle for module in generators for handle in self._parts_called(module)]
         # optimizers know their hooks for ever: they must not keep a loop's networks alive
@@ -71,8 +76,6 @@ class Watching:
             register_optimizer_step_pre_hook(lambda *given: _before(before, *given)),
             register_optimizer_step_post_hook(lambda optimizer, *_: _through(after, optimizer)),
         ]
-        weakref.finalize(self, leave_hooks, self._handles)
-        self._follow_gradients()
 
     def close(self) -> None:
         """Take every hook away."""

@@ -56,9 +56,10 @@ def probes_to_wait(series: Columns, seen: View | None, patience: int) -> int:
     """Return for how many probes a verdict has to hold before it ends training.
 
     patience: where samples once were twice as diverse as now; more of them elsewhere, and one more while they widen.
-    What an untrained generator makes has the spread of its input, and is no diversity to fall from.
+    What an untrained generator makes has the spread of its input, which is no diversity to fall from.
     """
-    series = series[series["step"] > 0] if "step" in series else series
+    if seen is not None and seen.spread is not None and seen.spread in series:
+        series = {**series, seen.spread: np.where(series["step"] > 0, series[seen.spread], np.nan)}
     if seen is not None and has_narrowed(series, seen):
         return patience
     return YOUNG * patience + (seen is not None and any(now > before for before, now in diversity(series, seen)))

@@ -33,7 +33,8 @@ def test_samples_that_were_one_point_have_not_narrowed(coverage, spread, wait):
     ([0.15, 0.006, 0.006], YOUNG * 2), ([0.15, 0.006, 0.007], YOUNG * 2 + 1), ([0.15, 0.15, 0.006], 2),
 ])  # fmt: skip
 def test_what_was_spread_before_training_has_not_narrowed(spread, wait):
-    series = pd.DataFrame({"step": [0, 100, 200], "precision": 1.0, "recall": 0.0, "density": 1.0, "coverage": 0.9,
-                           "sample_spread": spread})  # fmt: skip
+    flat = {"precision": 1.0, "recall": 0.0, "density": 1.0, "coverage": 0.9}
+    series = {name: np.full(3, value) for name, value in flat.items()}
+    series |= {"step": np.array([0, 100, 200]), "sample_spread": np.array(spread)}
     seen = view(series)
     assert probes_to_wait(telling(series, seen), seen, 2) == wait

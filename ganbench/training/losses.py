@@ -190,7 +190,7 @@ def _refuse_unfit(name: str, loss: Callable[..., Any], real: Tensor, fake: Tenso
 
 def _pair(name: str, losses: Any) -> tuple[Any, Any]:
     """Return what a loss returns as the pair that it has to be, in whatever holds it but names."""
-    found = () if isinstance(losses, str | bytes | Mapping | set) else losses
+    found: Any = () if isinstance(losses, str | bytes | Mapping | set) else losses
     try:
         d_loss, g_loss = found
     except (TypeError, ValueError) as error:

@@ -35,6 +35,8 @@ def verdict_names(names: Iterable[str]) -> frozenset[str]:
     return frozenset(wanted)
 
 
+UNTRAINED = 0.5
+"""Of the reals' spread, under which samples before training are noise near the middle of the data."""
 YOUNG = 5
 """How many times as long a verdict has to hold where samples were never more diverse: on its way up G is narrow."""
 
@@ -56,10 +58,11 @@ def probes_to_wait(series: Columns, seen: View | None, patience: int) -> int:
     """Return for how many probes a verdict has to hold before it ends training.
 
     patience: where samples once were twice as diverse as now; more of them elsewhere, and one more while they widen.
-    What an untrained generator makes has the spread of its input, which is no diversity to fall from.
+    What an untrained generator makes is spread a little as its input is, which is no diversity to fall from.
     """
     if seen is not None and seen.spread is not None and seen.spread in series:
-        series = {**series, seen.spread: np.where(series["step"] > 0, series[seen.spread], np.nan)}
+        own = series[seen.spread]
+        series = {**series, seen.spread: np.where((series["step"] == 0) & (own < UNTRAINED), np.nan, own)}
     if seen is not None and has_narrowed(series, seen):
         return patience
     return YOUNG * patience + (seen is not None and any(now > before for before, now in diversity(series, seen)))

@@ -31,6 +31,8 @@ def test_samples_that_were_one_point_have_not_narrowed(coverage, spread, wait):
 @pytest.mark.parametrize(("spread", "wait"), [
     # an untrained vocoder's samples differ as its input does
     ([0.15, 0.006, 0.006], YOUNG * 2), ([0.15, 0.006, 0.007], YOUNG * 2 + 1), ([0.15, 0.15, 0.006], 2),
+    # one that has been trained before is not
+    ([0.6, 0.006, 0.006], 2),
 ])  # fmt: skip
 def test_what_was_spread_before_training_has_not_narrowed(spread, wait):
     flat = {"precision": 1.0, "recall": 0.0, "density": 1.0, "coverage": 0.9}

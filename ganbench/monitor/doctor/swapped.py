@@ -210,18 +210,22 @@ def _reconstructs(trace: Trace) -> bool:
     # scores of every place are pulled one way; a weight of 0 tells nothing
     seen = [(call, scores) for call in own for scores in call.back.values() if bool(scores.gradient.any())]
     both = [BOTH < float((scores.gradient > 0).float().mean()) < 1 - BOTH for _, scores in seen]
-    follows = [_follows_input(call, scores.gradient) for call, scores in seen]
-    return bool(own) and (not seen or max(sum(both), sum(follows)) > len(seen) / 2)
+    follows = [told for call, scores in seen if (told := _follows_input(call, scores.gradient)) is not None]
+    clearly = sum(follows) >= FEW and sum(follows) > len(follows) / 2
+    return bool(own) and (not seen or sum(both) > len(seen) / 2 or clearly)
 
 
-def _follows_input(call: Call, gradient: Tensor) -> bool:
-    """Tell whether outputs above their input are pulled the other way than those below: of dark images few are."""
+def _follows_input(call: Call, gradient: Tensor) -> bool | None:
+    """Tell whether outputs above their input are pulled the other way than those below; None where there are not both.
+
+    Of dark images few are above, and at first all of the fakes may be on one side.
+    """
     if call.made.shape != call.head.shape:
-        return False
+        return None
     pulled, above = _rows_like(gradient, call.made), call.made - call.head
     ways = [pulled[side & (pulled != 0)].sign() for side in (above > 0, above < 0)]
     if min(map(len, ways)) < FEW:
-        return False
+        return None
     up, down = (float(own.mean()) for own in ways)
     return min(abs(up), abs(down)) > 1 - BOTH and up * down < 0
 

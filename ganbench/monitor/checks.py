@@ -58,10 +58,11 @@ def probes_to_wait(series: Columns, seen: View | None, patience: int) -> int:
     """Return for how many probes a verdict has to hold before it ends training.
 
     patience: where samples once were twice as diverse as now; more of them elsewhere, and one more while they widen.
-    What an untrained generator makes is spread a little as its input is, which is no diversity to fall from.
+    What an untrained generator makes is spread a little as its input is, which is no diversity to fall from; nor is
+    what lies further apart than the data.
     """
     if seen is not None and seen.spread is not None and seen.spread in series:
-        own = series[seen.spread]
+        own = np.minimum(series[seen.spread], 1.0)
         series = {**series, seen.spread: np.where((series["step"] == 0) & (own < UNTRAINED), np.nan, own)}
     if seen is not None and has_narrowed(series, seen):
         return patience

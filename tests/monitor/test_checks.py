@@ -33,6 +33,8 @@ def test_samples_that_were_one_point_have_not_narrowed(coverage, spread, wait):
     ([0.15, 0.006, 0.006], YOUNG * 2), ([0.15, 0.006, 0.007], YOUNG * 2 + 1), ([0.15, 0.15, 0.006], 2),
     # one that has been trained before is not
     ([0.6, 0.006, 0.006], 2),
+    # wider than the data is no more diverse than they
+    ([0.1, 1.72, 0.7], YOUNG * 2), ([0.1, 1.72, 0.45], 2), ([0.1, 0.98, 0.45], 2),
 ])  # fmt: skip
 def test_what_was_spread_before_training_has_not_narrowed(spread, wait):
     flat = {"precision": 1.0, "recall": 0.0, "density": 1.0, "coverage": 0.9}

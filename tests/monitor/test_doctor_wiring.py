@@ -250,6 +250,8 @@ def test_one_optimizer_of_both():
     assert game.told(wiring.holds_the_others) == [("one optimizer steps both players", False, evidence)]
     game.rest("d", 1)
     assert game.told(wiring.holds_the_others) == [("one optimizer steps both players", True, evidence)]
+    with_three = Game().rest("g", 2, held={"g": 4, "d": 2}, kind="SGD").rest("d", 1).rest("g", 1, optimizer=5)
+    assert with_three.told(wiring.holds_the_others) == []  # each has its own, and InfoGAN's third steps both
     game.trace.players["d"][1].bias = game.trace.players["g"][1].bias
     assert game.told(wiring.holds_the_others) == []  # which is said of the shared ones
     assert Game().rest("g", 2).rest("d", 2).told(wiring.holds_the_others) == []

@@ -212,6 +212,9 @@ def holds_the_others(trace: Trace) -> Iterator[Fault]:
     both = {update.optimizer: update for update in trace.updates if all(update.held.values())}
     if not both or any(True for _ in shared(trace)) or _shared_out(trace):
         return
+    own = {tuple(player for player, count in update.held.items() if count) for update in trace.updates}
+    if {("g",), ("d",)} <= own:  # beside its own for each player: a term that both are to lower, as InfoGAN's
+        return
     alone = len({update.optimizer for update in trace.updates}) == 1
     if alone and trace.is_reversed():
         return

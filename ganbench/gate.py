@@ -29,7 +29,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 def _writable(file: Path | None) -> Path | None:
     """Return a file that is to be written; UserError where it cannot be, before anything is trained for it."""
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
         why = "it is a folder" if file.is_dir() else f"there is no folder '{file.parent}'"
         raise UserError(f"Cannot write to '{file}': {why}.")
     return file

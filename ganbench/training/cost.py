@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ganbench.plan import Run
+from ganbench.training.losses import GuiltyError
 from ganbench.training.step import train_step
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def step_cost(make: Make, runs: Sequence[Run]) -> StepCost:
     slices = population.objective.losses.slices
     for paired in {part.paired for part in slices}:
         parts = [part.runs for part in slices if part.paired == paired]
-        count = _flop(make([runs[part.start] for part in parts])) / len(parts)
+        try:
+            count = _flop(make([runs[part.start] for part in parts])) / len(parts)
+        except GuiltyError as error:  # which counts the runs of these few
+            raise GuiltyError(parts[error.runs.start]) from error.__cause__
         for part in parts:
             flop[part] = [count] * (part.stop - part.start)
     train_step(population)  # what an optimizer, a rule or a cache makes the first time is there in every later step

@@ -11,10 +11,12 @@ from overriding import over
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ganbench import register
 from ganbench.suite import resolve
 from ganbench.training import cost, loop
 from ganbench.training.building import make_problem
 from ganbench.training.cost import measured
+from ganbench.training.losses import GuiltyError
 from ganbench.training.population import Population
 from ganbench.training.step import train_step
 
@@ -52,6 +54,30 @@ def costs(*overrides: str) -> Any:
 def test_a_step_of_perceptrons_by_hand() -> None:
     _, found = costs("loss=nonsaturating", "regularizer=none")
     assert found.flop == (d_update() + g_update(),) * 2
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_who_fails_while_costs_are_counted_is_named_by_its_place_among_all_runs() -> None:
+    @register("loss")
+    def spiteful(real_logits, fake_logits):  # type: ignore[no-untyped-def]
+        """Raises once it is armed."""
+        if armed:
+            raise ValueError("enough")
+        return (fake_logits - real_logits).mean(-1), -fake_logits.mean(-1)
+
+    armed: list[int] = []
+    plan = resolve(None, over([*SMALL, "loss=hinge,minimax,spiteful", "regularizer=none"]))
+    assert [run.variant.values["loss"] for run in plan.runs] == ["hinge"] * 2 + ["minimax"] * 2 + ["spiteful"] * 2
+
+    def make(runs: Any) -> Population:
+        made = Population(list(runs), make_problem(plan.runs[0].variant), CPU)
+        armed.extend([1] * (len(runs) == 3))
+        return made
+
+    with pytest.raises(GuiltyError) as raised:
+        cost.step_cost(make, plan.runs)
+    assert raised.value.runs == slice(4, 6)
+    assert isinstance(raised.value.__cause__, ValueError)
 
 
 def test_only_losses_that_pair_pay_for_the_real_logits_of_the_generators_step() -> None:

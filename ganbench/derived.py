@@ -33,21 +33,17 @@ class Table(UserDict[K, V]):
 
         What it returns is shared by all who ask, and nobody's to change.
         """
-        kept: dict[Hashable, T] = {}
-        of = -1
+        kept: dict[Hashable, tuple[int, T]] = {}
 
         @wraps(function)
         def once(*args: P.args, **kwargs: P.kwargs) -> T:
-            nonlocal of
-            if of != self.changes:
-                kept.clear()
-                of = self.changes
             place = (args, *sorted(kwargs.items()))
-            if place not in kept:
-                made = function(*args, **kwargs)
-                if of != self.changes:
-                    return made  # the function itself has loaded more, perhaps after it had read some
-                kept[place] = made
-            return kept[place]
+            began, known = self.changes, kept.get(place)
+            if known is not None and known[0] == began:
+                return known[1]
+            made = function(*args, **kwargs)
+            # of the table as it was before: what has changed meanwhile, in another thread perhaps, it may not have seen
+            kept[place] = began, made
+            return made
 
         return once
